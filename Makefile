@@ -1,0 +1,36 @@
+# make demo   every published system beside its JAX counterpart, with figures, into results/
+# make test   the tests
+# make lint   ruff and mypy
+# make bench  speed, side by side with the NumPy reference
+# Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PYTEST_ARGS ?= -n auto
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+# the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python -m experiments --out results --overwrite
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.moons
+
+clean:
+	rm -rf $(VENV) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

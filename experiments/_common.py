@@ -1,0 +1,260 @@
+"""What every experiment shares: options, the place where results go, and how errors reach a person.
+
+Results appear all at once: an experiment writes into a temporary directory beside `--out`, which takes its place when
+the run has succeeded. An interrupted or failed run leaves nothing behind, and existing results are only replaced on
+request (`--overwrite`).
+"""
+
+import argparse
+import contextlib
+import csv
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import tqdm
+
+import functional_mlp as fm
+
+OPTIMIZERS: Mapping[str, Callable[[Any], optax.GradientTransformation]] = {
+    "sgd": optax.sgd,
+    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
+    "nesterov": lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
+    "rmsprop": optax.rmsprop,
+    "adam": optax.adam,
+    "adamw": optax.adamw,
+}
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+PACKAGES = ("functional-mlp", "jax", "jaxlib", "numpy", "optax", "scikit-learn", "matplotlib")
+
+
+def positive(text: str) -> int:
+    """An integer of at least 1, for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
+    return value
+
+
+def positive_rate(text: str) -> float:
+    """A finite number above 0, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a finite number above 0, got {text!r}")
+    return value
+
+
+def option_parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentParser:
+    """A parser with the common options.
+
+    Args:
+        name: of the experiment; results go to results/NAME unless `--out` says otherwise.
+        description: the first paragraph of the help.
+        defaults: of the options that this experiment uses, by name: `seed`, `seeds`, `epochs` or `steps`,
+            `learning_rate`, `optimizer`, `batch_size`, `dtype`. An option that is not named is not offered. None means
+            that the experiment chooses.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m experiments.{name}" if name else "python -m experiments", description=description
+    )
+    options: dict[str, dict[str, Any]] = {
+        "seed": {"type": int, "help": "seed of the initial values"},
+        "seeds": {"type": positive, "help": "number of initial values, trained in one program"},
+        "epochs": {"type": positive, "help": "passes over the training data"},
+        "steps": {"type": positive, "help": "number of updates"},
+        "learning_rate": {"type": positive_rate, "help": "learning rate"},
+        "optimizer": {"choices": sorted(OPTIMIZERS), "help": "optimiser"},
+        "batch_size": {"type": positive, "help": "samples per update"},
+        "dtype": {"choices": DTYPES, "help": "type of parameters and data"},
+    }
+    for key, default in defaults.items():
+        option = options[key]
+        shown = "" if default is None else f" (default: {default})"
+        parser.add_argument(
+            f"--{key.replace('_', '-')}", default=default, **(option | {"help": option["help"] + shown})
+        )
+    parser.add_argument("--device", default=None, help="cpu, gpu, tpu, or one of them with a number: gpu:1")
+    parser.add_argument("--out", type=Path, default=Path("results", name), help="directory (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
+    parser.add_argument("--no-plots", action="store_true", help="write no figures")
+    return parser
+
+
+def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], None]) -> int:
+    """Parses the command line and runs; an error becomes one sentence. Returns the exit code."""
+    arguments = parser.parse_args()
+    try:
+        with on_device(arguments.device), with_dtype(getattr(arguments, "dtype", None)):
+            run(arguments)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def with_dtype(dtype: str | None) -> contextlib.AbstractContextManager[Any]:
+    """The scope in which `dtype` exists in JAX: 64-bit types are enabled for float64, and only for it."""
+    return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
+
+
+def on_device(spec: str | None) -> contextlib.AbstractContextManager[Any]:
+    """The scope in which arrays live on the device that `spec` names, such as "cpu" or "gpu:1".
+
+    Raises:
+        ValueError: if there is no such device; says which there are.
+    """
+    if spec is None:
+        return contextlib.nullcontext()
+    kind, _, number = spec.partition(":")
+    try:
+        devices = jax.devices(kind)
+        return jax.default_device(devices[int(number or 0)])
+    except (RuntimeError, ValueError, IndexError) as error:
+        known = ", ".join(f"{device.platform}:{device.id}" for device in jax.devices())
+        raise ValueError(f"expected --device to be one of those here ({known}), got {spec!r}") from error
+
+
+class Results:
+    """The files of one run, gathered in a temporary directory until the run has succeeded."""
+
+    def __init__(self, directory: Path, plots: bool) -> None:
+        self.directory = directory
+        self.plots = plots
+        self.final: Path | None = None
+
+    def summary(self, **values: Any) -> None:
+        """Writes summary.json."""
+        self.json("summary.json", values)
+
+    def json(self, name: str, values: Any) -> None:
+        """Writes a JSON file; NumPy and JAX numbers and arrays become plain ones, non-finite numbers null."""
+        text = json.dumps(plain(values), indent=2, allow_nan=False)
+        (self.directory / name).write_text(text + "\n")
+
+    def history(self, header: Sequence[str], columns: Sequence[Sequence[Any]], name: str = "history.csv") -> None:
+        """Writes a table, floats with all the digits of their own dtype."""
+        with (self.directory / name).open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(zip(*([_csv_cell(cell) for cell in column] for column in columns), strict=True))
+
+    def figure(self, figure: Any, name: str) -> None:
+        """Writes a matplotlib figure as NAME.png and NAME.svg."""
+        for suffix in ("png", "svg"):
+            # no date inside: the same run gives the same file
+            figure.savefig(
+                self.directory / f"{name}.{suffix}", dpi=150, metadata={"Date": None} if suffix == "svg" else None
+            )
+
+
+def _csv_cell(value: Any) -> Any:
+    value = np.asarray(value)[()]
+    return str(value) if isinstance(value, np.floating) else value
+
+
+def plain(value: Any) -> Any:
+    """`value` as what JSON knows; NaN and infinity as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return plain(np.asarray(value).tolist())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value
+
+
+@contextlib.contextmanager
+def results_in(out: Path, arguments: argparse.Namespace, name: str) -> Iterator[Results]:
+    """The place for the results of experiment `name`, with its manifest.json.
+
+    Raises:
+        FileExistsError: if `out` holds something already and `--overwrite` was not given.
+        OSError: if it cannot be written.
+    """
+    out = Path(out)
+    if out.exists() and not (out.is_dir() and (arguments.overwrite or not any(out.iterdir()))):
+        raise FileExistsError(
+            f"expected --out to be a new or empty directory, got {out}; add --overwrite to replace it"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    try:
+        temporary.chmod(0o777 & ~_umask())
+        results = Results(temporary, plots=not arguments.no_plots)
+        yield results
+        results.json("manifest.json", manifest(name, arguments))
+        if out.exists():
+            for file in temporary.iterdir():
+                os.replace(file, out / file.name)
+        else:
+            os.replace(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def manifest(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What is needed to run it again: versions, device, options, command, time."""
+    device = jnp.zeros(()).devices().pop()
+    return {
+        "experiment": name,
+        "command": [Path(sys.argv[0]).stem, *sys.argv[1:]],
+        "options": {key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items()},
+        "seed": getattr(arguments, "seed", None),
+        "device": {"platform": device.platform, "kind": device.device_kind},
+        "python": platform.python_version(),
+        "versions": {package: _version(package) for package in PACKAGES},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return fm.__version__ if package == "functional-mlp" else None
+
+
+@contextlib.contextmanager
+def progress(description: str, epochs: int) -> Iterator[Callable[[fm.TrainResult], None]]:
+    """A progress bar on a terminal (silent elsewhere), as the callback of `fm.train` and `fm.sweep`."""
+    with tqdm(total=epochs, desc=description, unit="epoch", disable=not sys.stderr.isatty(), leave=False) as bar:
+        yield lambda so_far: bar.update(int(so_far.state.epoch) - bar.n) and None
+
+
+def numpy_params(params: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Parameters as the (weights, bias) pairs of float64 NumPy arrays that `reference` takes."""
+    return [(np.asarray(weights, np.float64), np.asarray(bias, np.float64)) for weights, bias in params]
+
+
+def jax_params(pairs: Any, dtype: Any) -> fm.Params:
+    """(weights, bias) pairs of NumPy arrays as parameters of functional_mlp."""
+    return tuple(fm.Dense(jnp.asarray(w, dtype), jnp.asarray(b, dtype)) for w, b in pairs)

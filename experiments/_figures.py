@@ -1,0 +1,134 @@
+"""One look for all figures: colour-blind-safe colours, readable sizes, and the pictures that several experiments draw.
+
+Figures are made with matplotlib's objects, not with pyplot: no global state, no window.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from sklearn.inspection import DecisionBoundaryDisplay
+
+# Okabe and Ito's palette, told apart with every common colour vision
+BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+    "#F0E442",
+    "#000000",
+)
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
+CLASS_COLOURS = (BLUE, ORANGE)
+CLASS_MARKERS = ("o", "^")
+STYLE: dict[str, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "svg.hashsalt": "functional-mlp",  # the same figure gives the same file
+}
+
+
+def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4, 4.2), **options: Any) -> Any:
+    """A figure and its axes (one Axes, or an array of them), in the common style.
+
+    Args:
+        rows, columns: of axes.
+        size: in inches.
+        options: of `Figure.subplots`.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        return figure, figure.subplots(rows, columns, **options)
+
+
+class _Classifier:
+    """What DecisionBoundaryDisplay asks of an estimator, around a function from points (n, 2) to a score (n,)."""
+
+    def __init__(self, score: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._score = score
+        self.classes_ = np.array([0, 1])
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def fit(self, *_: Any) -> "_Classifier":
+        """There is nothing to fit."""
+        return self
+
+    def decision_function(self, points: np.ndarray) -> np.ndarray:
+        """The score of each point."""
+        return self._score(np.asarray(points))
+
+
+def decision_boundary(
+    axes: Axes, score: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, labels: np.ndarray, threshold: float
+) -> None:
+    """Draws the two regions of a classifier with its boundary, and the samples.
+
+    Args:
+        axes: where to.
+        score: maps points (n, 2) to (n,); above `threshold` is class 1.
+        inputs: (n, 2).
+        labels: (n,) of 0 and 1.
+        threshold: of the score.
+    """
+    common: dict[str, Any] = {"grid_resolution": 300, "response_method": "decision_function", "ax": axes}
+    estimator = _Classifier(lambda points: np.asarray(score(points), np.float64) - threshold)
+    DecisionBoundaryDisplay.from_estimator(
+        estimator,
+        inputs,
+        plot_method="contourf",
+        levels=[-1e9, 0, 1e9],
+        colors=list(CLASS_COLOURS),
+        alpha=0.2,
+        **common,
+    )
+    DecisionBoundaryDisplay.from_estimator(
+        estimator, inputs, plot_method="contour", levels=[0], colors=[BLACK], linewidths=[1.5], **common
+    )
+    scatter_classes(axes, inputs, labels)
+
+
+def scatter_classes(axes: Axes, inputs: np.ndarray, labels: np.ndarray) -> None:
+    """Draws the samples (n, 2) of classes 0 and 1, in colours and markers of their own, with labelled axes."""
+    for label, (colour, marker) in enumerate(zip(CLASS_COLOURS, CLASS_MARKERS, strict=True)):
+        chosen = labels == label
+        axes.scatter(*inputs[chosen].T, s=9, c=colour, marker=marker, linewidths=0, alpha=0.8, label=f"class {label}")
+    axes.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    axes.legend(loc="upper right", markerscale=2)
+
+
+def network_sketch(axes: Axes, sizes: Sequence[int], most: int = 8) -> None:
+    """Draws layers as columns of units with their connections; long layers show `most` units and their size."""
+    axes.set_axis_off()
+    places: list[np.ndarray] = []
+    for size in sizes:
+        shown = min(size, most)
+        places.append(np.linspace(-1, 1, shown) * min(1.0, shown / most) if shown > 1 else np.zeros(1))
+    for layer, (left, right) in enumerate(pairwise(places)):
+        for low in left:
+            for high in right:
+                axes.plot([layer, layer + 1], [low, high], color=BLACK, alpha=0.15, linewidth=0.6, zorder=1)
+    names = ["inputs", *(f"hidden {number}" for number in range(1, len(sizes) - 1)), "outputs"]
+    for layer, (size, place, name) in enumerate(zip(sizes, places, names, strict=True)):
+        axes.scatter(np.full(len(place), layer), place, s=110, c=SKY, edgecolors=BLACK, linewidths=0.8, zorder=2)
+        dots = f"\n({len(place)} of {size} shown)" if len(place) < size else ""
+        axes.text(layer, -1.25, f"{name}\n{size}{dots}", ha="center", va="top")
+    axes.set(xlim=(-0.5, len(sizes) - 0.5), ylim=(-1.75, 1.15))
+
+
+CLASS_MAP = ListedColormap(list(CLASS_COLOURS))

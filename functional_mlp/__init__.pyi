@@ -1,0 +1,32 @@
+__version__: str
+
+from . import activations as activations
+from . import losses as losses
+from . import objectives as objectives
+from . import training as training
+from .activations import Activation as Activation
+from .backward import apply as apply
+from .backward import backward as backward
+from .backward import loss_and_grad as loss_and_grad
+from .forward import Tape as Tape
+from .forward import forward as forward
+from .losses import Loss as Loss
+from .network import Dense as Dense
+from .network import Network as Network
+from .network import Params as Params
+from .network import check_params as check_params
+from .network import init_params as init_params
+from .network import load_params as load_params
+from .network import save_params as save_params
+from .objectives import HIMMELBLAU_MINIMA as HIMMELBLAU_MINIMA
+from .objectives import Path as Path
+from .objectives import descend as descend
+from .objectives import himmelblau as himmelblau
+from .objectives import himmelblau_and_grad as himmelblau_and_grad
+from .sweeps import SweepResult as SweepResult
+from .sweeps import sweep as sweep
+from .training import TrainResult as TrainResult
+from .training import TrainState as TrainState
+from .training import init_train_state as init_train_state
+from .training import train as train
+from .training import train_step as train_step

@@ -1,0 +1,113 @@
+"""Sentences for bad input, shared by every module: what was expected, what was got, how to fix it.
+
+Checks here look at shapes and dtypes (known while JAX traces) and, where the array is concrete, at values. They return
+what they were given; they convert nothing silently.
+"""
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+WORKING_DTYPES = {jnp.dtype(jnp.float16): jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16): jnp.dtype(jnp.float32)}
+
+
+def working_dtype(dtype: Any) -> jnp.dtype:
+    """The dtype that elementary functions and sums over `dtype` are computed in: float32 for the 16-bit formats."""
+    return WORKING_DTYPES.get(jnp.dtype(dtype), jnp.dtype(dtype))
+
+
+def is_concrete(x: Any) -> bool:
+    """Whether the values of `x` can be read now, that is, it is not being traced by a JAX transformation."""
+    return not isinstance(x, jax.core.Tracer)
+
+
+def known_name(kind: str, name: Any, known: Iterable[str]) -> str:
+    """Returns `name` if it is in `known`; else raises ValueError that suggests the nearest known name.
+
+    Raises:
+        TypeError: if `name` is not a string.
+        ValueError: if it is unknown.
+    """
+    names = sorted(known)
+    if not isinstance(name, str):
+        raise TypeError(f"expected the name of a known {kind} as a string, got {name!r}; known: {', '.join(names)}")
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ValueError(f"unknown {kind} {name!r}: {hint}known: {', '.join(names)}")
+
+
+def positive_int(what: str, value: Any) -> int:
+    """`value` as an int that is at least 1.
+
+    Raises:
+        TypeError: if it is not an integer (bool is refused too).
+        ValueError: if it is below 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"expected {what} to be an integer of at least 1, got {value!r}")
+    if value < 1:
+        raise ValueError(f"expected {what} to be at least 1, got {value}")
+    return int(value)
+
+
+def finite_float(what: str, value: Any) -> float:
+    """`value` as a finite Python float.
+
+    Raises:
+        TypeError: if it is not a real number.
+        ValueError: if it is NaN or infinite.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real | np.floating):
+        raise TypeError(f"expected {what} to be a real number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"expected {what} to be finite, got {float(value)}")
+    return float(value)
+
+
+def floating_array(what: str, value: ArrayLike, ndim: int | None = None, shape_hint: str = "") -> jax.Array:
+    """`value` as a JAX array of a floating dtype, its number of axes checked, its dtype left alone.
+
+    Raises:
+        TypeError: for integers, booleans, objects, strings, complex numbers, or what is no array at all.
+        ValueError: for a ragged list or the wrong number of axes.
+    """
+    if not isinstance(value, jax.Array):
+        try:
+            value = np.asarray(value)
+        except ValueError as error:
+            raise ValueError(f"expected {what} to be a rectangular array, got rows of unequal length") from error
+        except Exception as error:  # whatever a stranger's __array__ raises
+            raise TypeError(f"expected {what} to be an array of floats, got {type(value).__name__}") from error
+    dtype = value.dtype
+    if not jnp.issubdtype(dtype, jnp.floating):
+        remedy = "convert it, for example with .astype('float32')"
+        raise TypeError(f"expected {what} to hold floats, got dtype {dtype}; {remedy}")
+    if ndim is not None and value.ndim != ndim:
+        hint = f" {shape_hint}" if shape_hint else ""
+        raise ValueError(f"expected {what} with {ndim} axes{hint}, got shape {tuple(value.shape)}")
+    return jnp.asarray(value)
+
+
+def finite_values(what: str, value: ArrayLike) -> None:
+    """Raises ValueError if the concrete array `value` holds NaN or infinity; says where the first one is."""
+    if not is_concrete(value):
+        return
+    array = np.asarray(value)
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    index = tuple(int(i) for i in np.argwhere(~finite)[0])
+    count = int((~finite).sum())
+    raise ValueError(
+        f"expected {what} to be finite, got {array[index]} at index {index} ({count} such values in all);"
+        " remove or replace them first"
+    )

@@ -1,0 +1,1 @@
+"""Programs that write generated files; run by the maintainers, never at import."""
