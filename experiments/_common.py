@@ -8,13 +8,14 @@ request (`--overwrite`).
 import argparse
 import contextlib
 import csv
+import errno
 import json
 import os
 import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -98,7 +99,7 @@ def option_parser(name: str, description: str, **defaults: Any) -> argparse.Argu
     return parser
 
 
-def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], None]) -> int:
+def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], Any]) -> int:
     """Parses the command line and runs; an error becomes one sentence. Returns the exit code."""
     arguments = parser.parse_args()
     try:
@@ -108,7 +109,7 @@ def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespa
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; nothing was written", file=sys.stderr)
+        print(f"{parser.prog}: interrupted; unfinished results were discarded", file=sys.stderr)
         return 130
     return 0
 
@@ -152,7 +153,7 @@ class Results:
         text = json.dumps(plain(values), indent=2, allow_nan=False)
         (self.directory / name).write_text(text + "\n")
 
-    def history(self, header: Sequence[str], columns: Sequence[Sequence[Any]], name: str = "history.csv") -> None:
+    def history(self, header: Sequence[str], columns: Sequence[Iterable[Any]], name: str = "history.csv") -> None:
         """Writes a table, floats with all the digits of their own dtype."""
         with (self.directory / name).open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -180,10 +181,34 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, np.ndarray | np.generic | jax.Array):
-        return plain(np.asarray(value).tolist())
+        array = np.asarray(value)
+        if array.dtype in (np.float16, np.float32):
+            array = array.astype(str).astype(np.float64)  # 0.97 stays 0.97, not 0.9700000286102295
+        return plain(array.tolist())
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return value
+
+
+def require_writable(out: Path, overwrite: bool) -> None:
+    """Makes the directory above `out`, or says why results cannot go there.
+
+    Raises:
+        FileExistsError: if `out` holds something already and `overwrite` is False.
+        OSError: if it cannot be written.
+    """
+    try:
+        if out.exists() and not (out.is_dir() and (overwrite or not any(out.iterdir()))):
+            raise FileExistsError(
+                f"expected --out to be a new or empty directory, got {out}; add --overwrite to replace it"
+            )
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(out if out.exists() else out.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(f"expected --out to be a place that can be written, got {out}: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -195,11 +220,7 @@ def results_in(out: Path, arguments: argparse.Namespace, name: str) -> Iterator[
         OSError: if it cannot be written.
     """
     out = Path(out)
-    if out.exists() and not (out.is_dir() and (arguments.overwrite or not any(out.iterdir()))):
-        raise FileExistsError(
-            f"expected --out to be a new or empty directory, got {out}; add --overwrite to replace it"
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
+    require_writable(out, arguments.overwrite)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
         temporary.chmod(0o777 & ~_umask())
@@ -250,11 +271,9 @@ def progress(description: str, epochs: int) -> Iterator[Callable[[fm.TrainResult
         yield lambda so_far: bar.update(int(so_far.state.epoch) - bar.n) and None
 
 
-def numpy_params(params: Any) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Parameters as the (weights, bias) pairs of float64 NumPy arrays that `reference` takes."""
-    return [(np.asarray(weights, np.float64), np.asarray(bias, np.float64)) for weights, bias in params]
-
-
-def jax_params(pairs: Any, dtype: Any) -> fm.Params:
-    """(weights, bias) pairs of NumPy arrays as parameters of functional_mlp."""
-    return tuple(fm.Dense(jnp.asarray(w, dtype), jnp.asarray(b, dtype)) for w, b in pairs)
+def text_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table for a terminal: columns aligned on the left, a rule under the header."""
+    lines = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)

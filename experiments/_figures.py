@@ -1,6 +1,6 @@
 """One look for all figures: colour-blind-safe colours, readable sizes, and the pictures that several experiments draw.
 
-Figures are made with matplotlib's objects, not with pyplot: no global state, no window.
+Figures are made with matplotlib's objects, not with pyplot: no list of open figures, no window.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,11 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.inspection import DecisionBoundaryDisplay
 
 # Okabe and Ito's palette, told apart with every common colour vision
@@ -29,7 +30,7 @@ BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK = (
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
 CLASS_COLOURS = (BLUE, ORANGE)
 CLASS_MARKERS = ("o", "^")
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.grid": True,
@@ -49,13 +50,13 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4
         size: in inches.
         options: of `Figure.subplots`.
     """
-    with rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        return figure, figure.subplots(rows, columns, **options)
+    rcParams.update(STYLE)  # for good: legends and texts read it when they are added, the SVG writer when it saves
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, **options)
 
 
-class _Classifier:
+class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """What DecisionBoundaryDisplay asks of an estimator, around a function from points (n, 2) to a score (n,)."""
 
     def __init__(self, score: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -86,7 +87,7 @@ def decision_boundary(
         labels: (n,) of 0 and 1.
         threshold: of the score.
     """
-    common: dict[str, Any] = {"grid_resolution": 300, "response_method": "decision_function", "ax": axes}
+    common: dict[str, Any] = {"grid_resolution": 300, "response_method": "decision_function", "eps": 0.3, "ax": axes}
     estimator = _Classifier(lambda points: np.asarray(score(points), np.float64) - threshold)
     DecisionBoundaryDisplay.from_estimator(
         estimator,
@@ -107,9 +108,27 @@ def scatter_classes(axes: Axes, inputs: np.ndarray, labels: np.ndarray) -> None:
     """Draws the samples (n, 2) of classes 0 and 1, in colours and markers of their own, with labelled axes."""
     for label, (colour, marker) in enumerate(zip(CLASS_COLOURS, CLASS_MARKERS, strict=True)):
         chosen = labels == label
-        axes.scatter(*inputs[chosen].T, s=9, c=colour, marker=marker, linewidths=0, alpha=0.8, label=f"class {label}")
+        axes.scatter(
+            inputs[chosen, 0],
+            inputs[chosen, 1],
+            s=9,
+            c=colour,
+            marker=marker,
+            linewidths=0,
+            alpha=0.8,
+            label=f"class {label}",
+        )
     axes.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
-    axes.legend(loc="upper right", markerscale=2)
+    axes.legend(loc="upper right", markerscale=2, frameon=True, edgecolor="none")
+
+
+def curve_of_runs(axes: Axes, x: Any, runs: Any, colour: str, label: str | None = None) -> None:
+    """Draws runs (R, points) over x (points,): the one run, or the median of several with bands of quantiles."""
+    runs = np.asarray(runs, np.float64)
+    axes.plot(x, np.median(runs, axis=0), color=colour, linewidth=1.5, label=label)
+    if len(runs) > 1:
+        for low, high, alpha in ((0.1, 0.9, 0.15), (0.25, 0.75, 0.25)):
+            axes.fill_between(x, *np.quantile(runs, (low, high), axis=0), color=colour, alpha=alpha, linewidth=0)
 
 
 def network_sketch(axes: Axes, sizes: Sequence[int], most: int = 8) -> None:

@@ -68,7 +68,7 @@ def softmax_cross_entropy(outputs: Array, targets: Array) -> tuple[Array, Array]
     p_i sum_{k != i} t_k - t_i (1 - p_i), with 1 - p = R / (1 + R) for the largest: neither part cancels in saturation.
     """
     exponential, shifted = shifted_exponentials(outputs)
-    units = jnp.arange(outputs.shape[-1])
+    units = jnp.arange(outputs.shape[-1])[None, :]
     largest = units == jnp.argmax(outputs, axis=-1, keepdims=True)
     rest = jnp.sum(jnp.where(largest, jnp.zeros_like(exponential), exponential), axis=-1, keepdims=True)
     p = exponential / (1 + rest)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from functional_mlp._checks import known_name
+from functional_mlp._checks import known_name, working_dtype
 from functional_mlp.backward import output_cotangent
 from functional_mlp.forward import Tape
 from functional_mlp.losses import KINDS, Loss
@@ -48,7 +48,7 @@ def accuracy(seen: Evaluation) -> Array:
         right = jnp.argmax(outputs, axis=1) == jnp.argmax(targets, axis=1)
     else:
         right = ((outputs > KINDS[seen.loss.kind].threshold) == (targets > 0.5))[:, 0]
-    return jnp.mean(right.astype(jnp.float32))
+    return jnp.mean(right, dtype=working_dtype(outputs.dtype))
 
 
 def mean_squared_error(seen: Evaluation) -> Array:

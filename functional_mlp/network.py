@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Float, Key
 
 from functional_mlp._atomic import write_bytes
-from functional_mlp._checks import floating_array, known_name, positive_int
+from functional_mlp._checks import floating_array, known_name, positive_int, working_dtype
 from functional_mlp.activations import Activation, resolve
 
 PARAMS_FORMAT = "functional-mlp/params"
@@ -64,7 +65,9 @@ class Network:
     activations: tuple[Activation, ...]
 
     def __init__(
-        self, sizes: Iterable[int], activations: str | Activation | Mapping[str, Any] | Iterable[Any] = "relu"
+        self,
+        sizes: Iterable[int | np.integer],
+        activations: str | Activation | Mapping[str, Any] | Iterable[Any] = "relu",
     ) -> None:
         if isinstance(sizes, str) or not isinstance(sizes, Iterable):
             raise TypeError(f"expected sizes to be a sequence of integers such as (2, 4, 1), got {sizes!r}")
@@ -146,12 +149,10 @@ def init_params(
     params = []
     for layer_key, (fan_in, fan_out) in zip(jax.random.split(key, len(network.shapes)), network.shapes, strict=True):
         weights_key, bias_key = jax.random.split(layer_key)
-        params.append(
-            Dense(
-                draw_weights(weights_key, (fan_in, fan_out), dtype),
-                None if draw_bias is None else draw_bias(bias_key, (fan_out,), dtype),
-            )
-        )
+        # 16-bit parameters are drawn in float32 and rounded: some initialisers know no narrower type
+        drawn = draw_weights(weights_key, (fan_in, fan_out), working_dtype(dtype))
+        drawn_bias = None if draw_bias is None else draw_bias(bias_key, (fan_out,), working_dtype(dtype)).astype(dtype)
+        params.append(Dense(drawn.astype(dtype), drawn_bias))
     return tuple(params)
 
 

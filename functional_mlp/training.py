@@ -1,7 +1,7 @@
 """Training: state goes in and comes out, one compiled program per chunk of epochs, any optax optimiser.
 
 `train_step` is one update. `train` runs epochs: inside a chunk everything (batches, epochs, evaluation) is one XLA
-program; between chunks the caller's callback sees the state and the history so far, and may keep them or stop. A partial
+program; between chunks the callback sees the state and the history so far, and may keep them or stop. A partial
 last batch is filled up with samples of weight 0, so that it is neither dropped nor mis-scaled.
 """
 
@@ -107,7 +107,7 @@ def train_step(
     value, grads = loss_and_grad(network, loss, state.params, inputs, targets, sample_weights, precision=precision)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    return state._replace(params=params, opt_state=opt_state), StepMetrics(value, optax.global_norm(grads))
+    return state._replace(params=params, opt_state=opt_state), StepMetrics(value, optax.tree.norm(grads))
 
 
 EVALUATE = ("before", "after")
@@ -279,7 +279,7 @@ def _run_epoch(plan: Plan, optimizer: optax.GradientTransformation, state: Train
 def _unroll(plan: Plan) -> int:
     """Updates per loop iteration: several for tiny ones, whose cost is mostly the loop's own; benchmarks/moons.py."""
     multiplications = plan.batch_size * sum(fan_in * fan_out for fan_in, fan_out in plan.network.shapes)
-    return 8 if multiplications <= 2**14 else 1
+    return 4 if multiplications <= 2**14 else 1
 
 
 def run_chunk(

@@ -81,7 +81,7 @@ def initial_params(seed: int) -> Params:
     params = []
     for fan_in, fan_out in pairwise(SIZES):
         weights = generator.randn(fan_in, fan_out) * np.sqrt(1 / fan_out)
-        params.append((weights, generator.randn(fan_out) * 0.1))
+        params.append((weights, generator.rand(fan_out) * 0.1))
     return params
 
 

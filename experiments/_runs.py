@@ -1,0 +1,96 @@
+"""Training from one initial value or many alike, with the optimisers and conversions that this needs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import functional_mlp as fm
+
+
+def per_leaf(weights: optax.GradientTransformation, bias: optax.GradientTransformation) -> optax.GradientTransformation:
+    """An optimiser that treats all weights in one way and all biases in another.
+
+    Example:
+        >>> frozen_biases = optax.chain(optax.sgd(0.01), per_leaf(weights=optax.identity(), bias=optax.set_to_zero()))
+    """
+
+    def labels(params: fm.Params) -> Any:
+        return tuple(fm.Dense("weights", None if layer.bias is None else "bias") for layer in params)  # type: ignore
+
+    return optax.multi_transform({"weights": weights, "bias": bias}, labels)
+
+
+def random_keys(seed: int, count: int) -> jax.Array:
+    """The JAX keys of seed, seed + 1, …, as one array (count,)."""
+    return jnp.stack([jax.random.key(number) for number in range(seed, seed + count)])
+
+
+def train_runs(
+    network: fm.Network,
+    loss: fm.Loss,
+    starts: Sequence[fm.Params],
+    inputs: Any,
+    targets: Any,
+    *,
+    seed: int,
+    optimizer: Callable[[Any], optax.GradientTransformation],
+    learning_rate: float,
+    **settings: Any,
+) -> fm.TrainResult:
+    """Trains from every one of `starts`: one through `fm.train`, several in one program through `fm.sweep`.
+
+    Args:
+        network, loss, inputs, targets: as in `fm.train`.
+        starts: R initial parameters.
+        seed: of the first run's shuffling; the next run has the next seed.
+        optimizer: a factory that maps the learning rate to an optax transformation.
+        learning_rate: of every run.
+        settings: the rest, as in `fm.train`.
+
+    Returns:
+        Parameters and metrics with a leading axis R, whether R is 1 or more.
+    """
+    if len(starts) > 1:
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+        runs = fm.sweep(
+            network,
+            loss,
+            inputs,
+            targets,
+            keys=random_keys(seed, len(starts)),
+            params=stacked,
+            optimizer=optimizer,
+            learning_rates=learning_rate,
+            **settings,
+        )
+        return fm.TrainResult(runs.params, _with_exact_shares(runs.history, inputs, settings), runs.state)
+    key = jax.random.key(seed)
+    run = fm.train(network, loss, starts[0], inputs, targets, key=key, optimizer=optimizer(learning_rate), **settings)
+    history = {name: values if name == "epoch" else values[None] for name, values in run.history.items()}
+    params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], run.params)  # NumPy compiles no program per shape
+    return fm.TrainResult(params, _with_exact_shares(history, inputs, settings), run.state)
+
+
+def _with_exact_shares(
+    history: dict[str, np.ndarray], inputs: Any, settings: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """`history` with accuracies as the shares of samples that they are: 0.995, not float32's 0.99500006."""
+    counts = {"train_accuracy": len(inputs), "eval_accuracy": len(settings.get("eval_inputs", ()))}
+    return {
+        name: np.rint(values.astype(np.float64) * counts[name]) / counts[name] if name in counts else values
+        for name, values in history.items()
+    }
+
+
+def jax_params(pairs: Any, dtype: Any) -> fm.Params:
+    """(weights, bias) pairs of NumPy arrays as parameters of functional_mlp."""
+    return tuple(fm.Dense(jax_array(w, dtype), jax_array(b, dtype)) for w, b in pairs)
+
+
+def jax_array(array: np.ndarray, dtype: Any) -> jax.Array:
+    """`array` in `dtype`, converted by NumPy: JAX would compile a program for every shape."""
+    return jnp.asarray(np.asarray(array, jnp.dtype(dtype)))

@@ -1,0 +1,289 @@
+"""The three-phase network: 2-4-4-1, trained layer by layer from the output until every step is small.
+
+The text leaves open whether a phase sees the update of the phase before it. `gradients-first` is the plain backward
+pass. `updated-weights-used` is the same pass with ONE stage replaced: each cotangent goes back through its layer's
+weights as already updated. All initial values train in one program, a `while_loop` that ends when each has stopped.
+
+    python -m experiments.three_phase --reading both --seeds 20 --out DIR
+"""
+
+import argparse
+import math
+import sys
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import functional_mlp as fm
+from experiments._common import (
+    Results,
+    option_parser,
+    positive_rate,
+    results_in,
+    run_program,
+    text_table,
+    with_dtype,
+)
+from experiments._runs import jax_array, jax_params
+from functional_mlp.backward import Residuals, Stages, output_cotangent, previous_cotangent, pull_back
+from reference import three_phase as reference
+
+NETWORK = fm.Network(reference.SIZES, "sigmoid")
+LOSS = fm.Loss("squared_error", over_samples="mean", over_outputs="sum", scale=0.5)
+READINGS = ("gradients-first", "updated-weights-used")
+RECORDS = 401  # rows of the history
+
+
+class Run(NamedTuple):
+    """Where a training run stands.
+
+    Attributes:
+        params: the parameters.
+        steps: updates made.
+        small: whether the last step was smaller than the tolerance everywhere.
+        rows: (records, 2): loss and accuracy before steps 0, record_every, …; the rest is not yet written.
+    """
+
+    params: fm.Params
+    steps: jax.Array
+    small: jax.Array
+    rows: jax.Array
+
+
+def stages_of(reading: str, learning_rate: float) -> tuple[Stages, ...]:
+    """The stages of the backward pass in this reading."""
+
+    def through_updated_weights(layer: Residuals, ct_z: jax.Array) -> jax.Array:
+        updated = layer.weights - learning_rate * Stages().weights_cotangent(layer, ct_z)
+        return previous_cotangent(layer._replace(weights=updated), ct_z)
+
+    stage = Stages() if reading == "gradients-first" else Stages(previous_cotangent=through_updated_weights)
+    return (stage,) * (len(NETWORK.sizes) - 1)
+
+
+def loss_and_slopes(
+    reading: str, learning_rate: float, params: fm.Params, inputs: jax.Array, targets: jax.Array
+) -> tuple[jax.Array, jax.Array, fm.Params]:
+    """Loss, accuracy, and what `reading` takes for the slopes, shaped like the parameters."""
+    outputs, tape = fm.forward(NETWORK, params, inputs)
+    value, cotangent, _ = output_cotangent(NETWORK, LOSS, tape, targets)
+    slopes = pull_back(NETWORK, params, tape, cotangent, stages_of(reading, learning_rate)).params
+    accuracy = jnp.mean(((outputs > 0.5) == (targets > 0.5)).astype(outputs.dtype))
+    return value, accuracy, slopes
+
+
+def step(
+    reading: str, learning_rate: float, tolerance: float, record_every: int, data: tuple[jax.Array, jax.Array], run: Run
+) -> Run:
+    """One update of all layers."""
+    loss, accuracy, slopes = loss_and_slopes(reading, learning_rate, run.params, *data)
+    changes = jax.tree.map(lambda slope: learning_rate * slope, slopes)
+    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(change)) for change in jax.tree.leaves(changes)]))
+    # a step that is not recorded writes outside of the rows, which JAX drops
+    row = jnp.where(run.steps % record_every == 0, run.steps // record_every, len(run.rows))
+    rows = run.rows.at[row].set(jnp.stack([loss, accuracy]), mode="drop")
+    params = jax.tree.map(jnp.subtract, run.params, changes)
+    return Run(params, run.steps + 1, largest < tolerance, rows)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def train(
+    reading: str,
+    learning_rate: float,
+    tolerance: float,
+    max_steps: int,
+    params: fm.Params,
+    inputs: jax.Array,
+    targets: jax.Array,
+) -> tuple[Run, jax.Array, jax.Array]:
+    """Descends from every one of `params` (leading axis R) until all its steps are small, or for `max_steps` steps.
+
+    Returns:
+        The runs, and loss (R,) and accuracy (R,) of their last parameters.
+    """
+    every = record_every(max_steps)
+
+    def one(params: fm.Params) -> tuple[Run, jax.Array, jax.Array]:
+        rows = jnp.full((math.ceil(max_steps / every), 2), jnp.nan, inputs.dtype)
+        start = Run(params, jnp.zeros((), jnp.int32), jnp.zeros((), bool), rows)
+        end = jax.lax.while_loop(
+            lambda run: ~run.small & (run.steps < max_steps),
+            partial(step, reading, learning_rate, tolerance, every, (inputs, targets)),
+            start,
+        )
+        return end, *loss_and_slopes(reading, learning_rate, end.params, inputs, targets)[:2]
+
+    return jax.vmap(one)(params)
+
+
+def record_every(max_steps: int) -> int:
+    """Steps between two rows of the history."""
+    return math.ceil(max_steps / RECORDS)
+
+
+def table_of(reading: str, runs: tuple[Run, jax.Array, jax.Array], max_steps: int) -> dict[str, np.ndarray]:
+    """The history of one reading: `step` (rows,), loss and accuracy (R, rows); a stopped run keeps its last values."""
+    end, loss, accuracy = jax.tree.map(np.asarray, runs)
+    last = np.stack([loss, accuracy], axis=-1)
+    recorded = np.arange(end.rows.shape[1]) * record_every(max_steps)
+    stopped = recorded[None, :] >= end.steps[:, None]
+    rows = np.where(stopped[..., None], last[:, None, :], end.rows)
+    used = recorded <= end.steps.max() + record_every(max_steps)
+    return {"step": recorded[used], "loss": rows[:, used, 0], "accuracy": rows[:, used, 1]}
+
+
+def summary_of(runs: tuple[Run, jax.Array, jax.Array]) -> dict[str, Any]:
+    """Medians over the runs, and how many the stopping rule has ended."""
+    end, loss, accuracy = jax.tree.map(np.asarray, runs)
+    return {
+        "ended_by_the_stopping_rule": int(end.small.sum()),
+        "steps": np.median(end.steps),
+        "loss": np.median(loss),
+        "accuracy": np.median(accuracy),
+        "steps_of_seeds": end.steps,
+        "loss_of_seeds": loss,
+        "accuracy_of_seeds": accuracy,
+    }
+
+
+def distance(first: fm.Params, second: fm.Params) -> np.ndarray:
+    """Euclidean distance (R,) of parameters with a leading axis R, relative to the norm of the first."""
+
+    def norm(params: Any) -> np.ndarray:
+        leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(params)]
+        return np.sqrt(sum(np.square(leaf).reshape(len(leaf), -1).sum(axis=1) for leaf in leaves))
+
+    return norm(jax.tree.map(np.subtract, first, second)) / norm(first)
+
+
+def draw(
+    results: Results,
+    arguments: argparse.Namespace,
+    histories: dict[str, dict[str, np.ndarray]],
+    ends: dict[str, tuple[Run, jax.Array, jax.Array]],
+    inputs: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """The figures: the course of both readings, and what the first run of each has learnt."""
+    from experiments._figures import COLOURS, curve_of_runs, decision_boundary, new_figure
+
+    spread = f"\nmedian of {arguments.seeds} initial values, 25–75 % and 10–90 % bands" if arguments.seeds > 1 else ""
+    columns = len(ends)
+    figure, panels = new_figure(2, columns, size=(4.8 * columns, 5.6), squeeze=False, sharex=True, sharey="row")
+    for (reading, history), colour, (upper, lower) in zip(histories.items(), COLOURS, panels.T, strict=False):
+        curve_of_runs(upper, history["step"], history["loss"], colour)
+        curve_of_runs(lower, history["step"], history["accuracy"], colour)
+        upper.set(title=reading, yscale="log")
+        lower.set(xlabel="step", ylim=(None, 1.02))
+    panels[0, 0].set_ylabel("half squared error,\nmean over samples")
+    panels[1, 0].set_ylabel("training accuracy\n(share of samples)")
+    figure.suptitle(f"Three-phase network: course of the training{spread}")
+    results.figure(figure, "curves")
+
+    figure, row = new_figure(1, columns, size=(4.8 * columns, 3.9), squeeze=False, sharex=True, sharey=True)
+    for axes, (reading, (end, _, _)) in zip(row[0], ends.items(), strict=True):
+        first = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[0]), end.params)
+
+        def score(points: np.ndarray, params: fm.Params = first) -> np.ndarray:
+            return np.asarray(fm.forward(NETWORK, params, jax_array(points, arguments.dtype))[0][:, 0])
+
+        decision_boundary(axes, score, inputs, labels, threshold=0.5)
+        axes.set_title(f"{reading}\nseed {arguments.seed}, stopped after {int(end.steps[0])} steps")
+    results.figure(figure, "decision_boundary")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Trains in the readings asked for, writes the results, prints the comparison; returns the summary."""
+    readings = READINGS if arguments.reading == "both" else (arguments.reading,)
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+    with results_in(arguments.out, arguments, "three_phase") as results, with_dtype(arguments.dtype):
+        inputs, targets = reference.data()
+        starts = [jax_params(reference.initial_params(seed), arguments.dtype) for seed in seeds]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+        data = [jax_array(array, arguments.dtype) for array in (inputs, targets)]
+        settings = (arguments.learning_rate, arguments.tolerance, arguments.steps)
+        ends = {reading: train(reading, *settings, stacked, *data) for reading in readings}
+        histories = {reading: table_of(reading, end, arguments.steps) for reading, end in ends.items()}
+        summary: dict[str, Any] = {
+            "seed": arguments.seed,
+            "seeds": arguments.seeds,
+            "learning_rate": arguments.learning_rate,
+            "tolerance": arguments.tolerance,
+            "max_steps": arguments.steps,
+            "readings": {reading: summary_of(end) for reading, end in ends.items()},
+        }
+        if len(ends) == 2:
+            apart = distance(*(end[0].params for end in ends.values()))
+            summary["relative_distance_of_parameters"] = np.median(apart)
+            summary["relative_distance_of_parameters_of_seeds"] = apart
+        write(results, seeds, histories, ends)
+        results.summary(**summary)
+        if results.plots:
+            draw(results, arguments, histories, ends, inputs, targets[:, 0])
+    print(report(summary, arguments.seeds))
+    return summary
+
+
+def write(
+    results: Results,
+    seeds: range,
+    histories: dict[str, dict[str, np.ndarray]],
+    ends: dict[str, tuple[Run, jax.Array, jax.Array]],
+) -> None:
+    """history.csv: medians over the runs, step by step; runs.csv: how every run ended."""
+    rows, runs = [], []
+    for reading, history in histories.items():
+        medians = (np.median(history[name], axis=0) for name in ("loss", "accuracy"))
+        rows += [(reading, *row) for row in zip(history["step"], *medians, strict=True)]
+        end, loss, accuracy = jax.tree.map(np.asarray, ends[reading])
+        runs += [(reading, *row) for row in zip(seeds, end.steps, end.small, loss, accuracy, strict=True)]
+    results.history(("reading", "step", "loss", "accuracy"), list(zip(*rows, strict=True)))
+    header = ("reading", "seed", "steps", "ended_by_the_stopping_rule", "loss", "accuracy")
+    results.history(header, list(zip(*runs, strict=True)), "runs.csv")
+
+
+def report(summary: dict[str, Any], seeds: int) -> str:
+    """The comparison of the readings, for a person."""
+    rows = [
+        (
+            reading,
+            f"{of['ended_by_the_stopping_rule']} of {seeds}",
+            f"{of['steps']:g}",
+            f"{of['loss']:.6f}",
+            f"{of['accuracy']:.4f}",
+        )
+        for reading, of in summary["readings"].items()
+    ]
+    table = text_table(("three_phase, median over seeds", "ended by the rule", "steps", "loss", "accuracy"), rows)
+    if "relative_distance_of_parameters" not in summary:
+        return table
+    apart = summary["relative_distance_of_parameters"]
+    return f"{table}\nparameters of the two readings, from one start: {apart:.2g} of their norm apart (median)"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = option_parser(
+        "three_phase",
+        "Trains a 2-4-4-1 network layer by layer from the output, in both readings of the published text.",
+        seed=0,
+        seeds=20,
+        steps=reference.MAX_STEPS,
+        learning_rate=reference.LEARNING_RATE,
+        dtype="float64",
+    )
+    made.add_argument("--reading", choices=(*READINGS, "both"), default="both", help="default: %(default)s")
+    made.add_argument(
+        "--tolerance",
+        type=positive_rate,
+        default=reference.TOLERANCE,
+        help="stop when every |learning rate × slope| is below it (default: %(default)s)",
+    )
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(parser(), run))

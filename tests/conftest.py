@@ -1,0 +1,56 @@
+"""Strictness for all tests: JAX's strict promotion, and beartype over every jaxtyping annotation of the package."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import jaxtyping
+
+jaxtyping.install_import_hook("functional_mlp", "beartype.beartype")
+
+import hypothesis
+import jax
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("agg")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# the same examples each time; a person hunting for new ones sets HYPOTHESIS_PROFILE=explore
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20261122)
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def as_a_person() -> Iterator[None]:
+    """Switches beartype off, so that bad input reaches the package's own checks, as it does outside the tests."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def says(as_a_person: None) -> Callable[..., None]:
+    """says(error, words, function, *args): the call raises `error` with one sentence that holds all `words`."""
+
+    def check(error: type[Exception], words: list[str], function: Callable[..., object], *args: object) -> None:
+        with pytest.raises(error) as caught:
+            function(*args)
+        message = str(caught.value)
+        assert "\n" not in message
+        for word in words:
+            assert word in message, f"{word!r} not in {message!r}"
+
+    return check

@@ -1,0 +1,193 @@
+"""Activations: value and VJP against 60-digit arithmetic, at the extremes, at the kinks, and against jax.grad."""
+
+import high_precision
+import jax
+import jax.numpy as jnp
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import ACTIVATIONS
+from tolerances import RELATIVE, relative_difference
+
+import functional_mlp as fm
+from functional_mlp import activations
+
+DTYPES = ["float16", "bfloat16", "float32", "float64"]
+MOST_ULP = 8
+# where the derivative passes through 0 its ulp shrinks without limit: there ulp of 1/16 are counted
+CROSSES_ZERO = {"silu": 1 / 16, "gelu": 1 / 16}
+
+
+def points(dtype, rng):
+    """Samples from the middle to far beyond saturation, as (values in dtype, the same in float64)."""
+    reach = {"float16": 20, "bfloat16": 100, "float32": 110, "float64": 760}[dtype]
+    z = np.concatenate(
+        [rng.uniform(-reach, reach, 150), rng.uniform(-12, 12, 150), rng.normal(size=60), rng.normal(size=40) * 1e-3]
+    )
+    rounded = jnp.asarray(z).astype(dtype)
+    return rounded, np.asarray(rounded.astype("float64"))
+
+
+def vjp_of_ones(activation, z):
+    return activation.vjp(z, activation.value(z), jnp.ones_like(z))
+
+
+def largest_ulp_errors(name, dtype, rng, vjp=vjp_of_ones):
+    """Largest error in ulp of value and derivative over the sample points."""
+    activation = fm.activations.resolve(name)
+    value, derivative = high_precision.EXACT[name]
+    with jax.enable_x64(True), mp.workdps(high_precision.DIGITS):
+        z, z64 = points(dtype, rng)
+        got_values = np.asarray(jax.jit(activation.value)(z).astype("float64"))
+        got_derivatives = np.asarray(jax.jit(lambda z: vjp(activation, z))(z).astype("float64"))
+        value_error = max(
+            high_precision.ulp_error(g, value(mp.mpf(x)), dtype) for x, g in zip(z64, got_values, strict=True)
+        )
+        derivative_error = max(
+            high_precision.ulp_error(
+                g, derivative(mp.mpf(x)), dtype, at_least=CROSSES_ZERO.get(name, 0) if abs(x) < 3 else 0
+            )
+            for x, g in zip(z64, got_derivatives, strict=True)
+        )
+    return value_error, derivative_error
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", sorted(high_precision.EXACT))
+def test_value_and_derivative_are_within_8_ulp_of_60_digit_arithmetic(name, dtype, rng):
+    value_error, derivative_error = largest_ulp_errors(name, dtype, rng)
+    assert value_error <= MOST_ULP
+    assert derivative_error <= MOST_ULP
+
+
+@pytest.mark.parametrize(
+    ("name", "planted"),
+    [
+        ("sigmoid", lambda act, z: 2 * vjp_of_ones(act, z)),  # a stray factor
+        ("sigmoid", lambda act, z: act.value(z) * (1 - act.value(z))),  # right, but cancels in saturation
+        ("tanh", lambda act, z: 1 - act.value(z)),
+        ("tanh", lambda act, z: 1 - act.value(z) ** 2),
+        ("elu", lambda act, z: jnp.where(z > 0, 1.0, act.value(z) + 1)),
+        ("gelu", lambda act, z: jax.vmap(jax.grad(lambda t: t * jax.lax.erfc(-t / np.sqrt(2)) / 2))(z)),
+        ("relu", lambda act, z: jnp.where(z < 0, 1.0, 0.0)),
+        ("softplus", lambda act, z: jnp.full_like(z, jnp.nan)),
+    ],
+)
+def test_a_planted_wrong_or_cancelling_derivative_is_caught(name, planted, rng):
+    _, derivative_error = largest_ulp_errors(name, "float64", rng, vjp=planted)
+    assert not derivative_error <= MOST_ULP
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softmax_is_within_8_ulp_in_saturation(dtype, rng):
+    softmax = activations.softmax()
+    reach = {"float16": 4, "bfloat16": 40, "float32": 40, "float64": 340}[dtype]  # nothing underflows
+    with jax.enable_x64(True), mp.workdps(high_precision.DIGITS):
+        # one unit far above the others, in turn; the cotangents of the others all on one side of its own, so that the
+        # sum over units does not cancel by the caller's choice of numbers
+        z = jnp.asarray(rng.uniform(-reach, 0, (60, 4)) + reach * np.eye(4)[np.arange(60) % 4]).astype(dtype)
+        ct = jnp.asarray(rng.uniform(1, 2, (60, 4)) - 3 * np.eye(4)[np.arange(60) % 4]).astype(dtype)
+        a = jax.jit(softmax.value)(z)
+        ct_z = jax.jit(softmax.vjp)(z, a, ct)
+        wide = [np.asarray(x.astype("float64")) for x in (z, ct, a, ct_z)]
+        for row, cotangents, values, products in zip(*wide, strict=True):
+            row, cotangents = [mp.mpf(x) for x in row], [mp.mpf(x) for x in cotangents]
+            for got, exact in zip(values, high_precision.softmax(row), strict=True):
+                assert high_precision.ulp_error(got, exact, dtype) <= MOST_ULP
+            # in 16 bits the activations on the tape are rounded or have underflowed, and the product inherits that
+            if dtype in ("float32", "float64"):
+                for got, exact in zip(products, high_precision.softmax_vjp(row, cotangents), strict=True):
+                    assert high_precision.ulp_error(got, exact, dtype) <= MOST_ULP
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_extremes_give_finite_values_and_derivatives_in_the_same_dtype(name, dtype):
+    activation = fm.activations.resolve(name)
+    with jax.enable_x64(True):
+        largest, tiny = float(jnp.finfo(dtype).max), float(jnp.finfo(dtype).tiny)
+        z = jnp.asarray([[1e4, -1e4, largest], [-largest, largest, -largest], [0.0, -0.0, tiny]]).astype(dtype)
+        a = activation.value(z)
+        ct_z = activation.vjp(z, a, jnp.ones_like(z))
+        assert a.dtype == ct_z.dtype == z.dtype
+        assert np.isfinite(np.asarray(a.astype("float64"))).all()
+        assert np.isfinite(np.asarray(ct_z.astype("float64"))).all()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_nan_stays_nan(name):
+    assert np.isnan(np.asarray(fm.activations.resolve(name).value(jnp.full((1, 2), jnp.nan)))).all()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_vjp_agrees_with_autodiff_away_from_saturation(name, seed):
+    rng = np.random.default_rng(seed)
+    activation = fm.activations.resolve(name)
+    with jax.enable_x64(True):
+        z, ct_a = jnp.asarray(rng.normal(size=(7, 3)) * 2), jnp.asarray(rng.normal(size=(7, 3)))
+        a, pull_back = jax.vjp(activation.value, z)
+        assert relative_difference(activation.vjp(z, a, ct_a), pull_back(ct_a)[0]) <= RELATIVE["float64"]
+
+
+@pytest.mark.parametrize(
+    ("activation", "at_kink"),
+    [
+        (activations.relu(), 0.0),
+        (activations.relu(at_zero=1.0), 1.0),
+        (activations.relu(0.5), 0.5),
+        (activations.leaky_relu(), 0.01),
+        (activations.leaky_relu(0.25), 0.25),
+        (activations.leaky_relu(0.25, at_zero=1.0), 1.0),
+        (activations.elu(alpha=2.0), 2.0),
+        (activations.elu(alpha=2.0, at_zero=1.0), 1.0),
+        (activations.elu(), 1.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_derivative_at_the_kink_is_that_of_the_left_side_unless_chosen(activation, at_kink, zero):
+    z = jnp.asarray([zero])
+    assert vjp_of_ones(activation, z) == at_kink
+    assert activation.value(z) == 0
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu", "silu", "gelu", "softplus"])
+def test_autodiff_of_the_value_takes_the_same_side_at_zero(name):
+    activation = fm.activations.resolve(name)
+    assert (
+        jax.grad(lambda z: activation.value(z[None])[0])(jnp.asarray(0.0)) == vjp_of_ones(activation, jnp.zeros(1))[0]
+    )
+
+
+def test_an_infinite_cotangent_of_an_inactive_unit_does_not_become_nan():
+    z = jnp.asarray([-1.0, 1.0])
+    ct_a = jnp.asarray([jnp.inf, jnp.inf])
+    np.testing.assert_array_equal(activations.relu().vjp(z, z, ct_a), [0.0, np.inf])
+
+
+def test_activations_are_values():
+    assert activations.leaky_relu(0.02) == activations.resolve({"name": "leaky_relu", "slope": 0.02})
+    assert activations.leaky_relu(0.02) != activations.leaky_relu(0.03)
+    assert hash(activations.tanh()) == hash(activations.resolve("tanh"))
+    assert jax.tree.leaves(activations.tanh()) == []
+    assert "value_fn" not in repr(activations.relu())
+
+
+def test_an_activation_of_ones_own():
+    cube = fm.Activation("cube", lambda z: z**3, lambda z, a, ct_a: 3 * z**2 * ct_a)
+    np.testing.assert_allclose(vjp_of_ones(cube, jnp.asarray([2.0])), [12.0])
+
+
+def test_bad_input(says):
+    says(ValueError, ["'rleu'", "did you mean 'relu'"], activations.resolve, "rleu")
+    says(ValueError, ["'slpe'", "did you mean 'slope'"], activations.resolve, {"name": "leaky_relu", "slpe": 1})
+    says(ValueError, ["takes no parameters", "'slope'"], activations.resolve, {"name": "tanh", "slope": 1.0})
+    says(TypeError, ["name", "None"], activations.resolve, {"slope": 1.0})
+    says(TypeError, ["slope", "real number", "'a'"], activations.leaky_relu, "a")
+    says(ValueError, ["alpha", "finite"], activations.elu, float("nan"))
+    says(TypeError, ["at_zero", "True"], activations.relu, True)
+    says(TypeError, ["floats", "int32"], activations.relu().value, np.zeros(3, np.int32))

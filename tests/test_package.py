@@ -1,0 +1,120 @@
+"""What importing does and does not do, the order of imports between modules, and what the wheel holds."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# from DESIGN: a module imports only from those before it
+LAYERS = [
+    "_atomic",
+    "_checks",
+    "activations",
+    "losses",
+    "network",
+    "forward",
+    "backward",
+    "objectives",
+    "metrics",
+    "training",
+    "sweeps",
+]
+
+
+def imported(path):
+    """Names of the modules that a file imports anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_a_module_imports_only_from_those_above_it():
+    files = {path.stem: path for path in (ROOT / "functional_mlp").glob("*.py") if path.stem != "__init__"}
+    assert set(files) == set(LAYERS)
+    for place, name in enumerate(LAYERS):
+        for module in imported(files[name]):
+            package, _, rest = module.partition(".")
+            if package == "functional_mlp" and rest:
+                assert rest.split(".")[0] in LAYERS[:place], f"{name} imports {module}"
+
+
+@pytest.mark.parametrize(("folder", "forbidden"), [("functional_mlp", "reference"), ("reference", "functional_mlp")])
+def test_package_and_reference_never_import_each_other(folder, forbidden):
+    for path in (ROOT / folder).rglob("*.py"):
+        assert not [m for m in imported(path) if m.split(".")[0] in (forbidden, "experiments", "tests")], path
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+
+
+def test_importing_is_lazy_and_quick():
+    code = """
+import sys, time
+before = time.perf_counter()
+import functional_mlp
+seconds = time.perf_counter() - before
+dir(functional_mlp)
+print(seconds, sorted(name for name in ("jax", "numpy", "optax", "jaxtyping") if name in sys.modules))
+"""
+    # the quickest of three: the others may have waited for the disk or for another test
+    seconds, modules = min(run_python(code).split(maxsplit=1) for _ in range(3))
+    assert modules.strip() == "[]"
+    assert float(seconds) < 0.1
+
+
+def test_using_every_name_changes_no_setting_and_starts_no_backend():
+    code = """
+import jax
+before = dict(jax.config.values)
+import functional_mlp as fm
+for name in fm.__all__:
+    getattr(fm, name)
+from jax._src import xla_bridge
+assert dict(jax.config.values) == before
+print(len(fm.__all__), xla_bridge.backends_are_initialized())
+"""
+    count, started = run_python(code).split()
+    assert int(count) > 25
+    assert started == "False"
+
+
+@pytest.mark.parametrize("first", ["train", "forward", "loss_and_grad", "apply"])
+def test_forward_and_backward_are_the_functions_whatever_is_used_first(first):
+    """Modules have these names too, and the import system binds a module to its name."""
+    code = f"""
+import functional_mlp as fm
+fm.{first}
+import functional_mlp.forward, functional_mlp.backward
+from functional_mlp import backward, forward
+print(fm.forward.__name__, fm.backward.__name__, forward.__name__, backward.__name__, type(forward).__name__)
+"""
+    assert run_python(code).split() == ["forward", "backward", "forward", "backward", "function"]
+
+
+def test_every_public_name_has_a_docstring_that_says_what_it_raises_or_returns():
+    import functional_mlp as fm
+
+    for name in fm.__all__:
+        value = getattr(fm, name)
+        if callable(value) and not name.startswith("_"):
+            assert value.__doc__, name
+            assert not value.__doc__.startswith(f"{name}("), name
+
+
+def test_no_file_names_a_registry_host_or_a_path_of_some_machine():
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=False).stdout.split()
+    pattern = re.compile(r"https?://(pypi|files\.pythonhosted|registry)|/home/|/Users/|/root/")
+    for name in listed:
+        path = ROOT / name
+        if path == Path(__file__).resolve() or not path.is_file() or path.suffix in {".png", ".npz", ".safetensors"}:
+            continue
+        assert not pattern.search(path.read_text(errors="replace")), name

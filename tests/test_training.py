@@ -1,0 +1,326 @@
+"""train_step, train and sweep: exact batches, order, resuming, history, and many runs in one program."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tolerances import RELATIVE, relative_difference
+
+import functional_mlp as fm
+
+NETWORK = fm.Network((2, 4, 1), ("tanh", "sigmoid"))
+LOSS = fm.Loss("binary_cross_entropy", over_samples="mean", l2=1e-3)
+
+
+@pytest.fixture(autouse=True)
+def _promotion_that_optax_needs():
+    """optax.adam mixes its step count with Python floats, which strict promotion refuses."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def draw_data(samples, seed=0):
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(samples, 2))
+    return inputs, (inputs[:, :1] * inputs[:, 1:] > 0).astype(float)
+
+
+def initial(network=NETWORK, seed=0):
+    return fm.init_params(network, jax.random.key(seed), bias="normal_tenth", dtype=jnp.float64)
+
+
+def by_hand(params, batches, optimizer, loss=LOSS, network=NETWORK):
+    """The plain loop that `train` must equal: loss_and_grad and optax, one batch after another."""
+    opt_state = optimizer.init(params)
+    for batch in batches:
+        _, grads = fm.loss_and_grad(network, loss, params, *batch)
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def test_train_step_is_one_update(x64):
+    inputs, targets = draw_data(8)
+    optimizer = optax.adam(0.1)
+    state = fm.init_train_state(initial(), optimizer, jax.random.key(0))
+    after, metrics = jax.jit(fm.train_step, static_argnums=2)(NETWORK, LOSS, optimizer, state, inputs, targets)
+    value, grads = fm.loss_and_grad(NETWORK, LOSS, initial(), inputs, targets)
+    assert relative_difference(after.params, by_hand(initial(), [(inputs, targets)], optimizer)) <= 1e-12
+    np.testing.assert_allclose(metrics.loss, value, rtol=RELATIVE["float64"])
+    np.testing.assert_allclose(metrics.gradient_norm, optax.tree.norm(grads), rtol=RELATIVE["float64"])
+
+
+@pytest.mark.parametrize("over_samples", ["sum", "mean"])
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 10, None])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_batches_in_order_are_exact_and_a_partial_last_one_too(over_samples, batch_size, weighted, x64):
+    inputs, targets = draw_data(10)
+    weights = np.random.default_rng(1).uniform(0.5, 2, 10) if weighted else None
+    loss = fm.Loss("binary_cross_entropy", over_samples, l2=0.01)
+    result = fm.train(
+        NETWORK,
+        loss,
+        initial(),
+        inputs,
+        targets,
+        optimizer=optax.sgd(0.1, momentum=0.9),
+        epochs=3,
+        batch_size=batch_size,
+        sample_weights=weights,
+    )
+    size = batch_size or 10
+    cuts = [slice(i, i + size) for i in range(0, 10, size)] * 3
+    batches = [(inputs[cut], targets[cut], None if weights is None else weights[cut]) for cut in cuts]
+    expected = by_hand(initial(), batches, optax.sgd(0.1, momentum=0.9), loss)
+    assert relative_difference(result.params, expected) <= RELATIVE["float64"]
+
+
+def test_shuffling_takes_every_sample_once_in_an_order_drawn_from_key_and_epoch(x64):
+    inputs, targets = draw_data(7)
+    key = jax.random.key(5)
+    result = fm.train(
+        NETWORK,
+        LOSS,
+        initial(),
+        inputs,
+        targets,
+        optimizer=optax.sgd(0.5),
+        epochs=2,
+        batch_size=3,
+        shuffle=True,
+        key=key,
+    )
+    orders = [np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), 7)) for epoch in range(2)]
+    batches = [(inputs[o[i : i + 3]], targets[o[i : i + 3]]) for o in orders for i in (0, 3, 6)]
+    assert relative_difference(result.params, by_hand(initial(), batches, optax.sgd(0.5))) <= RELATIVE["float64"]
+    assert not np.array_equal(*orders)
+
+
+@pytest.mark.parametrize("evaluate", ["before", "after"])
+@pytest.mark.parametrize("chunk_epochs", [1, 2, 3, 7, 100])
+def test_history_is_the_same_for_every_chunk_length(evaluate, chunk_epochs, x64):
+    inputs, targets = draw_data(6)
+    seen = []
+    result = fm.train(
+        NETWORK,
+        LOSS,
+        initial(),
+        inputs,
+        targets,
+        optimizer=optax.sgd(0.3),
+        epochs=8,
+        eval_inputs=inputs[:3],
+        eval_targets=targets[:3],
+        eval_every=3,
+        evaluate=evaluate,
+        metrics=("loss", "accuracy", "mean_squared_error"),
+        chunk_epochs=chunk_epochs,
+        callback=lambda so_far: seen.append(int(so_far.state.epoch)) and None,
+    )
+    assert result.history["epoch"].tolist() == [0, 3, 6]
+    for row, epoch in enumerate([0, 3, 6]):
+        updates = epoch + (evaluate == "after")
+        params = by_hand(initial(), [(inputs, targets)] * updates, optax.sgd(0.3))
+        outputs = np.asarray(fm.forward(NETWORK, params, inputs)[0])
+        expected = {
+            "train_loss": fm.loss_and_grad(NETWORK, LOSS, params, inputs, targets)[0],
+            "train_accuracy": np.mean((outputs > 0.5) == (targets > 0.5)),
+            "train_mean_squared_error": np.mean((outputs - targets) ** 2),
+            "eval_loss": fm.loss_and_grad(NETWORK, LOSS, params, inputs[:3], targets[:3])[0],
+            "eval_accuracy": np.mean((outputs > 0.5) == (targets > 0.5), where=np.arange(6)[:, None] < 3),
+            "eval_mean_squared_error": np.mean((outputs - targets)[:3] ** 2),
+        }
+        assert expected.keys() | {"epoch"} == result.history.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(result.history[name][row], value, rtol=RELATIVE["float64"], err_msg=name)
+    assert seen == [min(8, i) for i in range(chunk_epochs, 8 + chunk_epochs, chunk_epochs)]
+
+
+def test_going_on_from_a_state_is_the_same_as_never_stopping(x64):
+    inputs, targets = draw_data(9)
+    options = {"optimizer": optax.adam(0.05), "batch_size": 4, "shuffle": True, "eval_every": 2}
+    whole = fm.train(NETWORK, LOSS, initial(), inputs, targets, epochs=7, key=jax.random.key(2), **options)
+    stopped = fm.train(
+        NETWORK,
+        LOSS,
+        initial(),
+        inputs,
+        targets,
+        epochs=7,
+        key=jax.random.key(2),
+        chunk_epochs=3,
+        callback=lambda so_far: True,
+        **options,
+    )
+    assert int(stopped.state.epoch) == 3
+    resumed = fm.train(NETWORK, LOSS, stopped.state, inputs, targets, epochs=7, **options)
+    jax.tree.map(np.testing.assert_array_equal, resumed.params, whole.params)
+    joined = np.concatenate([stopped.history["train_loss"], resumed.history["train_loss"]])
+    np.testing.assert_array_equal(joined, whole.history["train_loss"])
+
+
+def test_learning_rate_schedules_and_per_leaf_rates(x64):
+    inputs, targets = draw_data(6)
+    schedule = optax.cosine_decay_schedule(0.5, 5)
+    result = fm.train(NETWORK, LOSS, initial(), inputs, targets, optimizer=optax.sgd(schedule), epochs=5)
+    expected = by_hand(initial(), [(inputs, targets)] * 5, optax.sgd(schedule))
+    assert relative_difference(result.params, expected) <= RELATIVE["float64"]
+    frozen = optax.multi_transform(
+        {"weights": optax.sgd(0.1), "bias": optax.set_to_zero()},
+        lambda params: tuple(fm.Dense("weights", "bias") for _ in params),
+    )
+    result = fm.train(NETWORK, LOSS, initial(), inputs, targets, optimizer=frozen, epochs=5)
+    for after, before in zip(result.params, initial(), strict=True):
+        np.testing.assert_array_equal(after.bias, before.bias)
+        assert not np.array_equal(after.weights, before.weights)
+
+
+def test_metrics_of_ones_own_and_several_outputs(x64):
+    network = fm.Network((2, 3), "softmax")
+    inputs, _ = draw_data(5)
+    targets = np.eye(3)[[0, 1, 2, 0, 1]]
+
+    def largest_output(outputs, targets):
+        return outputs.max()
+
+    result = fm.train(
+        network,
+        fm.Loss("categorical_cross_entropy"),
+        initial(network),
+        inputs,
+        targets,
+        optimizer=optax.sgd(0.1),
+        epochs=1,
+        metrics=(largest_output, "accuracy"),
+    )
+    outputs = np.asarray(fm.forward(network, result.params, inputs)[0])
+    assert result.history["train_largest_output"][0] == pytest.approx(outputs.max())
+    assert result.history["train_accuracy"][0] == pytest.approx(np.mean(outputs.argmax(1) == targets.argmax(1)))
+
+
+def test_accuracy_of_a_logit_has_its_threshold_at_zero(x64):
+    network = fm.Network((1, 1), "identity")
+    params = (fm.Dense(jnp.asarray([[1.0]]), jnp.asarray([0.0])),)
+    inputs, targets = np.asarray([[0.3], [-0.3]]), np.asarray([[1.0], [0.0]])
+    result = fm.train(
+        network,
+        fm.Loss("sigmoid_cross_entropy"),
+        params,
+        inputs,
+        targets,
+        optimizer=optax.sgd(0.0),
+        epochs=1,
+        metrics=("accuracy",),
+    )
+    assert result.history["train_accuracy"][0] == 1
+
+
+def test_without_metrics_there_is_no_evaluation(x64):
+    inputs, targets = draw_data(4)
+    result = fm.train(NETWORK, LOSS, initial(), inputs, targets, optimizer=optax.sgd(0.1), epochs=3, metrics=())
+    assert result.history.keys() == {"epoch"}
+
+
+def test_the_same_optimiser_object_compiles_once():
+    from functional_mlp import training
+
+    inputs, targets = (x.astype(np.float32) for x in draw_data(5))
+    params = fm.init_params(NETWORK, jax.random.key(0))
+    optimizer = optax.sgd(0.1)
+    fm.train(NETWORK, LOSS, params, inputs, targets, optimizer=optimizer, epochs=40, batch_size=2)
+    before = training._run_chunk._cache_size()
+    fm.train(NETWORK, LOSS, params, inputs + 1, targets, optimizer=optimizer, epochs=33, batch_size=2, chunk_epochs=2)
+    assert training._run_chunk._cache_size() == before
+
+
+# sweeps
+
+
+def test_each_run_of_a_sweep_is_the_run_that_train_does(x64):
+    inputs, targets = draw_data(7)
+    keys = jax.random.split(jax.random.key(0), 3)
+    common = {"epochs": 5, "batch_size": 3, "shuffle": True, "eval_every": 2, "metrics": ("loss", "accuracy")}
+    held_out = {"eval_inputs": inputs[:4], "eval_targets": targets[:4]}
+    options = common | held_out
+    swept = fm.sweep(
+        NETWORK,
+        LOSS,
+        inputs,
+        targets,
+        keys=keys,
+        optimizer=optax.adam,
+        learning_rates=[0.1, 0.01],
+        bias="normal_tenth",
+        dtype=jnp.float64,
+        **options,
+    )
+    assert swept.learning_rates.tolist() == [0.1] * 3 + [0.01] * 3
+    assert swept.history["train_loss"].shape == (6, 3)
+    for run in range(6):
+        key = swept.keys[run]
+        params = fm.init_params(NETWORK, key, bias="normal_tenth", dtype=jnp.float64)
+        rate = float(swept.learning_rates[run])
+        alone = fm.train(NETWORK, LOSS, params, inputs, targets, optimizer=optax.adam(rate), key=key, **options)
+        one = jax.tree.map(lambda leaf, run=run: leaf[run], swept.params)
+        assert relative_difference(one, alone.params) <= 1e-11
+        for name in ("train_loss", "train_accuracy", "eval_loss", "eval_accuracy"):
+            np.testing.assert_allclose(swept.history[name][run], alone.history[name], rtol=1e-11)
+    assert np.array_equal(swept.history["epoch"], [0, 2, 4])
+
+
+def test_a_sweep_from_given_initial_values(x64):
+    inputs, targets = draw_data(4)
+    keys = jax.random.split(jax.random.key(0), 2)
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), initial(seed=3), initial(seed=4))
+    swept = fm.sweep(NETWORK, LOSS, inputs, targets, keys=keys, params=params, learning_rates=0.2, epochs=2)
+    alone = fm.train(NETWORK, LOSS, initial(seed=4), inputs, targets, optimizer=optax.sgd(0.2), epochs=2)
+    one = jax.tree.map(lambda leaf: leaf[1], swept.params)
+    assert relative_difference(one, alone.params) <= RELATIVE["float64"]
+
+
+# bad input
+
+
+def test_bad_input(says):
+    inputs, targets = (x.astype(np.float32) for x in draw_data(6))
+    params = fm.init_params(NETWORK, jax.random.key(0))
+
+    def train(changed=(), **options):
+        arguments = {"network": NETWORK, "loss": LOSS, "params": params, "inputs": inputs, "targets": targets}
+        defaults = {"optimizer": optax.sgd(0.1), "epochs": 1}
+        return lambda: fm.train(**(arguments | defaults | dict(changed) | options))
+
+    says(ValueError, ["epochs", "at least 1", "0"], train(epochs=0))
+    says(ValueError, ["epochs", "-3"], train(epochs=-3))
+    says(TypeError, ["epochs", "1.5"], train(epochs=1.5))
+    says(ValueError, ["batch_size", "6 samples", "7"], train(batch_size=7))
+    says(ValueError, ["batch_size", "at least 1"], train(batch_size=0))
+    says(ValueError, ["eval_every", "0"], train(eval_every=0))
+    says(ValueError, ["chunk_epochs", "0"], train(chunk_epochs=0))
+    says(ValueError, ["'during'", "after"], train(evaluate="during"))
+    says(ValueError, ["metric", "did you mean 'accuracy'"], train(metrics=("acuracy",)))
+    says(ValueError, ["shuffle", "key"], train(shuffle=True))
+    says(ValueError, ["eval_inputs and eval_targets together"], train(eval_inputs=inputs))
+    says(ValueError, ["eval_targets", "(6, 1)", "(5, 1)"], train(eval_inputs=inputs, eval_targets=targets[:5]))
+    says(ValueError, ["empty batch"], train(inputs=inputs[:0], targets=targets[:0]))
+    says(ValueError, ["targets", "(6, 1)", "(6,)"], train(targets=targets[:, 0]))
+    says(TypeError, ["targets", "int64"], train(targets=targets.astype(int)))
+    says(ValueError, ["expected parameters"], train(params=params[:1]))
+    says(ValueError, ["logarithm"], train(network=fm.Network((2, 4, 1), "relu")))
+    says(ValueError, ["sample_weights"], train(sample_weights=np.ones(5, np.float32)))
+    spoilt = inputs.copy()
+    spoilt[4, 1] = np.nan
+    spoilt[5, 0] = np.inf
+    says(ValueError, ["inputs", "finite", "(4, 1)", "2 such values"], train(inputs=spoilt))
+    done = train()().state
+    says(ValueError, ["more than the 1", "got 1"], train(params=done))
+
+    def sweep(**options):
+        defaults = {"keys": jax.random.split(jax.random.key(0), 2), "epochs": 1}
+        return lambda: fm.sweep(NETWORK, LOSS, inputs, targets, **(defaults | options))
+
+    says(ValueError, ["jax.random.split", "()"], sweep(keys=jax.random.key(0)))
+    says(ValueError, ["keys", "int"], sweep(keys=3))
+    says(ValueError, ["learning rate", "finite"], sweep(learning_rates=[0.1, float("nan")]))
+    says(ValueError, ["epochs"], sweep(epochs=0))
