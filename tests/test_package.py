@@ -123,6 +123,12 @@ def test_every_public_name_has_a_docstring():
             assert not value.__doc__.startswith(f"{name}("), name
 
 
+def test_the_example_of_the_readme_prints_what_the_readme_says():
+    blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    place = next(i for i, (language, _) in enumerate(blocks) if language == "python")
+    assert run_python(blocks[place][1]) == blocks[place + 1][1]
+
+
 def test_no_file_names_a_registry_host_or_a_path_of_some_machine():
     listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=False).stdout.split()
     pattern = re.compile(r"https?://(pypi|files\.pythonhosted|registry)|/home/|/Users/|/root/")
