@@ -7,7 +7,6 @@ ratio is only as good as the machine is quiet; no absolute time is claimed.
     python -m benchmarks.moons --epochs 1000 --repeats 3
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments._common import positive, text_table
+from experiments._common import Parser, one_of, positive, text_table
 
 VARIANTS = ("published", "corrected")
 PROGRAMS = {"NumPy reference": ("reference.moons",), "functional_mlp": ("experiments.moons", "--no-plots")}
@@ -60,10 +59,10 @@ def compare(options: list[str], repeats: int) -> str:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.moons", description=__doc__.partition("\n")[0])
+    parser = Parser(prog="python -m benchmarks.moons", description=__doc__.partition("\n")[0])
     parser.add_argument("--epochs", type=positive, default=1000, help="default: %(default)s")
     parser.add_argument("--repeats", type=positive, default=2, help="runs of each program (default: %(default)s)")
-    parser.add_argument("--variant", choices=VARIANTS, default="corrected", help="default: %(default)s")
+    parser.add_argument("--variant", default="corrected", help="default: %(default)s", **one_of("variant", VARIANTS))
     arguments = parser.parse_args()
     print(f"moons, {arguments.variant}, {arguments.epochs} epochs, {arguments.repeats} runs each, in turn")
     print(compare(["--variant", arguments.variant, "--epochs", str(arguments.epochs)], arguments.repeats))

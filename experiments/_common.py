@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ import optax
 from tqdm import tqdm
 
 import functional_mlp as fm
+from functional_mlp._checks import known_name
 
 OPTIMIZERS: Mapping[str, Callable[[Any], optax.GradientTransformation]] = {
     "sgd": optax.sgd,
@@ -63,6 +64,27 @@ def positive_rate(text: str) -> float:
     return value
 
 
+def one_of(kind: str, names: Iterable[str]) -> Any:
+    """The arguments of `add_argument` for a name out of `names`; an unknown one is answered with the nearest known."""
+    known = tuple(names)
+
+    def check(text: str) -> str:
+        try:
+            return known_name(kind, text, known)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return {"type": check, "metavar": f"{{{','.join(known)}}}"}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence; `--help` shows the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong, and ends the program with exit code 2."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
 def option_parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentParser:
     """A parser with the common options.
 
@@ -73,18 +95,16 @@ def option_parser(name: str, description: str, **defaults: Any) -> argparse.Argu
             `learning_rate`, `optimizer`, `batch_size`, `dtype`. An option that is not named is not offered. None means
             that the experiment chooses.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m experiments.{name}" if name else "python -m experiments", description=description
-    )
+    parser = Parser(prog=f"python -m experiments.{name}" if name else "python -m experiments", description=description)
     options: dict[str, dict[str, Any]] = {
         "seed": {"type": int, "help": "seed of the initial values"},
         "seeds": {"type": positive, "help": "number of initial values, trained in one program"},
         "epochs": {"type": positive, "help": "passes over the training data"},
         "steps": {"type": positive, "help": "number of updates"},
         "learning_rate": {"type": positive_rate, "help": "learning rate"},
-        "optimizer": {"choices": sorted(OPTIMIZERS), "help": "optimiser"},
+        "optimizer": one_of("optimiser", sorted(OPTIMIZERS)) | {"help": "optimiser"},
         "batch_size": {"type": positive, "help": "samples per update"},
-        "dtype": {"choices": DTYPES, "help": "type of parameters and data"},
+        "dtype": one_of("dtype", DTYPES) | {"help": "type of parameters and data"},
     }
     for key, default in defaults.items():
         option = options[key]

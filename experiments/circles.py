@@ -21,6 +21,7 @@ import functional_mlp as fm
 from experiments._common import (
     OPTIMIZERS,
     Results,
+    one_of,
     option_parser,
     progress,
     results_in,
@@ -255,7 +256,7 @@ def parser() -> argparse.ArgumentParser:
         batch_size=None,
         dtype=None,
     )
-    made.add_argument("--variant", choices=tuple(SETTINGS), default="published", help="default: %(default)s")
+    made.add_argument("--variant", default="published", help="default: %(default)s", **one_of("variant", SETTINGS))
     return made
 
 

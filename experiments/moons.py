@@ -19,6 +19,7 @@ import functional_mlp as fm
 from experiments._common import (
     OPTIMIZERS,
     Results,
+    one_of,
     option_parser,
     progress,
     results_in,
@@ -180,7 +181,7 @@ def parser() -> argparse.ArgumentParser:
         batch_size=1,
         dtype="float32",
     )
-    made.add_argument("--variant", choices=VARIANTS, default="corrected", help="default: %(default)s")
+    made.add_argument("--variant", default="corrected", help="default: %(default)s", **one_of("variant", VARIANTS))
     return made
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import functional_mlp as fm
 from experiments._common import (
     Results,
+    one_of,
     option_parser,
     positive_rate,
     results_in,
@@ -84,7 +85,7 @@ def step(
     largest = jnp.max(jnp.stack([jnp.max(jnp.abs(change)) for change in jax.tree.leaves(changes)]))
     # a step that is not recorded writes outside of the rows, which JAX drops
     row = jnp.where(run.steps % record_every == 0, run.steps // record_every, len(run.rows))
-    rows = run.rows.at[row].set(jnp.stack([loss, accuracy]), mode="drop")
+    rows = run.rows.at[row].set(jnp.stack([loss, accuracy]).astype(run.rows.dtype), mode="drop")
     params = jax.tree.map(jnp.subtract, run.params, changes)
     return Run(params, run.steps + 1, largest < tolerance, rows)
 
@@ -275,7 +276,9 @@ def parser() -> argparse.ArgumentParser:
         learning_rate=reference.LEARNING_RATE,
         dtype="float64",
     )
-    made.add_argument("--reading", choices=(*READINGS, "both"), default="both", help="default: %(default)s")
+    made.add_argument(
+        "--reading", default="both", help="default: %(default)s", **one_of("reading", (*READINGS, "both"))
+    )
     made.add_argument(
         "--tolerance",
         type=positive_rate,

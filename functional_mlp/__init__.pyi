@@ -2,7 +2,10 @@ __version__: str
 
 from . import activations as activations
 from . import losses as losses
+from . import metrics as metrics
+from . import network as network
 from . import objectives as objectives
+from . import sweeps as sweeps
 from . import training as training
 from .activations import Activation as Activation
 from .backward import apply as apply
@@ -25,6 +28,7 @@ from .objectives import himmelblau as himmelblau
 from .objectives import himmelblau_and_grad as himmelblau_and_grad
 from .sweeps import SweepResult as SweepResult
 from .sweeps import sweep as sweep
+from .training import StepMetrics as StepMetrics
 from .training import TrainResult as TrainResult
 from .training import TrainState as TrainState
 from .training import init_train_state as init_train_state

@@ -1,33 +1,37 @@
 """Writing files all or nothing: to a temporary name beside the target, then renamed over it."""
 
+import contextlib
 import os
-import tempfile
+import secrets
+import stat
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes `content` to `path`; a reader sees the old file or the new one, never a part.
+    """Writes `content` to the file that `path` names, through symbolic links; readers see the old file or the new.
 
     Raises:
-        OSError: if the directory does not exist or cannot be written.
+        OSError: if the directory does not exist or cannot be written, or `path` names what is no regular file.
     """
-    path = os.fspath(path)
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=f".{os.path.basename(path)}.")
+    path = os.path.realpath(os.fsdecode(path))
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise OSError(f"expected a regular file or a new name to write to, got {path}")
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:  # x: never somebody else's file
             file.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        _remove(temporary)
+        raise type(error)(error.errno, error.strerror, path) from error
     except BaseException:
-        os.unlink(temporary)
+        _remove(temporary)
         raise
 
 
-def write_text(path: str | os.PathLike[str], content: str) -> None:
-    """`write_bytes` of `content` in UTF-8."""
-    write_bytes(path, content.encode())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _remove(temporary: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)

@@ -1,7 +1,7 @@
 """Sentences for bad input, shared by every module: what was expected, what was got, how to fix it.
 
-Checks here look at shapes and dtypes (known while JAX traces) and, where the array is concrete, at values. They return
-what they were given; they convert nothing silently.
+Checks here look at shapes and dtypes (known while JAX traces) and, where the array is concrete, at values. Arrays that
+are not JAX's become JAX's, by JAX's own rule: NumPy's float64 is float32 where 64-bit types are not enabled.
 """
 
 import difflib
@@ -15,12 +15,50 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-WORKING_DTYPES = {jnp.dtype(jnp.float16): jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16): jnp.dtype(jnp.float32)}
+# the supported dtypes, and what elementary functions and sums over them are computed in
+WORKING_DTYPES = {
+    jnp.dtype(jnp.float16): jnp.dtype(jnp.float32),
+    jnp.dtype(jnp.bfloat16): jnp.dtype(jnp.float32),
+    jnp.dtype(jnp.float32): jnp.dtype(jnp.float32),
+    jnp.dtype(jnp.float64): jnp.dtype(jnp.float64),
+}
 
 
 def working_dtype(dtype: Any) -> jnp.dtype:
     """The dtype that elementary functions and sums over `dtype` are computed in: float32 for the 16-bit formats."""
-    return WORKING_DTYPES.get(jnp.dtype(dtype), jnp.dtype(dtype))
+    return WORKING_DTYPES[jnp.dtype(dtype)]
+
+
+def floating_dtype(what: str, dtype: Any) -> jnp.dtype:
+    """`dtype` if it is one of the four supported ones.
+
+    Raises:
+        TypeError: if it is not.
+    """
+    try:
+        known = jnp.dtype(dtype)
+    except TypeError:
+        known = None
+    if known not in WORKING_DTYPES:
+        names = ", ".join(str(name) for name in WORKING_DTYPES)
+        raise TypeError(f"expected {what} to be one of {names}, got {dtype}")
+    return known
+
+
+def random_key(what: str, key: Any, ndim: int = 0) -> jax.Array:
+    """`key` if it is a JAX random key, or an array of them with `ndim` axes; old-style uint32 keys are taken too.
+
+    Raises:
+        TypeError: if it is none.
+        ValueError: for another number of axes, or none at all along one.
+    """
+    remedy = "jax.random.key(seed)" if ndim == 0 else "jax.random.split(jax.random.key(seed), count)"
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not typed and not (isinstance(key, jax.Array) and key.dtype == jnp.uint32):
+        raise TypeError(f"expected {what} to be a JAX random key, got {key!r}; make it with {remedy}")
+    if key.ndim - (not typed) != ndim or key.size == 0:
+        raise ValueError(f"expected {what} with {ndim} axes of at least one key, got shape {key.shape}; use {remedy}")
+    return key
 
 
 def is_concrete(x: Any) -> bool:
@@ -74,7 +112,7 @@ def finite_float(what: str, value: Any) -> float:
 
 
 def floating_array(what: str, value: ArrayLike, ndim: int | None = None, shape_hint: str = "") -> jax.Array:
-    """`value` as a JAX array of a floating dtype, its number of axes checked, its dtype left alone.
+    """`value` as a JAX array of one of the four supported dtypes, its number of axes checked.
 
     Raises:
         TypeError: for integers, booleans, objects, strings, complex numbers, or what is no array at all.
@@ -87,10 +125,9 @@ def floating_array(what: str, value: ArrayLike, ndim: int | None = None, shape_h
             raise ValueError(f"expected {what} to be a rectangular array, got rows of unequal length") from error
         except Exception as error:  # whatever a stranger's __array__ raises
             raise TypeError(f"expected {what} to be an array of floats, got {type(value).__name__}") from error
-    dtype = value.dtype
-    if not jnp.issubdtype(dtype, jnp.floating):
+    if value.dtype not in WORKING_DTYPES:
         remedy = "convert it, for example with .astype('float32')"
-        raise TypeError(f"expected {what} to hold floats, got dtype {dtype}; {remedy}")
+        raise TypeError(f"expected {what} to hold floats of 16, 32 or 64 bits, got dtype {value.dtype}; {remedy}")
     if ndim is not None and value.ndim != ndim:
         hint = f" {shape_hint}" if shape_hint else ""
         raise ValueError(f"expected {what} with {ndim} axes{hint}, got shape {tuple(value.shape)}")
@@ -99,15 +136,32 @@ def floating_array(what: str, value: ArrayLike, ndim: int | None = None, shape_h
 
 def finite_values(what: str, value: ArrayLike) -> None:
     """Raises ValueError if the concrete array `value` holds NaN or infinity; says where the first one is."""
-    if not is_concrete(value):
+    if not is_concrete(value) or bool(jnp.isfinite(value).all()):
         return
     array = np.asarray(value)
     finite = np.isfinite(array)
-    if finite.all():
-        return
     index = tuple(int(i) for i in np.argwhere(~finite)[0])
     count = int((~finite).sum())
     raise ValueError(
         f"expected {what} to be finite, got {array[index]} at index {index} ({count} such values in all);"
         " remove or replace them first"
+    )
+
+
+def require_optimizer(optimizer: Any) -> None:
+    """Raises TypeError unless `optimizer` is an optax transformation; a factory such as optax.sgd is none."""
+    if hasattr(optimizer, "init") and hasattr(optimizer, "update"):
+        return
+    name = getattr(optimizer, "__name__", type(optimizer).__name__)
+    hint = f"; call it: {name}(learning_rate)" if callable(optimizer) else ""
+    raise TypeError(f"expected optimizer to be an optax transformation, got {name}{hint}")
+
+
+def require_optimizer_factory(factory: Any) -> None:
+    """Raises TypeError unless `factory` is a function of the learning rate; a finished transformation is none."""
+    if callable(factory):
+        return
+    raise TypeError(
+        "expected optimizer to be a function that maps a learning rate to an optax transformation, such as optax.sgd"
+        f" itself, got {type(factory).__name__}; use lambda rate: ... for other settings"
     )

@@ -19,32 +19,40 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array
 
 from functional_mlp._checks import finite_float, floating_array, known_name, working_dtype
-
-Array = jax.Array
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Activation:
-    """An activation function with its VJP: a frozen value, equal to another one with the same name and parameters.
+    """An activation function with its VJP: a frozen value, equal to another one with equal fields.
 
     Made by the factories below (`sigmoid()`, `leaky_relu(0.02)`), or directly from two functions of your own:
     `Activation("cube", lambda z: z**3, lambda z, a, ct_a: 3 * z**2 * ct_a)`. Registered static, so it passes through
-    `jit`, `vmap` and `custom_vjp` as part of the tree structure.
+    `jit`, `vmap` and `custom_vjp` as part of the tree structure. Define your functions once: another lambda with the
+    same text is another function, and compiles again.
 
     Attributes:
         name: the name it is known by in files and messages.
         value_fn: maps pre-activations z (..., fan_out), and the parameters by name, to activations a of the same shape.
         vjp_fn: maps z, a, ct_a and the parameters to ct_z, all of one shape.
-        parameters: (name, value) pairs, handed to both functions as keyword arguments.
+        parameters: (name, value) pairs, or a mapping, handed to both functions as keyword arguments.
+        probabilities: whether the outputs are probabilities, so that losses of probabilities may follow.
     """
 
     name: str
     value_fn: Callable[..., Array] = field(repr=False)
     vjp_fn: Callable[..., Array] = field(repr=False)
     parameters: tuple[tuple[str, float], ...] = ()
+    probabilities: bool = False
+
+    def __post_init__(self) -> None:
+        if not callable(self.value_fn) or not callable(self.vjp_fn):
+            raise TypeError(f"expected two functions for activation {self.name!r}: its value and its VJP")
+        pairs = self.parameters.items() if isinstance(self.parameters, Mapping) else self.parameters
+        object.__setattr__(self, "parameters", tuple((str(name), value) for name, value in pairs))
 
     def value(self, z: Array) -> Array:
         """Activations a = f(z), shape and dtype of z.
@@ -63,8 +71,14 @@ class Activation:
             z: pre-activations.
             a: activations, `self.value(z)`.
             ct_a: cotangent of the activations, shape of z.
+
+        Raises:
+            TypeError: if one of them does not hold floats.
+            ValueError: if their shapes differ.
         """
-        z = floating_array("pre-activations", z)
+        z, a, ct_a = (floating_array(*pair) for pair in (("pre-activations", z), ("activations", a), ("ct_a", ct_a)))
+        if not z.shape == a.shape == ct_a.shape:
+            raise ValueError(f"expected z, a and ct_a of one shape, got {z.shape}, {a.shape} and {ct_a.shape}")
         work = working_dtype(z.dtype)
         return self.vjp_fn(z.astype(work), a.astype(work), ct_a.astype(work), **dict(self.parameters)).astype(z.dtype)
 
@@ -80,21 +94,30 @@ def identity_vjp(z: Array, a: Array, ct_a: Array) -> Array:
     return ct_a
 
 
+def _magnitude(z: Array) -> Array:
+    # |z|; where, not abs, whose derivative at 0 is 0 to jax.grad: neither side's
+    return jnp.where(z <= 0, -z, z)
+
+
 # sigmoid: a = 1 / (1 + exp(-z)); da/dz = a (1 - a)
+#
+# With e = exp(-|z|) and r = 1 / (1 + e): a = r and 1 - a = e r for z > 0, and the other way round for z < 0, so that
+# a (1 - a) = e r^2 without 1 - a, which is 0 from z = 37 on. Both functions begin alike: XLA computes e and r once.
+
+
+def _sigmoid_parts(z: Array) -> tuple[Array, Array]:
+    e = jnp.exp(-_magnitude(z))
+    return e, 1 / (1 + e)
 
 
 def sigmoid_value(z: Array) -> Array:
-    return lax.logistic(z)
-
-
-def sigmoid_derivative(z: Array) -> Array:
-    """a (1 - a) = sigmoid(z) sigmoid(-z) = e / (1 + e)^2 with e = exp(-|z|): no 1 - a, which is 0 from z = 37 on."""
-    e = jnp.exp(-jnp.abs(z))
-    return e / ((1 + e) * (1 + e))
+    e, r = _sigmoid_parts(z)
+    return jnp.where(z <= 0, e * r, r)
 
 
 def sigmoid_vjp(z: Array, a: Array, ct_a: Array) -> Array:
-    return ct_a * sigmoid_derivative(z)
+    e, r = _sigmoid_parts(z)
+    return ct_a * (e * r * r)
 
 
 # tanh: da/dz = 1 - a^2
@@ -116,7 +139,13 @@ def tanh_vjp(z: Array, a: Array, ct_a: Array) -> Array:
 
 
 def _where_positive(z: Array, right: Array, left: Array, at_zero: Array) -> Array:
-    return jnp.where(z > 0, right, jnp.where(z < 0, left, at_zero))
+    # the last one: NaN where z is NaN
+    return jnp.where(z > 0, right, jnp.where(z < 0, left, jnp.where(z == 0, at_zero, z)))
+
+
+def _scaled(factor: float, ct_a: Array) -> Array:
+    # 0 ct_a is 0, also for the infinite cotangent of a unit that has no part in the result
+    return jnp.zeros_like(ct_a) if factor == 0 else factor * ct_a
 
 
 def relu_value(z: Array, at_zero: float) -> Array:
@@ -125,8 +154,7 @@ def relu_value(z: Array, at_zero: float) -> Array:
 
 
 def relu_vjp(z: Array, a: Array, ct_a: Array, at_zero: float) -> Array:
-    # where, not mask * ct_a: an infinite cotangent of an inactive unit must not turn into NaN
-    return _where_positive(z, ct_a, jnp.zeros_like(z), at_zero * ct_a)
+    return _where_positive(z, ct_a, jnp.zeros_like(z), _scaled(at_zero, ct_a))
 
 
 # leaky relu: a = z for z > 0, slope z for z < 0
@@ -137,17 +165,12 @@ def leaky_relu_value(z: Array, slope: float, at_zero: float) -> Array:
 
 
 def leaky_relu_vjp(z: Array, a: Array, ct_a: Array, slope: float, at_zero: float) -> Array:
-    return _where_positive(z, ct_a, slope * ct_a, at_zero * ct_a)
+    return _where_positive(z, ct_a, _scaled(slope, ct_a), _scaled(at_zero, ct_a))
 
 
 def _negative_part(z: Array) -> Array:
     # keeps the exponential of a branch not taken finite; where, not minimum, so that jax.grad is one-sided at 0
     return jnp.where(z <= 0, z, jnp.zeros_like(z))
-
-
-def _magnitude(z: Array) -> Array:
-    # |z|; where, not abs, whose derivative at 0 is 0 to jax.grad: neither side's
-    return jnp.where(z <= 0, -z, z)
 
 
 # elu: a = z for z > 0, alpha (exp(z) - 1) for z < 0
@@ -159,7 +182,7 @@ def elu_value(z: Array, alpha: float, at_zero: float) -> Array:
 
 def elu_vjp(z: Array, a: Array, ct_a: Array, alpha: float, at_zero: float) -> Array:
     # alpha exp(z), not a + alpha, which cancels for z << 0
-    return _where_positive(z, ct_a, ct_a * (alpha * jnp.exp(_negative_part(z))), at_zero * ct_a)
+    return _where_positive(z, ct_a, ct_a * (alpha * jnp.exp(_negative_part(z))), _scaled(at_zero, ct_a))
 
 
 # softplus: a = log(1 + exp(z)); da/dz = sigmoid(z)
@@ -167,7 +190,7 @@ def elu_vjp(z: Array, a: Array, ct_a: Array, alpha: float, at_zero: float) -> Ar
 
 def softplus_value(z: Array) -> Array:
     # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|)
-    return (z - _negative_part(z)) + jnp.log1p(jnp.exp(-_magnitude(z)))
+    return relu_value(z, at_zero=0.0) + jnp.log1p(jnp.exp(-_magnitude(z)))
 
 
 def softplus_vjp(z: Array, a: Array, ct_a: Array) -> Array:
@@ -184,10 +207,12 @@ def _sigmoid_times(z: Array, factor: Array) -> Array:
 
 
 def silu_value(z: Array) -> Array:
-    return _sigmoid_times(z, z)
+    # the lowest number for -inf: times exp(-inf) = 0 that is 0, the limit, and not NaN
+    return _sigmoid_times(z, jnp.maximum(z, jnp.finfo(z.dtype).min))
 
 
 def silu_vjp(z: Array, a: Array, ct_a: Array) -> Array:
+    z = jnp.clip(z, jnp.finfo(z.dtype).min, jnp.finfo(z.dtype).max)  # as above, on both sides
     # d/dz z s(z) = s + z s (1 - s) = s(z) (1 + z s(-z))
     return ct_a * _sigmoid_times(z, 1 + z * sigmoid_value(-z))
 
@@ -319,7 +344,7 @@ def identity() -> Activation:
 
 def sigmoid() -> Activation:
     """a = 1 / (1 + exp(-z))."""
-    return Activation("sigmoid", sigmoid_value, sigmoid_vjp)
+    return Activation("sigmoid", sigmoid_value, sigmoid_vjp, probabilities=True)
 
 
 def tanh() -> Activation:
@@ -363,7 +388,7 @@ def gelu() -> Activation:
 
 def softmax() -> Activation:
     """a_i = exp(z_i) / sum_j exp(z_j) over the units of a layer."""
-    return Activation("softmax", softmax_value, softmax_vjp)
+    return Activation("softmax", softmax_value, softmax_vjp, probabilities=True)
 
 
 FACTORIES: Mapping[str, Callable[..., Activation]] = {

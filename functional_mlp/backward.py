@@ -23,10 +23,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from functional_mlp._checks import floating_array, working_dtype
+from functional_mlp._sharding import vary_over, varying_axes
 from functional_mlp.activations import Activation
 from functional_mlp.forward import Tape, forward, matmul
-from functional_mlp.losses import Loss
-from functional_mlp.network import Dense, Network, Params, check_params
+from functional_mlp.losses import Loss, check_sample_weights
+from functional_mlp.network import Dense, Network, Params, check_inputs, check_params
 
 
 class Residuals(NamedTuple):
@@ -141,10 +142,11 @@ def backward(
         ct_params, shaped like the parameters and summed over samples, and ct_inputs (n, n_0).
 
     Raises:
-        TypeError: if ct_outputs does not hold floats of the outputs' dtype.
-        ValueError: if its shape is not that of the outputs.
+        TypeError: if ct_outputs does not hold floats of the outputs' dtype, or the tape is of another dtype.
+        ValueError: if the shape of ct_outputs is not that of the outputs, or the tape is another network's.
     """
     params = check_params(network, params)
+    _check_tape(network, params, tape)
     outputs = tape.activations[-1]
     ct = floating_array("ct_outputs", ct_outputs)
     if ct.shape != outputs.shape:
@@ -153,6 +155,18 @@ def backward(
         raise TypeError(f"expected ct_outputs of the outputs' dtype {outputs.dtype}, got {ct.dtype}; cast it")
     pulled = pull_back(network, params, tape, ct, precision=precision)
     return pulled.params, pulled.inputs
+
+
+def _check_tape(network: Network, params: Params, tape: Tape) -> None:
+    samples = tape.inputs.shape[0] if tape.inputs.ndim else 0
+    expected = tuple((samples, size) for size in network.sizes)
+    inner = expected[1:]
+    got = (tape.inputs.shape, *(z.shape for z in tape.pre_activations)), tuple(a.shape for a in tape.activations)
+    if got != (expected, inner):
+        raise ValueError(f"expected the tape of a forward pass of sizes {network.sizes}, got arrays of shapes {got[0]}")
+    dtype = params[0].weights.dtype
+    if tape.inputs.dtype != dtype:
+        raise TypeError(f"expected a tape of the parameters' dtype {dtype}, got {tape.inputs.dtype}")
 
 
 def already_through(layer: Residuals, ct_z: Array) -> Array:
@@ -210,7 +224,7 @@ def loss_and_grad(
         params: (weights, bias) per layer.
         inputs: (n, n_0).
         targets: (n, n_L).
-        sample_weights: (n,) or None.
+        sample_weights: (n,) or None. A sample of weight 0 contributes nothing, not even NaN.
         precision: of the matrix products, as in `forward`.
 
     Returns:
@@ -222,10 +236,16 @@ def loss_and_grad(
             activation (with the reason).
 
     Example:
-        >>> network = Network((2, 3, 1), ("tanh", "sigmoid"))
+        >>> network = Network((2, 1), "sigmoid")
+        >>> params = (Dense(jnp.zeros((2, 1)), jnp.zeros(1)),)
+        >>> inputs, targets = jnp.asarray([[1.0, 2.0]]), jnp.asarray([[1.0]])
         >>> value, grads = loss_and_grad(network, Loss("binary_cross_entropy"), params, inputs, targets)
+        >>> grads[0].weights.tolist()
+        [[-0.5], [-1.0]]
     """
     params = check_params(network, params)
+    if sample_weights is not None:
+        inputs = _counted(check_inputs(network, params, inputs), sample_weights)
     _, tape = forward(network, params, inputs, precision=precision)
     value, cotangent, stages = output_cotangent(network, loss, tape, targets, sample_weights)
     pulled = pull_back(network, params, tape, cotangent, stages, precision=precision)
@@ -233,6 +253,15 @@ def loss_and_grad(
         Dense(*loss.add_penalty_gradient(*ct, *dense)) for ct, dense in zip(pulled.params, params, strict=True)
     )
     return value + loss.penalty(params), grads
+
+
+def _counted(inputs: Array, sample_weights: ArrayLike) -> Array:
+    """`inputs` with every row of weight 0 replaced by the first one that counts.
+
+    Its cotangents are 0, but 0 times the infinity or NaN that such a row may lead to is NaN.
+    """
+    counted = check_sample_weights(sample_weights, inputs) != 0
+    return jnp.where(counted[:, None], inputs, inputs[jnp.argmax(counted)][None, :])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -258,9 +287,12 @@ def apply(
 ) -> Float[Array, "n fan_out"]:
     """The network's outputs (n, n_L), with the hand-written `backward` registered as its derivative.
 
-    `jax.grad` and `jax.vjp` of anything that calls `apply` run `backward`. Forward-mode differentiation (`jax.jvp`,
-    `jax.hessian`, `jax.jacfwd`) of a `jax.custom_vjp` raises JAX's TypeError: use `forward` for that.
+    `jax.grad` and `jax.vjp` of anything that calls `apply` run `backward`. Forward-mode differentiation of a
+    `jax.custom_vjp` (`jax.jvp`, `jax.jacfwd`, `jax.linearize`) raises JAX's TypeError: use `forward` for that.
 
     Args, Raises: as in `forward`.
     """
-    return _apply(network, check_params(network, params), floating_array("inputs", inputs), precision)
+    params = check_params(network, params)
+    inputs = check_inputs(network, params, inputs)
+    axes = varying_axes(params, inputs)
+    return _apply(network, vary_over(axes, params), vary_over(axes, inputs), precision)

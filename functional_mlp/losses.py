@@ -7,9 +7,9 @@ weights), so that value and gradient cannot drift apart.
 
 Targets are arbitrary reals where the formula allows it: soft labels are right, and so are targets that do not sum to 1.
 
-Probability losses (binary_cross_entropy, categorical_cross_entropy) are admissible only after sigmoid or softmax. Where
-they meet their own activation, `Loss.on_logits` gives the equal loss of the pre-activations, which stays exact in
-saturation; `loss_and_grad` uses that.
+Probability losses (binary_cross_entropy, categorical_cross_entropy) are admissible only after sigmoid or softmax (or an
+activation of your own that declares `probabilities`). Where they meet their own activation, `Loss.on_logits` gives the
+equal loss of the pre-activations, which stays exact in saturation; `loss_and_grad` uses that.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,11 +21,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlog1py, xlogy
 from jax.typing import ArrayLike
+from jaxtyping import Array
 
 from functional_mlp._checks import finite_float, floating_array, is_concrete, known_name, working_dtype
-from functional_mlp.activations import Activation, shifted_exponentials, sigmoid_value, softplus_value
-
-Array = jax.Array
+from functional_mlp.activations import (
+    Activation,
+    shifted_exponentials,
+    sigmoid,
+    sigmoid_value,
+    softmax,
+    softplus_value,
+)
 
 
 def squared_error(outputs: Array, targets: Array) -> tuple[Array, Array]:
@@ -38,6 +44,11 @@ def _ratio(numerator: Array, denominator: Array) -> Array:
     """numerator / denominator, and 0 where the numerator is 0: the limit of t / p as p falls to 0 with t = 0."""
     absent = numerator == 0
     return jnp.where(absent, jnp.zeros_like(numerator), numerator / jnp.where(absent, 1, denominator))
+
+
+def _product(target: Array, minus_log: Array) -> Array:
+    """target * minus_log, and 0 where the target is 0, also for an infinite logarithm."""
+    return jnp.where(target == 0, jnp.zeros_like(target), target * minus_log)
 
 
 def binary_cross_entropy(outputs: Array, targets: Array) -> tuple[Array, Array]:
@@ -57,7 +68,7 @@ def sigmoid_cross_entropy(outputs: Array, targets: Array) -> tuple[Array, Array]
     -log p = softplus(-o) and -log(1 - p) = softplus(o); p - t = (1 - t) sigmoid(o) - t sigmoid(-o) does not cancel
     where p is nearly t.
     """
-    term = targets * softplus_value(-outputs) + (1 - targets) * softplus_value(outputs)
+    term = _product(targets, softplus_value(-outputs)) + _product(1 - targets, softplus_value(outputs))
     return term, (1 - targets) * sigmoid_value(outputs) - targets * sigmoid_value(-outputs)
 
 
@@ -65,7 +76,8 @@ def softmax_cross_entropy(outputs: Array, targets: Array) -> tuple[Array, Array]
     """Categorical cross-entropy of p = softmax(o): -t log p per output; derivative of their sum p sum(t) - t.
 
     With R the sum of exp(o - max o) over all but the largest: -log p = log(1 + R) - (o - max o). The derivative is
-    p_i sum_{k != i} t_k - t_i (1 - p_i), with 1 - p = R / (1 + R) for the largest: neither part cancels in saturation.
+    p_i sum_{k != i} t_k - t_i (1 - p_i), with 1 - p = R / (1 + R) for the largest, which keeps all digits in saturation
+    (sum_{k != i} t_k is exact for one-hot targets, and for others as good as the subtraction sum(t) - t_i).
     """
     exponential, shifted = shifted_exponentials(outputs)
     units = jnp.arange(outputs.shape[-1])[None, :]
@@ -74,8 +86,7 @@ def softmax_cross_entropy(outputs: Array, targets: Array) -> tuple[Array, Array]
     p = exponential / (1 + rest)
     complement = jnp.where(largest, rest / (1 + rest), 1 - p)
     others = jnp.sum(targets, axis=-1, keepdims=True) - targets
-    # targets * 0 for an entry infinitely far below the largest would be NaN
-    term = jnp.where(targets == 0, jnp.zeros_like(targets), targets * (jnp.log1p(rest) - shifted))
+    term = _product(targets, jnp.log1p(rest) - shifted)
     return term, p * others - targets * complement
 
 
@@ -102,10 +113,9 @@ KINDS: Mapping[str, Kind] = {
     "softmax_cross_entropy": Kind(softmax_cross_entropy, of_probabilities=False, threshold=0.0),
 }
 REDUCTIONS = ("sum", "mean")
-PROBABILITY_ACTIVATIONS = ("sigmoid", "softmax")
 _ON_LOGITS = {
-    ("sigmoid", "binary_cross_entropy"): "sigmoid_cross_entropy",
-    ("softmax", "categorical_cross_entropy"): "softmax_cross_entropy",
+    (sigmoid(), "binary_cross_entropy"): "sigmoid_cross_entropy",
+    (softmax(), "categorical_cross_entropy"): "softmax_cross_entropy",
 }
 
 
@@ -161,7 +171,7 @@ class Loss:
             outputs: (n, K) floats: the network's outputs, or the logits for the losses of logits.
             targets: (n, K), the same dtype.
             sample_weights: (n,), the same dtype, not negative and not all 0; None means 1 for every sample. A sample of
-                weight 0 contributes nothing, not even NaN.
+                weight 0 contributes nothing, not even NaN; while tracing, only such samples give value 0.
 
         Returns:
             The value, a scalar (float32 for 16-bit outputs), and ct_outputs (n, K) in the dtype of the outputs.
@@ -197,7 +207,8 @@ class Loss:
             return jnp.full((samples, 1), self.scale / divisor, dtype)
         weights = weights.astype(dtype)
         total = jnp.sum(weights) if self.over_samples == "mean" else jnp.ones((), dtype)
-        return (self.scale / divisor * (weights / total))[:, None]
+        # a batch that holds only samples of weight 0 has value 0, not 0/0
+        return (self.scale / divisor * (weights / jnp.where(total == 0, 1, total)))[:, None]
 
     def penalty(self, params: Iterable[tuple[Array, Array | None]]) -> Array | float:
         """l2 * (1/2) sum(w^2) over the weights, and the biases if `l2_on_bias`; 0.0 if `l2` is 0.
@@ -226,15 +237,15 @@ class Loss:
 
     def on_logits(self, activation: Activation) -> "Loss | None":
         """The equal loss of the pre-activations of an output layer with `activation`, or None if there is none."""
-        kind = _ON_LOGITS.get((activation.name, self.kind))
+        kind = _ON_LOGITS.get((activation, self.kind))
         return None if kind is None else replace(self, kind=kind)
 
     def require_admissible(self, activation: Activation) -> None:
         """Raises ValueError if this loss cannot follow an output layer with `activation`, with the reason."""
-        if KINDS[self.kind].of_probabilities and activation.name not in PROBABILITY_ACTIVATIONS:
+        if KINDS[self.kind].of_probabilities and not activation.probabilities:
             raise ValueError(
                 f"{self.kind} takes the logarithm of the outputs, so it needs probabilities: expected an output layer"
-                f" with {' or '.join(PROBABILITY_ACTIVATIONS)}, got {activation.name}; change the activation, or use"
+                f" with sigmoid or softmax, got {activation.name}; change the activation, or use"
                 " sigmoid_cross_entropy or softmax_cross_entropy, which take logits"
             )
 

@@ -3,7 +3,7 @@
 They are for people to read: nothing here is differentiated or minimised.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,21 +39,24 @@ def loss_metric(seen: Evaluation) -> Array:
 
 
 def accuracy(seen: Evaluation) -> Array:
-    """Share of samples of the right class: the largest of several outputs; one output is compared with the threshold.
+    """Share of samples of the right class, sample weights not counted; a sample with a NaN output is wrong.
 
-    The threshold is 1/2, and 0 for sigmoid_cross_entropy, whose output is a logit. Targets are compared with 1/2.
+    Of several outputs the largest names the class. A single output is compared with 1/2, or with 0 where it is a logit
+    (sigmoid_cross_entropy); its target with 1/2. For other codings of the classes pass a function of your own.
     """
     outputs, targets = seen.tape.activations[-1], seen.targets
     if outputs.shape[1] > 1:
         right = jnp.argmax(outputs, axis=1) == jnp.argmax(targets, axis=1)
     else:
         right = ((outputs > KINDS[seen.loss.kind].threshold) == (targets > 0.5))[:, 0]
+    right = right & jnp.isfinite(outputs).all(axis=1)
     return jnp.mean(right, dtype=working_dtype(outputs.dtype))
 
 
 def mean_squared_error(seen: Evaluation) -> Array:
-    """Mean over samples and outputs of (target - output)^2."""
-    return jnp.mean(jnp.square(seen.targets - seen.tape.activations[-1]))
+    """Mean over samples and outputs of (target - output)^2, sample weights not counted."""
+    work = working_dtype(seen.targets.dtype)
+    return jnp.mean(jnp.square(seen.targets.astype(work) - seen.tape.activations[-1].astype(work)))
 
 
 METRICS: Mapping[str, Metric] = {
@@ -70,15 +73,28 @@ class _OfOutputs:
     function: UserMetric
 
     def __call__(self, seen: Evaluation) -> Array:
-        return jnp.asarray(self.function(seen.tape.activations[-1], seen.targets))
+        value = jnp.asarray(self.function(seen.tape.activations[-1], seen.targets))
+        if value.shape != ():
+            raise ValueError(f"expected metric {_name(self.function)} to return a scalar, got shape {value.shape}")
+        return value
 
 
-def resolve_metric(spec: str | UserMetric) -> tuple[str, Metric]:
-    """Name and function of the metric meant by a name in `METRICS` or by a function (outputs, targets) -> scalar.
+def _name(function: UserMetric) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def resolve_metrics(specs: str | UserMetric | Iterable[str | UserMetric]) -> tuple[tuple[str, Metric], ...]:
+    """Names and functions of the metrics meant by names in `METRICS` and functions (outputs, targets) -> scalar.
 
     Raises:
-        TypeError, ValueError: if it is neither; the nearest known name is suggested.
+        TypeError: for anything else.
+        ValueError: for an unknown name (the nearest is suggested), or two metrics of one name.
     """
-    if callable(spec):
-        return getattr(spec, "__name__", "metric"), _OfOutputs(spec)
-    return spec, METRICS[known_name("metric", spec, METRICS)]
+    several = [specs] if isinstance(specs, str) or callable(specs) else list(specs)
+    resolved: dict[str, Metric] = {}
+    for spec in several:
+        name = _name(spec) if callable(spec) else known_name("metric", spec, METRICS)
+        if name in resolved:
+            raise ValueError(f"expected metrics of different names, got two called {name!r}; define them with def")
+        resolved[name] = _OfOutputs(spec) if callable(spec) else METRICS[name]
+    return tuple(resolved.items())

@@ -5,7 +5,6 @@ A `Network` says sizes and activations and holds no numbers; `Params` is a plain
 n_0..n_L; in layer l, fan_in = n_{l-1} and fan_out = n_l.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,12 +17,19 @@ from jax.nn import initializers
 from jaxtyping import Array, Float, Key
 
 from functional_mlp._atomic import write_bytes
-from functional_mlp._checks import floating_array, known_name, positive_int, working_dtype
+from functional_mlp._checks import (
+    floating_array,
+    floating_dtype,
+    known_name,
+    positive_int,
+    random_key,
+    working_dtype,
+)
 from functional_mlp.activations import Activation, resolve
 
 PARAMS_FORMAT = "functional-mlp/params"
 PARAMS_VERSION = "1"
-MAX_PARAMS_BYTES = 4 * 2**30
+FILE_DTYPES = ("F16", "BF16", "F32", "F64")
 
 
 class Dense(NamedTuple):
@@ -75,6 +81,8 @@ class Network:
         if len(sizes) < 2:
             raise ValueError(f"expected at least an input and an output size, got sizes {sizes}")
         layers = len(sizes) - 1
+        if not isinstance(activations, str | Activation | Mapping | Iterable):
+            raise TypeError(f"expected activations to be one, or a sequence of names, got {activations!r}")
         if isinstance(activations, str | Activation | Mapping):
             activations = (activations,) * layers
         resolved = tuple(resolve(spec) for spec in activations)
@@ -134,16 +142,13 @@ def init_params(
         One Dense(weights (fan_in, fan_out), bias (fan_out,)) per layer.
 
     Raises:
-        TypeError: for a dtype that is not floating or not enabled, or a key that is none.
-        ValueError: for an unknown initialiser.
+        TypeError: for a dtype that is not supported or not enabled, or a key that is none.
+        ValueError: for an unknown initialiser, or one of your own that draws another shape.
     """
-    dtype = jnp.dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"expected a floating dtype such as float32, got {dtype}")
+    dtype = floating_dtype("dtype", dtype)
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise TypeError(f"dtype {dtype} is not enabled in JAX: run inside `with jax.enable_x64(True):`")
-    if not isinstance(key, jax.Array):
-        raise TypeError(f"expected key to be a JAX random key, got {key!r}; make one with jax.random.key(seed)")
+    random_key("key", key)
     draw_weights = _initializer("weights", weights, INITIALIZERS)
     draw_bias = None if bias is None else _initializer("bias", bias, BIAS_INITIALIZERS)
     params = []
@@ -153,7 +158,7 @@ def init_params(
         drawn = draw_weights(weights_key, (fan_in, fan_out), working_dtype(dtype))
         drawn_bias = None if draw_bias is None else draw_bias(bias_key, (fan_out,), working_dtype(dtype)).astype(dtype)
         params.append(Dense(drawn.astype(dtype), drawn_bias))
-    return tuple(params)
+    return check_params(network, params)  # an initialiser of the caller's own may draw another shape
 
 
 def _describe(params: Any) -> str:
@@ -226,58 +231,76 @@ def check_inputs(network: Network, params: Params, inputs: Any, what: str = "inp
 def save_params(path: str | os.PathLike[str], params: Params) -> None:
     """Writes parameters as safetensors (arrays `params.0.weights`, `params.0.bias`, …), all or nothing.
 
+    NumPy arrays are written as they are, whether or not JAX has their dtype enabled.
+
     Raises:
         OSError: if the file cannot be written.
+        TypeError, ValueError: if `params` are no parameters.
     """
-    import safetensors.flax  # its name notwithstanding it needs JAX alone, and unlike safetensors.numpy knows bfloat16
+    import safetensors.numpy
 
     arrays = {}
     for number, layer in enumerate(params):
+        if not isinstance(layer, tuple | list) or len(layer) != 2 or layer[0] is None:
+            raise ValueError(f"expected params to be (weights, bias) pairs, got {_describe(params)}")
         for name, leaf in zip(Dense._fields, layer, strict=True):
             if leaf is not None:
-                arrays[f"params.{number}.{name}"] = floating_array(f"params[{number}].{name}", leaf)
+                arrays[f"params.{number}.{name}"] = np.asarray(leaf)
+                floating_dtype(f"the dtype of params[{number}].{name}", arrays[f"params.{number}.{name}"].dtype)
+    if not arrays:
+        raise ValueError(f"expected params of at least one layer, got {_describe(params)}")
     metadata = {"format": PARAMS_FORMAT, "version": PARAMS_VERSION}
-    write_bytes(path, safetensors.flax.save(arrays, metadata=metadata))
+    write_bytes(path, safetensors.numpy.save(arrays, metadata=metadata))
 
 
 def load_params(path: str | os.PathLike[str], network: Network) -> Params:
-    """Reads parameters written by `save_params`, and checks names and shapes against `network`.
+    """Reads parameters written by `save_params`; names, dtypes and shapes are checked before any array is read.
 
     Raises:
         OSError: if the file cannot be read.
-        TypeError: if the file holds a dtype that is not floating or not enabled in JAX.
-        ValueError: if it is no safetensors file of this format, is over 4 GiB, or does not fit `network`.
+        TypeError: if the file holds a dtype that is not supported or not enabled in JAX.
+        ValueError: if it is no safetensors file of this format, or does not fit `network`.
     """
     import safetensors
-    from safetensors import safe_open
 
-    size = os.path.getsize(path)
-    if size > MAX_PARAMS_BYTES:
-        raise ValueError(f"expected a parameter file of at most {MAX_PARAMS_BYTES} bytes, got {size}: {path}")
+    with open(path, "rb"):  # a directory or a missing file: the system's own sentence, with the name
+        pass
     try:
-        with safe_open(path, framework="flax") as file:
-            metadata = file.metadata() or {}
-            found = (metadata.get("format"), metadata.get("version"))
-            if found != (PARAMS_FORMAT, PARAMS_VERSION):
-                raise ValueError(
-                    f"expected a {PARAMS_FORMAT} file of version {PARAMS_VERSION}, got {json.dumps(found)}: {path}"
-                )
-            _require_enabled(file)
+        # its name notwithstanding this framework needs JAX alone, and unlike "numpy" it knows bfloat16
+        with safetensors.safe_open(path, framework="flax") as file:
+            _check_file(file, network)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
     except safetensors.SafetensorError as error:
-        raise ValueError(f"expected a safetensors file, got {error}: {path}") from error
-    layers = []
-    for number in range(len(network.shapes)):
-        weights, bias = (arrays.pop(f"params.{number}.{name}", None) for name in Dense._fields)
-        if weights is None:
-            raise ValueError(f"expected an array params.{number}.weights for sizes {network.sizes}: {path}")
-        layers.append(Dense(weights, bias))
-    if arrays:
-        raise ValueError(f"expected only parameters of sizes {network.sizes}, got also {sorted(arrays)}: {path}")
-    return check_params(network, tuple(layers))
+        raise ValueError(f"{path}: expected a safetensors file, got {error}") from error
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    layers = range(len(network.shapes))
+    return check_params(
+        network, tuple(Dense(arrays[f"params.{i}.weights"], arrays.get(f"params.{i}.bias")) for i in layers)
+    )
 
 
-def _require_enabled(file: Any) -> None:
-    for name in file.keys():  # noqa: SIM118
-        if file.get_slice(name).get_dtype() == "F64" and jax.dtypes.canonicalize_dtype("float64") != "float64":
+def _check_file(file: Any, network: Network) -> None:
+    """Raises unless an open safetensors file holds parameters of `network`, judging by its header alone."""
+    metadata = file.metadata() or {}
+    found = (metadata.get("format"), metadata.get("version"))
+    if found != (PARAMS_FORMAT, PARAMS_VERSION):
+        raise ValueError(f"expected format {PARAMS_FORMAT!r} of version {PARAMS_VERSION!r}, got {found}")
+    names = set(file.keys())
+    expected: dict[str, list[int]] = {}
+    for number, shape in enumerate(network.shapes):
+        expected |= {f"params.{number}.weights": list(shape), f"params.{number}.bias": [shape[1]]}
+        if f"params.{number}.weights" not in names:
+            raise ValueError(f"expected an array params.{number}.weights for sizes {network.sizes}, got none")
+    unexpected = sorted(names - set(expected))
+    if unexpected:
+        more = f" and {len(unexpected) - 3} more" if len(unexpected) > 3 else ""
+        raise ValueError(f"expected only parameters of sizes {network.sizes}, got also {unexpected[:3]}{more}")
+    for name in sorted(names):
+        header = file.get_slice(name)
+        if header.get_shape() != expected[name]:
+            raise ValueError(f"expected {name} of shape {expected[name]}, got {header.get_shape()}")
+        if header.get_dtype() not in FILE_DTYPES:
+            raise TypeError(f"expected {name} of one of the dtypes {', '.join(FILE_DTYPES)}, got {header.get_dtype()}")
+        if header.get_dtype() == "F64" and jax.dtypes.canonicalize_dtype("float64") != "float64":
             raise TypeError(f"{name} is float64, which is not enabled in JAX: load inside `with jax.enable_x64(True):`")

@@ -14,7 +14,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from functional_mlp._checks import floating_array, positive_int
+from functional_mlp._checks import floating_array, positive_int, require_optimizer
 
 ValueAndGrad = Callable[[Array], tuple[Array, Array]]
 
@@ -86,7 +86,13 @@ def _descend(
 
     _, later = jax.lax.scan(record, (start, optimizer.init(start)), None, length=records)
     points = jnp.concatenate([start[None], later])
-    return Path(points, value_and_grad(points)[0])
+    values = value_and_grad(points)[0]
+    if values.shape != points.shape[:-1]:
+        raise ValueError(
+            f"expected value_and_grad to map points (..., d) to values (...), got shape {values.shape} for points of"
+            f" shape {points.shape}; of a function of one point use jnp.vectorize"
+        )
+    return Path(points, values)
 
 
 def descend(
@@ -100,18 +106,20 @@ def descend(
     """Gradient descent on a plain objective, compiled as one program.
 
     Args:
-        value_and_grad: maps points (..., d) to values (...) and gradients (..., d); batches are leading axes, so a
-            whole grid of starts descends at once.
+        value_and_grad: maps points (..., d) to values (...) and gradients (..., d). Batches are leading axes, so a
+            whole grid of starts descends at once, with any optimiser that treats every entry alike, as most do.
         start: (..., d) floats.
         optimizer: any optax transformation.
         steps: number of updates, at least 1.
         record_every: keep every so-many-th point; must divide `steps`. `steps` itself keeps only start and end.
 
     Raises:
-        TypeError: for a start that does not hold floats, or counts that are not integers.
-        ValueError: for counts below 1, or `record_every` that does not divide `steps`.
+        TypeError: for a start that does not hold floats, what is no optimiser, or counts that are not integers.
+        ValueError: for an objective that does not keep leading axes, for counts below 1, or `record_every` that does
+            not divide `steps`.
     """
     start = floating_array("start", start)
+    require_optimizer(optimizer)
     steps, record_every = positive_int("steps", steps), positive_int("record_every", record_every)
     if steps % record_every:
         raise ValueError(f"expected record_every to divide the {steps} steps, got {record_every}")

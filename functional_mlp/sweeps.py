@@ -15,21 +15,12 @@ from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import finite_float
+from functional_mlp._checks import finite_float, random_key, require_optimizer_factory
+from functional_mlp._plan import Data, Plan, check_data, make_plan
 from functional_mlp.losses import Loss
 from functional_mlp.metrics import UserMetric
-from functional_mlp.network import Initializer, Network, Params, init_params
-from functional_mlp.training import (
-    Callback,
-    Data,
-    Plan,
-    TrainState,
-    check_data,
-    init_train_state,
-    make_plan,
-    run_chunk,
-    run_chunks,
-)
+from functional_mlp.network import Initializer, Network, Params, check_params, init_params
+from functional_mlp.training import Callback, TrainState, init_train_state, run_chunk, run_chunks
 
 OptimizerFactory = Callable[[Any], optax.GradientTransformation]
 _RUNS = TrainState(params=0, opt_state=0, key=0, epoch=None)  # type: ignore[arg-type]  # the epoch is common to all
@@ -71,6 +62,23 @@ def _init_states(optimizer: OptimizerFactory, params: Params, keys: Array, learn
     return jax.vmap(one_run, out_axes=_RUNS)(params, keys, learning_rates)
 
 
+def _learning_rates(learning_rates: float | Iterable[float]) -> np.ndarray:
+    rates = list(learning_rates) if isinstance(learning_rates, Iterable) else [learning_rates]
+    if not rates:
+        raise ValueError("expected at least one learning rate, got none")
+    return np.array([finite_float("learning rate", rate) for rate in rates])
+
+
+def _stacked_params(network: Network, params: Params, runs: int) -> Params:
+    """Initial parameters of `runs` runs, checked as one run's are."""
+    lengths = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(params)}
+    if lengths != {(runs,)}:
+        raise ValueError(
+            f"expected params with a leading axis of {runs} on every leaf, one entry per key, got {lengths}"
+        )
+    return jax.vmap(partial(check_params, network))(jax.tree.map(jnp.asarray, params))
+
+
 def sweep(
     network: Network,
     loss: Loss,
@@ -108,8 +116,9 @@ def sweep(
             function again to reuse the compiled program.
         learning_rates: one, or several, each tried with every key.
         weights, bias, dtype: of the initial parameters, as in `init_params`.
-        params: initial parameters to use instead, each leaf with a leading axis S.
-        batch_size … precision: as in `train`.
+        params: initial parameters to use instead (`weights`, `bias`, `dtype` are then not used), each leaf with a
+            leading axis S.
+        batch_size … precision: as in `train`; `callback` sees results with a leading axis of runs.
 
     Returns:
         Parameters, history and state of every run.
@@ -117,19 +126,15 @@ def sweep(
     Raises:
         TypeError, ValueError: as in `train` and `init_params`; also for keys that are no axis of keys.
     """
-    if not isinstance(keys, jax.Array) or not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) or keys.ndim != 1:
-        shape = getattr(keys, "shape", None)
-        raise ValueError(
-            f"expected keys to be an axis of JAX random keys, got {type(keys).__name__} of shape {shape};"
-            " make them with jax.random.split(jax.random.key(seed), S)"
-        )
-    rates = np.atleast_1d(np.asarray(learning_rates if np.ndim(learning_rates) else [learning_rates]))  # type: ignore
-    for rate in rates:
-        finite_float("learning rate", rate)
+    require_optimizer_factory(optimizer)
+    random_key("keys", keys, ndim=1)
+    rates = _learning_rates(learning_rates)
     if params is None:
         draw = partial(init_params, network, weights=weights, bias=bias, dtype=dtype)
         draw(keys[0])  # errors outside of vmap read better
         params = jax.vmap(lambda key: draw(key))(keys)
+    else:
+        params = _stacked_params(network, params, len(keys))
     one = jax.tree.map(lambda leaf: leaf[0], params)
     data = check_data(network, one, inputs, targets, sample_weights, eval_inputs, eval_targets)
     plan = make_plan(

@@ -5,9 +5,7 @@ program; between chunks the callback sees the state and the history so far, and 
 last batch is filled up with samples of weight 0, so that it is neither dropped nor mis-scaled.
 """
 
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,12 +17,14 @@ from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import finite_values, floating_array, known_name, positive_int, working_dtype
+from functional_mlp._checks import random_key, require_optimizer, working_dtype
+from functional_mlp._plan import Data, Plan, check_data, make_plan
+from functional_mlp._sharding import vary_over, varying_axes
 from functional_mlp.backward import loss_and_grad
 from functional_mlp.forward import forward
-from functional_mlp.losses import Loss, check_sample_weights
-from functional_mlp.metrics import Evaluation, Metric, UserMetric, resolve_metric
-from functional_mlp.network import Network, Params, check_inputs, check_params
+from functional_mlp.losses import Loss
+from functional_mlp.metrics import Evaluation, UserMetric
+from functional_mlp.network import Network, Params, check_params
 
 
 class TrainState(NamedTuple):
@@ -33,13 +33,13 @@ class TrainState(NamedTuple):
     Attributes:
         params: the parameters.
         opt_state: the optimiser's state.
-        key: JAX random key; the order of epoch e is drawn from `jax.random.fold_in(key, e)`.
+        key: JAX random key that the order of each epoch is drawn from (`epoch_order`), or None if nothing is shuffled.
         epoch: number of epochs done, an int32 scalar.
     """
 
     params: Params
     opt_state: optax.OptState
-    key: Array
+    key: Array | None
     epoch: Array
 
 
@@ -65,14 +65,15 @@ class TrainResult(NamedTuple):
     state: TrainState
 
 
-def init_train_state(params: Params, optimizer: optax.GradientTransformation, key: Array) -> TrainState:
+def init_train_state(params: Params, optimizer: optax.GradientTransformation, key: Array | None = None) -> TrainState:
     """The state before the first update.
 
     Args:
         params: initial parameters.
         optimizer: any optax transformation.
-        key: a JAX random key, used for shuffling.
+        key: a JAX random key, used for shuffling alone.
     """
+    require_optimizer(optimizer)
     return TrainState(params, optimizer.init(params), key, jnp.zeros((), jnp.int32))
 
 
@@ -104,119 +105,37 @@ def train_step(
     Raises:
         TypeError, ValueError: as `loss_and_grad`.
     """
-    value, grads = loss_and_grad(network, loss, state.params, inputs, targets, sample_weights, precision=precision)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    require_optimizer(optimizer)
+
+    def value_and_grad(params: Params) -> tuple[Array, Params]:
+        return loss_and_grad(network, loss, params, inputs, targets, sample_weights, precision=precision)
+
+    value, grads = value_and_grad(state.params)
+    # optimisers that search along a line, or watch the loss, take these too; the others are spared them
+    extra = {"value": value, "grad": grads, "value_fn": _differentiable(value_and_grad)}
+    update = optax.with_extra_args_support(optimizer).update
+    updates, opt_state = update(grads, state.opt_state, state.params, **extra)
     params = optax.apply_updates(state.params, updates)
-    return state._replace(params=params, opt_state=opt_state), StepMetrics(value, optax.tree.norm(grads))
+    return state._replace(params=params, opt_state=opt_state), StepMetrics(value, _norm(grads))
 
 
-EVALUATE = ("before", "after")
+def _differentiable(value_and_grad: Callable[[Params], tuple[Array, Params]]) -> Callable[[Params], Array]:
+    """The loss as a function of the parameters whose derivative, for whoever takes it, is the hand-written one."""
+
+    @jax.custom_vjp
+    def value_fn(params: Params) -> Array:
+        return value_and_grad(params)[0]
+
+    def pull_back(grads: Params, ct: Array) -> tuple[Params]:
+        return (jax.tree.map(lambda grad: ct.astype(grad.dtype) * grad, grads),)
+
+    value_fn.defvjp(value_and_grad, pull_back)
+    return value_fn
 
 
-class Data(NamedTuple):
-    """The arrays of a run; the evaluation set and the sample weights may be None."""
-
-    inputs: Array
-    targets: Array
-    sample_weights: Array | None
-    eval_inputs: Array | None
-    eval_targets: Array | None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the compiled program of a run depends on, besides the optimiser and the shapes of the data.
-
-    Attributes:
-        network, loss: the specification.
-        batch_size: samples per update.
-        shuffle: whether each epoch takes the samples in an order of its own.
-        eval_every: evaluate at the epochs e = 0, eval_every, 2 eval_every, …
-        evaluate: "before" or "after" the updates of such an epoch.
-        metrics: (name, function) pairs.
-        chunk_epochs: epochs per compiled call.
-        precision: of the matrix products.
-    """
-
-    network: Network
-    loss: Loss
-    batch_size: int
-    shuffle: bool
-    eval_every: int
-    evaluate: str
-    metrics: tuple[tuple[str, Metric], ...]
-    chunk_epochs: int
-    precision: PrecisionLike
-
-
-def make_plan(
-    network: Network,
-    loss: Loss,
-    data: Data,
-    *,
-    epochs: int,
-    batch_size: int | None,
-    shuffle: bool,
-    eval_every: int,
-    evaluate: str,
-    metrics: Iterable[str | UserMetric],
-    chunk_epochs: int | None,
-    precision: PrecisionLike,
-) -> Plan:
-    """Checks the settings of a run against its data; see `train` for their meaning and the errors."""
-    loss.require_admissible(network.activations[-1])
-    samples = data.inputs.shape[0]
-    batch_size = samples if batch_size is None else positive_int("batch_size", batch_size)
-    if batch_size > samples:
-        raise ValueError(f"expected batch_size to be at most the {samples} samples of the data, got {batch_size}")
-    known_name("time to evaluate", evaluate, EVALUATE)
-    epochs = positive_int("epochs", epochs)
-    chunk_epochs = math.ceil(epochs / 20) if chunk_epochs is None else positive_int("chunk_epochs", chunk_epochs)
-    return Plan(
-        network=network,
-        loss=loss,
-        batch_size=batch_size,
-        shuffle=bool(shuffle),
-        eval_every=positive_int("eval_every", eval_every),
-        evaluate=evaluate,
-        metrics=tuple(resolve_metric(metric) for metric in metrics),
-        chunk_epochs=chunk_epochs,
-        precision=precision,
-    )
-
-
-def check_data(
-    network: Network,
-    params: Params,
-    inputs: ArrayLike,
-    targets: ArrayLike,
-    sample_weights: ArrayLike | None,
-    eval_inputs: ArrayLike | None,
-    eval_targets: ArrayLike | None,
-) -> Data:
-    """The arrays of a run, checked against network and parameters, and for values that are not finite; see `train`."""
-    if (eval_inputs is None) != (eval_targets is None):
-        raise ValueError("expected eval_inputs and eval_targets together, got only one of them")
-    x, t = _checked_set(network, params, inputs, targets, "")
-    weights = None if sample_weights is None else check_sample_weights(sample_weights, x)
-    if eval_inputs is None or eval_targets is None:
-        return Data(x, t, weights, None, None)
-    return Data(x, t, weights, *_checked_set(network, params, eval_inputs, eval_targets, "eval_"))
-
-
-def _checked_set(
-    network: Network, params: Params, inputs: ArrayLike, targets: ArrayLike, prefix: str
-) -> tuple[Array, Array]:
-    x = check_inputs(network, params, inputs, f"{prefix}inputs")
-    t = floating_array(f"{prefix}targets", targets)
-    expected = (x.shape[0], network.sizes[-1])
-    if t.shape != expected:
-        raise ValueError(f"expected {prefix}targets of shape {expected}, got {t.shape}")
-    if t.dtype != x.dtype:
-        raise TypeError(f"expected {prefix}targets of dtype {x.dtype}, got {t.dtype}; use .astype('{x.dtype}')")
-    finite_values(f"{prefix}inputs", x)
-    finite_values(f"{prefix}targets", t)
-    return x, t
+def _norm(grads: Params) -> Array:
+    """Euclidean norm over all leaves, in their working dtype."""
+    return optax.tree.norm(jax.tree.map(lambda grad: grad.astype(working_dtype(grad.dtype)), grads))
 
 
 # the compiled part
@@ -250,7 +169,7 @@ def _batches(plan: Plan, data: Data, order: Array | None) -> tuple[Array, Array,
     inputs, targets, weights = jax.tree.map(lambda x: x if order is None else x[order], arrays)
     samples = inputs.shape[0]
     missing = -samples % plan.batch_size
-    if missing:
+    if missing:  # what fills the last batch has weight 0, and is never looked at
         weights = jnp.ones((samples,), inputs.dtype) if weights is None else weights
         inputs, targets, weights = (
             jnp.concatenate([x, jnp.zeros((missing, *x.shape[1:]), x.dtype)]) for x in (inputs, targets, weights)
@@ -258,10 +177,18 @@ def _batches(plan: Plan, data: Data, order: Array | None) -> tuple[Array, Array,
     return jax.tree.map(lambda x: x.reshape(-1, plan.batch_size, *x.shape[1:]), (inputs, targets, weights))
 
 
+_SHUFFLING = 0x53485546  # keeps these draws apart from those of `init_params` with the same key
+
+
+def epoch_order(key: Any, epoch: Array | int, samples: int) -> Array:
+    """The order in which epoch `epoch` takes its samples: a permutation (samples,) of their indices."""
+    return jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, _SHUFFLING), epoch), samples)
+
+
 def _run_epoch(plan: Plan, optimizer: optax.GradientTransformation, state: TrainState, data: Data) -> TrainState:
     order = None
     if plan.shuffle:
-        order = jax.random.permutation(jax.random.fold_in(state.key, state.epoch), data.inputs.shape[0])
+        order = epoch_order(state.key, state.epoch, data.inputs.shape[0])
     step = partial(train_step, plan.network, plan.loss, optimizer, precision=plan.precision)
 
     def update(
@@ -291,7 +218,9 @@ def run_chunk(
     unbatched: the evaluations are then really skipped at the epochs that have none.
     """
     capacity = plan.chunk_epochs // plan.eval_every + 1
-    rows = jnp.zeros((capacity, len(_columns(plan, data))), _history_dtype(data))
+    # under shard_map, the history varies over the devices as the runs do
+    axes = varying_axes(state, data)
+    rows = vary_over(axes, jnp.zeros((capacity, len(_columns(plan, data))), _history_dtype(data)))
 
     def record(when: str, state: TrainState, rows: Array, used: Array) -> tuple[Array, Array]:
         if when != plan.evaluate or not plan.metrics:
@@ -337,22 +266,25 @@ def run_chunks(
     names = _columns(plan, data)
     recorded: list[np.ndarray] = []
     rows: list[np.ndarray] = []
-    first = int(state.epoch)
-    if first >= epochs:
-        raise ValueError(f"expected epochs to be more than the {first} that the state has done, got {epochs}")
-    while True:
-        done = int(state.epoch)
+
+    def result() -> TrainResult:
+        values = np.concatenate(rows, axis=-2)
+        history = {"epoch": np.concatenate(recorded)} | {name: values[..., i] for i, name in enumerate(names)}
+        return TrainResult(state.params, history, state)
+
+    done = int(state.epoch)
+    if done >= epochs:
+        raise ValueError(f"expected epochs to be more than the {done} that the state has done, got {epochs}")
+    while done < epochs:
         count = min(plan.chunk_epochs, epochs - done)
         state, chunk_rows = compiled(state, jnp.asarray(count, jnp.int32), data)
         due = np.arange(-(-done // plan.eval_every) * plan.eval_every, done + count, plan.eval_every)
         recorded.append(due)
         rows.append(np.asarray(chunk_rows)[..., : len(due), :])
-        values = np.concatenate(rows, axis=-2)
-        history = {"epoch": np.concatenate(recorded)} | {name: values[..., i] for i, name in enumerate(names)}
-        result = TrainResult(state.params, history, state)
-        stop = callback is not None and callback(result)
-        if stop or done + count >= epochs:
-            return result
+        done += count
+        if callback is not None and callback(result()):
+            break
+    return result()
 
 
 def train(
@@ -389,13 +321,14 @@ def train(
         epochs: passes over the data, at least 1.
         batch_size: samples per update, 1..n; None means all. A partial last batch is exact.
         shuffle: take the samples in a new order each epoch (needs `key`); False means in the given order.
-        key: a JAX random key.
-        sample_weights: (n,) or None.
+        key: a JAX random key; a state brings its own.
+        sample_weights: (n,) or None. A batch of samples of weight 0 alone moves by the penalty alone.
         eval_inputs, eval_targets: a second data set that is only evaluated.
         eval_every: evaluate at epochs 0, eval_every, 2 eval_every, ….
         evaluate: "before" or "after" that epoch's updates.
-        metrics: names in `METRICS`, or functions (outputs, targets) -> scalar.
-        chunk_epochs: epochs per compiled call, after each of which `callback` runs; None means a twentieth of `epochs`.
+        metrics: names in `functional_mlp.metrics.METRICS`, or functions (outputs, targets) -> scalar.
+        chunk_epochs: epochs per compiled call, after each of which `callback` runs; None means about a twentieth of
+            `epochs`.
         callback: called with the `TrainResult` so far; return True to stop there.
         precision: of the matrix products, as in `forward`.
 
@@ -405,8 +338,10 @@ def train(
     Raises:
         TypeError: for data that are not floats of the parameters' dtype, or counts that are not integers.
         ValueError: for shapes that do not fit, an empty batch, a batch larger than the data, counts below 1, values
-            that are not finite, an unknown metric, an inadmissible loss, or shuffling without a key.
+            that are not finite, an unknown metric, an inadmissible loss, shuffling without a key, or a state of another
+            optimiser.
     """
+    require_optimizer(optimizer)
     given = params if isinstance(params, TrainState) else None
     start = check_params(network, params.params if isinstance(params, TrainState) else params)
     data = check_data(network, start, inputs, targets, sample_weights, eval_inputs, eval_targets)
@@ -423,7 +358,22 @@ def train(
         chunk_epochs=chunk_epochs,
         precision=precision,
     )
-    if shuffle and key is None and given is None:
+    if key is not None:
+        random_key("key", key)
+    state = _resumed(given, optimizer, key) if given else init_train_state(start, optimizer, key)
+    if shuffle and state.key is None:
         raise ValueError("expected a key to shuffle with, got none; pass key=jax.random.key(seed)")
-    state = given or init_train_state(start, optimizer, jax.random.key(0) if key is None else key)
     return run_chunks(plan, partial(_run_chunk, plan, optimizer), state, data, epochs, callback)
+
+
+def _resumed(state: TrainState, optimizer: optax.GradientTransformation, key: Array | None) -> TrainState:
+    """`state` if it is one of `optimizer`, with `key` if it has none yet."""
+    expected = jax.tree.structure(jax.eval_shape(optimizer.init, state.params))
+    got = jax.tree.structure(state.opt_state)
+    if expected != got:  # type: ignore[operator]
+        raise ValueError(f"expected a state of this optimiser, {expected}, got {got}; go on with the one it began with")
+    if key is None:
+        return state
+    if state.key is not None:
+        raise ValueError("expected no key with a state that has one already; leave key out")
+    return state._replace(key=key)

@@ -1,4 +1,4 @@
-"""The published systems again, in plain NumPy: the figures that the JAX code is compared with.
+"""The published systems again, in plain NumPy, and a certified referee: what the JAX code is compared with.
 
 Every system is written from its mathematics, twice: `published`, with the quirks of the published text, each
 named where it stands; and `corrected`, with the true gradient. Arrays are float64 (float32 where the text
@@ -8,6 +8,8 @@ prints float32).
     reference.moons         the one-sample-at-a-time moons classifier
     reference.three_phase   the network trained layer by layer, in both readings of its text
     reference.himmelblau    descent on Himmelblau's function
+
+    reference.exact         any network and loss in ball arithmetic, every number correctly rounded
 
 It refuses one thing: to import `functional_mlp` or JAX. A reference that shares code with what it judges
 shares its mistakes as well. It is not written to be fast, except `reference.moons`, which is also the NumPy

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import functional_mlp as fm
-from functional_mlp.losses import KINDS, PROBABILITY_ACTIVATIONS
+from functional_mlp.losses import KINDS
 
 ACTIVATIONS = sorted(fm.activations.FACTORIES)
 
@@ -23,9 +23,14 @@ class Problem(NamedTuple):
     ct_outputs: np.ndarray
 
 
-def admissible_losses(output_activation: str) -> list[str]:
-    of_probabilities = output_activation in PROBABILITY_ACTIVATIONS
-    return [name for name, kind in sorted(KINDS.items()) if of_probabilities or not kind.of_probabilities]
+ADMISSIBLE = {
+    name: [
+        loss
+        for loss, kind in sorted(KINDS.items())
+        if fm.activations.resolve(name).probabilities or not kind.of_probabilities
+    ]
+    for name in ACTIVATIONS
+}
 
 
 def make_problem(network, loss, samples, seed, weighted=False, with_bias=True, dtype=np.float64) -> Problem:
@@ -52,7 +57,7 @@ def recipes(draw, max_depth=6, max_width=64, max_samples=64) -> Callable[[], Pro
     sizes = draw(st.lists(st.integers(1, max_width), min_size=depth + 1, max_size=depth + 1))
     names = draw(st.lists(st.sampled_from(ACTIVATIONS), min_size=depth, max_size=depth))
     loss = {
-        "kind": draw(st.sampled_from(admissible_losses(names[-1]))),
+        "kind": draw(st.sampled_from(ADMISSIBLE[names[-1]])),
         "over_samples": draw(st.sampled_from(["sum", "mean"])),
         "over_outputs": draw(st.sampled_from(["sum", "mean"])),
         "scale": draw(st.sampled_from([1.0, 0.5, 2.5, -1.0])),

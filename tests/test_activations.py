@@ -118,7 +118,22 @@ def test_extremes_give_finite_values_and_derivatives_in_the_same_dtype(name, dty
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_nan_stays_nan(name):
-    assert np.isnan(np.asarray(fm.activations.resolve(name).value(jnp.full((1, 2), jnp.nan)))).all()
+    activation = fm.activations.resolve(name)
+    z = jnp.full((1, 2), jnp.nan)
+    assert np.isnan(np.asarray(activation.value(z))).all()
+    if name != "identity":  # whose derivative is 1 whatever z is
+        assert np.isnan(np.asarray(vjp_of_ones(activation, z))).all()
+
+
+@pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"softmax"}))
+def test_infinity_takes_the_limits(name):
+    """What a 16-bit pre-activation overflows to."""
+    activation = fm.activations.resolve(name)
+    far = jnp.asarray([-3e38, 3e38])
+    limits, infinite = activation.value(far), activation.value(far * 10)
+    for limit, got in zip(limits.tolist(), infinite.tolist(), strict=True):
+        assert got == (limit if abs(limit) < 1e30 else np.copysign(np.inf, limit))
+    np.testing.assert_array_equal(vjp_of_ones(activation, far * 10), vjp_of_ones(activation, far))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -167,6 +182,7 @@ def test_an_infinite_cotangent_of_an_inactive_unit_does_not_become_nan():
     z = jnp.asarray([-1.0, 1.0])
     ct_a = jnp.asarray([jnp.inf, jnp.inf])
     np.testing.assert_array_equal(activations.relu().vjp(z, z, ct_a), [0.0, np.inf])
+    assert activations.relu().vjp(jnp.zeros(1), jnp.zeros(1), ct_a[:1]) == 0
 
 
 def test_activations_are_values():
@@ -177,9 +193,11 @@ def test_activations_are_values():
     assert "value_fn" not in repr(activations.relu())
 
 
-def test_an_activation_of_ones_own():
+def test_an_activation_of_ones_own(as_a_person):
     cube = fm.Activation("cube", lambda z: z**3, lambda z, a, ct_a: 3 * z**2 * ct_a)
     np.testing.assert_allclose(vjp_of_ones(cube, jnp.asarray([2.0])), [12.0])
+    scaled = fm.Activation("scaled", lambda z, k: k * z, lambda z, a, ct_a, k: k * ct_a, {"k": 2.0})
+    assert jax.jit(lambda activation, z: activation.value(z))(scaled, jnp.ones(1)) == 2
 
 
 def test_bad_input(says):
@@ -191,3 +209,6 @@ def test_bad_input(says):
     says(ValueError, ["alpha", "finite"], activations.elu, float("nan"))
     says(TypeError, ["at_zero", "True"], activations.relu, True)
     says(TypeError, ["floats", "int32"], activations.relu().value, np.zeros(3, np.int32))
+    says(TypeError, ["two functions", "'x'"], fm.Activation, "x", None, None)
+    column = np.zeros((3, 1), np.float32)
+    says(ValueError, ["one shape", "(3, 1)", "(3,)"], activations.relu().vjp, column, column, column[:, 0])

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import ACTIVATIONS, admissible_losses, make_problem, recipes
+from strategies import ACTIVATIONS, ADMISSIBLE, make_problem, recipes
 from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
 from functional_mlp.backward import Stages, already_through, output_cotangent, pull_back
 
-PAIRS = [(name, kind) for name in ACTIVATIONS for kind in admissible_losses(name)]
+PAIRS = [(name, kind) for name in ACTIVATIONS for kind in ADMISSIBLE[name]]
 
 
 def by_hand(network, loss, params, inputs, targets, sample_weights, ct_outputs) -> Any:
@@ -202,6 +202,50 @@ def test_network_loss_and_activation_are_static_under_jit(problem):
     assert compiled._cache_size() == 1
 
 
+def test_hessian_of_apply_is_that_of_forward(problem):
+    """jax.hessian is forward over reverse: it needs no forward mode of apply itself."""
+    through_apply = jax.hessian(loss_through(fm.apply, problem))(problem.params)
+    through_forward = jax.hessian(loss_through(lambda *args: fm.forward(*args)[0], problem))(problem.params)
+    assert relative_difference(through_apply, through_forward) <= 1e-11
+
+
+def test_a_sample_of_weight_zero_leaves_no_trace_not_even_nan(problem):
+    network, loss = problem.network, problem.loss
+    spoilt = problem.inputs.copy()
+    spoilt[1] = np.nan
+    weights = np.array([1.0, 0.0, 2.0, 1.0, 0.5])
+    kept = [0, 2, 3, 4]
+    got = fm.loss_and_grad(network, loss, problem.params, spoilt, problem.targets, weights)
+    expected = fm.loss_and_grad(network, loss, problem.params, spoilt[kept], problem.targets[kept], weights[kept])
+    assert relative_difference(got, expected) <= RELATIVE["float64"]
+
+
+def test_an_activation_of_ones_own_is_not_taken_for_a_built_in_one(x64):
+    """It is called sigmoid, but is not: the fused output layer would be that of another function."""
+    steep = fm.Activation(
+        "sigmoid",
+        lambda z: jax.nn.sigmoid(3 * z),
+        lambda z, a, ct_a: 3 * a * (1 - a) * ct_a,
+        probabilities=True,
+    )
+    problem = make_problem(fm.Network((2, 1), steep), fm.Loss("binary_cross_entropy"), samples=3, seed=0)
+    assert_hand_is_autodiff(problem)
+
+
+def test_everything_works_inside_shard_map(problem):
+    from jax.sharding import PartitionSpec as P
+
+    mesh = jax.make_mesh((1,), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))
+    inputs, targets = jnp.asarray(problem.inputs), jnp.asarray(problem.targets)
+
+    def gradient(params, inputs, targets):
+        return jax.grad(lambda p: problem.loss.value(fm.apply(problem.network, p, inputs), targets))(params)
+
+    sharded = jax.shard_map(gradient, mesh=mesh, in_specs=(P(), P("samples"), P("samples")), out_specs=P())
+    got = jax.jit(sharded)(problem.params, inputs, targets)
+    assert relative_difference(got, gradient(problem.params, inputs, targets)) <= RELATIVE["float64"]
+
+
 # dtypes
 
 
@@ -250,6 +294,11 @@ def test_matrix_products_run_at_highest_precision_unless_asked_otherwise():
         asked = str(jax.make_jaxpr(lambda *a: fm.loss_and_grad(*a, precision="default"))(*arguments))
     assert program.count("HIGHEST") >= 5
     assert "HIGHEST" not in asked
+    through_apply = str(jax.make_jaxpr(jax.grad(lambda p: fm.apply(network, p, arguments[3]).sum()))(params))
+    assert through_apply.count("HIGHEST") >= 4
+    assert "DEFAULT" not in through_apply
+    asked = jax.make_jaxpr(jax.grad(lambda p: fm.apply(network, p, arguments[3], precision="default").sum()))(params)
+    assert "HIGHEST" not in str(asked)
     assert "DEFAULT" not in program
 
 
@@ -283,6 +332,9 @@ def test_bad_input(says):
     says(ValueError, ["(4, 1)", "(5, 1)"], fm.backward, network, params, tape, np.ones((5, 1), np.float32))
     says(TypeError, ["ct_outputs", "int64"], fm.backward, network, params, tape, np.ones((4, 1), int))
     says(TypeError, ["float32", "float16"], fm.backward, network, params, tape, np.ones((4, 1), np.float16))
+    other = fm.Network((2, 5, 1), "tanh")
+    _, foreign = fm.forward(other, fm.init_params(other, jax.random.key(0)), x)
+    says(ValueError, ["tape", "(2, 3, 1)", "(4, 5)"], fm.backward, network, params, foreign, t)
     refused = ["binary_cross_entropy", "logarithm", "relu"]
     says(ValueError, refused, fm.loss_and_grad, network, fm.Loss("binary_cross_entropy"), params, x, t)
     assert outputs.shape == (4, 1)

@@ -83,6 +83,37 @@ def test_saving_replaces_a_file_whole(tmp_path):
     np.testing.assert_array_equal(fm.load_params(path, network)[0].weights, params[0].weights)
 
 
+def test_numpy_parameters_are_saved_as_they_are_though_64_bits_are_not_enabled(tmp_path):
+    weights = np.array([[1.0, 1 / 3]])
+    fm.save_params(tmp_path / "p", (fm.Dense(weights, None),))
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(fm.load_params(tmp_path / "p", fm.Network((1, 2), "tanh"))[0].weights, weights)
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    network = fm.Network((1, 1), "tanh")
+    path = tmp_path / "params.safetensors"
+    fm.save_params(path, fm.init_params(network, jax.random.key(0)))
+    before = path.read_bytes()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fm.save_params(path, fm.init_params(network, jax.random.key(1)))
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_saving_follows_a_symbolic_link(tmp_path):
+    network = fm.Network((1, 1), "tanh")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    fm.save_params(tmp_path / "link", fm.init_params(network, jax.random.key(0)))
+    assert (tmp_path / "link").is_symlink()
+    fm.load_params(tmp_path / "target", network)
+
+
 def test_bad_specifications(says):
     says(ValueError, ["at least an input and an output", "(3,)"], fm.Network, (3,))
     says(ValueError, ["sizes[1]", "at least 1", "0"], fm.Network, (3, 0, 1))
@@ -93,15 +124,20 @@ def test_bad_specifications(says):
     says(ValueError, ["one per layer", "got 2"], fm.Network, (2, 4, 3, 1), ["relu", "tanh"])
     says(ValueError, ["did you mean 'sigmoid'"], fm.Network, (2, 1), "sigmiod")
     says(TypeError, ["activation", "None"], fm.Network, (2, 1), [None])
+    says(TypeError, ["activations", "None"], fm.Network, (2, 1), None)
 
 
 def test_bad_initial_values(says):
     network, key = fm.Network((2, 1), "tanh"), jax.random.key(0)
     says(ValueError, ["did you mean 'he_normal'"], fm.init_params, network, key, "he_norm")
     says(ValueError, ["bias", "'lecun_normal'"], fm.init_params, network, key, "zeros", "lecun_normal")
-    says(TypeError, ["floating", "int32"], lambda: fm.init_params(network, key, dtype=jnp.int32))
+    says(TypeError, ["float32", "int32"], lambda: fm.init_params(network, key, dtype=jnp.int32))
     says(TypeError, ["float64", "jax.enable_x64"], lambda: fm.init_params(network, key, dtype=jnp.float64))
     says(TypeError, ["jax.random.key(seed)", "0"], fm.init_params, network, 0)
+    says(ValueError, ["0 axes", "(3,)"], fm.init_params, network, jax.random.split(key, 3))
+    says(TypeError, ["float8"], lambda: fm.init_params(network, key, dtype=jnp.float8_e4m3fn))
+    wrong_shape = lambda key, shape, dtype: jnp.zeros((9, 9), dtype)  # noqa: E731
+    says(ValueError, ["weights=[2, 1]", "[9, 9]"], lambda: fm.init_params(network, key, weights=wrong_shape))
 
 
 def test_bad_parameter_files(says, tmp_path):
@@ -123,18 +159,25 @@ def test_bad_parameter_files(says, tmp_path):
     ]:
         says(ValueError, ["safetensors", name], fm.load_params, file(name, data), network)
     foreign = file("foreign", safetensors.numpy.save({"params.0.weights": np.zeros((2, 3), np.float32)}))
-    says(ValueError, ["functional-mlp/params", "null"], fm.load_params, foreign, network)
+    says(ValueError, ["functional-mlp/params", "None"], fm.load_params, foreign, network)
     metadata = {"format": "functional-mlp/params", "version": "1"}
     lacking = file("lacking", safetensors.numpy.save({"params.0.bias": np.zeros(3, np.float32)}, metadata))
     says(ValueError, ["params.0.weights"], fm.load_params, lacking, network)
     integers = file("integers", safetensors.numpy.save({"params.0.weights": np.zeros((2, 3), np.int32)}, metadata))
-    says(TypeError, ["params[0].weights", "int32"], fm.load_params, integers, network)
+    says(TypeError, ["params.0.weights", "I32"], fm.load_params, integers, network)
     wide = file("wide", safetensors.numpy.save({"params.0.weights": np.zeros((2, 3))}, metadata))
     says(TypeError, ["float64", "jax.enable_x64"], fm.load_params, wide, network)
-    says(ValueError, ["weights=[2, 4]", "float32[2, 3]"], fm.load_params, good, fm.Network((2, 4), "tanh"))
+    says(ValueError, ["params.0.bias", "[4]", "[3]"], fm.load_params, good, fm.Network((2, 4), "tanh"))
     deeper = tmp_path / "deeper"
     fm.save_params(deeper, fm.init_params(fm.Network((2, 3, 1), "tanh"), jax.random.key(0)))
     says(ValueError, ["got also", "params.1.weights"], fm.load_params, deeper, network)
+    says(ValueError, ["(weights, bias) pairs"], fm.save_params, tmp_path / "new", ((1, 2, 3),))
+    says(ValueError, ["at least one layer"], fm.save_params, tmp_path / "new", ())
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(OSError, match="directory"):
+        fm.load_params(tmp_path, network)
+    with pytest.raises(OSError, match="regular file"):
+        fm.save_params("/dev/null", fm.init_params(network, jax.random.key(0)))
     with pytest.raises(OSError, match="nowhere"):
         fm.load_params(tmp_path / "nowhere", network)
     with pytest.raises(OSError, match=r"good\.safetensors"):

@@ -65,5 +65,7 @@ def test_bad_input(says):
     says(TypeError, ["point", "int64"], fm.himmelblau_and_grad, np.zeros(2, int))
     says(ValueError, ["steps", "0"], descend, fm.himmelblau_and_grad, start, optimizer, 0)
     says(TypeError, ["steps", "2.5"], descend, fm.himmelblau_and_grad, start, optimizer, 2.5)
+    says(TypeError, ["call it: sgd(learning_rate)"], descend, fm.himmelblau_and_grad, start, optax.sgd, 5)
+    says(ValueError, ["(...)", "jnp.vectorize"], descend, jax.value_and_grad(lambda p: p.sum()), start, optimizer, 5)
     with pytest.raises(ValueError, match="divide the 10 steps, got 3"):
         descend(fm.himmelblau_and_grad, start, optimizer, 10, record_every=3)

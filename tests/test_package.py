@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     "_atomic",
     "_checks",
+    "_sharding",
     "activations",
     "losses",
     "network",
@@ -20,6 +22,7 @@ LAYERS = [
     "backward",
     "objectives",
     "metrics",
+    "_plan",
     "training",
     "sweeps",
 ]
@@ -100,7 +103,17 @@ print(fm.forward.__name__, fm.backward.__name__, forward.__name__, backward.__na
     assert run_python(code).split() == ["forward", "backward", "forward", "backward", "function"]
 
 
-def test_every_public_name_has_a_docstring_that_says_what_it_raises_or_returns():
+@pytest.mark.parametrize("name", LAYERS)
+def test_examples_in_docstrings_are_true(name):
+    import doctest
+    import importlib
+
+    module = importlib.import_module(f"functional_mlp.{name}")
+    with jax.numpy_rank_promotion("allow"):
+        assert doctest.testmod(module).failed == 0
+
+
+def test_every_public_name_has_a_docstring():
     import functional_mlp as fm
 
     for name in fm.__all__:
@@ -108,6 +121,12 @@ def test_every_public_name_has_a_docstring_that_says_what_it_raises_or_returns()
         if callable(value) and not name.startswith("_"):
             assert value.__doc__, name
             assert not value.__doc__.startswith(f"{name}("), name
+
+
+def test_the_example_of_the_readme_prints_what_the_readme_says():
+    blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    place = next(i for i, (language, _) in enumerate(blocks) if language == "python")
+    assert run_python(blocks[place][1]) == blocks[place + 1][1]
 
 
 def test_no_file_names_a_registry_host_or_a_path_of_some_machine():

@@ -8,6 +8,8 @@ import pytest
 from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
+from functional_mlp import training
+from functional_mlp.training import epoch_order
 
 NETWORK = fm.Network((2, 4, 1), ("tanh", "sigmoid"))
 LOSS = fm.Loss("binary_cross_entropy", over_samples="mean", l2=1e-3)
@@ -76,7 +78,7 @@ def test_batches_in_order_are_exact_and_a_partial_last_one_too(over_samples, bat
     assert relative_difference(result.params, expected) <= RELATIVE["float64"]
 
 
-def test_shuffling_takes_every_sample_once_in_an_order_drawn_from_key_and_epoch(x64):
+def test_shuffling_takes_every_sample_once_in_the_order_of_its_epoch(x64):
     inputs, targets = draw_data(7)
     key = jax.random.key(5)
     result = fm.train(
@@ -91,10 +93,17 @@ def test_shuffling_takes_every_sample_once_in_an_order_drawn_from_key_and_epoch(
         shuffle=True,
         key=key,
     )
-    orders = [np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), 7)) for epoch in range(2)]
+    orders = [np.asarray(epoch_order(key, epoch, 7)) for epoch in range(2)]
     batches = [(inputs[o[i : i + 3]], targets[o[i : i + 3]]) for o in orders for i in (0, 3, 6)]
     assert relative_difference(result.params, by_hand(initial(), batches, optax.sgd(0.5))) <= RELATIVE["float64"]
     assert not np.array_equal(*orders)
+    assert [sorted(order) for order in orders] == [list(range(7))] * 2
+
+
+def test_the_order_of_the_samples_has_nothing_to_do_with_initial_values_from_the_same_key():
+    key = jax.random.key(5)
+    bias = fm.init_params(fm.Network((1, 8, 1), "tanh"), key, bias="uniform_tenth")[0].bias
+    assert np.argsort(bias).tolist() != epoch_order(key, 0, 8).tolist()
 
 
 @pytest.mark.parametrize("evaluate", ["before", "after"])
@@ -223,15 +232,130 @@ def test_without_metrics_there_is_no_evaluation(x64):
 
 
 def test_the_same_optimiser_object_compiles_once():
-    from functional_mlp import training
-
     inputs, targets = (x.astype(np.float32) for x in draw_data(5))
     params = fm.init_params(NETWORK, jax.random.key(0))
     optimizer = optax.sgd(0.1)
     fm.train(NETWORK, LOSS, params, inputs, targets, optimizer=optimizer, epochs=40, batch_size=2)
     before = training._run_chunk._cache_size()
-    fm.train(NETWORK, LOSS, params, inputs + 1, targets, optimizer=optimizer, epochs=33, batch_size=2, chunk_epochs=2)
+    fm.train(NETWORK, LOSS, params, inputs + 1, targets, optimizer=optimizer, epochs=33, batch_size=2)
     assert training._run_chunk._cache_size() == before
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: optax.adamw(0.05, weight_decay=0.1),
+        lambda: optax.lbfgs(),
+        lambda: optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau()),
+    ],
+    ids=["adamw", "lbfgs", "reduce_on_plateau"],
+)
+def test_optimisers_that_need_the_parameters_or_the_loss(make, x64):
+    inputs, targets = draw_data(6)
+    result = fm.train(NETWORK, LOSS, initial(), inputs, targets, optimizer=make(), epochs=30)
+    losses = result.history["train_loss"]
+    assert losses[-1] < losses[0]
+    assert np.isfinite(losses).all()
+
+
+def test_a_batch_of_weightless_samples_moves_nothing(x64):
+    inputs, targets = draw_data(6)
+    weights = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 0.0])
+    loss = fm.Loss("binary_cross_entropy", over_samples="mean")
+    for batch_size in (1, 2, 5):
+        result = fm.train(
+            NETWORK,
+            loss,
+            initial(),
+            inputs,
+            targets,
+            optimizer=optax.sgd(0.1),
+            epochs=2,
+            batch_size=batch_size,
+            sample_weights=weights,
+        )
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.params))
+    only = [0, 1, 4]
+    batches = [(inputs[[i]], targets[[i]]) for i in only] * 2
+    single = fm.train(
+        NETWORK,
+        loss,
+        initial(),
+        inputs,
+        targets,
+        optimizer=optax.sgd(0.1),
+        epochs=2,
+        batch_size=1,
+        sample_weights=weights,
+    )
+    assert relative_difference(single.params, by_hand(initial(), batches, optax.sgd(0.1), loss)) <= 1e-12
+
+
+def test_the_padding_of_a_partial_batch_never_reaches_the_network(x64):
+    """The square root has no derivative at 0, which is where rows of zeros would lead to."""
+    root = fm.Activation("root", jnp.sqrt, lambda z, a, ct_a: ct_a / (2 * a))
+    network = fm.Network((1, 1), root)
+    params = (fm.Dense(jnp.ones((1, 1)), None),)
+    inputs = np.linspace(1, 2, 6)[:, None]
+    result = fm.train(
+        network, fm.Loss("squared_error"), params, inputs, inputs, optimizer=optax.sgd(0.01), epochs=2, batch_size=4
+    )
+    assert np.isfinite(result.params[0].weights).all()
+
+
+def test_the_loss_in_the_history_counts_the_sample_weights(x64):
+    inputs, targets = draw_data(5)
+    weights = np.arange(5.0)
+    result = fm.train(
+        NETWORK,
+        LOSS,
+        initial(),
+        inputs,
+        targets,
+        optimizer=optax.sgd(0.1),
+        epochs=1,
+        evaluate="before",
+        sample_weights=weights,
+    )
+    expected = fm.loss_and_grad(NETWORK, LOSS, initial(), inputs, targets, weights)[0]
+    np.testing.assert_allclose(result.history["train_loss"][0], expected, rtol=1e-12)
+
+
+def test_metrics_do_not_overflow_in_16_bits_and_nan_is_never_right():
+    network = fm.Network((1, 1), "identity")
+    inputs, targets = np.ones((4, 1), np.float16), np.zeros((4, 1), np.float16)
+
+    def run(weight):
+        params = (fm.Dense(jnp.full((1, 1), weight, jnp.float16), None),)
+        return fm.train(
+            network,
+            fm.Loss("squared_error"),
+            params,
+            inputs,
+            targets,
+            optimizer=optax.sgd(0.0),
+            epochs=1,
+            evaluate="before",
+            metrics=("mean_squared_error", "accuracy"),
+        ).history
+
+    assert run(300.0)["train_mean_squared_error"][0] == 90000
+    assert run(np.nan)["train_accuracy"][0] == 0
+
+
+def test_the_precision_asked_for_reaches_every_product():
+    params = fm.init_params(NETWORK, jax.random.key(0))
+    inputs, targets = (x.astype(np.float32) for x in draw_data(4))
+    optimizer = optax.sgd(0.1)
+    state = fm.init_train_state(params, optimizer)
+
+    def program(**options):
+        return str(
+            jax.make_jaxpr(lambda s: fm.train_step(NETWORK, LOSS, optimizer, s, inputs, targets, **options))(state)
+        )
+
+    assert program().count("HIGHEST") >= 5
+    assert "HIGHEST" not in program(precision="default")
 
 
 # sweeps
@@ -267,6 +391,18 @@ def test_each_run_of_a_sweep_is_the_run_that_train_does(x64):
         for name in ("train_loss", "train_accuracy", "eval_loss", "eval_accuracy"):
             np.testing.assert_allclose(swept.history[name][run], alone.history[name], rtol=1e-11)
     assert np.array_equal(swept.history["epoch"], [0, 2, 4])
+
+
+def test_a_sweep_counts_the_sample_weights(x64):
+    inputs, targets = draw_data(4)
+    keys = jax.random.split(jax.random.key(0), 2)
+    weights = np.array([1.0, 0.0, 3.0, 0.5])
+    options = {"epochs": 2, "sample_weights": weights}
+    swept = fm.sweep(NETWORK, LOSS, inputs, targets, keys=keys, learning_rates=0.2, dtype=jnp.float64, **options)
+    params = fm.init_params(NETWORK, keys[1], dtype=jnp.float64)
+    alone = fm.train(NETWORK, LOSS, params, inputs, targets, optimizer=optax.sgd(0.2), **options)
+    one = jax.tree.map(lambda leaf: leaf[1], swept.params)
+    assert relative_difference(one, alone.params) <= RELATIVE["float64"]
 
 
 def test_a_sweep_from_given_initial_values(x64):
@@ -313,6 +449,18 @@ def test_bad_input(says):
     spoilt[4, 1] = np.nan
     spoilt[5, 0] = np.inf
     says(ValueError, ["inputs", "finite", "(4, 1)", "2 such values"], train(inputs=spoilt))
+    says(TypeError, ["call it: sgd(learning_rate)"], train(optimizer=optax.sgd))
+    says(TypeError, ["key", "0"], train(shuffle=True, key=0))
+    spoilt_targets = targets.copy()
+    spoilt_targets[2] = np.nan
+    says(ValueError, ["targets", "finite", "(2, 0)"], train(targets=spoilt_targets))
+    says(ValueError, ["two called 'loss'"], train(metrics=("loss", "loss")))
+    says(ValueError, ["metric", "scalar", "(6, 1)"], train(metrics=(lambda outputs, targets: outputs,)))
+    keyed = train(key=jax.random.key(0))().state
+    says(ValueError, ["no key"], train(params=keyed, key=jax.random.key(1), epochs=2))
+    says(ValueError, ["go on with the one it began with"], train(params=keyed, optimizer=optax.adam(0.1), epochs=2))
+    unkeyed = train()().state
+    says(ValueError, ["shuffle", "key"], train(params=unkeyed, shuffle=True, epochs=2))
     done = train()().state
     says(ValueError, ["more than the 1", "got 1"], train(params=done))
 
@@ -321,6 +469,11 @@ def test_bad_input(says):
         return lambda: fm.sweep(NETWORK, LOSS, inputs, targets, **(defaults | options))
 
     says(ValueError, ["jax.random.split", "()"], sweep(keys=jax.random.key(0)))
-    says(ValueError, ["keys", "int"], sweep(keys=3))
+    says(TypeError, ["keys", "3"], sweep(keys=3))
+    says(ValueError, ["at least one key"], sweep(keys=jax.random.split(jax.random.key(0), 2)[:0]))
+    says(ValueError, ["at least one learning rate"], sweep(learning_rates=[]))
+    says(TypeError, ["optax.sgd", "itself"], sweep(optimizer=optax.sgd(0.1)))
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), params)
+    says(ValueError, ["leading axis of 2", "(3,)"], sweep(params=stacked))
     says(ValueError, ["learning rate", "finite"], sweep(learning_rates=[0.1, float("nan")]))
     says(ValueError, ["epochs"], sweep(epochs=0))

@@ -1,0 +1,194 @@
+"""A case for the referee (reference/exact.py), and its check: shapes, finite numbers, names; nothing is computed."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from flint import fmpq
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+# activation: its parameters with their defaults; None: the derivative of the left side
+ACTIVATIONS: dict[str, dict[str, float | None]] = {
+    "identity": {},
+    "sigmoid": {},
+    "tanh": {},
+    "relu": {"at_zero": None},
+    "leaky_relu": {"slope": 0.01, "at_zero": None},
+    "elu": {"alpha": 1.0, "at_zero": None},
+    "softplus": {},
+    "silu": {},
+    "gelu": {},
+    "softmax": {},
+}
+KINKED = ("relu", "leaky_relu", "elu")
+PROBABILITY_LOSSES = ("binary_cross_entropy", "categorical_cross_entropy")
+LOSSES = ("squared_error", *PROBABILITY_LOSSES, "sigmoid_cross_entropy", "softmax_cross_entropy")
+REDUCTIONS = ("sum", "mean")
+_LOSS_FIELDS = {"kind", "over_samples", "over_outputs", "scale", "l2", "l2_on_bias"}
+
+
+class Case(NamedTuple):
+    """What is to be computed; arrays of float64, or what converts to it, all finite.
+
+    Attributes:
+        sizes: n_0..n_L.
+        activations: one for all layers or one per layer: a name, or a mapping such as {"name": "leaky_relu",
+            "slope": 0.02, "at_zero": 1.0}; parameters: relu at_zero; leaky_relu slope, at_zero; elu alpha, at_zero.
+        params: (weights (fan_in, fan_out), bias (fan_out,) or None) per layer.
+        inputs: (n, n_0).
+        loss: a mapping with kind and optionally over_samples, over_outputs ("sum" or "mean"), scale, l2, l2_on_bias:
+            scale · over_samples(over_outputs(term)) + l2 · ½Σw²; or None, with ct_outputs.
+        targets: (n, K), with a loss.
+        sample_weights: (n,), not negative, not all 0; the mean over samples divides by their sum.
+        ct_outputs: (n, K), without a loss.
+    """
+
+    sizes: Sequence[int]
+    activations: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
+    params: Sequence[tuple[ArrayLike, ArrayLike | None]]
+    inputs: ArrayLike
+    loss: Mapping[str, Any] | None = None
+    targets: ArrayLike | None = None
+    sample_weights: ArrayLike | None = None
+    ct_outputs: ArrayLike | None = None
+
+
+class Unit(NamedTuple):
+    """An activation: `parameter` is the slope of leaky_relu, the alpha of elu, 0 for the others."""
+
+    name: str
+    parameter: fmpq
+    at_zero: fmpq
+
+
+class LossSpec(NamedTuple):
+    """A loss with its defaults filled in."""
+
+    kind: str
+    over_samples: str
+    over_outputs: str
+    scale: fmpq
+    l2: fmpq
+    l2_on_bias: bool
+
+
+class Problem(NamedTuple):
+    """A checked case; `given` (n, K) is the targets, or without a loss ct_outputs."""
+
+    units: list[Unit]
+    params: list[tuple[Array, Array | None]]
+    inputs: Array
+    loss: LossSpec | None
+    given: Array
+    sample_weights: Array | None
+
+
+def rational(x: float) -> fmpq:
+    """Return the rational number that a float64 is."""
+    return fmpq(*x.as_integer_ratio())
+
+
+def _number(what: str, value: Any) -> fmpq:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"expected {what} to be a number, got {value!r}")
+    if not np.isfinite(value):
+        raise ValueError(f"expected {what} to be finite, got {value!r}")
+    return rational(float(value))
+
+
+def _array(what: str, value: Any, shape: tuple[int, ...]) -> Array:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of unequal length
+        raise ValueError(f"expected {what} of shape {shape}, got {error}") from None
+    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+        raise TypeError(f"expected {what} to hold float64, got dtype {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"expected {what} of shape {shape}, got {array.shape}")
+    if array.dtype.kind != "f" and (np.abs(array.astype(np.float64)) >= 2.0**53).any():
+        raise ValueError(f"expected {what} to be float64 numbers, got integers from 2**53 on, which need not be")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"expected {what} to be finite, got NaN or infinity")
+    return array
+
+
+def _unit(spec: Any) -> Unit:
+    name, given = (spec.get("name"), dict(spec)) if isinstance(spec, Mapping) else (spec, {})
+    given.pop("name", None)
+    if name not in ACTIVATIONS:
+        raise ValueError(f"expected an activation out of {', '.join(ACTIVATIONS)}, got {name!r}")
+    defaults = ACTIVATIONS[name]
+    if unknown := sorted(set(given) - set(defaults)):
+        raise ValueError(
+            f"expected parameters of {name} out of {sorted(defaults)}, got {', '.join(map(repr, unknown))}"
+        )
+    values = {key: value for key, value in (defaults | given).items() if value is not None}
+    numbers = {key: _number(f"{key} of {name}", value) for key, value in values.items()}
+    parameter = numbers.get("slope", numbers.get("alpha", fmpq(0)))
+    return Unit(name, parameter, numbers.get("at_zero", parameter))  # left of the kink of relu is 0, its `parameter`
+
+
+def _loss(given: Mapping[str, Any], last: Unit) -> LossSpec:
+    if unknown := sorted(set(given) - _LOSS_FIELDS):
+        raise ValueError(
+            f"expected fields of the loss out of {sorted(_LOSS_FIELDS)}, got {', '.join(map(repr, unknown))}"
+        )
+    kind = given.get("kind")
+    if kind not in LOSSES:
+        raise ValueError(f"expected a loss out of {', '.join(LOSSES)}, got {kind!r}")
+    if kind in PROBABILITY_LOSSES and last.name not in ("sigmoid", "softmax"):
+        raise ValueError(f"expected sigmoid or softmax before {kind}, which takes probabilities, got {last.name}")
+    over_samples, over_outputs = given.get("over_samples", "sum"), given.get("over_outputs", "sum")
+    for reduction in (over_samples, over_outputs):
+        if reduction not in REDUCTIONS:
+            raise ValueError(f"expected a reduction out of {', '.join(REDUCTIONS)}, got {reduction!r}")
+    l2_on_bias = given.get("l2_on_bias", False)
+    if not isinstance(l2_on_bias, bool):
+        raise TypeError(f"expected l2_on_bias to be True or False, got {l2_on_bias!r}")
+    scale, l2 = _number("scale", given.get("scale", 1.0)), _number("l2", given.get("l2", 0.0))
+    return LossSpec(kind, over_samples, over_outputs, scale, l2, l2_on_bias)
+
+
+def checked(case: Case) -> Problem:
+    """Return the case with its arrays as float64 and its defaults filled in, or raise what `solve` documents."""
+    sizes = tuple(operator.index(size) for size in case.sizes)
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ValueError(f"expected at least two sizes of at least 1, got {sizes}")
+    layers = len(sizes) - 1
+    one = isinstance(case.activations, str | Mapping)
+    units = [_unit(spec) for spec in ([case.activations] * layers if one else case.activations)]
+    if len(units) != layers or len(case.params) != layers:
+        raise ValueError(
+            f"expected {layers} activations and params for sizes {sizes}, got {len(units)} and {len(case.params)}"
+        )
+    params: list[tuple[Array, Array | None]] = []
+    for layer, (weights, bias) in enumerate(case.params):
+        fan_in, fan_out = sizes[layer : layer + 2]
+        b = None if bias is None else _array(f"params[{layer}] bias", bias, (fan_out,))
+        params.append((_array(f"params[{layer}] weights", weights, (fan_in, fan_out)), b))
+    n = len(cast(Sequence[Any], case.inputs))
+    if n == 0:
+        raise ValueError("expected at least one sample, got none")
+    inputs = _array("inputs", case.inputs, (n, sizes[0]))
+    if case.loss is None:
+        if case.ct_outputs is None or case.targets is not None or case.sample_weights is not None:
+            raise ValueError("expected ct_outputs alone without a loss, got none, or targets or sample_weights as well")
+        return Problem(units, params, inputs, None, _array("ct_outputs", case.ct_outputs, (n, sizes[-1])), None)
+    if case.targets is None or case.ct_outputs is not None:
+        raise ValueError("expected targets and no ct_outputs with a loss, got something else")
+    loss = _loss(case.loss, units[-1])
+    targets = _array("targets", case.targets, (n, sizes[-1]))
+    if loss.kind == "binary_cross_entropy" and units[-1].name == "softmax" and sizes[-1] == 1 and (targets != 1).any():
+        raise ValueError("expected targets of 1 for a softmax of one unit, whose output is 1, got an infinite loss")
+    if case.sample_weights is None:
+        return Problem(units, params, inputs, loss, targets, None)
+    weights = _array("sample_weights", case.sample_weights, (n,))
+    if (weights < 0).any() or not weights.any():
+        raise ValueError("expected sample_weights to be not negative and not all 0")
+    return Problem(units, params, inputs, loss, targets, weights)

@@ -1,0 +1,34 @@
+"""What the tests of the experiments share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import pytest
+
+from experiments import circles, moons, three_phase
+from experiments._common import run_program
+
+PROGRAMS = {"circles": circles, "moons": moons, "three_phase": three_phase}
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs an experiment as its command line would: run("moons", "--epochs", "3", out=...)."""
+
+    def run(name: str, *options: str, out: Path) -> int:
+        monkeypatch.setattr(sys, "argv", [name, *options, "--out", str(out)])
+        return run_program(PROGRAMS[name].parser(), PROGRAMS[name].run)
+
+    return run
+
+
+@pytest.fixture
+def standard_promotion() -> Iterator[None]:
+    """JAX's own promotion: optax's schedules, and Adam at a traced rate, mix integers and floats."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield

@@ -1,0 +1,672 @@
+"""The referee against other ways to the same numbers: fractions, 120-digit central differences, closed forms."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+import pytest
+from flint import arb, ctx, fmpq
+
+from reference import _formulas, exact
+from reference._balls import Near
+from reference._problem import ACTIVATIONS, LOSSES, PROBABILITY_LOSSES
+from reference.exact import Case, UndecidedError, decimal, round_to_float64, solve, ulp_distance
+
+DIGITS = 120
+H = mp.mpf(10) ** -30  # central differences: the error is about H², beyond the 16th digit of any result here
+
+# ---------------------------------------------------------------------------------------------------------- rounding
+
+
+def last_place(x: Fraction) -> int:
+    """The exponent of two of the spacing of float64 at x, which is not 0."""
+    binade = abs(x.numerator).bit_length() - x.denominator.bit_length()
+    binade -= Fraction(2) ** binade > abs(x)
+    return max(binade, -1022) - 52
+
+
+def nearest(x: Fraction) -> float:
+    """Round to float64 by whole numbers: x in units of its last place, half to even."""
+    if x == 0:
+        return 0.0
+    unit = last_place(x)
+    whole = round(x / Fraction(2) ** unit)
+    if abs(whole) * Fraction(2) ** unit >= 2**1024:
+        return math.inf if x > 0 else -math.inf
+    return math.ldexp(whole, unit) + 0.0
+
+
+def fraction(x: arb) -> Fraction:
+    mantissa, exponent = x.man_exp()
+    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+
+
+def corner(rng: np.random.Generator) -> Fraction:
+    """A float64 of any size, or a tie between two, or a number a hair beside one of these."""
+    kind = rng.integers(5)
+    if kind == 0:
+        base = Fraction(2) ** int(rng.integers(-1078, 1026))
+    elif kind == 1:
+        base = Fraction(int(rng.integers(1, 40)), 2) * Fraction(2) ** -1074
+    elif kind == 2:
+        base = Fraction(2) ** 1024 - Fraction(2) ** int(rng.integers(968, 973))
+    else:
+        half = Fraction(1, 2) * int(rng.integers(2))
+        base = (int(rng.integers(2**52, 2**53)) + half) * Fraction(2) ** int(rng.integers(-1078, 972))
+    if rng.integers(2):
+        base *= 1 + int(rng.integers(-1, 2)) * Fraction(2) ** -int(rng.integers(50, 90))
+    return base * int(rng.choice((-1, 1)))
+
+
+def dyadic(x: Fraction) -> arb:
+    return arb((x.numerator, 1 - x.denominator.bit_length()))
+
+
+def test_rounding_exact_numbers(rng: np.random.Generator) -> None:
+    for _ in range(3000):
+        x = corner(rng)
+        expected = nearest(x)
+        assert round_to_float64(dyadic(x)) == expected
+        assert round_to_float64(fmpq(x.numerator, x.denominator)) == expected
+        third = x / 3
+        assert round_to_float64(fmpq(third.numerator, third.denominator)) == nearest(third)
+
+
+@pytest.mark.parametrize("precision", [53, 128, 1000])
+def test_rounding_balls(rng: np.random.Generator, precision: int) -> None:
+    decided = 0
+    for _ in range(3000):
+        middle = corner(rng)
+        radius = abs(middle) * Fraction(2) ** -int(rng.integers(50, 100))
+        if rng.integers(4) == 0:
+            radius = Fraction(2) ** -int(rng.integers(1070, 1100))
+        ball = arb(dyadic(middle), dyadic(radius))
+        low, high = fraction(ball.mid()) - fraction(ball.rad()), fraction(ball.mid()) + fraction(ball.rad())
+        expected = nearest(low) if nearest(low) == nearest(high) else None
+        with ctx.workprec(precision):
+            assert round_to_float64(ball) == expected
+        decided += expected is not None
+    assert 500 < decided < 2900  # both outcomes have been seen
+
+
+@pytest.mark.parametrize(
+    ("ball", "expected"),
+    [
+        (arb(1, 2.0**-55), 1.0),
+        (arb((2**53 + 3, -53)), 1 + 2.0**-51),  # a tie, to even: up
+        (arb((2**53 + 1, -53)), 1.0),  # to even: down
+        (arb(arb((2**53 + 1, -53)), 1e-40), None),  # the same tie, not known exactly
+        (arb((1, -1075)), 0.0),  # half the smallest: to even
+        (arb((3, -1075)), 2.0**-1073),
+        (arb(arb((1, -1075)), arb((1, -1200))), None),
+        (arb(0, arb((1, -1076))), 0.0),  # straddles zero, and all of it rounds to zero
+        (arb(0, arb((1, -1074))), None),
+        (arb(-1e-300) * arb(1e-300), 0.0),
+        (arb(10) ** 400, math.inf),
+        (-(arb(10) ** 400), -math.inf),
+        (arb(0, arb(10) ** 400), None),
+        (arb((2**54 - 1, 970)), math.inf),  # the tie between the largest float64 and 2**1024
+        (arb((2**60 - 65, 964)), 1.7976931348623157e308),
+        (arb.nan(), None),
+        (arb.pos_inf(), math.inf),
+        (arb((1, 10**30)), math.inf),
+        (arb((-1, -(10**30))), 0.0),
+        (arb(1e10).exp(), math.inf),
+        (fmpq(1, 3), 1 / 3),
+        (fmpq(-(10**400)), -math.inf),
+        (fmpq(0), 0.0),
+    ],
+)
+def test_rounding_corners(ball: Any, expected: float | None) -> None:
+    got = round_to_float64(ball)
+    assert got == expected
+    assert got is None or got != 0 or math.copysign(1, got) == 1
+
+
+@pytest.mark.parametrize("precision", [64, 1000])
+def test_rounding_beside_a_rational(rng: np.random.Generator, precision: int) -> None:
+    undecided = 0
+    for _ in range(3000):
+        rational = corner(rng) / int(rng.choice((1, 1, 3)))
+        middle = Fraction(int(rng.choice((-1, 1)))) * Fraction(2) ** (last_place(rational) - int(rng.integers(0, 400)))
+        offset = arb(dyadic(middle), dyadic(abs(middle) * Fraction(2) ** -int(rng.integers(0, 40))))
+        low, high = (rational + fraction(offset.mid()) + side * fraction(offset.rad()) for side in (-1, 1))
+        with ctx.workprec(precision):
+            got = round_to_float64(Near(fmpq(rational.numerator, rational.denominator), offset))
+        if got is None:
+            undecided += 1
+        else:
+            assert got == nearest(low) == nearest(high)
+            continue
+        # with bits enough it is left open only where it is open
+        assert precision == 64 or nearest(low) != nearest(high)
+    assert 10 < undecided < 1000
+
+
+def test_rounding_beside_a_tie_takes_no_bits() -> None:
+    tie = fmpq(2**53 + 1, 2**53)
+    for offset, expected in [(arb(-1e20).exp(), 1 + 2.0**-52), (-arb(-1e20).exp(), 1.0), (arb(0), 1.0)]:
+        assert round_to_float64(Near(tie, offset)) == expected
+        assert round_to_float64(Near(-tie, -offset)) == -expected
+    assert round_to_float64(Near(fmpq(1, 2**1075), arb(-1e20).exp())) == 5e-324
+    assert round_to_float64(Near(fmpq(1, 2**1075), -arb(-1e20).exp())) == 0.0
+    assert round_to_float64(Near(fmpq(2**1024 - 2**970), -arb(-1e20).exp())) == 1.7976931348623157e308
+    assert round_to_float64(Near(tie, arb(0, 1e-30))) is None
+
+
+def test_arithmetic_beside_rationals(rng: np.random.Generator) -> None:
+    """Against fractions: every operation with every kind of operand encloses the result, and exact ones stay exact."""
+    for _ in range(300):
+        numbers = [Fraction(int(rng.integers(-9, 10)), int(rng.integers(1, 10))) for _ in range(4)]
+        rationals = [fmpq(x.numerator, x.denominator) for x in numbers]
+        x, dx, y, dy = numbers
+        dx, dy = dx * Fraction(1, 10**30), dy * Fraction(1, 10**9)
+        left = Near(rationals[0], arb(fmpq(dx.numerator, dx.denominator)))
+        right = Near(rationals[2], arb(fmpq(dy.numerator, dy.denominator)))
+        for operation in (operator.add, operator.sub, operator.mul, operator.truediv):
+            for a, b, exact_a, exact_b in [
+                (left, right, x + dx, y + dy),
+                (left, rationals[2], x + dx, y),
+                (rationals[0], right, x, y + dy),
+                (left, arb(0.3), x + dx, Fraction(0.3)),
+                (arb(0.3), right, Fraction(0.3), y + dy),
+                (3, right, Fraction(3), y + dy),
+                (left, 3, x + dx, Fraction(3)),
+                (Near(rationals[0], arb(0)), Near(rationals[2], arb(0)), x, y),
+            ]:
+                if operation is operator.truediv and exact_b == 0:
+                    continue
+                got, true = operation(a, b), operation(exact_a, exact_b)
+                error = fmpq(true.numerator, true.denominator) - got.rational
+                with ctx.workprec(500):  # of the ball that `error` becomes
+                    assert got.offset.contains(error)
+                if (exact_a, exact_b) == (x, y):
+                    assert got.offset.is_zero()
+
+
+def test_rounding_an_astronomically_small_radius() -> None:
+    with ctx.workprec(100):
+        assert round_to_float64(arb(1) + arb(-1e20).exp()) == 1.0
+        assert round_to_float64(arb(-1e70).exp()) == 0.0
+
+
+def test_ulp_distance(rng: np.random.Generator) -> None:
+    assert ulp_distance(1.0, fmpq(1)) == 0.0
+    assert ulp_distance(1 + 2.0**-52, fmpq(1)) == 1.0
+    assert ulp_distance(1 - 2.0**-53, fmpq(1)) == 0.5
+    assert ulp_distance(5e-324, fmpq(0)) == 1.0
+    assert ulp_distance(0.0, arb((3, -1074))) == 3.0
+    assert ulp_distance(math.inf, arb(10) ** 400) == 0.0
+    assert ulp_distance(-math.inf, arb(10) ** 400) == math.inf
+    assert ulp_distance(math.inf, arb(1)) == math.inf
+    assert ulp_distance(math.nan, arb(1)) == math.inf
+    assert ulp_distance(1.0, arb.nan()) == math.inf
+    assert ulp_distance(1.7976931348623157e308, arb((1, 1024))) == 1.0
+    assert ulp_distance(1.0, arb(1, 2.0**-52)) == pytest.approx(1.0, rel=1e-6)  # never less than it may be
+    for _ in range(500):
+        x = corner(rng) / int(rng.integers(1, 9))
+        got = math.nextafter(nearest(x), 0.0)
+        if math.isinf(got) or abs(x) >= 2**1024:
+            continue
+        true = abs(Fraction(got) - x) / Fraction(2) ** last_place(x)
+        distance = ulp_distance(got, fmpq(x.numerator, x.denominator))
+        assert float(true) <= distance * (1 + 1e-15)
+        assert distance <= float(true) * (1 + 1e-12) + 1e-20
+
+
+def test_decimal() -> None:
+    assert decimal(fmpq(1, 3), 10) == "0.3333333333"
+    assert decimal(fmpq(0)) == "0"
+    with ctx.workprec(128):
+        assert decimal(arb(2).sqrt(), 30) == "1.41421356237309504880168872421"
+        assert len(decimal(arb(1, 1e-9), 30)) < 12  # no more digits than are known
+
+
+# ------------------------------------------------------------------------ every activation and loss, by other means
+
+
+def mp_activation(spec: Any, z: list[Any]) -> list[Any]:
+    name, given = (spec, {}) if isinstance(spec, str) else (spec["name"], spec)
+    if name == "softmax":
+        powers = [mp.exp(x) for x in z]
+        return [e / mp.fsum(powers) for e in powers]
+    slope, alpha = mp.mpf(given.get("slope", 0.01)), mp.mpf(given.get("alpha", 1.0))
+    function: Callable[[Any], Any] = {
+        "identity": lambda x: x,
+        "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
+        "tanh": mp.tanh,
+        "relu": lambda x: max(x, mp.mpf(0)),
+        "leaky_relu": lambda x: x if x > 0 else slope * x,
+        "elu": lambda x: x if x > 0 else alpha * (mp.exp(x) - 1),
+        "softplus": lambda x: mp.log(1 + mp.exp(x)),
+        "silu": lambda x: x / (1 + mp.exp(-x)),
+        "gelu": lambda x: x * mp.ncdf(x),
+    }[name]
+    return [function(x) for x in z]
+
+
+def mp_term(kind: str, o: list[Any], t: list[Any]) -> list[Any]:
+    if kind == "squared_error":
+        return [(x - y) ** 2 for x, y in zip(o, t, strict=True)]
+    p = {"sigmoid_cross_entropy": "sigmoid", "softmax_cross_entropy": "softmax"}.get(kind, "identity")
+    o = mp_activation(p, o)
+    if kind in ("categorical_cross_entropy", "softmax_cross_entropy"):
+        return [-y * mp.log(x) for x, y in zip(o, t, strict=True)]
+    return [-(y * mp.log(x) + (1 - y) * mp.log(1 - x)) for x, y in zip(o, t, strict=True)]
+
+
+def lists(array: Any) -> Any:
+    return [lists(row) for row in array] if np.ndim(array) else mp.mpf(float(array))
+
+
+def mp_loss(case: Case, name: str = "", index: tuple[int, ...] = (), step: Any = 0) -> tuple[Any, dict[str, Any]]:
+    """The loss (or Σ ct_o·o) with `step` added to one number: a parameter, an input, or a pre-activation."""
+    data: dict[str, Any] = {"ct_inputs": lists(case.inputs)}
+    for layer, (w, b) in enumerate(case.params):
+        data[f"grads.{layer}.weights"] = lists(w)
+        data[f"grads.{layer}.bias"] = None if b is None else lists(b)
+        data[f"deltas.{layer}"] = [[mp.mpf(0)] * case.sizes[layer + 1] for _ in range(len(case.inputs))]
+    if name:
+        target = data[name]
+        for i in index[:-1]:
+            target = target[i]
+        target[index[-1]] += step
+    a, forward = data["ct_inputs"], {}
+    for layer, spec in enumerate(case.activations):
+        w, b, shift = (data[f"{key}"] for key in (f"grads.{layer}.weights", f"grads.{layer}.bias", f"deltas.{layer}"))
+        z = [
+            [mp.fdot(row, [r[j] for r in w]) + (0 if b is None else b[j]) + s[j] for j in range(len(w[0]))]
+            for row, s in zip(a, shift, strict=True)
+        ]
+        a = [mp_activation(spec, row) for row in z]
+        forward |= {f"pre_activations.{layer}": z, f"activations.{layer}": a}
+    forward["outputs"] = a
+    if case.loss is None:
+        return mp.fsum(mp.fdot(c, o) for c, o in zip(lists(case.ct_outputs), a, strict=True)), forward
+    loss = {"over_samples": "sum", "over_outputs": "sum", "scale": 1.0, "l2": 0.0, "l2_on_bias": False} | case.loss
+    rows = [mp.fsum(mp_term(loss["kind"], o, t)) for o, t in zip(a, lists(case.targets), strict=True)]
+    weights = [mp.mpf(1)] * len(rows) if case.sample_weights is None else lists(case.sample_weights)
+    value = mp.mpf(loss["scale"]) * mp.fdot(weights, rows)
+    value /= mp.fsum(weights) if loss["over_samples"] == "mean" else 1
+    value /= case.sizes[-1] if loss["over_outputs"] == "mean" else 1
+    penalised = [x for layer in range(len(case.params)) for row in data[f"grads.{layer}.weights"] for x in row]
+    if loss["l2_on_bias"]:
+        penalised += [x for layer in range(len(case.params)) for x in data[f"grads.{layer}.bias"] or ()]
+    forward["loss"] = value + mp.mpf(loss["l2"]) * mp.fsum(x * x for x in penalised) / 2
+    return forward["loss"], forward
+
+
+def assert_agrees(case: Case) -> None:
+    """Every number of the solution is the float64 nearest to what mpmath finds for it, without any backward pass."""
+    solution, again = solve(case), solve(case, start_bits=256, max_bits=256)  # balls; rationals with offsets
+    with mp.workdps(DIGITS):
+        forward = mp_loss(case)[1]
+        for name, leaf in solution.leaves.items():
+            for index, got in np.ndenumerate(leaf):
+                if name in forward:
+                    true = forward[name]
+                    for i in index:
+                        true = true[i]
+                else:
+                    true = (mp_loss(case, name, index, H)[0] - mp_loss(case, name, index, -H)[0]) / (2 * H)
+                    # a true zero comes out as the error of the difference; the smallest number here is far above it
+                    true = true if abs(true) > mp.mpf(10) ** -50 else mp.mpf(0)
+                assert got == again.leaves[name][index] == float(true), f"{name}{list(index)}: {got!r}, {float(true)!r}"
+
+
+def random_case(
+    rng: np.random.Generator, sizes: tuple[int, ...], activations: list[Any], kind: str, n: int = 2
+) -> Case:
+    """Targets are soft and do not sum to 1, one of them is 0 and one is 1; the second layer has no bias."""
+    params = [
+        (1.3 * rng.standard_normal((i, j)), None if layer == 1 else rng.standard_normal(j))
+        for layer, (i, j) in enumerate(pairwise(sizes))
+    ]
+    targets = rng.random((n, sizes[-1]))
+    targets[0, 0], targets[-1, -1] = 0.0, 1.0
+    loss = {
+        "kind": kind,
+        "over_samples": str(rng.choice(["sum", "mean"])),
+        "over_outputs": str(rng.choice(["sum", "mean"])),
+        "scale": float(rng.choice([1.0, 0.7])),
+        "l2": float(rng.choice([0.0, 0.1])),
+        "l2_on_bias": bool(rng.integers(2)),
+    }
+    weights = np.array([0.3, 1.7, 0.0][:n]) if rng.integers(2) else None
+    return Case(sizes, activations, params, rng.standard_normal((n, sizes[0])), loss, targets, weights)
+
+
+PAIRS = [
+    (last, kind)
+    for kind in LOSSES
+    for last in ACTIVATIONS
+    if kind not in PROBABILITY_LOSSES or last in ("sigmoid", "softmax")
+]
+HIDDEN = [
+    *ACTIVATIONS,
+    {"name": "leaky_relu", "slope": -0.3},
+    {"name": "elu", "alpha": 0.4},
+    {"name": "elu", "alpha": -2},
+]
+
+
+@pytest.mark.parametrize(("number", "last", "kind"), [(i, *pair) for i, pair in enumerate(PAIRS)])
+def test_every_activation_before_every_loss(number: int, last: str, kind: str) -> None:
+    rng = np.random.default_rng([20261122, number])
+    assert_agrees(random_case(rng, (1, 2, 2), [HIDDEN[number % len(HIDDEN)], last], kind))
+
+
+def test_depth_and_a_batch_with_a_sample_of_weight_zero(rng: np.random.Generator) -> None:
+    case = random_case(rng, (2, 2, 1, 2, 2), ["gelu", "tanh", "softmax", "sigmoid"], "binary_cross_entropy", n=3)
+    assert_agrees(case._replace(sample_weights=np.array([0.3, 1.7, 0.0])))
+
+
+@pytest.mark.parametrize("last", ["softmax", "tanh"])
+def test_a_bare_cotangent(rng: np.random.Generator, last: str) -> None:
+    case = random_case(rng, (2, 3, 3), ["silu", last], "squared_error")
+    case = case._replace(loss=None, targets=None, sample_weights=None, ct_outputs=rng.standard_normal((2, 3)))
+    assert_agrees(case)
+    assert solve(case).loss is None
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda m: m.setitem(_formulas.DERIVATIVES, "tanh", lambda z, unit: 1 - _formulas.tanh(z)),
+        lambda m: m.setitem(_formulas.VALUES, "tanh", lambda z, unit: _formulas.tanh(z) * (1 + fmpq(1, 2**52))),
+        lambda m: m.setattr(
+            exact, "loss_row", lambda *a: (_formulas.loss_row(*a)[0], [x * 2 for x in _formulas.loss_row(*a)[1]])
+        ),
+        lambda m: m.setattr(exact, "_coefficients", lambda problem, loss: [fmpq(1)] * len(problem.inputs)),
+        lambda m: m.setattr(_formulas, "over", lambda t, p: t),
+    ],
+    ids=["derivative", "value by one ulp", "factor 2", "reductions", "division"],
+)
+def test_planted_errors_are_caught(monkeypatch: pytest.MonkeyPatch, plant: Callable[[Any], None]) -> None:
+    case = random_case(np.random.default_rng(5), (1, 2, 2), ["tanh", "sigmoid"], "binary_cross_entropy")
+    case = case._replace(loss={"kind": "binary_cross_entropy", "over_samples": "mean"}, sample_weights=None)
+    assert_agrees(case)
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        assert_agrees(case)
+
+
+# ----------------------------------------------------------------------------- rational networks: zeros, kinks, ties
+
+
+def rational_leaves(case: Case) -> dict[str, list[list[Fraction]]]:
+    """Relu and leaky relu with the mean of squared errors over samples, by fractions, one number at a time."""
+    fractions = np.vectorize(Fraction, otypes=[object])
+    a, zs, slopes, leaves = [fractions(np.asarray(case.inputs))], [], [], {}
+    for spec, (w, b) in zip(case.activations, case.params, strict=True):
+        slope = Fraction(spec.get("slope", 0.0))
+        at_zero = Fraction(spec.get("at_zero", spec.get("slope", 0.0)))
+        if spec["name"] == "identity":
+            slope = at_zero = Fraction(1)
+        z = a[-1] @ fractions(w) + (0 if b is None else fractions(b))
+        slopes.append(np.vectorize(lambda x, s=slope, k=at_zero: s if x < 0 else Fraction(1) if x > 0 else k)(z))
+        zs.append(z)
+        a.append(np.where(z < 0, slope * z, z))
+    error = a[-1] - fractions(case.targets)
+    share = Fraction(case.loss["scale"]) / len(error)
+    ct = 2 * share * error
+    leaves["loss"] = share * (error * error).sum()
+    for layer in reversed(range(len(zs))):
+        ct = ct * slopes[layer]
+        leaves |= {f"deltas.{layer}": ct, f"pre_activations.{layer}": zs[layer], f"activations.{layer}": a[layer + 1]}
+        leaves |= {f"grads.{layer}.weights": a[layer].T @ ct, f"grads.{layer}.bias": ct.sum(axis=0)}
+        ct = ct @ fractions(case.params[layer][0]).T
+    return leaves | {"ct_inputs": ct, "outputs": a[-1]}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("unit", [0.5, 1e-155, 1e100, 2.0**-53])
+def test_rational_networks(seed: int, unit: float) -> None:
+    """Small whole numbers: many pre-activations, errors and sums are exactly 0, and many results fit in few bits."""
+    rng = np.random.default_rng(seed)
+
+    def whole(*shape: int) -> np.ndarray:
+        return rng.integers(-2, 3, shape).astype(float)
+
+    sizes = (2, 3, 3, 2)
+    activations = [
+        {"name": "relu", "at_zero": 0.25},
+        {"name": "leaky_relu", "slope": -0.1, "at_zero": 0.5},
+        {"name": str(rng.choice(["identity", "relu"]))},
+    ]
+    params = [(whole(i, j), whole(j)) for i, j in pairwise(sizes)]
+    params[0] = (params[0][0] * unit, params[0][1] * unit)
+    loss = {"kind": "squared_error", "over_samples": "mean", "scale": 0.3}
+    case = Case(sizes, activations, params, whole(3, 2) + unit, loss, whole(3, 2))
+    solution, expected = solve(case), rational_leaves(case)
+    assert set(solution.leaves) == set(expected)
+    for name, leaf in solution.leaves.items():
+        assert leaf.tolist() == np.vectorize(nearest, otypes=[float])(expected[name]).tolist(), name
+
+
+def test_a_tie_is_rounded_to_even() -> None:
+    x = 1 + 2.0**-52
+    case = Case((1, 1), "identity", [([[1.5]], None)], [[x]], None, ct_outputs=[[1.0]])
+    assert solve(case).outputs.item() == 1.5 + 2.0**-51  # 1.5 + 1.5·2**-52, to even
+    # (x + x + x)/3 is found to be x·1, and half-way between two float64 after the factor 1.5, by fractions alone
+    loss = {"kind": "squared_error", "over_samples": "mean", "scale": 0.5}
+    case = Case((1, 1), "identity", [([[0.0]], None)], [[x]] * 3, loss, [[-1.5]] * 3)
+    solution = solve(case)
+    assert solution.grads[0][0].item() == 1.5 + 2.0**-51
+    assert solution.bits > exact.START_BITS  # fractions are kept from the second round on
+    assert solution.balls["grads.0.weights"].item().offset.is_zero()
+
+
+# ---------------------------------------------------------------------------------------------- corners of the domain
+
+
+@pytest.mark.parametrize("z", [700.0, 40.0, 0.0, -0.0, -40.0, -700.0])
+@pytest.mark.parametrize("t", [0.0, 1.0, 0.25])
+def test_saturation(z: float, t: float) -> None:
+    with mp.workdps(700):
+        p, q = 1 / (1 + mp.exp(-z)), 1 / (1 + mp.exp(z))
+        loss, delta = float(-t * mp.log(p) - (1 - t) * mp.log(q)), float((1 - t) * p - t * q)
+    data: dict[str, Any] = {"inputs": [[1.0]], "targets": [[t]]}
+    for activation, kind in [("sigmoid", "binary_cross_entropy"), ("identity", "sigmoid_cross_entropy")]:
+        solution = solve(Case((1, 1), activation, [([[z]], [0.0])], loss={"kind": kind}, **data))
+        assert (solution.loss, solution.deltas[0].item()) == (loss, delta)
+        assert solution.bits == exact.START_BITS  # nothing cancels
+    data["targets"] = [[t, 1 - t]]
+    for activation, kind in [("softmax", "categorical_cross_entropy"), ("identity", "softmax_cross_entropy")]:
+        solution = solve(Case((1, 2), activation, [([[z, 0.0]], None)], loss={"kind": kind}, **data))
+        assert solution.loss == loss
+        assert solution.deltas[0].tolist() == [[delta, -delta]]
+
+
+def test_extreme_pre_activations() -> None:
+    for kind, t in [("sigmoid_cross_entropy", [[1.0]]), ("softmax_cross_entropy", [[1.0]])]:
+        solution = solve(Case((1, 1), "identity", [([[-1e300]], None)], [[1.0]], {"kind": kind}, t))
+        assert solution.loss == (1e300 if kind == "sigmoid_cross_entropy" else 0.0)
+    for name in ("sigmoid", "tanh", "gelu", "silu", "softplus", "elu"):
+        solution = solve(Case((1, 2), name, [([[1e300, -1e300]], None)], [[1.0]], None, ct_outputs=[[1.0, 1.0]]))
+        high = 1e300 if name in ("gelu", "silu", "softplus", "elu") else 1.0
+        assert solution.outputs.tolist() == [[high, -1.0 if name in ("tanh", "elu") else 0.0]]
+
+
+def test_overflow_and_underflow() -> None:
+    case = Case((1, 1), "identity", [([[1e200]], [0.0])], [[-1e200]], {"kind": "squared_error"}, [[0.0]])
+    solution = solve(case)
+    assert (solution.outputs.item(), solution.loss, solution.deltas[0].item()) == (-math.inf, math.inf, -math.inf)
+    tiny = 5e-324
+    case = Case((1, 1), "identity", [([[1.5]], None)], [[tiny]], {"kind": "squared_error", "scale": 0.5}, [[1.0]])
+    solution = solve(case)
+    assert solution.outputs.item() == 2 * tiny  # 1.5 units: a tie, to even
+    assert solution.grads[0][0].item() == -tiny
+    assert solution.deltas[0].item() == -1.0
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize(
+    ("activation", "at_zero"),
+    [
+        ("relu", 0.0),
+        ({"name": "relu", "at_zero": 1.0}, 1.0),
+        ("leaky_relu", 0.01),
+        ({"name": "leaky_relu", "slope": 0.02}, 0.02),
+        ({"name": "leaky_relu", "slope": 0.02, "at_zero": 0.5}, 0.5),
+        ("elu", 1.0),
+        ({"name": "elu", "alpha": 0.3}, 0.3),
+        ({"name": "elu", "alpha": 0.3, "at_zero": None}, 0.3),
+        ({"name": "elu", "alpha": 0.3, "at_zero": 0.0}, 0.0),
+        ("tanh", 1.0),
+        ("gelu", 0.5),
+        ("silu", 0.5),
+    ],
+)
+def test_at_zero(zero: float, activation: Any, at_zero: float) -> None:
+    bare: dict[str, Any] = {"loss": None, "ct_outputs": [[1.0]]}
+    assert solve(Case((1, 1), activation, [([[zero]], None)], [[1.0]], **bare)).deltas[0].item() == at_zero
+    # known to be zero: tanh 0, σ(0) − ½, softplus · 0, 1.5·2 − 3
+    for first, w, weights, bias in [
+        ("tanh", zero, 1.0, zero),
+        ("sigmoid", zero, 1.0, -0.5),
+        ("softplus", 1.0, zero, zero),
+    ]:
+        params = [([[w]], [zero]), ([[weights]], [bias])]
+        assert solve(Case((1, 1, 1), [first, activation], params, [[2.0]], **bare)).deltas[1].item() == at_zero
+    assert solve(Case((1, 1), activation, [([[1.5]], [-3.0])], [[2.0]], **bare)).deltas[0].item() == at_zero
+
+
+def test_a_kink_that_only_fractions_decide() -> None:
+    """Three equal thirds of a softmax, 1/3 + 1/3 − 2/3 = 0: no ball shows that."""
+    params = [([[0.0, 0.0, 0.0]], None), ([[1.0], [1.0], [-2.0]], None)]
+    units = ["softmax", {"name": "relu", "at_zero": 0.75}]
+    solution = solve(Case((1, 3, 1), units, params, [[1.0]], None, ct_outputs=[[1.0]]))
+    assert solution.deltas[1].item() == 0.75
+    assert solution.bits > exact.START_BITS  # fractions are kept from the second round on
+
+
+def test_a_kink_far_below_the_working_precision() -> None:
+    """The sign of z is that of its 5e-324 beside products of 1e300."""
+    params = [([[1e300], [-1e300], [5e-324]], None)]
+    for x, delta in [(1.0, 1.0), (-1.0, 0.0)]:
+        solution = solve(Case((3, 1), "relu", params, [[1e8, 1e8, x]], None, ct_outputs=[[1.0]]))
+        assert solution.deltas[0].item() == delta
+
+
+DUPLICATE = [([[1.0, 1.0]], None), ([[1.0], [-1.0]], None), ([[1.0]], None)]
+
+
+def test_undecidable_kinks_are_refused_by_name() -> None:
+    case = Case((1, 2, 1, 1), ["tanh", "relu", "identity"], DUPLICATE, [[1.0]], None, ct_outputs=[[1.0]])
+    with pytest.raises(UndecidedError, match="may be exactly 0") as caught:
+        solve(case, max_bits=4096)
+    assert (caught.value.entry, caught.value.bits) == ("deltas.1[0, 0]", 4096)
+    assert "pre_activations.1[0, 0]" in str(caught.value)
+    # the same zero matters to nothing where both sides agree, or where no cotangent arrives
+    assert solve(case._replace(activations=["tanh", "identity", "identity"])).outputs.item() == 0.0
+    assert solve(case._replace(ct_outputs=[[0.0]])).deltas[1].item() == 0.0
+    one = {"name": "leaky_relu", "slope": 1.0}
+    assert solve(case._replace(activations=["tanh", one, "identity"])).deltas[1].item() == 1.0
+
+
+def test_undecidable_ties_are_refused_by_name() -> None:
+    """With a duplicate unit, z = σ(u) − σ(u) + 1 + 2**-53."""
+    case = Case((1, 2, 1), ["sigmoid", "identity"], DUPLICATE[:2], [[1.0]], None, ct_outputs=[[1.0]])
+    params = [([[1.0, 1.0, 0.0]], None), ([[1.0], [-1.0], [2.0**-52]], [1.0])]
+    with pytest.raises(UndecidedError, match=r"pre_activations\.1\[0, 0\] does not round"):
+        solve(case._replace(sizes=(1, 3, 1), params=params), max_bits=1024)
+    params[1] = ([[1.0], [-1.0], [2.0**-52]], [0.0])
+    assert solve(case._replace(sizes=(1, 3, 1), params=params)).outputs.item() == 2.0**-53  # no tie
+
+
+@pytest.mark.parametrize(
+    ("activation", "z", "first"), [("sigmoid", 1e6, 1.0), ("tanh", 1e6, 1.0), ("tanh", -1e6, -1.0), ("elu", -1e6, -1.0)]
+)
+def test_saturated_units_beside_a_tie(activation: str, z: float, first: float) -> None:
+    """first·(1 − ε) ± 2**-53: half-way but for an ε of a million bits."""
+    for bias, expected in [(2.0**-53, 1.0), (-(2.0**-53) - 2.0**-52, 1 - 2.0**-52 - 2.0**-53)]:
+        params = [([[z]], None), ([[first]], [1 + bias - 1.0 if bias > 0 else bias])]
+        case = Case((1, 1, 1), [activation, "identity"], params, [[1.0]], None, ct_outputs=[[1.0]])
+        solution = solve(case)
+        assert solution.outputs.item() == expected
+        assert solution.bits <= 512
+
+
+@pytest.mark.parametrize("scale", [1.0, 8.0, 1e-160])
+@pytest.mark.parametrize("number", range(6))
+def test_balls_alone_and_rationals_with_offsets_agree(number: int, scale: float) -> None:
+    """The first round and the later ones compute differently; neither they nor their precision change a result."""
+    rng = np.random.default_rng([7, number])
+    last, kind = PAIRS[int(rng.integers(len(PAIRS)))]
+    hidden = [HIDDEN[int(rng.integers(len(HIDDEN)))] for _ in range(2)]
+    case = random_case(rng, (2, 4, 4, 2), [*hidden, last], kind, n=3)
+    case = case._replace(params=[(scale * w, b) for w, b in case.params])
+    expected = solve(case)
+    for start_bits, max_bits in [(64, 8192), (4096, 5000), (2500, 2500), (8192, 8192)]:
+        got = solve(case, start_bits=start_bits, max_bits=max_bits)
+        assert got.bits >= start_bits
+        for name, leaf in expected.leaves.items():
+            assert np.array_equal(leaf, got.leaves[name])
+    assert ctx.prec == 53  # the caller's precision is left as it was
+
+
+def test_the_solution_holds_the_same_numbers_by_name(rng: np.random.Generator) -> None:
+    case = random_case(rng, (2, 3, 2), ["tanh", "identity"], "squared_error", n=3)
+    s = solve(case)
+    assert s.outputs.shape == (3, 2)
+    assert [x.shape for x in s.deltas] == [x.shape for x in s.pre_activations] == [(3, 3), (3, 2)]
+    assert s.activations[-1] is s.leaves["activations.1"]
+    assert np.array_equal(s.outputs, s.activations[-1])
+    assert s.grads[0][0] is s.leaves["grads.0.weights"]
+    assert s.grads[1][1] is None
+    assert "grads.1.bias" not in s.leaves
+    assert s.ct_inputs.shape == (3, 2)
+    assert s.loss is not None
+    assert s.loss.shape == ()
+    for name, leaf in s.leaves.items():
+        assert leaf.dtype == np.float64
+        for got, ball in zip(leaf.flat, s.balls[name].flat, strict=True):
+            assert ulp_distance(got, ball) <= 0.5 + 1e-12
+            assert ulp_distance(np.nextafter(got, np.inf), ball) >= 0.5 - 1e-12
+
+
+GOOD = Case((1, 1), "sigmoid", [([[1.0]], [0.0])], [[1.0]], {"kind": "squared_error"}, [[0.5]])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"sizes": (1,)}, ValueError, "two sizes"),
+        ({"sizes": (1.5, 1)}, TypeError, "integer"),
+        ({"activations": "sine"}, ValueError, "'sine'"),
+        ({"activations": {"name": "relu", "slope": 1.0}}, ValueError, "'slope'"),
+        ({"activations": {"name": "elu", "alpha": math.nan}}, ValueError, "alpha of elu"),
+        ({"activations": {"name": "elu", "alpha": "1"}}, TypeError, "alpha of elu"),
+        ({"activations": ["relu", "relu"]}, ValueError, "1 activations"),
+        ({"params": [([[1.0, 2.0]], None)]}, ValueError, "weights of shape"),
+        ({"params": [([[1.0]], [[0.0]])]}, ValueError, "bias of shape"),
+        ({"inputs": [[math.inf]]}, ValueError, "inputs to be finite"),
+        ({"inputs": [["1"]]}, TypeError, "inputs to hold float64"),
+        ({"inputs": [[2**53 + 1]]}, ValueError, "2**53"),
+        ({"inputs": np.zeros((0, 1))}, ValueError, "at least one sample"),
+        ({"targets": None}, ValueError, "expected targets"),
+        ({"targets": [[1.0], [1.0, 2.0]]}, ValueError, "targets of shape"),
+        ({"ct_outputs": [[1.0]]}, ValueError, "no ct_outputs"),
+        ({"loss": None}, ValueError, "ct_outputs alone"),
+        ({"loss": {"kind": "hinge"}}, ValueError, "'hinge'"),
+        ({"loss": {"kind": "squared_error", "L2": 1.0}}, ValueError, "'L2'"),
+        ({"loss": {"kind": "squared_error", "over_samples": "max"}}, ValueError, "'max'"),
+        ({"loss": {"kind": "squared_error", "l2_on_bias": 1}}, TypeError, "l2_on_bias"),
+        ({"loss": {"kind": "binary_cross_entropy"}, "activations": "tanh"}, ValueError, "probabilities, got tanh"),
+        ({"loss": {"kind": "binary_cross_entropy"}, "activations": "softmax"}, ValueError, "one unit"),
+        ({"sample_weights": [0.0]}, ValueError, "not all 0"),
+        ({"sample_weights": [-1.0]}, ValueError, "not negative"),
+    ],
+)
+def test_bad_cases_are_refused_in_a_sentence(change: dict[str, Any], error: type[Exception], words: str) -> None:
+    with pytest.raises(error) as caught:
+        solve(GOOD._replace(**change))
+    assert words in str(caught.value)
