@@ -5,6 +5,7 @@ from . import losses as losses
 from . import metrics as metrics
 from . import network as network
 from . import objectives as objectives
+from . import oracle as oracle
 from . import sweeps as sweeps
 from . import training as training
 from .activations import Activation as Activation

@@ -206,6 +206,12 @@ def output_cotangent(
     return OutputCotangent(*of_logits.value_and_cotangent(tape.pre_activations[-1], targets, sample_weights), fused)
 
 
+def add_penalty_gradient(loss: Loss, ct_params: Params, params: Params) -> Params:
+    """`ct_params` with the gradient of the loss's L2 penalty added."""
+    layers = zip(ct_params, params, strict=True)
+    return tuple(Dense(*loss.add_penalty_gradient(*ct, *dense)) for ct, dense in layers)
+
+
 def loss_and_grad(
     network: Network,
     loss: Loss,
@@ -249,10 +255,7 @@ def loss_and_grad(
     _, tape = forward(network, params, inputs, precision=precision)
     value, cotangent, stages = output_cotangent(network, loss, tape, targets, sample_weights)
     pulled = pull_back(network, params, tape, cotangent, stages, precision=precision)
-    grads = tuple(
-        Dense(*loss.add_penalty_gradient(*ct, *dense)) for ct, dense in zip(pulled.params, params, strict=True)
-    )
-    return value + loss.penalty(params), grads
+    return value + loss.penalty(params), add_penalty_gradient(loss, pulled.params, params)
 
 
 def _counted(inputs: Array, sample_weights: ArrayLike) -> Array:

@@ -183,7 +183,7 @@ class Loss:
         outputs, targets, weights = _checked(outputs, targets, sample_weights)
         work = working_dtype(outputs.dtype)
         terms, derivatives = KINDS[self.kind].term(outputs.astype(work), targets.astype(work))
-        coefficients = self._coefficients(terms.shape, weights, work)
+        coefficients = self.coefficients(terms.shape, weights, work)
         if weights is not None:
             counted = (weights != 0)[:, None]
             terms = jnp.where(counted, terms, jnp.zeros_like(terms))
@@ -198,7 +198,7 @@ class Loss:
         """ct_outputs (n, K); arguments and errors as in `value_and_cotangent`."""
         return self.value_and_cotangent(outputs, targets, sample_weights)[1]
 
-    def _coefficients(self, shape: tuple[int, ...], weights: Array | None, dtype: Any) -> Array:
+    def coefficients(self, shape: tuple[int, ...], weights: Array | None, dtype: Any) -> Array:
         """What every term (n, K) is multiplied by, as (n, 1): scale, both divisors, sample weights."""
         samples, outputs = shape
         divisor = outputs if self.over_outputs == "mean" else 1

@@ -25,6 +25,12 @@ LAYERS = [
     "_plan",
     "training",
     "sweeps",
+    "oracle.case",
+    "oracle.drawing",
+    "oracle.files",
+    "oracle.solution",
+    "cli",
+    "__main__",
 ]
 
 
@@ -39,14 +45,20 @@ def imported(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def module_name(path):
+    return ".".join(path.relative_to(ROOT / "functional_mlp").with_suffix("").parts)
+
+
 def test_a_module_imports_only_from_those_above_it():
-    files = {path.stem: path for path in (ROOT / "functional_mlp").glob("*.py") if path.stem != "__init__"}
+    paths = [path for path in (ROOT / "functional_mlp").rglob("*.py") if path.stem != "__init__"]
+    files = {module_name(path): path for path in paths}
     assert set(files) == set(LAYERS)
     for place, name in enumerate(LAYERS):
         for module in imported(files[name]):
             package, _, rest = module.partition(".")
-            if package == "functional_mlp" and rest:
-                assert rest.split(".")[0] in LAYERS[:place], f"{name} imports {module}"
+            known = [layer for layer in LAYERS if rest == layer or rest.startswith(f"{layer}.")]
+            if package == "functional_mlp" and known:
+                assert known[-1] in LAYERS[:place], f"{name} imports {module}"
 
 
 @pytest.mark.parametrize(("folder", "forbidden"), [("functional_mlp", "reference"), ("reference", "functional_mlp")])
@@ -103,7 +115,7 @@ print(fm.forward.__name__, fm.backward.__name__, forward.__name__, backward.__na
     assert run_python(code).split() == ["forward", "backward", "forward", "backward", "function"]
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", LAYERS[:-1])
 def test_examples_in_docstrings_are_true(name):
     import doctest
     import importlib

@@ -1,9 +1,10 @@
 """A case: a network, a loss or a cotangent, parameters and data, as plain NumPy numbers, checked once.
 
-This module computes nothing. A case that exists is sound: shapes fit, every number is finite and exactly representable in
-the case's dtype, and the loss is admissible. Arrays are held as float64, which every supported dtype fits into.
+This module computes nothing. A case that exists is sound: shapes fit, every number is finite and exactly representable
+in the case's dtype, and the loss is admissible. Arrays are held as float64, which every supported dtype fits into.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ DTYPES: dict[str, np.dtype] = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
     "float16": np.dtype(np.float16),
 }
+MAX_NAME = 1000
 WEIGHTS_LAYOUTS = ("in_out", "out_in")
 BIAS_LAYOUTS = ("separate", "last_row")
 
@@ -37,7 +39,7 @@ class Layer(NamedTuple):
     bias: np.ndarray | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Case:
     """One question to the oracle.
 
@@ -50,11 +52,11 @@ class Case:
         targets: (n, n_L), with a loss.
         ct_outputs: (n, n_L), without one.
         sample_weights: (n,), optional, with a loss.
-        name: for messages and files.
+        name: for messages and files: at most 1000 printable characters.
         dtype: a key of `DTYPES`: every number of the case must be representable in it.
         weights_layout: "in_out", weights (fan_in, fan_out); or "out_in", weights (fan_out, fan_in).
-        bias_layout: "separate"; or "last_row": the bias is the last row of each (fan_in + 1, fan_out) weight matrix (the
-            last column in the layout "out_in").
+        bias_layout: "separate"; or "last_row": the bias is the last row of each (fan_in + 1, fan_out) weight matrix
+            (the last column in the layout "out_in").
 
     Attributes:
         params: tuple of `Layer`, always (fan_in, fan_out) with separate biases, whatever was declared.
@@ -62,23 +64,46 @@ class Case:
 
     Raises:
         TypeError: for what is no array of numbers.
-        ValueError: for shapes that do not fit, numbers that are not finite or not representable, an inadmissible loss, or
-            fields that exclude each other; the sentence names the field and the place.
+        ValueError: for shapes that do not fit, numbers that are not finite or not representable, an inadmissible loss,
+            or fields that exclude each other; the sentence names the field and the place, as it was given.
     """
 
     network: Network
     loss: Loss | None
     params: tuple[Layer, ...]
     inputs: np.ndarray
-    targets: np.ndarray | None = None
-    ct_outputs: np.ndarray | None = None
-    sample_weights: np.ndarray | None = None
-    name: str = ""
-    dtype: str = "float64"
-    weights_layout: str = "in_out"
-    bias_layout: str = "separate"
+    targets: np.ndarray | None
+    ct_outputs: np.ndarray | None
+    sample_weights: np.ndarray | None
+    name: str
+    dtype: str
+    weights_layout: str
+    bias_layout: str
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        network: Network,
+        loss: Loss | None,
+        params: Any,
+        inputs: Any,
+        targets: Any = None,
+        ct_outputs: Any = None,
+        sample_weights: Any = None,
+        name: str = "",
+        dtype: str = "float64",
+        weights_layout: str = "in_out",
+        bias_layout: str = "separate",
+    ) -> None:
+        given = (
+            *(network, loss, params, inputs, targets, ct_outputs, sample_weights),
+            *(name, dtype, weights_layout, bias_layout),
+        )
+        for field, value in zip(dataclasses.fields(self), given, strict=True):
+            object.__setattr__(self, field.name, value)
+        self._check()
+
+    def _check(self) -> None:
+        """Refuses what is not sound, and brings the arrays into the oracle's form."""
         known_name("dtype", self.dtype, DTYPES)
         known_name("weights_layout", self.weights_layout, WEIGHTS_LAYOUTS)
         known_name("bias_layout", self.bias_layout, BIAS_LAYOUTS)
@@ -86,16 +111,22 @@ class Case:
             raise TypeError(f"expected network to be a functional_mlp.Network, got {type(self.network).__name__}")
         if not isinstance(self.name, str):
             raise TypeError(f"expected name to be a string, got {type(self.name).__name__}")
-        given = {"params": self._canonical_params(), "inputs": numbers("inputs", self.inputs)}
-        require_shape("inputs", given["inputs"], ("n", self.network.sizes[0]))
-        samples = len(given["inputs"])
-        if samples == 0:
-            raise ValueError(f"expected at least one sample in inputs, got shape {given['inputs'].shape}")
-        given |= self._checked_end((samples, self.network.sizes[-1]))
-        for name, array in _leaves(given):
+        if len(self.name) > MAX_NAME or not self.name.isprintable():
+            raise ValueError(f"expected name of at most {MAX_NAME} printable characters, got {self.name[:60]!r}")
+        params = self._canonical_params()
+        inputs = numbers("inputs", self.inputs)
+        require_shape("inputs", inputs, ("n", self.network.sizes[0]))
+        if len(inputs) == 0:
+            raise ValueError(f"expected at least one sample in inputs, got shape {inputs.shape}")
+        data = {"inputs": inputs} | self._checked_end((len(inputs), self.network.sizes[-1]))
+        for i, layer in enumerate(params):
+            for field, array in declared_layer(layer, self.weights_layout, self.bias_layout).items():
+                require_representable(f"params[{i}].{field}", array, self.dtype)
+        for name, array in data.items():
             require_representable(name, array, self.dtype)
+        for array in [*data.values(), *(leaf for layer in params for leaf in layer if leaf is not None)]:
             array.setflags(write=False)
-        for name, value in given.items():
+        for name, value in ({"params": params} | data).items():
             object.__setattr__(self, name, value)
 
     def _canonical_params(self) -> tuple[Layer, ...]:
@@ -111,7 +142,7 @@ class Case:
             for i, (layer, shape) in enumerate(zip(self.params, shapes, strict=True))
         )
 
-    def _checked_end(self, shape: tuple[int, int]) -> dict[str, Any]:
+    def _checked_end(self, shape: tuple[int, int]) -> dict[str, np.ndarray]:
         """Targets and sample weights of a loss, or the cotangent of a bare VJP."""
         if self.loss is None:
             for name in ("targets", "sample_weights"):
@@ -138,16 +169,6 @@ class Case:
         if (weights < 0).any() or not weights.any():
             raise ValueError("expected sample_weights to be not negative and not all 0")
         return {"targets": targets, "sample_weights": weights}
-
-
-def _leaves(given: dict[str, Any]) -> list[tuple[str, np.ndarray]]:
-    layers = [
-        (f"params[{i}].{field}", leaf)
-        for i, layer in enumerate(given["params"])
-        for field, leaf in zip(Layer._fields, layer, strict=True)
-        if leaf is not None
-    ]
-    return layers + [(name, value) for name, value in given.items() if name != "params"]
 
 
 def canonical_layer(
@@ -180,43 +201,100 @@ def canonical_layer(
     if given_bias is not None:
         bias = numbers(f"{what}.bias", given_bias)
         if bias.shape == (1, fan_out):
-            bias = bias[0]
+            bias = np.array(bias[0])
         require_shape(f"{what}.bias", bias, (fan_out,))
     return Layer(np.array(weights, order="C"), bias)
 
 
+def declared_layer(layer: Any, weights_layout: str, bias_layout: str) -> dict[str, np.ndarray]:
+    """A layer of the oracle as a person's `weights` and `bias` in the declared layouts: `canonical_layer` undone."""
+    weights, bias = layer
+    if bias_layout == "last_row":
+        weights, bias = np.vstack([weights, bias]), None
+    weights = weights.T if weights_layout == "out_in" else weights
+    return {"weights": weights} if bias is None else {"weights": weights, "bias": bias}
+
+
 def _weights_and_bias(what: str, layer: Any) -> tuple[Any, Any]:
     if isinstance(layer, dict):
-        unknown = sorted(set(layer) - set(Layer._fields))
+        unknown = [name for name in layer if name not in Layer._fields]
         if unknown or "weights" not in layer:
-            raise ValueError(f"expected {what} to have the fields weights and bias, got {sorted(layer)}")
+            raise ValueError(f"expected {what} to have the fields weights and bias, got {list(map(str, layer))}")
         return layer["weights"], layer.get("bias")
     if hasattr(layer, "weights"):
         return layer.weights, getattr(layer, "bias", None)
-    if isinstance(layer, tuple | list) and len(layer) == 2 and np.ndim(layer[0]) == 2:
+    # a pair, and not the two rows of a matrix
+    if isinstance(layer, tuple | list) and len(layer) == 2 and (layer[1] is None or _is_matrix(layer[0])):
         return layer[0], layer[1]
     return layer, None
 
 
+def _is_matrix(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return len(value) > 0 and (isinstance(value[0], list | tuple) or np.ndim(value[0]) == 1)
+    return np.ndim(value) == 2
+
+
 def numbers(what: str, value: Any) -> np.ndarray:
-    """`value` as a new float64 array; integers are taken as they are, since nothing is lost.
+    """`value` as a new float64 array in C order; integers are taken as they are, since nothing is lost.
 
     Raises:
         TypeError: for objects, strings, booleans, complex numbers.
-        ValueError: for ragged lists.
+        ValueError: for ragged lists, and integers that float64 cannot hold.
     """
     try:
         array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"expected {what} to be a rectangular array, got rows of unequal length") from error
-    except Exception as error:  # whatever a stranger's __array__ raises
+    except Exception as error:  # ragged lists, and whatever a stranger's __array__ raises
+        if isinstance(value, list | tuple):
+            misfit = _misfit(what, value) or f"{what} to be a rectangular array, got rows of unequal length"
+            raise ValueError(f"expected {misfit}") from error
         raise TypeError(f"expected {what} to be an array of numbers, got {type(value).__name__}") from error
-    if array.dtype not in DTYPES.values() and not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"expected {what} to hold numbers, got dtype {array.dtype}")
-    wide = array.astype(np.float64)
-    if np.issubdtype(array.dtype, np.integer) and not np.array_equal(wide.astype(array.dtype), array):
-        raise ValueError(f"expected {what} to hold integers that float64 can represent")
+    dtype = array.dtype.newbyteorder("=")
+    if dtype not in DTYPES.values() and dtype.kind not in "iu":
+        misfit = _misfit(what, value) or f"{what} to hold real numbers of at most 64 bits, got dtype {array.dtype}"
+        raise TypeError(f"expected {misfit}")
+    if _holds_booleans(value, array.ndim):  # NumPy takes True beside 0.5 for 1.0
+        raise TypeError(f"expected {_misfit(what, value)}")
+    wide = array.astype(np.float64, order="C")
+    if dtype.kind in "iu" and dtype.itemsize == 8:
+        # beyond its range a conversion back is undefined: it may give the nearest integer, and seem exact
+        inside = wide < float(np.iinfo(dtype).max)
+        if not (inside.all() and np.array_equal(wide.astype(dtype), array)):
+            raise ValueError(f"expected {what} to hold integers that float64 can represent")
     return wide
+
+
+def _holds_booleans(value: Any, ndim: int) -> bool:
+    if ndim == 0 or not isinstance(value, list | tuple):
+        return isinstance(value, bool | np.bool_)
+    if ndim == 1:
+        return bool({bool, np.bool_} & set(map(type, value)))
+    return any(_holds_booleans(row, ndim - 1) for row in value)
+
+
+def _misfit(what: str, value: Any, depth: int = 3) -> str:
+    """What is expected where a nested list first fails to be an array of numbers, and what is there; "" if unknown."""
+    if not isinstance(value, list | tuple) or not value or depth == 0:
+        return ""
+    nested = isinstance(value[0], list | tuple)
+    for i, item in enumerate(value):
+        if isinstance(item, list | tuple) != nested:
+            return f"{what}[{i}] to be {'a row as' if nested else 'a number as'} {what}[0], got {_shown(item)}"
+        if nested and len(item) != len(value[0]):
+            return f"{what}[{i}] to have {len(value[0])} entries as {what}[0] has, got {len(item)}"
+        if not nested and not hasattr(item, "dtype") and (isinstance(item, bool) or not isinstance(item, int | float)):
+            return f"{what}[{i}] to be a number, got {_shown(item)}"
+        if isinstance(item, np.bool_):
+            return f"{what}[{i}] to be a number, got a boolean"
+        below = _misfit(f"{what}[{i}]", item, depth - 1)
+        if below:
+            return below
+    return ""
+
+
+def _shown(item: Any) -> str:
+    plain = item is None or isinstance(item, bool | float) or (isinstance(item, int) and item.bit_length() <= 64)
+    return repr(item) if plain else repr(item[:20]) if isinstance(item, str) else f"a {type(item).__name__}"
 
 
 def require_shape(what: str, array: np.ndarray, expected: tuple[int | str, ...]) -> None:
@@ -231,7 +309,7 @@ def require_shape(what: str, array: np.ndarray, expected: tuple[int | str, ...])
 
 def require_representable(what: str, array: np.ndarray, dtype: str) -> None:
     """Raises ValueError if an entry is not finite, or not a number of `dtype`; names the first one and the nearest."""
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(all="ignore"):
         rounded = array.astype(DTYPES[dtype]).astype(np.float64)
     wrong = ~np.isfinite(array) | (rounded != array)
     if not wrong.any():
@@ -245,4 +323,3 @@ def require_representable(what: str, array: np.ndarray, dtype: str) -> None:
         f"expected {place} to be a {dtype} number, got {value!r}; the nearest one is {float(rounded[index])!r}:"
         " write that, or declare another dtype"
     )
-

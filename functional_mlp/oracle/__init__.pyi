@@ -1,0 +1,10 @@
+from .case import Case as Case
+from .case import Layer as Layer
+from .drawing import draw_case as draw_case
+from .files import FileError as FileError
+from .files import read_case as read_case
+from .files import write_case as write_case
+from .solution import DisagreementError as DisagreementError
+from .solution import Solution as Solution
+from .solution import solve as solve
+from .solution import write_solution as write_solution

@@ -1,0 +1,166 @@
+"""How far from the truth: the hand-written backward pass, jax.grad and a NumPy textbook against the referee.
+
+`python -m tools.certify` solves many random and adversarial cases in every way of tools/_certify_methods.py, compares
+every output, delta, gradient, input gradient and loss with reference/exact.py, and writes docs/certification.md. It
+exits with 1 if the hand-written pass is worse than autodiff anywhere (`Comparison.worse` says what that means).
+
+Units: an error in ulp is relative to the entry itself, and says how many digits of it are right. An entry that is a sum
+of terms that cancel is far off in ulp however it is computed, so the error is also given in eps = 2**-52 times the size
+of what was last summed up for that entry (`sizes`). Errors of at most the smallest normal number are no errors here:
+XLA's CPU code flushes what is below it to 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference import exact, plain
+from reference._problem import Problem, checked
+from tools._certify_cases import Recipe, recipes
+from tools._certify_methods import METHODS, Leaves
+from tools._certify_report import written
+
+Array = NDArray[np.float64]
+TINY = float(np.finfo(np.float64).tiny)
+EPS = float(np.finfo(np.float64).eps)
+QUANTITIES = ("loss", "outputs", "deltas", "grads", "ct_inputs")
+
+
+class Errors(NamedTuple):
+    """Of the entries of one group and quantity by one method: each (entries,), inf where the answer is not finite."""
+
+    ulp: Array
+    scaled: Array
+
+
+class Certification(NamedTuple):
+    """What was measured.
+
+    Attributes:
+        errors: by (group, quantity), then by method.
+        entries: how many entries were compared, by every method.
+        cases: how many cases.
+        refused: cases that a method refused, by (group, method); undecided ones, by (group, "referee").
+        flushed: entries excepted because the error is below the smallest normal number, by (group, method).
+        seconds: how long it took.
+    """
+
+    errors: dict[tuple[str, str], dict[str, Errors]]
+    entries: int
+    cases: int
+    refused: Counter[tuple[str, str]]
+    flushed: Counter[tuple[str, str]]
+    seconds: float
+
+
+def sizes(problem: Problem, truth: Leaves) -> Leaves:
+    """Per entry, the sum of the magnitudes of the terms that are last summed up for it; at least its own magnitude.
+
+    For a gradient Σᵢ|aᵢ||deltaᵢ| + l2|w|; for a delta |f′| Σ|delta||w|; for outputs |f′| (Σ|a||w| + |b|) + |a|; at the
+    output layer that of o and t; for the loss itself.
+    """
+    layers = len(problem.units)
+    a = [np.abs(problem.inputs), *(np.abs(truth[f"activations.{layer}"]) for layer in range(layers))]
+    deltas = [np.abs(truth[f"deltas.{layer}"]) for layer in range(layers)]
+    weights = [np.abs(w) for w, _ in problem.params]
+    decay = 0.0 if problem.loss is None else float(int(problem.loss.l2.p) / int(problem.loss.l2.q))
+    found: Leaves = {"ct_inputs": deltas[0] @ weights[0].T}
+
+    def through(layer: int, flow: Array) -> Array:
+        unit, z = problem.units[layer], truth[f"pre_activations.{layer}"]
+        if unit.name == "softmax":
+            return a[layer + 1] * (flow + (a[layer + 1] * flow).sum(axis=1, keepdims=True))
+        parameter = float(int(unit.parameter.p) / int(unit.parameter.q))
+        return flow * np.abs(plain.DERIVATIVES[unit.name](z, truth[f"activations.{layer}"], parameter))
+
+    for layer in range(layers):
+        found[f"grads.{layer}.weights"] = a[layer].T @ deltas[layer] + decay * weights[layer]
+        bias = problem.params[layer][1]
+        if bias is not None:
+            on_bias = decay if problem.loss is not None and problem.loss.l2_on_bias else 0.0
+            found[f"grads.{layer}.bias"] = deltas[layer].sum(axis=0) + on_bias * np.abs(bias)
+        if layer < layers - 1:
+            found[f"deltas.{layer}"] = through(layer, deltas[layer + 1] @ weights[layer + 1].T)
+    last_bias = problem.params[-1][1]
+    summed = a[-2] @ weights[-1] + (0.0 if last_bias is None else np.abs(last_bias))
+    found["outputs"] = through(layers - 1, summed)
+    if problem.loss is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            coefficients = plain._coefficients(problem, problem.loss)
+        size = np.abs(truth["outputs"]) + np.abs(problem.given)
+        if problem.loss.kind == "squared_error":
+            size = through(layers - 1, 2 * (size + found["outputs"]))
+        elif problem.units[-1].name != "softmax":
+            size = size * (1 + problem.given.shape[1] * (problem.units[-1].name != "identity"))
+        found[f"deltas.{layers - 1}"] = np.abs(coefficients) * size
+    return {name: np.maximum(found.get(name, 0.0), np.abs(leaf)) for name, leaf in truth.items()}
+
+
+def errors_of(answer: Leaves, truth: exact.Solution, size: Leaves) -> tuple[dict[str, Errors], int]:
+    """The errors of one answer by quantity, and how many entries were excepted as flushed to zero."""
+    collected: dict[str, list[tuple[Array, Array]]] = defaultdict(list)
+    flushed = 0
+    for name, balls in truth.balls.items():
+        quantity = name.partition(".")[0]
+        if quantity not in QUANTITIES:
+            continue
+        got, expected = answer[name], truth.leaves[name]
+        with np.errstate(all="ignore"):
+            error = np.abs(got - expected)
+            below = error <= TINY
+            flushed += int((below & (got != expected)).sum())
+            scaled = np.where(below, 0.0, error / (EPS * np.maximum(size[name], TINY)))
+        ulps = [
+            0.0 if excepted else exact.ulp_distance(float(x), ball)
+            for x, ball, excepted in zip(got.flat, balls.flat, below.flat, strict=True)
+        ]
+        collected[quantity].append((np.array(ulps), np.where(np.isfinite(got), scaled, np.inf).ravel()))
+    return {
+        quantity: Errors(*(np.concatenate(parts) for parts in zip(*pairs, strict=True)))
+        for quantity, pairs in collected.items()
+    }, flushed
+
+
+def certify(entries: int, seed: int = 0, chosen: Sequence[Recipe] | None = None) -> Certification:
+    """Compares at least `entries` entries: rounds over all recipes (or the `chosen` ones) until there are enough."""
+    started, rounds, compared, cases = time.monotonic(), 0, 0, 0
+    every = recipes() if chosen is None else list(chosen)
+    collected: dict[tuple[str, str], dict[str, list[Errors]]] = defaultdict(lambda: defaultdict(list))
+    refused: Counter[tuple[str, str]] = Counter()
+    flushed: Counter[tuple[str, str]] = Counter()
+    while compared < entries:
+        for number, recipe in enumerate(every):
+            case = recipe.draw(recipe, np.random.default_rng([seed, number, rounds]))
+            try:
+                truth = exact.solve(case)
+            except exact.UndecidedError:
+                refused[recipe.group, "referee"] += 1
+                continue
+            size = sizes(checked(case), truth.leaves)
+            cases += 1
+            for method, solve in METHODS.items():
+                try:
+                    answer = solve(case)
+                except ArithmeticError:  # the oracle refuses what overflows
+                    refused[recipe.group, method] += 1
+                    answer = {name: np.full_like(leaf, np.nan) for name, leaf in truth.leaves.items()}
+                by_quantity, excepted = errors_of(answer, truth, size)
+                flushed[recipe.group, method] += excepted
+                for quantity, errors in by_quantity.items():
+                    collected[recipe.group, quantity][method].append(errors)
+            compared += sum(len(errors.ulp) for errors in by_quantity.values())
+        rounds += 1
+    joined = {
+        key: {name: Errors(*map(np.concatenate, zip(*parts, strict=True))) for name, parts in by_method.items()}
+        for key, by_method in collected.items()
+    }
+    return Certification(joined, compared, cases, refused, flushed, time.monotonic() - started)
