@@ -1,6 +1,8 @@
 # make demo   every published system beside its JAX counterpart, with figures, into results/
 # make test   the tests
+# make fuzz   10,000 spoilt files against the readers of the oracle (FUZZ_SEED= for other ones)
 # make lint   ruff and mypy
+# make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/certification.md
 # make bench  speed, side by side with the NumPy reference
 # Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
 
@@ -9,7 +11,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test fuzz lint certify bench clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -24,10 +26,16 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+fuzz: $(VENV)/installed
+	FUZZ_MUTATIONS=10000 $(BIN)/python -m pytest tests/oracle/test_fuzz.py
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+certify: $(VENV)/installed
+	$(BIN)/python -m tools.certify
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.moons

@@ -11,7 +11,7 @@ import typer
 
 import functional_mlp as fm
 
-MAX_BYTES = 256 * 2**20  # as files.MAX_BYTES, which is not imported for --help; a test compares them
+MAX_BYTES = 64 * 2**20  # as files.MAX_BYTES, which is not imported for --help; a test compares them
 EXAMPLES = """
 A first look, in three commands:
 

@@ -122,7 +122,7 @@ def _terms(kind: str, o: Array, t: Array) -> tuple[Array, Array]:
     return _times(t, log_total - o), _softmax(o) * t.sum(axis=1, keepdims=True) - t
 
 
-def _coefficients(problem: Problem, loss: LossSpec) -> Array:
+def coefficients(problem: Problem, loss: LossSpec) -> Array:
     """What the terms of each sample are multiplied by, (n, 1)."""
     n, outputs = problem.given.shape
     weights = np.ones(n) if problem.sample_weights is None else problem.sample_weights
@@ -156,12 +156,12 @@ def _solved(problem: Problem) -> Solution:
         if fused:  # p − t; for targets that do not sum to 1, p Σt − t
             total = problem.given.sum(axis=1, keepdims=True) if last == "softmax" else 1.0
             derivatives = outputs * total - problem.given
-        coefficients = _coefficients(problem, loss)
-        ct, decay = coefficients * derivatives, _float(loss.l2)
+        factors = coefficients(problem, loss)
+        ct, decay = factors * derivatives, _float(loss.l2)
         penalised = [w for w, _ in problem.params]
         if loss.l2_on_bias:
             penalised += [b for _, b in problem.params if b is not None]
-        value = float((coefficients * terms).sum() + decay / 2 * sum(float((x**2).sum()) for x in penalised))
+        value = float((factors * terms).sum() + decay / 2 * sum(float((x**2).sum()) for x in penalised))
     deltas: list[Array] = []
     grads: list[tuple[Array, Array | None]] = []
     for layer in range(len(problem.params) - 1, -1, -1):

@@ -27,6 +27,7 @@ LAYERS = [
     "sweeps",
     "oracle.case",
     "oracle.drawing",
+    "oracle.formats",
     "oracle.files",
     "oracle.solution",
     "cli",

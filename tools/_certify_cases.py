@@ -50,7 +50,7 @@ class Recipe(NamedTuple):
         return (self.width // 2, *(self.width,) * (len(self.activations) - 1), self.width // 2)
 
 
-def _params(recipe: Recipe, rng: np.random.Generator, size: float = 1.0) -> list[tuple[Array, Array]]:
+def _params(recipe: Recipe, rng: np.random.Generator, size: float = 1.0) -> list[tuple[Array, Any]]:
     shapes = itertools.pairwise(recipe.sizes)
     return [(rng.normal(size=(i, o)) * size / np.sqrt(i), rng.normal(size=o) * size / 2) for i, o in shapes]
 
@@ -81,10 +81,9 @@ def saturated(recipe: Recipe, rng: np.random.Generator) -> Case:
     inputs = rng.normal(size=(recipe.samples, recipe.sizes[0])) * 10 ** rng.uniform(0, 1.3, (recipe.samples, 1))
     w, _ = params[-1]
     params[-1] = (rng.uniform(-1, 1, w.shape) * 10 ** rng.uniform(0, 2), rng.uniform(-300, 300, w.shape[1]))
-    kind = "" if recipe.loss is None else recipe.loss["kind"]
-    targets = rng.integers(2, size=(recipe.samples, w.shape[1])).astype(float) if "sigmoid" in kind + str(
-        recipe.activations[-1]
-    ) else None
+    assert recipe.loss is not None
+    of_two = "sigmoid" in (recipe.activations[-1], recipe.loss["kind"].removesuffix("_cross_entropy"))
+    targets = rng.integers(2, size=(recipe.samples, w.shape[1])).astype(float) if of_two else None
     case = _case(recipe, rng, params, inputs, targets)
     z = _pre_activations(case)
     w, b = params[-1]
@@ -93,9 +92,11 @@ def saturated(recipe: Recipe, rng: np.random.Generator) -> Case:
 
 
 def _pre_activations(case: Case) -> Array:
-    return plain.solve(case._replace(activations=(*case.activations[:-1], "identity"), loss=None, targets=None,
-                                     sample_weights=None,
-                                     ct_outputs=np.zeros((len(np.asarray(case.inputs)), case.sizes[-1])))).outputs
+    """z_L, by the NumPy reference."""
+    zeros = np.zeros((len(np.asarray(case.inputs)), case.sizes[-1]))
+    assert isinstance(case.activations, tuple)
+    bare = Case(case.sizes, [*case.activations[:-1], "identity"], case.params, case.inputs, ct_outputs=zeros)
+    return plain.solve(bare).outputs
 
 
 def cancelling(recipe: Recipe, rng: np.random.Generator) -> Case:
@@ -111,8 +112,9 @@ def cancelling(recipe: Recipe, rng: np.random.Generator) -> Case:
 
 def kinks(recipe: Recipe, rng: np.random.Generator) -> Case:
     """Small whole numbers, so that many pre-activations are exactly 0, and inputs of −0.0."""
-    whole = [(rng.integers(-1, 2, (i, o)) / 2.0, rng.integers(-1, 2, o) / 2.0)
-             for i, o in itertools.pairwise(recipe.sizes)]
+    whole = [
+        (rng.integers(-1, 2, (i, o)) / 2.0, rng.integers(-1, 2, o) / 2.0) for i, o in itertools.pairwise(recipe.sizes)
+    ]
     inputs = rng.integers(-1, 2, (recipe.samples, recipe.sizes[0])) / 2.0
     inputs[0] = -0.0
     if not rng.integers(2):
@@ -178,7 +180,13 @@ def recipes() -> list[Recipe]:
         add("targets", ("tanh", last), {"kind": kind}, any_targets)
     reductions = itertools.product(("sum", "mean"), ("sum", "mean"), (0.0, 0.1))
     for (last, kind), (samples, outputs, l2) in itertools.product(PAIRS, list(reductions)):
-        loss = {"kind": kind, "over_samples": samples, "over_outputs": outputs, "l2": l2, "l2_on_bias": outputs == "mean"}
+        loss = {
+            "kind": kind,
+            "over_samples": samples,
+            "over_outputs": outputs,
+            "l2": l2,
+            "l2_on_bias": outputs == "mean",
+        }
         weighted = (samples == "mean") == (outputs == "mean")
         group = "sample weights" if weighted else "losses"
         add(group, ("tanh", last), loss, moderate, width=32, weighted=weighted)

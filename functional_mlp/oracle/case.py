@@ -255,7 +255,8 @@ def numbers(what: str, value: Any) -> np.ndarray:
         raise TypeError(f"expected {misfit}")
     if _holds_booleans(value, array.ndim):  # NumPy takes True beside 0.5 for 1.0
         raise TypeError(f"expected {_misfit(what, value)}")
-    wide = array.astype(np.float64, order="C")
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        wide = array.astype(np.float64, order="C")
     if dtype.kind in "iu" and dtype.itemsize == 8:
         # beyond its range a conversion back is undefined: it may give the nearest integer, and seem exact
         inside = wide < float(np.iinfo(dtype).max)

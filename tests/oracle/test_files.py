@@ -1,5 +1,6 @@
 """Files of the oracle: what is written is read back bit for bit, by C too, and whatever strangers send is refused."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 import functional_mlp as fm
 from functional_mlp.losses import KINDS, REDUCTIONS
-from functional_mlp.oracle import files
+from functional_mlp.oracle import files, formats
 from functional_mlp.oracle.case import BIAS_LAYOUTS, DTYPES, MAX_NAME, WEIGHTS_LAYOUTS, Case
 from functional_mlp.oracle.files import FileError, read_case, read_document, write_case, write_document
 
@@ -36,7 +37,8 @@ def patterns(dtype, rng, shape):
     """Finite numbers of all magnitudes of a dtype: its bit patterns drawn evenly, zeros of both signs, the extremes."""
     dtype = DTYPES[dtype]
     limits = ml_dtypes.finfo(dtype)
-    bits = np.frombuffer(rng.bytes(int(np.prod(shape)) * dtype.itemsize), dtype).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        bits = np.frombuffer(rng.bytes(int(np.prod(shape)) * dtype.itemsize), dtype).astype(np.float64)
     extremes = np.array([0, -0.0, limits.max, limits.min, limits.tiny, limits.smallest_subnormal, 1 - limits.epsneg])
     chosen = rng.choice(np.concatenate([extremes, -extremes]).astype(np.float64), bits.shape)
     return np.where(np.isfinite(bits) & (rng.random(bits.shape) < 0.7), bits, chosen).reshape(shape)
@@ -54,7 +56,7 @@ def build(plan):
         return patterns(plan["dtype"], rng, shape)
 
     params = []
-    for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         rows = fan_in + (plan["bias_layout"] == "last_row")
         weights = draw(rows, fan_out) if plan["weights_layout"] == "in_out" else draw(fan_out, rows)
         with_bias = plan["bias_layout"] == "separate" and plan["biases"] >> i & 1
@@ -145,7 +147,16 @@ def test_every_kind_dtype_and_format(tmp_path, says, form, dtype, kind):
 
 
 def test_a_number_in_json_is_the_nearest_float64_however_it_is_spelled(tmp_path):
-    spelled = ["-0", "9007199254740993", "9223372036854776000", "147573952589676410000", "1e23", "4.9e-324", "1E+2", "3"]
+    spelled = [
+        "-0",
+        "9007199254740993",
+        "9223372036854776000",
+        "147573952589676410000",
+        "1e23",
+        "4.9e-324",
+        "1E+2",
+        "3",
+    ]
     path = tmp_path / "case.json"
     inputs = f"[{', '.join(f'[{a}, 0]' for a in spelled)}]"
     weights = f"{[1] * len(spelled)}"
@@ -243,7 +254,17 @@ def test_what_a_file_claims_takes_no_memory(name, tmp_path):
     assert peak < 25 * size + 2**21
 
 
-@pytest.mark.parametrize("content", [b"[]," * 10**6, b'{"":1},' * 10**5, b"1.5," * 10**6, b'"ab",' * 10**6])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]," * 10**5,
+        b'{"":1},' * 10**4,
+        (b'{"":' * 500 + b"1" + b"}" * 500 + b",") * 20,
+        b"1.5," * 10**5,
+        b'"ab",' * 10**5,
+    ],
+    ids=["lists", "objects", "objects in each other", "numbers", "texts"],
+)
 def test_memory_for_json_is_bounded_by_the_limit(content, tmp_path):
     path = tmp_path / "case.json"
     path.write_bytes(text()[:-1] + b', "x": [' + content[:-1] + b"]}")
@@ -254,7 +275,7 @@ def test_memory_for_json_is_bounded_by_the_limit(content, tmp_path):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < files.JSON_MEMORY * path.stat().st_size
+    assert peak < formats.JSON_MEMORY * path.stat().st_size
 
 
 def test_a_long_or_strange_name_of_a_file_stays_one_sentence(tmp_path, as_a_person):
@@ -266,13 +287,14 @@ def test_a_long_or_strange_name_of_a_file_stays_one_sentence(tmp_path, as_a_pers
 
 
 def test_what_cannot_be_read_back_is_not_written(tmp_path, says):
-    case = build({"seed": 1, "sizes": [2, 2], "activations": [0], "samples": 2, "weighted": False, "biases": 1}
-        | {"loss": None, "name": "", "dtype": "float64", "weights_layout": "in_out", "bias_layout": "separate"})  # fmt: skip
+    case = Case(fm.Network((2, 2), "tanh"), None, [np.eye(2)], [[1.0, 2.0]], ct_outputs=[[1.0, 1.0]])
     path = tmp_path / "case.json"
     says(FileError, ["case.txt", ".json", "'.txt'"], write_case, tmp_path / "case.txt", case)
     says(FileError, ["no suffix"], write_case, tmp_path / "case", case)
     says(FileError, ["nowhere", "No such file"], write_case, tmp_path / "nowhere" / "case.json", case)
-    says(FileError, ["directory"], write_case, tmp_path, case)
+    (tmp_path / "folder.json").mkdir()
+    says(FileError, ["folder.json", "regular file"], write_case, tmp_path / "folder.json", case)
+    (tmp_path / "folder.json").rmdir()
     says(FileError, ["finite"], write_document, path, EXAMPLES["gradients"] | {"loss": float("inf")})
     says(FileError, ["unknown field 'x'"], write_document, path, EXAMPLES["gradients"] | {"x": 1})
     cube = fm.Activation("cube", lambda z: z**3, lambda z, a, ct_a: 3 * z**2 * ct_a)

@@ -1,0 +1,49 @@
+"""docs/oracle.md says what the programs print."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from functional_mlp import oracle
+from functional_mlp.cli import summary
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (DOCS / "oracle.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for name, text in BLOCKS if name == language]
+
+
+def test_python_example_prints_what_is_shown(as_a_person: None) -> None:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(blocks("python")[0], {})
+    assert printed.getvalue() == blocks("text")[0]
+
+
+def test_case_file_is_solved_as_shown(tmp_path: Path) -> None:
+    path = tmp_path / "case.json"
+    path.write_text(blocks("json")[0], encoding="utf-8")
+    case = oracle.read_case(path)
+    solution = oracle.solve(case)
+    assert summary(case, solution).strip() == blocks("text")[1].strip()
+    oracle.write_solution(tmp_path / "solution.json", case, solution)
+    written = json.loads((tmp_path / "solution.json").read_text(encoding="utf-8"))
+    assert set(written) == set(re.findall(r'"(\w+)":', blocks("json")[1])) - {"weights", "bias"}
+
+
+@pytest.mark.parametrize("heading", ["| group | entries |"])
+def test_table_is_that_of_the_certification(heading: str) -> None:
+    def table(text: str) -> list[str]:
+        lines = text[text.index(heading) :].splitlines()
+        return lines[: lines.index("")]
+
+    texts = [(DOCS / name).read_text(encoding="utf-8") for name in ("oracle.md", "certification.md")]
+    assert table(texts[0]) == table(texts[1])
