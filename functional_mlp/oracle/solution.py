@@ -227,7 +227,7 @@ def solve(case: Case) -> Solution:
 
     Raises:
         DisagreementError: if `jax.grad` finds something else than the hand-written pass, beyond rounding.
-        OverflowError: if the answer is not finite in float64.
+        OverflowError: if the answer, or what `jax.grad` makes of it, is not finite in float64.
         RuntimeError: if JAX has no CPU backend.
     """
     params: Any = tuple(Dense(weights, bias) for weights, bias in case.params)  # type: ignore[arg-type]
@@ -272,6 +272,11 @@ def _require_finite(solution: Solution) -> None:
 def _require_agreement(by_hand: tuple[Params, Any], by_autodiff: tuple[Params, Any], noise: tuple[Params, Any]) -> None:
     pairs = zip(jax.tree.leaves_with_path(by_hand), jax.tree.leaves(by_autodiff), jax.tree.leaves(noise), strict=True)
     for (path, hand), auto, allowed in pairs:
+        if not np.isfinite(np.asarray(auto)).all():
+            raise OverflowError(
+                "expected a case that jax.grad can confirm, got derivatives of it that are not finite: a probability loss"
+                " meets an output that rounds to 0 or 1; scale the case down, or use the loss of the logits"
+            )
         apart = np.asarray(jnp.abs(hand - auto))
         if not (apart <= np.asarray(allowed)).all():
             index = np.unravel_index(np.argmax(apart - np.asarray(allowed)), apart.shape)

@@ -165,6 +165,15 @@ def test_an_answer_that_float64_cannot_hold_is_refused_with_the_reason():
         oracle.solve(case)
 
 
+def test_an_answer_that_jax_grad_cannot_confirm_is_refused_and_called_no_bug():
+    network = fm.Network((1, 2), "softmax")
+    case = oracle.Case(
+        network, fm.Loss("binary_cross_entropy"), [([[400.0, -400.0]], [0.0, 0.0])], [[2.0]], [[1.0, 0.0]]
+    )
+    with pytest.raises(OverflowError, match=r"jax\.grad can confirm"):
+        oracle.solve(case)
+
+
 def test_without_a_cpu_backend_the_sentence_says_what_to_set(monkeypatch):
     def no_cpu(platform=None):
         raise RuntimeError("Unknown backend cpu")
