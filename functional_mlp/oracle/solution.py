@@ -274,8 +274,8 @@ def _require_agreement(by_hand: tuple[Params, Any], by_autodiff: tuple[Params, A
     for (path, hand), auto, allowed in pairs:
         if not np.isfinite(np.asarray(auto)).all():
             raise OverflowError(
-                "expected a case that jax.grad can confirm, got derivatives of it that are not finite: a probability loss"
-                " meets an output that rounds to 0 or 1; scale the case down, or use the loss of the logits"
+                "expected a case that jax.grad can confirm, got derivatives of it that are not finite: a probability"
+                " loss meets an output that rounds to 0 or 1; scale the case down, or use the loss of the logits"
             )
         apart = np.asarray(jnp.abs(hand - auto))
         if not (apart <= np.asarray(allowed)).all():
