@@ -47,3 +47,10 @@ def test_table_is_that_of_the_certification(heading: str) -> None:
 
     texts = [(DOCS / name).read_text(encoding="utf-8") for name in ("oracle.md", "certification.md")]
     assert table(texts[0]) == table(texts[1])
+
+
+def test_every_row_in_ulp_is_one_of_the_certification() -> None:
+    texts = [(DOCS / name).read_text(encoding="utf-8") for name in ("oracle.md", "certification.md")]
+    rows = [line for line in texts[0].splitlines() if "| `grads` |" in line]
+    assert len(rows) >= 11
+    assert set(rows) <= set(texts[1].splitlines())
