@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.inspection import DecisionBoundaryDisplay
@@ -148,6 +147,3 @@ def network_sketch(axes: Axes, sizes: Sequence[int], most: int = 8) -> None:
         dots = f"\n({len(place)} of {size} shown)" if len(place) < size else ""
         axes.text(layer, -1.25, f"{name}\n{size}{dots}", ha="center", va="top")
     axes.set(xlim=(-0.5, len(sizes) - 0.5), ylim=(-1.75, 1.15))
-
-
-CLASS_MAP = ListedColormap(list(CLASS_COLOURS))

@@ -34,6 +34,13 @@ def x64() -> Iterator[None]:
 
 
 @pytest.fixture
+def standard_promotion() -> Iterator[None]:
+    """JAX's own promotion: optax's schedules, and Adam's step count, mix integers and floats."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture
 def as_a_person() -> Iterator[None]:
     """Switches beartype off, so that bad input reaches the package's own checks, as it does outside the tests."""
     jaxtyping.config.update("jaxtyping_disable", True)

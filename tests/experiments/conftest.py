@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import pytest
 
-from experiments import circles, moons, three_phase
+from experiments import activations, calculus, circles, himmelblau, moons, three_phase
 from experiments._common import run_program
 
-PROGRAMS = {"circles": circles, "moons": moons, "three_phase": three_phase}
+PROGRAMS = {
+    "activations": activations,
+    "calculus": calculus,
+    "circles": circles,
+    "himmelblau": himmelblau,
+    "moons": moons,
+    "three_phase": three_phase,
+}
 Run = Callable[..., int]
 
 
@@ -25,10 +31,3 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         return run_program(PROGRAMS[name].parser(), PROGRAMS[name].run)
 
     return run
-
-
-@pytest.fixture
-def standard_promotion() -> Iterator[None]:
-    """JAX's own promotion: optax's schedules, and Adam at a traced rate, mix integers and floats."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield

@@ -19,25 +19,12 @@ import pytest
 
 import functional_mlp as fm
 from experiments import activations, calculus, himmelblau
-from experiments._common import run_program
 from reference import himmelblau as reference
 
-PROGRAMS = {"calculus": calculus, "activations": activations, "himmelblau": himmelblau}
 QUICK = {"calculus": [], "activations": [], "himmelblau": ["--steps", "3", "--grid", "4"]}
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 
 Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs an experiment as its command line would: run("calculus", "--dtype", "float64", out=...)."""
-
-    def run(name: str, *options: str, out: Path) -> int:
-        monkeypatch.setattr(sys, "argv", [name, *options, "--out", str(out)])
-        return run_program(PROGRAMS[name].parser(), PROGRAMS[name].run)
-
-    return run
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
@@ -183,7 +170,7 @@ def test_points_that_are_not_finite_reach_no_minimum() -> None:
 # bad input
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", QUICK)
 def test_existing_results_are_left_alone(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
@@ -198,7 +185,7 @@ def test_existing_results_are_left_alone(
     assert message.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", QUICK)
 def test_a_place_that_cannot_be_written_is_one_sentence(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
