@@ -3,6 +3,7 @@
 Exit codes: 0 done (or consistent), 1 wrong, 2 bad input or usage, 3 undecided.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -13,18 +14,54 @@ import functional_mlp as fm
 
 MAX_BYTES = 64 * 2**20  # as files.MAX_BYTES, which is not imported for --help; a test compares them
 EXAMPLES = """
-A first look, in three commands:
+Is your gradient right? Draw a case, let your program read it and write the
+gradients that it computes (see check --help), and ask:
 
 \b
 functional-mlp case new --sizes 2,4,3,1 --activations relu,relu,sigmoid \\
     --loss binary_cross_entropy --samples 5 -o case.json
+./your_program case.json gradients.json
+functional-mlp check case.json gradients.json
+
+The truth, to look at, and what is installed:
+
+\b
 functional-mlp solve case.json -o solution.json
 functional-mlp info
 """
+ANSWERS = """
+An ANSWER is what your program computed, laid out as the case's own parameters:
+
+\b
+{"format": "functional-mlp/gradients", "version": 1,
+ "params": [{"weights": [[...], ...], "bias": [...]}, ...]}
+
+where "loss", "outputs", "deltas" and "ct_inputs" may be added and are judged
+too; or, of a program that shows no gradients, the parameters after one step of
+plain gradient descent from those of the case:
+
+\b
+{"format": "functional-mlp/update", "version": 1, "learning_rate": 0.1,
+ "params": [{"weights": [[...], ...], "bias": [...]}, ...]}
+
+Several updates, with several rates, show weights that were updated too early.
+JSON, .npz and .safetensors are read. Numbers in JSON are judged to the digits
+printed: "%.17g" in C, repr in Python shows all of them.
+
+Exit codes: 0 consistent, 1 wrong, 2 bad input or usage, 3 undecided: the noise
+of the precision, or a kink, hides what is asked; the report says what would
+decide it.
+
+\b
+./your_program < case.json | functional-mlp check case.json -
+functional-mlp check case.json gradients.json --precision float32 --json
+functional-mlp check case.json step-0.1.json step-0.01.json
+"""
+VERDICT_CODES = {"consistent": 0, "wrong": 1, "undecided": 3}
 
 app = typer.Typer(
     name="functional-mlp",
-    help="What every intermediate and every gradient of a multilayer perceptron is.",
+    help="Says whether your gradients of a multilayer perceptron are right, and what every intermediate is.",
     epilog=EXAMPLES,
     no_args_is_help=True,
     add_completion=False,
@@ -47,6 +84,21 @@ def fail(message: object) -> NoReturn:
     raise typer.Exit(2)
 
 
+def show(text: str) -> None:
+    """Prints to standard output, in its encoding; a reader who has gone (`| head`) is no error."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """Sends what is still to be written to nowhere, or the interpreter would complain of the broken pipe at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def version(wanted: bool) -> None:
     """Prints the version and ends, if it is wanted."""
     if wanted:
@@ -58,7 +110,7 @@ def version(wanted: bool) -> None:
 def common(
     _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """What every intermediate and every gradient of a multilayer perceptron is."""
+    """Says whether your gradients of a multilayer perceptron are right, and what every intermediate is."""
 
 
 @case_app.command("new")
@@ -82,7 +134,7 @@ def case_new(
     """Draw a random case and write it.
 
     A case is a network, a loss, parameters and data: everything that a gradient depends on. Feed it to your own
-    program, and compare what that computes with `functional-mlp solve`.
+    program, and hand what that computes to `functional-mlp check`.
     """
     from functional_mlp.oracle import draw_case, write_case
 
@@ -92,6 +144,8 @@ def case_new(
         if loss != "none":
             chosen = fm.Loss(loss, over_samples, over_outputs, scale, l2, l2_on_bias)
         write_case(output, draw_case(network, chosen, samples=samples, seed=seed, dtype=precision, name=name))
+    except BrokenPipeError:
+        _drop_output()
     except (TypeError, ValueError) as error:
         fail(error)
 
@@ -115,11 +169,61 @@ def solve(
         read = oracle.read_case(case, max_bytes)
         solution = oracle.solve(read)
         if output is None:
-            print(summary(read, solution))
+            show(summary(read, solution) + "\n")
         else:
             oracle.write_solution(output, read, solution)
+    except BrokenPipeError:
+        _drop_output()
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
+
+
+@app.command(epilog=ANSWERS)
+def check(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="A case file.")],
+    answers: Annotated[
+        list[Path],
+        typer.Argument(metavar="ANSWER", help="Gradients, or the parameters after a step; - is standard input."),
+    ],
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="What your program computed in: float64, float32, tf32, bfloat16, float16, or stored/accumulated such"
+            " as float16/float32. Default: the dtype of the arrays, and float64 for JSON."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
+    max_bytes: MaxBytes = MAX_BYTES,
+) -> None:
+    """Judge gradients that your program computed.
+
+    No tolerance is needed. Every entry is compared with the truth, by the rounding noise of the precision that your
+    program computes in. The verdict is consistent, wrong or undecided, and is the exit code too.
+    """
+    from functional_mlp.oracle import answers as reading
+    from functional_mlp.oracle import checking
+    from functional_mlp.oracle.files import FileError, read_case
+    from functional_mlp.oracle.precision import precision_named
+
+    try:
+        if [case, *answers].count(Path("-")) > 1:
+            raise ValueError("expected - for one file at most: standard input can be read only once")
+        if precision is not None:
+            precision_named(precision)
+        asked = read_case(case, max_bytes)
+        given = [reading.read_answer(answer, max_bytes) for answer in answers]
+        updates = [answer for answer in given if isinstance(answer, reading.Update)]
+        if len(given) > 1 and len(updates) < len(given):
+            raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
+        try:
+            report = checking.check_update(asked, updates, None, precision) if updates else None
+            report = report or checking.check(asked, given[0], precision)
+        except (TypeError, ValueError) as error:  # of numbers that are none
+            raise FileError(f"{', '.join(map(str, answers))}: {error}") from error
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        fail(error)
+    show(report.json() if as_json else report.text())
+    raise typer.Exit(VERDICT_CODES[report.verdict])
 
 
 @app.command()
@@ -173,4 +277,7 @@ def _integers(option: str, text: str) -> list[int]:
 
 def main() -> None:
     """The entry point of the command `functional-mlp`."""
-    app()
+    try:
+        app()
+    finally:
+        show("")

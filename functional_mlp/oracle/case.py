@@ -185,7 +185,7 @@ def canonical_layer(
     Raises:
         TypeError, ValueError: as `Case`.
     """
-    given_weights, given_bias = _weights_and_bias(what, layer)
+    given_weights, given_bias = weights_and_bias(what, layer)
     weights = numbers(f"{what}.weights", given_weights)
     fan_in, fan_out = shape
     rows = fan_in + (bias_layout == "last_row")
@@ -215,7 +215,12 @@ def declared_layer(layer: Any, weights_layout: str, bias_layout: str) -> dict[st
     return {"weights": weights} if bias is None else {"weights": weights, "bias": bias}
 
 
-def _weights_and_bias(what: str, layer: Any) -> tuple[Any, Any]:
+def weights_and_bias(what: str, layer: Any) -> tuple[Any, Any]:
+    """The two parts of a layer, in whichever of the forms it is given that `canonical_layer` takes; either may be None.
+
+    Raises:
+        ValueError: for a mapping with other fields.
+    """
     if isinstance(layer, dict):
         unknown = [name for name in layer if name not in Layer._fields]
         if unknown or "weights" not in layer:

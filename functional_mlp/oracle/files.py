@@ -133,7 +133,7 @@ def _without_numbers(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _emptied(value: Any) -> Any:
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
         return value.item()
     return [] if isinstance(value, list | tuple | np.ndarray) else value
 

@@ -130,15 +130,15 @@ def _is_shallow(value: Any, depth: int) -> bool:
     return depth > 1 and all(_is_shallow(item, depth - 1) for item in items)
 
 
-def _from_json(content: bytes, source: str, not_finite: bool) -> dict[str, Any]:
+def text_of(content: bytes, source: str) -> str:
+    """The text of a JSON file; a byte order mark before it is left out. Raises FileError if it is not UTF-8."""
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(f"{source}: expected UTF-8 text, NPZ or safetensors, got byte {error.start} amiss") from error
-    return _parse_json(text, source, not_finite)
 
 
-def _from_npz(content: bytes, source: str, max_bytes: int) -> dict[str, Any]:
+def _from_npz(content: bytes, source: str, max_bytes: int, not_finite: bool) -> dict[str, Any]:
     """The arrays of an archive, each member's size and header checked before its numbers are touched."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -162,7 +162,7 @@ def _from_npz(content: bytes, source: str, max_bytes: int) -> dict[str, Any]:
         raise FileError(f"{source}: not a readable NPZ archive: {error or type(error).__name__}") from error
     if text is None:
         raise FileError(f"{source}: expected the fields that are no arrays as JSON text, in an array named header")
-    return _nested(_parse_json(text, f"{source}: header"), arrays, source)
+    return _nested(_parse_json(text, f"{source}: header", not_finite), arrays, source)
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> bytes:
@@ -209,7 +209,7 @@ _NPY_HEADERS: dict[tuple[int, int], Any] = {
 }
 
 
-def _from_safetensors(content: bytes, source: str) -> dict[str, Any]:
+def _from_safetensors(content: bytes, source: str, not_finite: bool) -> dict[str, Any]:
     try:
         tensors = safetensors.deserialize(content)
         header_size = int.from_bytes(content[:8], "little")
@@ -229,7 +229,7 @@ def _from_safetensors(content: bytes, source: str) -> dict[str, Any]:
             raise FileError(f"{where}: its header claims shape {tensor['shape']}, which is no possible one") from error
     if "header" not in metadata:
         raise FileError(f"{source}: expected the fields that are no arrays as JSON text, in the metadata named header")
-    return _nested(_parse_json(metadata["header"], f"{source}: header"), arrays, source)
+    return _nested(_parse_json(metadata["header"], f"{source}: header", not_finite), arrays, source)
 
 
 _SAFETENSORS_NAMES = {"float64": "F64", "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
@@ -266,6 +266,14 @@ def _nested(fields: dict[str, Any], arrays: dict[str, np.ndarray], source: str) 
     return document
 
 
+def kind_of(content: bytes) -> str:
+    """Which of the formats a file begins like: "npz", "safetensors" or "json"."""
+    if content[:2] == b"PK":
+        return "npz"
+    # the length of a header, of less than 2^56 bytes
+    return "safetensors" if content[8:9] == b"{" and b"\0" in content[:8] else "json"
+
+
 def decode(content: bytes, source: str, max_bytes: int, not_finite: bool) -> dict[str, Any]:
     """The fields of a document, arrays as NumPy arrays or (from JSON) nested lists.
 
@@ -278,11 +286,13 @@ def decode(content: bytes, source: str, max_bytes: int, not_finite: bool) -> dic
     Raises:
         FileError: if it is no sound file of its format.
     """
-    if content[:2] == b"PK":
-        return _from_npz(content, source, max_bytes)
-    if content[8:9] == b"{" and b"\0" in content[:8]:  # the length of a header, of less than 2^56 bytes
-        return _from_safetensors(content, source)
-    return _from_json(content, source, not_finite)
+    match kind_of(content):
+        case "npz":
+            return _from_npz(content, source, max_bytes, not_finite)
+        case "safetensors":
+            return _from_safetensors(content, source, not_finite)
+        case _:
+            return _parse_json(text_of(content, source), source, not_finite)
 
 
 # writing
@@ -333,7 +343,7 @@ def _binary(document: dict[str, Any], dtype: str, suffix: str, source: str) -> b
         flat = dict(_flat(field, value)) if isinstance(value, np.ndarray | list | tuple) else {}
         if not flat:
             header[field] = value
-        arrays |= {name: np.ascontiguousarray(array, DTYPES[dtype]) for name, array in flat.items()}
+        arrays |= {name: np.asarray(array, DTYPES[dtype], order="C") for name, array in flat.items()}
     text = _dumped(header, source)
     if suffix == ".safetensors":
         return safetensors.numpy.save(arrays, metadata={"header": text})

@@ -1,0 +1,283 @@
+"""Gradients of multilayer perceptrons as textbooks write them, in NumPy, in whatever arithmetic is asked for.
+
+Everything is stored in one dtype, and derivatives are written with the activation itself: a (1 - a), 1 - a**2,
+(p - t) / (p (1 - p)). Nothing guards against cancellation; what every competent person does is done: no exponential of
+a positive number in sigmoid, the largest logit subtracted in softmax, logarithms of losses of logits taken of sums. An
+`Arithmetic` says how products and sums are formed: by NumPy, in order, or in a wider type.
+
+Here, too, is what the other implementations share: the `Answer`, which losses are fused, and where an unfused one is
+undefined because a probability rounds to 0 or 1. Samples are rows; ct_v is dLoss/dv.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+from scipy.special import erf  # type: ignore[import-untyped]
+
+from functional_mlp.losses import KINDS, Loss
+from functional_mlp.oracle import Case
+from functional_mlp.oracle.case import DTYPES
+
+Array = np.ndarray[Any, np.dtype[Any]]
+OWN_PAIRS = {("sigmoid", "binary_cross_entropy"), ("softmax", "categorical_cross_entropy")}
+
+
+class Answer(NamedTuple):
+    """What an implementation computed, as NumPy arrays of its own dtype; None for what it does not tell.
+
+    Attributes:
+        grads: per layer (weights (fan_in, fan_out), bias (fan_out,) or None for a layer without bias).
+        loss: the loss, penalty included; None for a bare cotangent.
+        outputs: a_L (n, n_L).
+        deltas: ct_z of layers 1..L, each (n, n_l).
+        ct_inputs: (n, n_0).
+    """
+
+    grads: tuple[tuple[Array, Array | None], ...]
+    loss: float | None
+    outputs: Array
+    deltas: tuple[Array, ...] | None = None
+    ct_inputs: Array | None = None
+
+
+class Arithmetic(NamedTuple):
+    """How numbers are stored, multiplied and added.
+
+    Attributes:
+        dtype: of everything stored.
+        product: (m, k) and (k, n) to (m, n).
+        total: an array and an axis, or None for all of it, to the sum over that axis.
+    """
+
+    dtype: np.dtype[Any]
+    product: Callable[[Array, Array], Array] = np.matmul
+    total: Callable[[Array, int | None], Array] = lambda x, axis: x.sum(axis=axis)
+
+
+EXACT = Arithmetic(np.dtype(np.float64))
+
+
+def wide_total(x: Array, axis: int | None) -> Array:
+    """The sum in float32, rounded once."""
+    return x.sum(axis=axis, dtype=np.float32).astype(x.dtype)
+
+
+def product_in_order(a: Array, b: Array) -> Array:
+    """a @ b, every product and every partial sum rounded to the dtype, in the order of k."""
+    out = np.zeros((len(a), b.shape[1]), a.dtype)
+    for k in range(len(b)):
+        out += a[:, k : k + 1] * b[k]
+    return out
+
+
+def total_in_order(x: Array, axis: int | None) -> Array:
+    """The sum with every partial sum rounded to the dtype, in the order of the entries."""
+    return np.cumsum(x, axis=axis, dtype=x.dtype).take(-1, axis=axis or 0)
+
+
+def _sigmoid(z: Array) -> Array:
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1 / (1 + e), e / (1 + e))
+
+
+def _normal_distribution(z: Array) -> Array:
+    return 0.5 * (1 + erf(z / math.sqrt(2)).astype(z.dtype))
+
+
+def _normal_density(z: Array) -> Array:
+    return np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+def _silu_derivative(z: Array) -> Array:
+    s = _sigmoid(z)
+    return s + z * s * (1 - s)
+
+
+def _sided(z: Array, right: Array, left: Array, at_zero: float) -> Array:
+    return np.where(z == 0, at_zero * np.ones_like(z), np.where(z > 0, right, left))
+
+
+class Unit(NamedTuple):
+    """An activation without its parameters: a of z, and da/dz of z and a; softmax, which mixes units, stands apart."""
+
+    value: Callable[..., Array]
+    derivative: Callable[..., Array]
+
+
+UNITS = {
+    "identity": Unit(lambda z: z, lambda z, a: np.ones_like(z)),
+    "sigmoid": Unit(_sigmoid, lambda z, a: a * (1 - a)),
+    "tanh": Unit(np.tanh, lambda z, a: 1 - a**2),
+    "relu": Unit(
+        lambda z, at_zero: np.maximum(z, 0),
+        lambda z, a, at_zero: _sided(z, np.ones_like(z), np.zeros_like(z), at_zero),
+    ),
+    "leaky_relu": Unit(
+        lambda z, slope, at_zero: np.where(z > 0, z, slope * z),
+        lambda z, a, slope, at_zero: _sided(z, np.ones_like(z), slope * np.ones_like(z), at_zero),
+    ),
+    "elu": Unit(
+        lambda z, alpha, at_zero: np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0))),
+        lambda z, a, alpha, at_zero: _sided(z, np.ones_like(z), alpha * np.exp(np.minimum(z, 0)), at_zero),
+    ),
+    "softplus": Unit(lambda z: np.logaddexp(0, z), lambda z, a: _sigmoid(z)),
+    "silu": Unit(lambda z: z * _sigmoid(z), lambda z, a: _silu_derivative(z)),
+    "gelu": Unit(lambda z: z * _normal_distribution(z), lambda z, a: _normal_distribution(z) + z * _normal_density(z)),
+}
+
+
+def _softmax(z: Array, arithmetic: Arithmetic) -> Array:
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / arithmetic.total(e, 1)[:, None]
+
+
+def _log_softmax(z: Array, arithmetic: Arithmetic) -> Array:
+    shifted = z - z.max(axis=1, keepdims=True)
+    return shifted - np.log(arithmetic.total(np.exp(shifted), 1))[:, None]
+
+
+def _where_wanted(target: Array, factor: Array) -> Array:
+    """target * factor, and 0 where the target is 0: the limit of t log p and of t / p."""
+    return np.where(target == 0, np.zeros_like(target), target * factor)
+
+
+def _terms(kind: str, o: Array, t: Array, arithmetic: Arithmetic) -> tuple[Array, Array]:
+    """The terms (n, K) of a loss, and the derivative (n, K) of their sum with respect to the outputs."""
+    if kind == "squared_error":
+        return (o - t) ** 2, 2 * (o - t)
+    if kind == "binary_cross_entropy":
+        return -(_where_wanted(t, np.log(o)) + _where_wanted(1 - t, np.log(1 - o))), (o - t) / (o * (1 - o))
+    if kind == "categorical_cross_entropy":
+        return -_where_wanted(t, np.log(o)), -_where_wanted(t, 1 / o)
+    if kind == "sigmoid_cross_entropy":
+        return np.logaddexp(0, o) - t * o, _sigmoid(o) - t
+    targets = arithmetic.total(t, 1)[:, None]
+    return -_where_wanted(t, _log_softmax(o, arithmetic)), _softmax(o, arithmetic) * targets - t
+
+
+def coefficients(case: Case, dtype: np.dtype[Any]) -> Array:
+    """What the terms of each sample are multiplied by, (n, 1); the divisors are formed by Python, in float64."""
+    assert case.loss is not None
+    samples, outputs = len(case.inputs), case.network.sizes[-1]
+    factor = case.loss.scale / (outputs if case.loss.over_outputs == "mean" else 1)
+    if case.sample_weights is None:
+        return np.full((samples, 1), factor / (samples if case.loss.over_samples == "mean" else 1)).astype(dtype)
+    divisor = float(case.sample_weights.sum()) if case.loss.over_samples == "mean" else 1.0
+    return (case.sample_weights.astype(dtype) * (factor / divisor))[:, None]
+
+
+def penalised(loss: Loss, params: Any) -> list[Array]:
+    """The arrays that the penalty covers."""
+    return [x for w, b in params for x in (w, b if loss.l2_on_bias else None) if x is not None]
+
+
+def is_fused(case: Case, fused: bool) -> bool:
+    """Whether an implementation that fuses (`fused`) does so here: a probability loss after its own activation."""
+    return fused and case.loss is not None and (case.network.activations[-1].name, case.loss.kind) in OWN_PAIRS
+
+
+def forward(case: Case, arithmetic: Arithmetic) -> tuple[list[Array], list[Array], list[tuple[Array, Array | None]]]:
+    """Pre-activations z_1..z_L, activations a_0..a_L, and the parameters in the dtype."""
+    dtype = arithmetic.dtype
+    params = [(w.astype(dtype), None if b is None else b.astype(dtype)) for w, b in case.params]
+    pre_activations, activations = [], [case.inputs.astype(dtype)]
+    for activation, (w, b) in zip(case.network.activations, params, strict=True):
+        z = arithmetic.product(activations[-1], w)
+        z = z if b is None else z + b
+        pre_activations.append(z)
+        a = _softmax(z, arithmetic) if activation.name == "softmax" else _value(activation, z)
+        activations.append(a)
+    return pre_activations, activations, params
+
+
+def _value(activation: Any, z: Array) -> Array:
+    return UNITS[activation.name].value(z, **dict(activation.parameters))
+
+
+def _through(activation: Any, z: Array, a: Array, ct_a: Array, arithmetic: Arithmetic) -> Array:
+    if activation.name == "softmax":
+        return a * (ct_a - arithmetic.total(ct_a * a, 1)[:, None])
+    return ct_a * UNITS[activation.name].derivative(z, a, **dict(activation.parameters))
+
+
+def _decayed(ct: Array, l2: float, x: Array) -> Array:
+    return ct + l2 * x if l2 else ct
+
+
+@np.errstate(all="ignore")  # what overflows shows in the result
+def gradients(case: Case, arithmetic: Arithmetic, fused: bool) -> Answer:
+    """The textbook answer to a case.
+
+    Args:
+        case: whose numbers the dtype can hold.
+        arithmetic: the dtype, and how products and sums are formed.
+        fused: p - t instead of a probability loss's derivative through its own activation's.
+    """
+    loss, dtype, network = case.loss, arithmetic.dtype, case.network
+    pre_activations, activations, params = forward(case, arithmetic)
+    fused, value = is_fused(case, fused), None
+    if loss is None:
+        assert case.ct_outputs is not None
+        ct = case.ct_outputs.astype(dtype)
+    else:
+        assert case.targets is not None
+        of_logits = {
+            "binary_cross_entropy": "sigmoid_cross_entropy",
+            "categorical_cross_entropy": "softmax_cross_entropy",
+        }
+        kind, end = (of_logits[loss.kind], pre_activations[-1]) if fused else (loss.kind, activations[-1])
+        terms, derivatives = _terms(kind, end, case.targets.astype(dtype), arithmetic)
+        factors = coefficients(case, dtype)
+        ct, total = factors * derivatives, arithmetic.total(factors * terms, None)
+        if loss.l2:
+            squares = [arithmetic.total(x * x, None) for x in penalised(loss, params)]
+            total = total + loss.l2 / 2 * sum(squares[1:], squares[0])
+        value = float(total)
+    decay = 0.0 if loss is None else loss.l2
+    bias_decay = decay if loss is not None and loss.l2_on_bias else 0.0
+    deltas, grads = [], []
+    for layer in range(len(params) - 1, -1, -1):
+        w, b = params[layer]
+        if not (fused and layer == len(params) - 1):
+            ct = _through(network.activations[layer], pre_activations[layer], activations[layer + 1], ct, arithmetic)
+        deltas.append(ct)
+        ct_w = _decayed(arithmetic.product(activations[layer].T, ct), decay, w)
+        ct_b = None if b is None else _decayed(arithmetic.total(ct, 0), bias_decay, b)
+        grads.append((ct_w, ct_b))
+        ct = arithmetic.product(ct, w.T)
+    return Answer(tuple(grads[::-1]), value, activations[-1], tuple(deltas[::-1]), ct)
+
+
+def limits(dtype: str) -> tuple[float, float, float]:
+    """Machine epsilon, smallest normal number and largest number of a dtype named as in a case."""
+    info = ml_dtypes.finfo(DTYPES[dtype])
+    return float(info.eps), float(info.smallest_normal), float(info.max)
+
+
+@np.errstate(all="ignore")
+def degenerate(case: Case, fused: bool) -> bool:
+    """Whether a loss of probabilities, as the case's dtype computes it, divides by what rounds to 0.
+
+    There an implementation that does not fuse is no longer right: nobody's (p - t) / (p (1 - p)) survives p = 1. The
+    probabilities are those of float64, and the margin is a factor of 2.
+    """
+    if case.loss is None or not KINDS[case.loss.kind].of_probabilities or is_fused(case, fused):
+        return False
+    assert case.targets is not None
+    p = forward(case, EXACT)[1][-1]
+    return bool(rounding_probabilities(case, p).any())
+
+
+def rounding_probabilities(case: Case, p: Array) -> Array:
+    """Where the probabilities p are so near 0 or 1 that the case's dtype cannot divide by p, or by 1 - p for BCE."""
+    assert case.loss is not None
+    assert case.targets is not None
+    eps, tiny, largest = limits(case.dtype)
+    factor = np.abs(coefficients(case, np.dtype(np.float64))) + 1
+    near_zero = (p < 2 * tiny) | (2 * factor * np.abs(case.targets) > largest * p)
+    if case.loss.kind == "binary_cross_entropy":
+        return near_zero | (1 - p < 2 * eps)
+    return near_zero & (case.targets != 0)

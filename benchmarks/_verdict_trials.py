@@ -1,0 +1,307 @@
+"""The trials of `verdicts.py`: each a random case, asked of the oracle and of its peers; the rows are plain data."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import functional_mlp as fm
+from benchmarks import _peers
+from benchmarks._cases import Drawn, draw, families
+from benchmarks._implementations import IMPLEMENTATIONS
+from functional_mlp import oracle
+from functional_mlp.activations import FACTORIES
+from functional_mlp.oracle.answers import Gradients, Update
+from functional_mlp.oracle.checking import judge_update
+from functional_mlp.oracle.mistakes import MISTAKES, correct, places, plant, plant_update
+from functional_mlp.oracle.noise import Noise, estimate_noise
+from functional_mlp.oracle.precision import precision_named
+from functional_mlp.oracle.verdict import Leaf, Verdict, judge, worst_of
+
+DTYPES = ("float64", "float32", "float16", "bfloat16")
+SPECIAL = ("kinks", "near-kinks", "overflow", "underflow", "saturated")  # tags that excuse an undecided verdict
+MAX_WORK = 2e6
+RATE = 0.1
+
+
+class Correct(NamedTuple):
+    """The verdict on one leaf of a correct implementation."""
+
+    seed: int
+    implementation: str
+    dtype: str
+    families: dict[str, str]
+    special: bool
+    path: str
+    verdict: str
+    cause: str
+    ratio: float
+    detectable: float
+
+
+class Asked(NamedTuple):
+    """A peer's answer about one gradient of a correct implementation: whether it passes."""
+
+    peer: str
+    dtype: str
+    special: bool
+    passes: bool
+
+
+class PlantedRow(NamedTuple):
+    """The verdict on one planted mistake.
+
+    `effective`: whether it changes the float64 gradient beyond rounding. `above`: whether the given numbers are further
+    from the truth, in some leaf, than its smallest detectable change. `peers`: whether each that was asked lets it pass.
+    """
+
+    seed: int
+    dtype: str
+    mistake: str
+    tag: str
+    effective: bool
+    above: bool
+    verdict: str
+    diluted: bool
+    peers: dict[str, bool]
+
+
+class Detectable(NamedTuple):
+    """The smallest detectable change of a leaf of a case without mistakes, relative to the leaf's norm."""
+
+    dtype: str
+    depth: int
+    relative: float
+
+
+class KinkRow(NamedTuple):
+    """The verdict on a case with a unit at a kink."""
+
+    dtype: str
+    where: str
+    convention: str
+    mistaken: bool
+    verdict: str
+
+
+def _leaves_of_answer(case: oracle.Case, answer: Any) -> Gradients:
+    return Gradients(list(answer.grads), answer.loss, answer.outputs, answer.deltas, answer.ct_inputs)
+
+
+def correct_trial(seed: int, dtype: str) -> list[Any]:
+    """Every correct implementation in one storage dtype, on one random case."""
+    warnings.simplefilter("ignore")
+    drawn = draw(np.random.default_rng([seed, DTYPES.index(dtype)]), precision=dtype, max_work=MAX_WORK)
+    try:
+        solution = oracle.solve(drawn.case)
+    except OverflowError:
+        return []
+    rows: list[Any] = []
+    noises: dict[str, Noise] = {}
+    asked = False
+    for name, implementation in IMPLEMENTATIONS.items():
+        if implementation.storage != dtype or not implementation.available() or not implementation.supports(drawn.case):
+            continue
+        precision = implementation.precision
+        if precision not in noises:
+            noises[precision] = estimate_noise(drawn.case, solution, precision_named(precision))
+        answer = implementation.run(drawn.case)
+        leaves = judge(drawn.case, solution, noises[precision], _leaves_of_answer(drawn.case, answer), dtype)
+        rows += [_correct_row(seed, name, dtype, drawn, leaf) for leaf in leaves]
+        special = not drawn.tags.isdisjoint(SPECIAL)
+        peers = dict(_peers.ALWAYS)
+        if not asked and drawn.case.dtype == dtype and _peers.may_be_asked(drawn.case, dtype):
+            peers |= _peers.costly()
+            asked = True
+        rows += [
+            Asked(peer, dtype, special, passes(drawn.case, solution, answer.grads)) for peer, passes in peers.items()
+        ]
+    return rows
+
+
+def _correct_row(seed: int, name: str, dtype: str, drawn: Drawn, leaf: Leaf) -> Correct:
+    ratio = leaf.error / leaf.floor if leaf.floor > 0 else 0.0 if leaf.error == 0 else np.inf
+    special = not drawn.tags.isdisjoint(SPECIAL)
+    relative = leaf.smallest_detectable / leaf.norm if leaf.norm > 0 else np.nan
+    cause = "" if leaf.cause is None else str(leaf.cause)
+    kind = leaf.path.partition("[")[0] + leaf.path.rpartition("]")[2]
+    shown = (families(drawn), special, kind, str(leaf.verdict), cause)
+    return Correct(seed, name, dtype, *shown, float(ratio), float(relative))
+
+
+# planted mistakes
+
+
+def small_case(seed: int, dtype: str) -> oracle.Case:
+    """A random case of 1 to 4 layers, widths 1 to 7 and 2 to 64 samples; the same network and loss for every dtype."""
+    rng = np.random.default_rng([seed, 0])
+    depth = int(rng.integers(1, 5))
+    square = rng.uniform() < 0.4
+    width = int(rng.choice(WIDTHS))
+    sizes = [width if square else int(rng.choice(WIDTHS)) for _ in range(depth + 1)]
+    end = ENDS[seed % len(ENDS)]
+    if rng.uniform() < 0.2 and end[0] != "softmax":
+        sizes[-1] = 1
+    hidden = [
+        str(rng.choice(list(FACTORIES))) if rng.uniform() < 0.3 else HIDDEN[seed % len(HIDDEN)] for _ in sizes[2:]
+    ]
+    network = fm.Network(sizes, [*hidden, end[0] or HIDDEN[(seed // 2) % len(HIDDEN)]])
+    loss = None
+    if end[1] is not None:
+        over_samples, over_outputs = (str(rng.choice(["sum", "mean"])) for _ in range(2))
+        scale, penalty = float(rng.choice([1.0, 0.5, 2.5])), float(rng.choice([0.0, 0.0, 0.03125]))
+        loss = fm.Loss(end[1], over_samples, over_outputs, scale, penalty, bool(rng.integers(2)))
+    samples = int(rng.choice(BATCHES))
+    return oracle.draw_case(network, loss, samples=samples, seed=seed, dtype=dtype)
+
+
+WIDTHS, BATCHES = (3, 4, 5, 7), (2, 5, 16, 64)  # few, since JAX compiles every operation for every shape
+HIDDEN = ("tanh", "relu", "sigmoid", "leaky_relu", "gelu", "elu", "silu", "softplus", "identity", "softmax")
+ENDS = (
+    ("sigmoid", "binary_cross_entropy"),
+    ("softmax", "categorical_cross_entropy"),
+    ("identity", "squared_error"),
+    ("softmax", "squared_error"),
+    ("identity", "softmax_cross_entropy"),
+    ("sigmoid", "squared_error"),
+    (None, None),
+    ("identity", "sigmoid_cross_entropy"),
+    (None, "squared_error"),
+    ("softmax", "categorical_cross_entropy"),
+)
+
+
+def planted_trial(seed: int) -> list[Any]:
+    """Every mistake at every place of one random small case, in float64 and float32."""
+    warnings.simplefilter("ignore")
+    rows: list[Any] = []
+    for dtype in ("float64", "float32"):
+        case = small_case(seed, dtype)
+        solution = oracle.solve(case)
+        noise = estimate_noise(case, solution, precision_named(dtype))
+        untouched = Gradients(list(correct(case, dtype).grads))
+        leaves = judge(case, solution, noise, untouched, dtype)
+        rows += [
+            Detectable(dtype, len(case.params), leaf.smallest_detectable / leaf.norm)
+            for leaf in leaves
+            if leaf.norm > 0 and leaf.path.startswith("params")
+        ]
+        for mistake in MISTAKES.values():
+            for number, (layer, variant) in enumerate(places(case, mistake.id)):
+                rows.append(_planted_row(seed, dtype, case, solution, noise, mistake, layer, variant, number == 0))
+    return rows
+
+
+def _planted_row(
+    seed: int,
+    dtype: str,
+    case: oracle.Case,
+    solution: oracle.Solution,
+    noise: Noise,
+    mistake: Any,
+    layer: int | None,
+    variant: str | None,
+    ask: bool,
+) -> PlantedRow:
+    where: dict[str, Any] = {"layer": layer, "variant": variant}
+    if mistake.scope == "update":
+        after = plant_update(case, mistake.id, RATE, **where, dtype=dtype)
+        exact = plant_update(case, mistake.id, RATE, **where)
+        right = plant_update(case, None, RATE)
+        leaves = judge_update(case, solution, noise, Update(list(after), RATE), dtype)
+        given: Any = None
+    else:
+        given = plant(case, mistake.id, **where, dtype=dtype).grads
+        exact, right = plant(case, mistake.id, **where).grads, solution.grads
+        leaves = judge(case, solution, noise, Gradients(list(given)), dtype)
+    effects, changes = _effects(exact, right), _effects(after if given is None else given, right)
+    effective = any(far > 1e-14 * max(norm, 1e-300) for far, norm in effects.values())
+    above = any(changes[leaf.path][0] > leaf.smallest_detectable for leaf in leaves if leaf.path in changes)
+    peers = {}
+    if ask and given is not None and effective:
+        asked = dict(_peers.ALWAYS)
+        if seed % 4 == 0 and _peers.may_be_asked(case, dtype):
+            asked |= _peers.costly()
+        peers = {name: passes(case, solution, given) for name, passes in asked.items()}
+    verdict = worst_of(leaf.verdict for leaf in leaves)
+    diluted = bool(noise.kinks or noise.saturated)
+    return PlantedRow(seed, dtype, mistake.id, mistake.tag, effective, above, str(verdict), diluted, peers)
+
+
+def _effects(there: Any, here: Any) -> dict[str, tuple[float, float]]:
+    """By path: the Euclidean norm of the difference, and that of the truth; shapes that differ are infinitely far."""
+    effects = {}
+    for i, (mine, own) in enumerate(zip(there, here, strict=True)):
+        for name, a, b in zip(("weights", "bias"), mine, own, strict=True):
+            if b is None:
+                continue
+            a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+            far = float(np.linalg.norm(a - b)) if a.shape == b.shape else np.inf
+            effects[f"params[{i}].{name}"] = (np.inf if np.isnan(far) else far, float(np.linalg.norm(b)))
+    return effects
+
+
+# kinks
+
+
+def kink_trial(seed: int) -> list[Any]:
+    """A relu unit at 0, at -0.0, and one ulp to either side, as seen from both sides, with and without mistake."""
+    warnings.simplefilter("ignore")
+    rows = []
+    for dtype in DTYPES:
+        for where, nudge in NUDGES.items():
+            case = _kinked_case(seed, dtype, nudge)
+            solution = oracle.solve(case)
+            noise = estimate_noise(case, solution, precision_named(dtype))
+            for side in ("left", "right"):
+                grads = _seen_from(seed, dtype, nudge, side)
+                for mistaken in (False, True):
+                    given = [(w, b * (1.5 if mistaken else 1.0)) for w, b in grads]
+                    leaves = judge(case, solution, noise, Gradients(given))
+                    verdict = worst_of(leaf.verdict for leaf in leaves)
+                    rows.append(KinkRow(dtype, where, f"{side} side", mistaken, str(verdict)))
+    return rows
+
+
+NUDGES = {"0": 0.0, "-0.0": -0.0, "1 ulp above 0": 1.0, "1 ulp below 0": -1.0}
+
+
+def _seen_from(seed: int, dtype: str, nudge: float, side: str) -> Any:
+    """The gradients of a program that finds the unit on this side of the kink."""
+    right = side == "right"
+    if nudge == 0:
+        case = _kinked_case(seed, dtype, nudge, at_zero=float(right))
+    else:
+        case = _kinked_case(seed, dtype, abs(nudge) if right else -abs(nudge))
+    return oracle.solve(case).grads
+
+
+def _kinked_case(seed: int, dtype: str, nudge: float, at_zero: float = 0.0) -> oracle.Case:
+    """A 3-4-2 relu network of quarters, unit 0 of which is at the kink in sample 0, and no other unit is.
+
+    Args:
+        seed, dtype: of the case.
+        nudge: 0, -0.0, or by how many ulp an input of that sample is moved.
+        at_zero: the derivative of relu at 0.
+    """
+    rng = np.random.default_rng([seed, 1])
+    weights = rng.integers(1, 5, (3, 4)) / 4.0 * rng.choice([-1, 1], (3, 4))
+    weights[:, 0] = [0.5, -0.5, 0.25]
+    inputs = rng.integers(1, 5, (5, 3)) / 4.0
+    inputs[0] = [0.75, 0.75, 0.0]
+    inputs[0, 0] += nudge * EPS[dtype] / 2
+    if nudge == 0 and np.signbit(nudge):
+        inputs[0], weights[:, 0] = -0.0, np.abs(weights[:, 0])
+    bias = np.array([np.copysign(0.0, nudge), *(rng.integers(1, 4, 3) / 64.0)])
+    targets = rng.integers(-4, 5, (5, 2)) / 4.0
+    params = [(weights, bias), (rng.integers(1, 5, (4, 2)) / 4.0, np.array([0.25, -0.25]))]
+    network = fm.Network((3, 4, 2), [fm.activations.relu(at_zero), "identity"])
+    return oracle.Case(network, fm.Loss("squared_error"), params, inputs, targets, dtype=dtype)
+
+
+EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+def loss_of_detection(rows: list[PlantedRow]) -> list[PlantedRow]:
+    """Rows that contradict the reported smallest detectable change: above it, and not called wrong."""
+    return [row for row in rows if row.above and row.verdict != str(Verdict.WRONG)]

@@ -1,0 +1,69 @@
+"""The error rates of the oracle and of its peers: how often is right called wrong, and how often is wrong noticed?
+
+    python -m benchmarks.verdicts                  # everything: some 20,000 leaf checks, about half an hour on 2 cores
+    python -m benchmarks.verdicts --quick          # a few cases of each kind
+    python -m benchmarks.verdicts -o docs/verdicts.md
+
+*False alarms*: correct implementations (`_implementations.py`) on random cases (`_cases.py`). *Detection*: every
+mistake of the catalogue planted at every place where it applies, in random small cases. The peers (`_peers.py`) are
+asked the same questions. Every number comes from seeds: two runs on one machine print the same tables.
+"""
+
+import argparse
+import multiprocessing
+import sys
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks._verdict_tables import page
+from benchmarks._verdict_trials import DTYPES, correct_trial, kink_trial, planted_trial
+from experiments._common import Parser, positive
+
+
+def tasks(arguments: argparse.Namespace) -> list[Any]:
+    """Every trial, as a function of nothing that returns a list of rows; the long ones first."""
+    planted = [partial(planted_trial, seed) for seed in range(arguments.planted)]
+    correct = [partial(correct_trial, seed, dtype) for seed in range(arguments.cases) for dtype in DTYPES]
+    kinks = [partial(kink_trial, seed) for seed in range(arguments.kinks)]
+    return [*planted, *correct, *kinks]
+
+
+def rows_of(work: list[Any], jobs: int) -> Iterator[list[Any]]:
+    """The rows of every trial, in the order of the trials, computed by so many processes."""
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=40) as pool:
+        futures = [pool.submit(task) for task in work]
+        for _ in tqdm(as_completed(futures), total=len(futures), file=sys.stderr, unit="trial"):
+            pass
+        for future in futures:
+            yield future.result()
+
+
+def main() -> int:
+    """Runs the trials and prints the tables as Markdown."""
+    parser = Parser(prog="python -m benchmarks.verdicts", description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=positive, default=90, help="random cases per dtype for the false alarms")
+    parser.add_argument("--planted", type=positive, default=100, help="random cases for planted mistakes")
+    parser.add_argument("--kinks", type=positive, default=12, help="random cases with units at a kink")
+    parser.add_argument("--jobs", type=positive, default=2, help="processes")
+    parser.add_argument("--quick", action="store_true", help="2 cases of each kind")
+    parser.add_argument("-o", "--output", type=Path, help="write the page here instead of printing it")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.cases = arguments.planted = arguments.kinks = 2
+    warnings.simplefilter("ignore")
+    text = page([row for rows in rows_of(tasks(arguments), arguments.jobs) for row in rows])
+    if arguments.output is None:
+        print(text, end="")
+    else:
+        arguments.output.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

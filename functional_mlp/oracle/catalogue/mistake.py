@@ -1,0 +1,60 @@
+"""What the catalogue says of each mistake."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from functional_mlp.oracle.conditions import Condition, Spot
+from functional_mlp.oracle.planting import Change
+
+
+class Parameter(NamedTuple):
+    """The one free number of a mistake.
+
+    Attributes:
+        name: what it is, in words.
+        default: what is planted if nobody says otherwise.
+    """
+
+    name: str
+    default: Callable[[Spot], float]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake that people make, and how to make it on purpose.
+
+    Attributes:
+        id: its fixed name.
+        sentence: what was done, in plain words.
+        formula: the wrong formula.
+        fix: the right one, or what to do.
+        change: what it changes, and at which place of the pass.
+        where: the conditions under which it may occur and shows.
+        scope: "layer", in one layer or in each where it fits; "network", in the whole pass; "update", in the step.
+        tag: "exact", one case reproduces its numbers; "fitted", `parameter` is fitted first; "second-case", only
+            `second` tells it from other mistakes.
+        second: for that tag: "another case", "another learning rate", "the left-over batch".
+        parameter: its free number, or None.
+        variants: ways to make it, or ().
+        convention: whether it is another convention, right for a loss that differs by a factor or for another layout,
+            rather than plainly wrong.
+    """
+
+    id: str
+    sentence: str
+    formula: str
+    fix: str
+    change: Change
+    where: tuple[Condition, ...] = ()
+    scope: str = "layer"
+    tag: str = "exact"
+    second: str | None = None
+    parameter: Parameter | None = None
+    variants: tuple[str, ...] = ()
+    convention: bool = False
+
+
+def constant(name: str, default: float) -> Parameter:
+    """A free number with a default that is the same everywhere."""
+    return Parameter(name, lambda spot: default)

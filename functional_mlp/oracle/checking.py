@@ -1,0 +1,211 @@
+"""Asking the oracle: gradients, or the parameters after a step, against the truth of a case."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functional_mlp._checks import finite_float
+from functional_mlp.oracle.answers import Gradients, Update
+from functional_mlp.oracle.case import DTYPES, Case, weights_and_bias
+from functional_mlp.oracle.leaves import Misfit, coarsest, given_params, known_to
+from functional_mlp.oracle.noise import Floor, Noise, estimate_noise
+from functional_mlp.oracle.precision import Precision, precision_named
+from functional_mlp.oracle.report import Report
+from functional_mlp.oracle.solution import Solution, solve
+from functional_mlp.oracle.verdict import (
+    Leaf,
+    Question,
+    Verdict,
+    judge,
+    judge_leaf,
+    misfit_leaf,
+    truth_of,
+    worst_of,
+)
+
+
+def check(
+    case: Case,
+    gradients: Any,
+    precision: str | None = None,
+    *,
+    loss: Any = None,
+    outputs: Any = None,
+    deltas: Any = None,
+    ct_inputs: Any = None,
+) -> Report:
+    """Judges gradients, without a tolerance.
+
+    Args:
+        case: the question.
+        gradients: per layer a pair (weights, bias), weights alone without a bias, or a mapping or object with these
+            fields, in the layouts that the case declares and of any array type that NumPy understands; or what
+            `read_gradients` returns.
+        precision: what the checked program computed in: "float64", "float32", "tf32", "bfloat16", "float16", or
+            "stored/accumulated" such as "float16/float32". None: the dtype of the gradients, and float64 for lists.
+        loss, outputs, deltas, ct_inputs: what else the program computed, to be judged too: the value of the loss, the
+            outputs (n, n_L), dLoss/dz per layer (n, n_l), dLoss/d inputs (n, n_0).
+
+    Returns:
+        A report; `report.verdict` is CONSISTENT, WRONG or UNDECIDED.
+
+    Raises:
+        TypeError: if something given holds no numbers.
+        ValueError: for an unknown precision.
+        OverflowError: if the true answer is not finite in float64.
+
+    Example:
+        >>> import functional_mlp as fm
+        >>> case = Case(fm.Network((2, 1), "identity"), fm.Loss("squared_error"), [([[1.0], [2.0]], [0.5])],
+        ...             inputs=[[1.0, 1.0]], targets=[[3.0]])
+        >>> check(case, [([[1.0], [1.0]], [1.0])]).verdict
+        <Verdict.CONSISTENT: 'consistent'>
+        >>> check(case, [([[1.0], [1.0]], [0.5])]).verdict
+        <Verdict.WRONG: 'wrong'>
+    """
+    given = gradients if isinstance(gradients, Gradients) else Gradients(gradients)
+    more = {"loss": loss, "outputs": outputs, "deltas": deltas, "ct_inputs": ct_inputs}
+    given = given._replace(**{name: value for name, value in more.items() if value is not None})
+    dtype = dtype_of(given.params)
+    declared = precision_named(precision or dtype)
+    solution = solve(case)
+    noise = estimate_noise(case, solution, declared)
+    leaves = judge(case, solution, noise, given, dtype)
+    notes = notes_of(case, solution, given, leaves, precision, declared, dtype)
+    return report_on(case, declared, leaves, notes)
+
+
+def report_on(case: Case, declared: Precision, leaves: tuple[Leaf, ...], notes: tuple[str, ...] = ()) -> Report:
+    """A report on one case."""
+    sizes = "-".join(map(str, case.network.sizes))
+    names = [activation.name for activation in case.network.activations]
+    ends = case.loss.kind if case.loss is not None else "a bare cotangent"
+    shown = names[0] if len(set(names)) == 1 else ", ".join(names)
+    return Report(case.name, f"{sizes} ({shown}; {ends})", len(case.inputs), declared.name, leaves, notes=notes)
+
+
+def dtype_of(params: Any) -> str:
+    """The dtype that parameters or gradients were handed over in."""
+    arrays = []
+    for i, layer in enumerate(params if hasattr(params, "__len__") else []):
+        arrays += [leaf for leaf in weights_and_bias(f"params[{i}]", layer) if leaf is not None]
+    return coarsest(arrays)
+
+
+def notes_of(
+    case: Case,
+    solution: Solution,
+    given: Gradients,
+    leaves: tuple[Leaf, ...],
+    precision: str | None,
+    declared: Precision,
+    dtype: str,
+) -> tuple[str, ...]:
+    """What a wrong verdict may be due to: an undeclared precision."""
+    if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG or declared.name != "float64":
+        return ()
+    lower = judge(case, solution, estimate_noise(case, solution, precision_named("float32")), given, dtype)
+    if any(leaf.verdict is Verdict.WRONG for leaf in lower):
+        return ()
+    how = "Declare it (precision 'float32')" if precision is None else "Is the declared precision right?"
+    return (f"as float32 these numbers would be consistent. {how}",)
+
+
+def check_update(
+    case: Case, params_after: Any, learning_rate: float | Sequence[float] | None = None, precision: str | None = None
+) -> Report:
+    """Judges the parameters after one step of plain gradient descent, params - learning_rate * gradient.
+
+    The rounding of the subtraction is part of the floor: a small step is hidden by it, and the verdict is then
+    UNDECIDED. A program that updates weights before it has used them errs in proportion to the learning rate: give
+    steps with several rates.
+
+    Args:
+        case: the question, with the parameters before the step.
+        params_after: the parameters after it, as `check` takes gradients; or what `read_update` returns; for several
+            rates a list with one of these per rate, each a step from the parameters of the case.
+        learning_rate: the rate, or a sequence of them; may be left out for what `read_update` returns.
+        precision: as in `check`.
+
+    Returns:
+        A report on the parameters; expected and got are parameters after the step.
+
+    Raises:
+        TypeError, ValueError: as `check`, and for rates that are not finite and above 0, or not one per step.
+    """
+    updates = _updates(params_after, learning_rate)
+    dtypes = [dtype_of(update.params) for update in updates]
+    declared = precision_named(precision or coarsest(np.zeros(0, DTYPES[name]) for name in dtypes))
+    solution = solve(case)
+    noise = estimate_noise(case, solution, declared)
+    leaves: list[Leaf] = []
+    for update, dtype in zip(updates, dtypes, strict=True):
+        group = f"learning rate {update.learning_rate:g}" if len(updates) > 1 else ""
+        judged = judge_update(case, solution, noise, update, dtype)
+        leaves += [dataclasses.replace(leaf, group=group) for leaf in judged]
+    return report_on(case, declared, tuple(leaves))
+
+
+def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
+    several = isinstance(learning_rate, Sequence) or (
+        isinstance(params_after, list | tuple) and bool(params_after) and isinstance(params_after[0], Update)
+    )
+    if isinstance(params_after, Update):
+        params_after = [params_after]
+        several = True
+    if several and learning_rate is None:
+        rates: list[Any] = [update.learning_rate for update in params_after]
+    else:
+        rates = list(learning_rate) if isinstance(learning_rate, Sequence) else [learning_rate]
+    steps = list(params_after) if several else [params_after]
+    if len(steps) != len(rates) or not rates:
+        raise ValueError(f"expected one set of parameters per learning rate, got {len(steps)} for {len(rates)} rates")
+    updates = []
+    for step, rate in zip(steps, rates, strict=True):
+        number = finite_float("learning_rate", rate)
+        if number <= 0:
+            raise ValueError(f"expected learning_rate to be above 0, got {number}")
+        updates.append(step._replace(learning_rate=number) if isinstance(step, Update) else Update(step, number))
+    return updates
+
+
+def judge_update(
+    case: Case, solution: Solution, noise: Noise, update: Update, dtype: str = "float64"
+) -> tuple[Leaf, ...]:
+    """The verdict on the parameters after one step; arguments as `verdict.judge`."""
+    truth, rate, unit = truth_of(solution), update.learning_rate, noise.precision.storage.unit
+    leaves = []
+    for path, got in given_params(case, update.params).items():
+        if isinstance(got, Misfit):
+            leaves.append(misfit_leaf(path, got))
+            continue
+        before = _parameter(case, path)
+        step = rate * truth[path]
+        after = before - step
+        # the parameter as stored, the product with the rate (which is rounded itself) and the subtraction round
+        rounding = unit * (np.abs(before) + 4 * np.abs(step) + np.abs(after)) + 4 * noise.precision.storage.smallest
+        floor = Floor(*(rate * part for part in noise.floors[path]))
+        floor = floor._replace(smooth=floor.smooth + rounding, bound=floor.bound + rounding)
+        half = known_to(dtype, update.printed, got)
+        limits = (noise.largest[path], noise.unnormalised[path], rate * noise.delicate[path])
+        leaves.append(judge_leaf(Question(path, after, got, step, floor, half, limits), noise))
+    return tuple(leaves)
+
+
+def _parameter(case: Case, path: str) -> np.ndarray:
+    number, _, name = path.removeprefix("params[").partition("].")
+    return getattr(case.params[int(number)], name)
+
+
+def assert_gradients(case: Case, gradients: Any, precision: str | None = None, **more: Any) -> Report:
+    """Passes if `check` finds the gradients consistent; arguments, returns and errors as there.
+
+    Raises:
+        AssertionError: if the verdict is WRONG or UNDECIDED; its message is the report's text.
+    """
+    report = check(case, gradients, precision, **more)
+    if report.verdict is not Verdict.CONSISTENT:
+        raise AssertionError("\n" + report.text())
+    return report

@@ -1,0 +1,443 @@
+"""Asking the oracle about a function: it is called with telling cases, and watched as a program.
+
+Every case is put to the function twice, with fresh copies of the same numbers, and a third time where the two answers
+differ. So a function that keeps something between calls, that writes into what it was given, or that gives other
+numbers each time is found, whatever its gradients are. What is found has one of these ids, and is WRONG:
+
+    raises            an exception instead of gradients
+    returns           something that holds no gradients
+    mutates           the arguments are changed
+    accumulates       gradients of earlier calls are added
+    nondeterministic  the same arguments give another result, beyond the noise of the precision
+    stale-state       the result for a batch depends on the batch before it
+"""
+
+import re
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from functional_mlp.losses import Loss
+from functional_mlp.network import Network
+from functional_mlp.oracle.answers import Gradients
+from functional_mlp.oracle.case import DTYPES, Case
+from functional_mlp.oracle.checking import dtype_of, notes_of, report_on
+from functional_mlp.oracle.leaves import Cause, Given, Misfit, given_leaves
+from functional_mlp.oracle.noise import Noise, estimate_noise
+from functional_mlp.oracle.precision import precision_named
+from functional_mlp.oracle.report import Finding, Report
+from functional_mlp.oracle.solution import Solution, solve
+from functional_mlp.oracle.telling import PURPOSES, SIDES, at_zero_of, telling_cases, telling_network, with_side
+from functional_mlp.oracle.verdict import Leaf, Verdict, judge, truth_of
+
+Function = Callable[..., Any]
+MAX_MESSAGE = 200
+
+
+def check_function(
+    fn: Function, network: Any, loss: Loss | None, precision: str | None = None, seed: int = 0
+) -> Report:
+    """Judges a function that computes gradients: by its numbers for telling cases, and by what it does as a program.
+
+    Args:
+        fn: called as fn(params, inputs, targets) with fresh, writable NumPy arrays: params, a list of (weights
+            (fan_in, fan_out), bias (fan_out,)) per layer; inputs (n, n_0); targets (n, n_L), or the cotangent of the
+            outputs if `loss` is None. It returns what `check` takes as gradients; or (loss, gradients); or a
+            `Gradients`, whose loss, outputs, deltas and ct_inputs are judged too.
+        network: a `functional_mlp.Network`; or activations, as `telling.telling_network` takes them, which chooses
+            distinct sizes for them: the function must then go by the shapes of its arguments.
+        loss: which the function differentiates, penalty included; None for a bare vector-Jacobian product.
+        precision: what the function computes in, as in `check`; the arrays that it gets are of the format that this
+            stores. None: float64, or the dtype of what it returns for float64 arrays, if that is narrower.
+        seed: of the telling cases.
+
+    Returns:
+        A report. Its leaves have the name of their case as `group`; the ids of its findings stand at the top of this
+        module. At a kink every usual convention is accepted, and named in a note if it is not the network's own. That
+        arrays returned earlier are overwritten by a later call is said in a note too: the gradients are right.
+
+    Raises:
+        TypeError: if fn is not callable, and for other arguments of the wrong type.
+        ValueError: for an unknown activation or precision, a negative seed, or a loss that is inadmissible.
+
+    Example:
+        >>> import functional_mlp as fm
+        >>> def gradients(params, inputs, targets):
+        ...     [(weights, bias)] = params
+        ...     ct_z = 2 * (inputs @ weights + bias - targets)
+        ...     return [(inputs.T @ ct_z, ct_z.mean(axis=0))]
+        >>> report = check_function(gradients, fm.Network((4, 5), "identity"), fm.Loss("squared_error"))
+        >>> report.verdict
+        <Verdict.WRONG: 'wrong'>
+        >>> {leaf.path for leaf in report.leaves if leaf.verdict == "wrong"}
+        {'params[0].bias'}
+        >>> {leaf.group for leaf in report.leaves if leaf.verdict == "consistent" and leaf.path == "params[0].bias"}
+        {'one sample'}
+    """
+    if not callable(fn):
+        raise TypeError(f"expected fn to be a function of params, inputs and targets, got {type(fn).__name__}")
+    if not isinstance(network, Network):
+        network = telling_network(network)
+    cases = telling_cases(network, loss, "float64" if precision is None else precision, seed)
+    if precision is not None:
+        return _merged(cases, _watch(fn, cases, precision, precision), precision)
+    seen = _watch(fn, cases, "float64", None)
+    narrower = next((one.call.dtype for one in seen if one.call is not None), "float64")
+    if narrower == "float64":
+        return _merged(cases, seen, "float64")
+    cases = telling_cases(network, loss, narrower, seed)
+    said = (
+        f"for float64 arguments your function returns {narrower}, so it is judged as {narrower}; to have it judged as"
+        " float64, declare that"
+    )
+    return _merged(cases, _watch(fn, cases, narrower, narrower), narrower, (said,))
+
+
+# one call
+
+
+class _Fault(NamedTuple):
+    """What a function does wrong as a program: the id of a finding, and a sentence about "your function"."""
+
+    id: str
+    sentence: str
+
+
+class _Call(NamedTuple):
+    """What came of one call.
+
+    Attributes:
+        case: its arguments.
+        answer: what was returned, in arrays that a later call may overwrite.
+        leaves: copies of them, by path.
+        dtype: of the gradients.
+        changed: names of the arguments that are no longer what they were.
+    """
+
+    case: Case
+    answer: Gradients
+    leaves: Given
+    dtype: str
+    changed: tuple[str, ...]
+
+
+def _call(fn: Function, case: Case) -> _Call | _Fault:
+    dtype = DTYPES[case.dtype]
+    end_name = "targets" if case.loss is not None else "ct_outputs"
+    params = [tuple(None if leaf is None else leaf.astype(dtype) for leaf in layer) for layer in case.params]
+    inputs, end = case.inputs.astype(dtype), getattr(case, end_name).astype(dtype)
+    arguments = {"inputs": inputs, end_name: end}
+    for i, layer in enumerate(params):
+        arguments |= {f"params[{i}].{name}": leaf for name, leaf in zip(("weights", "bias"), layer, strict=True)}
+    before = {name: (array.shape, array.tobytes()) for name, array in arguments.items() if array is not None}
+    layers = list(params)
+    try:
+        result = fn(params, inputs, end)
+    except (Exception, SystemExit) as error:
+        return _Fault("raises", f"raises {_shown(error, fn)}")
+    changed = tuple(name for name, kept in before.items() if (arguments[name].shape, arguments[name].tobytes()) != kept)
+    if len(params) != len(layers) or any(now is not then for now, then in zip(params, layers, strict=True)):
+        changed = ("params", *changed)
+    try:
+        answer = _answer(result)
+        return _Call(case, answer, given_leaves(case, answer), dtype_of(answer.params), changed)
+    except (TypeError, ValueError) as error:
+        return _Fault("returns", f"returns no gradients: {error}")
+
+
+def _answer(result: Any) -> Gradients:
+    """What a function returned, (loss, gradients) taken apart.
+
+    Raises:
+        TypeError: for None.
+    """
+    loss = None
+    if isinstance(result, tuple | list) and not isinstance(result, Gradients) and len(result) == 2:
+        first = result[0]
+        if isinstance(first, int | float) or getattr(first, "shape", None) == ():
+            loss, result = result
+    answer = result if isinstance(result, Gradients) else Gradients(result)
+    if answer.params is None:
+        raise TypeError(
+            "expected a list with one (weights, bias) pair per layer, got None; return the gradients, and leave the"
+            " parameters as they are"
+        )
+    return answer if loss is None else answer._replace(loss=loss)
+
+
+def _shown(error: BaseException, fn: Function) -> str:
+    """An exception in one line, with its place in the function's own file, if it is there."""
+    said = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
+    said = f"{said[:MAX_MESSAGE]}..." if len(said) > MAX_MESSAGE else said
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    own = getattr(getattr(fn, "__code__", None), "co_filename", None)
+    places = [frame for frame in frames if frame.filename == own] or frames
+    place = f" (line {places[-1].lineno}, in {places[-1].name})" if places else ""
+    return f"{type(error).__name__}{': ' if said else ''}{said}{place}"
+
+
+# one case
+
+
+class _Question(NamedTuple):
+    """A case, the truth about it, and how far a correct function may stray."""
+
+    case: Case
+    solution: Solution
+    noise: Noise
+
+
+class _Seen(NamedTuple):
+    """What is known of a function from one case.
+
+    Attributes:
+        name: of the case.
+        leaves: verdicts on the first answer.
+        faults: of the program.
+        notes: what changes no verdict.
+        as_float32: of a wrong answer in float64: whether it would be consistent in float32.
+        call: the first one, if it gave an answer.
+    """
+
+    name: str
+    leaves: tuple[Leaf, ...] = ()
+    faults: tuple[_Fault, ...] = ()
+    notes: tuple[str, ...] = ()
+    as_float32: tuple[str, ...] = ()
+    call: _Call | None = None
+
+
+IRREPRODUCIBLE = (
+    "the same arguments do not always give the same bits; the differences are within the rounding noise (sums in an"
+    " order that changes, as with threads)"
+)
+REUSED = (
+    "arrays that your function returned are overwritten by its next call: correct, but whoever keeps them must copy"
+    " them"
+)
+
+
+def _watch(fn: Function, cases: Sequence[Case], precision: str, given: str | None) -> list[_Seen]:
+    """The function with every case; it stops where gradients of earlier calls are added, or are of a narrower dtype."""
+    declared = precision_named(precision)
+    seen: list[_Seen] = []
+    before: _Call | None = None
+    partial: tuple[_Question, _Call] | None = None
+    for case in cases:
+        solution = solve(case)
+        question = _Question(case, solution, estimate_noise(case, solution, declared))
+        first = _call(fn, case)
+        if isinstance(first, _Fault):
+            seen.append(_Seen(case.name, faults=(first,)))
+            continue
+        notes = (REUSED,) if before is not None and _overwritten(before) else ()
+        leaves, sides = _judged(question, first)
+        as_float32 = notes_of(*question[:2], first.answer, leaves, given, declared, first.dtype)
+        faults, again = _repeated(fn, question, first)
+        if first.changed:
+            words = f"changes its arguments ({_listed(first.changed)}); work on copies"
+            faults = (_Fault("mutates", words), *faults)
+        seen.append(_Seen(case.name, leaves, faults, (*notes, *sides, *again), as_float32, first))
+        if any(fault.id == "accumulates" for fault in faults) or (given is None and first.dtype != "float64"):
+            break
+        before = first
+        if case.name == "partial batch" and not faults and not again:
+            partial = (question, first)
+        # once more after a larger batch that is another one than before the first call
+        elif partial is not None and len(case.inputs) > len(partial[0].case.inputs):
+            fault, again = _after_another(fn, *partial)
+            place = next(i for i, one in enumerate(seen) if one.name == "partial batch")
+            seen[place] = seen[place]._replace(faults=fault, notes=seen[place].notes + again)
+            partial = None
+    return seen
+
+
+def _judged(question: _Question, call: _Call) -> tuple[tuple[Leaf, ...], tuple[str, ...]]:
+    """The verdicts on a call, and notes about the side that it takes at kinks, if that is another than the network's.
+
+    Units that are meant to be at their kink influence no other layer, so the side is a matter of each layer alone.
+    """
+    case = question.case
+    leaves = {leaf.path: leaf for leaf in judge(*question, call.answer, call.dtype)}
+    sides: dict[str, list[int]] = {}
+    for side in SIDES:
+        open_ = {_layer_of(path) for path, leaf in leaves.items() if leaf.cause is Cause.KINK}
+        if not open_ or case.name != "at the kink":
+            break
+        other = with_side(case, side)
+        solution = solve(other)
+        noise = estimate_noise(other, solution, question.noise.precision)
+        there = {leaf.path: leaf for leaf in judge(other, solution, noise, call.answer, call.dtype)}
+        for layer in sorted(layer for layer in open_ if layer is not None):
+            own = {path: leaf for path, leaf in there.items() if _layer_of(path) == layer}
+            if all(leaf.verdict is not Verdict.WRONG and leaf.cause is not Cause.KINK for leaf in own.values()):
+                leaves |= own
+                sides.setdefault(side, []).append(layer)
+    notes = []
+    for side, layers in sides.items():
+        names = dict.fromkeys(case.network.activations[layer].name for layer in layers)
+        where = f"layer{'s' if len(layers) > 1 else ''} {_listed(list(map(str, layers)))} ({_listed(list(names))})"
+        declared = _listed(list(dict.fromkeys(f"{at_zero_of(case.network.activations[layer]):g}" for layer in layers)))
+        notes.append(
+            f"exactly at the kink, z = 0, your function takes the derivative of the {side} in {where}; the network"
+            f" declares {declared} there: either is right"
+        )
+    return tuple(leaves.values()), tuple(notes)
+
+
+def _layer_of(path: str) -> int | None:
+    found = re.search(r"\[(\d+)\]", path)
+    return None if found is None else int(found[1])
+
+
+# several calls
+
+
+def _repeated(fn: Function, question: _Question, first: _Call) -> tuple[tuple[_Fault, ...], tuple[str, ...]]:
+    """What a second call with the same numbers shows, and a third: faults and notes."""
+    second = _call(fn, question.case)
+    if isinstance(second, _Fault):
+        return (second._replace(sentence=f"{second.sentence}, when called again with the same numbers"),), ()
+    apart, where = _apart(question, first, second)
+    if apart == 0:
+        return (), ()
+    third = _call(fn, question.case)
+    if not isinstance(third, _Fault) and _accumulates(question, first, second, third):
+        words = "adds the gradients of earlier calls; set them to zero before each call. No other case was tried"
+        return (_Fault("accumulates", words),), ()
+    if apart <= 1:
+        return (), (IRREPRODUCIBLE,)
+    words = (
+        f"gives another {where} when called again with the same numbers: something is kept between calls, is random,"
+        " or is read before it is set"
+    )
+    return (_Fault("nondeterministic", words),), ()
+
+
+def _after_another(fn: Function, question: _Question, first: _Call) -> tuple[tuple[_Fault, ...], tuple[str, ...]]:
+    """What the same numbers give after another batch than before: faults and notes."""
+    again = _call(fn, question.case)
+    if isinstance(again, _Fault):
+        return (again,), ()
+    apart, where = _apart(question, first, again)
+    if apart <= 1:
+        return (), (IRREPRODUCIBLE,) if apart else ()
+    words = (
+        f"gives another {where} when another, larger batch was computed before: it reads what that left in a buffer;"
+        " use the rows of its own batch only"
+    )
+    return (_Fault("stale-state", words),), ()
+
+
+def _apart(question: _Question, first: _Call, second: _Call) -> tuple[float, str]:
+    """How far two answers differ, at the worst array, and which that is.
+
+    Rounding may bring a unit to the other side of its kink, but not where it is exactly there.
+
+    Returns:
+        0 if they are the same; at most 1 if rounding explains it; else infinity.
+    """
+    worst, where = 0.0, ""
+    flips = question.case.name != "at the kink"
+    for path in dict.fromkeys([*first.leaves, *second.leaves]):
+        one, other = first.leaves.get(path), second.leaves.get(path)
+        if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+            if np.array_equal(one, other, equal_nan=True):
+                continue
+            floor = question.noise.floors[path]
+            allowed = floor.smooth + floor.slack if flips else floor.smooth
+            with np.errstate(all="ignore"):
+                explained = bool((np.abs(one - other) <= 2 * allowed).all())
+            ratio = 1.0 if explained else np.inf
+        else:
+            ratio = 0.0 if isinstance(one, Misfit) and isinstance(other, Misfit) else np.inf
+        if ratio > worst:
+            worst, where = ratio, path
+    return worst, where
+
+
+def _accumulates(question: _Question, *calls: _Call) -> bool:
+    """Whether arrays grow by the same gradient, that of the first call or the true one, with each of three calls."""
+    truth, moved = truth_of(question.solution), False
+    for path, floor in question.noise.floors.items():
+        arrays = [call.leaves.get(path) for call in calls]
+        if not path.startswith("params") or not all(isinstance(array, np.ndarray) for array in arrays):
+            continue
+        first, second, third = (np.asarray(array, np.float64) for array in arrays)
+        with np.errstate(all="ignore"):
+            allowed = 4 * floor.smooth + 16 * question.noise.precision.storage.unit * np.abs(third)
+            step, again = second - first, third - second
+            if (np.abs(step) <= allowed).all() and (np.abs(again) <= allowed).all():
+                continue
+            gradients = (first, truth[path])
+            if not (np.abs(step - again) <= allowed).all() or not any(
+                (np.abs(step - gradient) <= allowed).all() for gradient in gradients
+            ):
+                return False
+        moved = True
+    return moved
+
+
+def _overwritten(call: _Call) -> bool:
+    """Whether what a call returned is no longer what it was."""
+    try:
+        now = given_leaves(call.case, call.answer)
+    except (TypeError, ValueError):
+        return True
+    return any(
+        isinstance(leaf, np.ndarray) and not np.array_equal(leaf, np.asarray(now[path]), equal_nan=True)
+        for path, leaf in call.leaves.items()
+    )
+
+
+# one report
+
+
+def _merged(cases: Sequence[Case], seen: Sequence[_Seen], precision: str, notes: tuple[str, ...] = ()) -> Report:
+    leaves = tuple(replace(leaf, group=one.name) for one in seen for leaf in one.leaves)
+    where: dict[_Fault, list[str]] = {}
+    for one in seen:
+        for fault in one.faults:
+            where.setdefault(fault, []).append(one.name)
+    findings = tuple(
+        Finding(fault.id, Verdict.WRONG, f"{_where(names, len(cases))} your function {fault.sentence}.")
+        for fault, names in where.items()
+    )
+    wrong = [one for one in seen if any(leaf.verdict is Verdict.WRONG for leaf in one.leaves)]
+    if wrong and all(one.as_float32 for one in wrong):
+        notes += wrong[0].as_float32
+    elif not findings:
+        notes += _pattern({one.name: one in wrong for one in seen})
+    random = any(finding.id == "nondeterministic" for finding in findings)
+    said = dict.fromkeys(note for one in seen for note in one.notes)
+    notes += tuple(note for note in said if not (random and note == IRREPRODUCIBLE))
+    report = report_on(cases[0], precision_named(precision), leaves, notes)
+    samples = sum(len(case.inputs) for case in cases[: len(seen)])
+    return replace(report, name=f"{len(seen)} telling cases", samples=samples, findings=findings)
+
+
+def _pattern(wrong: Mapping[str, bool]) -> tuple[str, ...]:
+    """What the cases that are wrong have in common, by whether each is."""
+    names = {name for name, is_wrong in wrong.items() if is_wrong}
+    if len(names) == 1:
+        [name] = names
+        return (f"only the case '{name}' is wrong. It is about {PURPOSES[name]}",)
+    if names == {"partial batch", "one sample"}:
+        return ("only batches smaller than the first one are wrong: is the number of its samples kept?",)
+    if names == set(wrong) - {"one sample"}:
+        return ("one sample is right, several are not: look at sums, means and factors 1/n over samples",)
+    return ()
+
+
+def _where(names: Sequence[str], total: int) -> str:
+    if len(names) == total:
+        return "in every case"
+    return f"in the case{'s' if len(names) > 1 else ''} {_listed([repr(name) for name in names])}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    shown = [*words[:3], f"{len(words) - 3} more"] if len(words) > 4 else list(words)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]

@@ -1,0 +1,155 @@
+"""What was given, brought into the oracle's layout, by path; and what does not fit, with the reason.
+
+Paths are those of the report: "params[0].weights", "params[0].bias", "loss", "outputs", "deltas[0]", "ct_inputs".
+Nothing is judged here but shapes: whether an array is missing or cannot be compared.
+"""
+
+import enum
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functional_mlp.oracle.answers import Gradients, Printed
+from functional_mlp.oracle.case import DTYPES, Case, numbers, weights_and_bias
+
+Array = NDArray[np.float64]
+
+
+class Cause(enum.StrEnum):
+    """Why a leaf is not consistent."""
+
+    ROUNDING = "rounding"
+    KINK = "kink"
+    SATURATION = "saturation"
+    UNDERFLOW = "underflow"
+    OVERFLOW = "overflow"
+    DIGITS = "digits"
+    VALUE = "value"
+    NOT_FINITE = "not finite"
+    SHAPE = "shape"
+    MISSING = "missing"
+
+
+class Misfit(NamedTuple):
+    """Why an array that was given cannot be compared."""
+
+    cause: Cause
+    sentence: str
+
+
+Given = dict[str, "Array | Misfit"]
+
+
+def given_leaves(case: Case, given: Gradients) -> Given:
+    """What was given, by path, in the oracle's layout; whatever does not fit is a `Misfit`.
+
+    Raises:
+        TypeError: for what holds no numbers at all.
+    """
+    n = len(case.inputs)
+    shapes = tuple((n, size) for size in case.network.sizes)
+    leaves: Given = given_params(case, given.params)
+    if given.deltas is not None:
+        leaves |= _given_list("deltas", given.deltas, shapes[1:])
+    for name, value, shape in (
+        ("outputs", given.outputs, shapes[-1]),
+        ("ct_inputs", given.ct_inputs, shapes[0]),
+        ("loss", given.loss, ()),
+    ):
+        if value is not None:
+            leaves[name] = _fitting(name, value, shape)
+    return leaves
+
+
+def given_params(case: Case, params: Any) -> Given:
+    """Gradients or parameters by path, from the layouts that the case declares; see `given_leaves`."""
+    layers = [] if params is None else params
+    if isinstance(layers, np.ndarray | str | dict) or not hasattr(layers, "__len__"):
+        raise TypeError(
+            f"expected gradients to be a list with one (weights, bias) pair per layer, got {type(params).__name__}"
+        )
+    leaves: Given = {}
+    for i, (layer, own) in enumerate(zip(case.params, list(layers), strict=False)):
+        leaves |= _given_layer(case, f"params[{i}]", layer, own)
+    for i in range(len(layers), len(case.params)):
+        for name, leaf in case.params[i]._asdict().items():
+            if leaf is not None:
+                leaves[f"params[{i}].{name}"] = Misfit(Cause.MISSING, f"missing: only {len(layers)} layers were given")
+    if len(layers) > len(case.params):
+        excess = f"the network has {len(case.params)} layers, but gradients of {len(layers)} were given"
+        leaves[f"params[{len(case.params)}]"] = Misfit(Cause.SHAPE, excess)
+    return leaves
+
+
+def _given_layer(case: Case, what: str, layer: Any, own: Any) -> Given:
+    weights, bias = weights_and_bias(what, own)
+    fan_in, fan_out = layer.weights.shape
+    rows = fan_in + (case.bias_layout == "last_row")
+    turned = case.weights_layout == "out_in"
+    leaves: Given = {}
+    name = f"{what}.weights"
+    if weights is None:
+        leaves[name] = Misfit(Cause.MISSING, "missing")
+    else:
+        leaves[name] = _fitting(name, weights, (fan_out, rows) if turned else (rows, fan_out))
+    array = leaves[name]
+    if turned and not isinstance(array, Misfit):
+        leaves[name] = array = array.T
+    if case.bias_layout == "last_row":
+        split = not isinstance(array, Misfit)
+        leaves |= {name: array[:-1] if split else array, f"{what}.bias": array[-1] if split else array}  # type: ignore
+        bias = None if bias is None else Misfit(Cause.SHAPE, "given, though the bias is the last row of the weights")
+        return leaves if bias is None else leaves | {f"{what}.bias": bias}
+    if layer.bias is None:
+        return leaves if bias is None else leaves | {f"{what}.bias": Misfit(Cause.SHAPE, "given, but there is no bias")}
+    if bias is None:
+        return leaves | {f"{what}.bias": Misfit(Cause.MISSING, "missing")}
+    fitting = _fitting(f"{what}.bias", bias, (fan_out,), also=(1, fan_out))
+    return leaves | {f"{what}.bias": fitting}
+
+
+def _given_list(name: str, value: Any, shapes: tuple[tuple[int, ...], ...]) -> Given:
+    if not hasattr(value, "__len__"):
+        raise TypeError(f"expected {name} to be a list with one array per layer, got {type(value).__name__}")
+    leaves: Given = {}
+    for i, shape in enumerate(shapes):
+        path = f"{name}[{i}]"
+        leaves[path] = _fitting(path, value[i], shape) if i < len(value) else Misfit(Cause.MISSING, "missing")
+    if len(value) > len(shapes):
+        leaves[f"{name}[{len(shapes)}]"] = Misfit(Cause.SHAPE, f"given, but there are only {len(shapes)} layers")
+    return leaves
+
+
+def _fitting(what: str, value: Any, shape: tuple[int, ...], also: tuple[int, ...] | None = None) -> "Array | Misfit":
+    try:
+        array = numbers(what, value)
+    except ValueError as error:
+        return Misfit(Cause.SHAPE, str(error))
+    if array.shape == also or (shape == () and array.shape == (1,)):
+        array = array.reshape(shape)
+    if array.shape != shape:
+        hint = ""
+        if len(shape) == 2 and array.shape == shape[::-1]:
+            hint = ": the transpose; if that is your layout, declare weights_layout 'out_in' in the case"
+        return Misfit(Cause.SHAPE, f"expected shape {shape}, got {array.shape}{hint}")
+    return array
+
+
+def coarsest(arrays: Iterable[Any]) -> str:
+    """The name of the narrowest dtype among arrays: what they were computed in, if nobody says; lists are float64."""
+    found = {str(getattr(array, "dtype", "float64")).removeprefix("torch.") for array in arrays}
+    return next((name for name in ("float16", "bfloat16", "float32") if name in found), "float64")
+
+
+def known_to(dtype: str, printed: Printed | None, values: Array) -> Array:
+    """How far the numbers may be from those that were computed, as they came: rounded to `dtype`, or printed."""
+    with np.errstate(all="ignore"):
+        half = np.abs(values) * (float(_EPS[dtype]) / 2)
+    half = np.where(np.isfinite(half), half, 0.0) if dtype != "float64" else np.zeros_like(values)
+    return half if printed is None else half + printed.half_unit(values)
+
+
+_EPS = {name: 2.0 ** -(52 if name == "float64" else 23 if name == "float32" else 10) for name in DTYPES}
+_EPS["bfloat16"] = 2.0**-7

@@ -1,0 +1,161 @@
+"""The report: what the oracle says of somebody's numbers, as text for a terminal and as JSON.
+
+The JSON form is described by `schemas/report.schema.json`. Numbers that JSON has not (NaN, infinities) are strings.
+"""
+
+import json
+import math
+import textwrap
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
+
+WIDTH = 80
+VERSION = 1
+SIGNS = {Verdict.CONSISTENT: "ok", Verdict.UNDECIDED: "UNDECIDED", Verdict.WRONG: "WRONG"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that several runs show and no single array does, such as results that differ from run to run.
+
+    Attributes:
+        id: "raises", "returns", "mutates", "accumulates", "nondeterministic" or "stale-state" (`functions.py`).
+        verdict: WRONG, or UNDECIDED.
+        sentence: what was seen, and how to mend it.
+    """
+
+    id: str
+    verdict: Verdict
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the oracle says.
+
+    Attributes:
+        name: of the case; "" if it has none.
+        network: its sizes and activations, in words.
+        samples: rows of data.
+        precision: what the noise floor was computed for.
+        leaves: the verdict on every array.
+        findings: what several runs show.
+        notes: sentences that change no verdict.
+        diagnosis: None: naming mistakes is not implemented yet.
+    """
+
+    name: str
+    network: str
+    samples: int
+    precision: str
+    leaves: tuple[Leaf, ...]
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    diagnosis: None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """WRONG if any leaf or finding is, else UNDECIDED if any is, else CONSISTENT."""
+        return worst_of([*(leaf.verdict for leaf in self.leaves), *(finding.verdict for finding in self.findings)])
+
+    def text(self) -> str:
+        """For a terminal of 80 columns."""
+        counts = Counter(leaf.verdict for leaf in self.leaves)
+        total = len(self.leaves)
+        said = [f"{counts[verdict]} of {total} arrays {verdict}" for verdict in Verdict if counts[verdict]]
+        lines = _wrapped(f"{self.verdict.upper()}: {', '.join(said) or 'nothing could be compared'}.")
+        title = f"{self.name}: " if self.name else ""
+        lines += _wrapped(f"{title}{self.network}, {self.samples} samples, judged as {self.precision}.")
+        for group in dict.fromkeys(leaf.group for leaf in self.leaves):
+            lines += ["", *([f"[{group}]"] if group else []), TABLE_HEAD]
+            lines += [_row(leaf) for leaf in self.leaves if leaf.group == group]
+        lines.append("")
+        for finding in self.findings:
+            lines += _wrapped(f"{finding.verdict.upper()}: {finding.sentence}", hang=2)
+        spoken = [leaf for leaf in self.leaves if leaf.sentence]
+        for leaf in sorted(spoken, key=lambda leaf: leaf.verdict is not Verdict.WRONG):
+            where = f"[{leaf.group}] {leaf.path}" if leaf.group else leaf.path
+            lines += _wrapped(f"{SIGNS[leaf.verdict]} {where}: {leaf.sentence}.", hang=2)
+        remedies = dict.fromkeys(leaf.remedy for leaf in spoken if leaf.remedy)
+        for remedy in remedies:
+            lines += _wrapped(f"To do: {remedy}.", hang=2)
+        for note in self.notes:
+            lines += _wrapped(f"Note: {note}", hang=2)
+        if not spoken and not self.findings:
+            lines += _wrapped(
+                "Every entry agrees with the true gradient to within the rounding noise of this precision. An error in"
+                " an array of the size in the last column, relative to the array, would not have passed."
+            )
+        return "\n".join(lines).rstrip() + "\n"
+
+    def document(self) -> dict[str, Any]:
+        """The fields of the JSON form."""
+        return {
+            "format": "functional-mlp/report",
+            "version": VERSION,
+            "verdict": str(self.verdict),
+            "case": self.name,
+            "network": self.network,
+            "samples": self.samples,
+            "precision": self.precision,
+            "leaves": [_leaf_document(leaf) for leaf in self.leaves],
+            "findings": [
+                {"id": finding.id, "verdict": str(finding.verdict), "sentence": finding.sentence}
+                for finding in self.findings
+            ],
+            "notes": list(self.notes),
+            "diagnosis": None,
+        }
+
+    def json(self) -> str:
+        """The JSON form, as `schemas/report.schema.json` describes it."""
+        return json.dumps(self.document(), indent=1, allow_nan=False) + "\n"
+
+
+TABLE_HEAD = f"{'array':<19}{'verdict':<10}{'shape':<12}{'worst error':>12}{'noise floor':>13}{'detects':>11}"
+
+
+def _row(leaf: Leaf) -> str:
+    shape = "x".join(map(str, leaf.entries.shape)) if leaf.entries is not None else "-"
+    detects = leaf.smallest_detectable / leaf.norm if leaf.norm > 0 else math.nan
+    cells = f"{leaf.path:<19}{SIGNS[leaf.verdict]:<10}{shape or 'number':<12}{_short(leaf.error):>12}"
+    return f"{cells}{_short(leaf.floor):>13}{_short(detects):>11}".rstrip()
+
+
+def _short(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def _wrapped(text: str, hang: int = 0) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=" " * hang, break_on_hyphens=False)
+
+
+def _number(value: float) -> float | str:
+    if math.isfinite(value):
+        return float(value)
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+NUMBERS = ("expected", "got", "error", "floor", "norm", "smallest_detectable")
+
+
+def _leaf_document(leaf: Leaf) -> dict[str, Any]:
+    return {
+        "path": leaf.path,
+        "group": leaf.group,
+        "verdict": str(leaf.verdict),
+        "cause": None if leaf.cause is None else str(leaf.cause),
+        "sentence": leaf.sentence,
+        "remedy": leaf.remedy,
+        "shape": None if leaf.entries is None else list(leaf.entries.shape),
+        "index": None if leaf.index is None else list(leaf.index),
+        **{name: _number(getattr(leaf, name)) for name in NUMBERS},
+        "proved": leaf.proved,
+        "wrong": leaf.wrong,
+        "undecided": leaf.undecided,
+    }

@@ -1,0 +1,204 @@
+"""Where a correct program rounds, and what it adds up there: one walk through both passes of a case, in NumPy.
+
+The amplitudes are absolute numbers: those of `rounding.py` times the unit roundoffs of the declared precision, plus
+what underflow may take.
+"""
+
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functional_mlp.activations import Activation
+from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.precision import FORMATS, Format, Precision
+from functional_mlp.oracle.rounding import (
+    End,
+    SumSizes,
+    elementary,
+    exponential,
+    loss_end,
+    softmax_pulled,
+    sum_sizes,
+)
+from functional_mlp.oracle.solution import Solution
+
+Array = NDArray[np.float64]
+
+
+class Site(NamedTuple):
+    """An array of results that a program rounds.
+
+    Attributes:
+        amplitude: of the noise, in absolute numbers, of the array's shape.
+        keys: (3, size) uint32: equal for numbers that are equal to a few bits below the storage format; for numbers
+            that are equal to 5 bits; for all numbers of the array.
+    """
+
+    amplitude: Array
+    keys: NDArray[np.uint32]
+
+
+def site(name: str, value: Array, amplitude: Array, storage: Format) -> Site:
+    """The site of an array of results; arrays of different names have different keys for equal numbers."""
+    bits = np.ascontiguousarray(value + 0.0).ravel().view(np.uint64)  # + 0.0: no negative zero
+    salt = np.uint64(zlib.crc32(name.encode()))
+    keys = np.empty((3, bits.size), np.uint32)
+    for row, kept in zip(keys, (min(storage.bits + 3, 48), 5), strict=False):
+        drop = np.uint64(53 - kept)
+        key = (bits + (np.uint64(1) << (drop - np.uint64(1)))) >> drop
+        row[:] = key * np.uint64(0x9E3779B97F4A7C15) + salt * np.uint64(0x632BE59BD9B4E019) >> np.uint64(32)
+    keys[2] = salt
+    return Site(np.ascontiguousarray(amplitude), keys)
+
+
+class Survey(NamedTuple):
+    """The true pass with the sizes of everything that is added up in it.
+
+    Attributes:
+        sites: where it rounds, by name, exact operations left out: "weights[l]", "bias[l]", "inputs", "targets",
+            "ct_outputs" where a program stores or multiplies the numbers of the case in a narrower format; then
+            "z[l]", "a[l]", "end" (the cotangent that the loss hands over), "delta[l]" (ct_z), and "before[l]" (ct_a of
+            the layer before, or ct_inputs).
+        ct_a: cotangents of the activations per layer.
+        forward, backward, weights, bias: `SumSizes` of z, of ct_a of the layer before, of ct_W and of ct_b.
+        end: what the loss rounds; None for a bare cotangent.
+        coefficients: of the loss, (n, 1).
+    """
+
+    sites: dict[str, Site]
+    ct_a: tuple[Array, ...]
+    forward: tuple[SumSizes, ...]
+    backward: tuple[SumSizes, ...]
+    weights: tuple[SumSizes, ...]
+    bias: tuple[SumSizes, ...]
+    end: End | None
+    coefficients: Array
+
+
+def is_fused(case: Case) -> bool:
+    """Whether the loss takes the pre-activations of the output layer, so that its cotangent is that layer's delta."""
+    return case.loss is not None and case.loss.on_logits(case.network.activations[-1]) is not None
+
+
+def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
+    """Walks through both passes once, in NumPy, and notes what each operation may round."""
+    storage, accumulation, products = precision.storage, precision.accumulation, precision.products
+    factors = products.unit if products.unit > storage.unit else 0.0
+    layers = range(len(case.params))
+    before = (case.inputs, *solution.activations[:-1])
+    ones = np.ones((len(case.inputs), 1))
+
+    def summed(sizes: SumSizes, terms: int) -> Array:
+        underflow = storage.smallest + accumulation.smallest * np.sqrt(terms)
+        return accumulation.unit * sizes.random + storage.unit * np.abs(sizes.total) + underflow
+
+    sites = _reads(case, storage, factors)
+
+    def rounds(name: str, value: Array, *amplitudes: Array | None) -> None:
+        parts = [part for part in amplitudes if part is not None]
+        if parts:
+            sites[name] = site(name, value, np.add.reduce(parts), storage)
+
+    # forward
+    forward = []
+    for layer, activation, (weights, bias), a_prev in zip(
+        layers, case.network.activations, case.params, before, strict=True
+    ):
+        z, a = solution.pre_activations[layer], solution.activations[layer]
+        left, right = (a_prev, weights) if bias is None else (np.hstack([ones, a_prev]), np.vstack([bias, weights]))
+        forward.append(sum_sizes(left, right, accumulation.unit))
+        rounds(f"z[{layer}]", z, summed(forward[-1], left.shape[1]))
+        multiplied = factors * np.abs(a) if factors and layer < layers[-1] else None
+        rounds(f"a[{layer}]", a, _value_amplitude(activation, z, a, storage), multiplied)
+    # the loss
+    end, coefficients, ct = None, ones, case.ct_outputs
+    fused = is_fused(case)
+    if case.loss is not None:
+        coefficients = _coefficients(case)
+        assert case.targets is not None
+        kind = (case.loss.on_logits(case.network.activations[-1]) or case.loss).kind
+        end = loss_end(
+            case.loss,
+            kind,
+            solution.pre_activations[-1],
+            solution.outputs,
+            case.targets,
+            coefficients,
+            storage,
+        )
+        ct = solution.deltas[-1] if fused else end.ct
+        rounds("end", ct, storage.unit * end.cotangent + storage.smallest * scaled_underflow(coefficients, ct))
+    assert ct is not None
+    # backward
+    ct_a = [ct]
+    backward, weight_sums, bias_sums = [], [], []
+    for layer in reversed(layers):
+        delta, activation, z = solution.deltas[layer], case.network.activations[layer], solution.pre_activations[layer]
+        through = None
+        if not (fused and layer == layers[-1]):
+            through = _derivative_amplitude(activation, z, solution.activations[layer], ct_a[-1], delta, storage)
+        rounds(f"delta[{layer}]", delta, through, factors * np.abs(delta) if factors else None)
+        weight_sums.append(sum_sizes(before[layer].T, delta, accumulation.unit))
+        bias_sums.append(sum_sizes(ones.T, delta, accumulation.unit))
+        backward.append(sum_sizes(delta, case.params[layer].weights.T, accumulation.unit))
+        rounds(f"before[{layer}]", backward[-1].total, summed(backward[-1], delta.shape[1]))
+        ct_a.append(backward[-1].total)
+    return Survey(
+        *(sites, tuple(reversed(ct_a[:-1])), tuple(forward), tuple(reversed(backward))),
+        *(tuple(reversed(weight_sums)), tuple(reversed(bias_sums)), end, coefficients),
+    )
+
+
+def scaled_underflow(coefficients: Array, values: Array) -> Array:
+    """What underflow takes of coefficient * term = value, in units of the smallest number, per entry.
+
+    The term may underflow before it is multiplied, and the coefficient itself may: then it has few digits, or none.
+    """
+    c = np.abs(coefficients)
+    return 3 * np.maximum(1.0, c) + np.abs(values) / np.where(c > 0, c, 1.0)
+
+
+def _value_amplitude(activation: Activation, z: Array, a: Array, storage: Format) -> Array | None:
+    if activation.name in ("identity", "relu"):
+        return None
+    units = a * exponential(z) if activation.name == "softmax" else elementary(activation).value(z, a)
+    # a naive sigmoid is 0 where exp(-z) overflows
+    return storage.unit * units + max(storage.smallest, 1 / storage.largest)
+
+
+def _derivative_amplitude(
+    activation: Activation, z: Array, a: Array, ct_a: Array, delta: Array, storage: Format
+) -> Array | None:
+    if activation.name in ("identity", "relu"):
+        return None
+    if activation.name == "softmax":
+        units = softmax_pulled(a, exponential(z), ct_a)
+    else:
+        units = np.abs(ct_a) * elementary(activation).derivative(z, a)
+    tail = np.abs(ct_a) * max(storage.smallest, 1 / storage.largest)
+    return storage.unit * (units + 2 * np.abs(delta)) + tail + 2 * storage.smallest
+
+
+def _coefficients(case: Case) -> Array:
+    loss, n, outputs = case.loss, len(case.inputs), case.network.sizes[-1]
+    assert loss is not None
+    weights = np.ones(n) if case.sample_weights is None else case.sample_weights
+    divisor = (outputs if loss.over_outputs == "mean" else 1) * (weights.sum() if loss.over_samples == "mean" else 1)
+    return (loss.scale / divisor * weights)[:, None]
+
+
+def _reads(case: Case, storage: Format, factors: float) -> dict[str, Site]:
+    """Sites of the case's own numbers, where the program holds or multiplies them in a narrower format."""
+    rounding = storage.unit if FORMATS[case.dtype].unit < storage.unit else 0.0
+    read: dict[str, tuple[Array | None, float]] = {"inputs": (case.inputs, rounding + factors)}
+    for layer, (weights, bias) in enumerate(case.params):
+        read |= {f"weights[{layer}]": (weights, rounding + factors), f"bias[{layer}]": (bias, rounding)}
+    read |= {"targets": (case.targets, rounding), "ct_outputs": (case.ct_outputs, rounding)}
+    smallest = storage.smallest if rounding else 0.0
+    return {
+        name: site(name, array, unit * np.abs(array) + smallest, storage)
+        for name, (array, unit) in read.items()
+        if array is not None and unit > 0
+    }

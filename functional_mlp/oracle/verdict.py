@@ -1,0 +1,280 @@
+"""The verdict: what somebody computed against the truth, entry by entry, by the noise floor of its precision.
+
+An entry within the smooth floor is CONSISTENT; beyond it, but within the floor plus the slack of kinks and lost
+probabilities, UNDECIDED; else WRONG. A leaf is WRONG if any entry is, else UNDECIDED if any entry is. It is UNDECIDED
+too where even a gradient of zeros would pass, since then the noise is larger than the signal, and where the format
+overflows. NaN and infinity, another shape and a missing leaf are WRONG. Comparisons are written so that NaN fails.
+"""
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functional_mlp.oracle.answers import Gradients
+from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.leaves import Cause, Misfit, given_leaves, known_to
+from functional_mlp.oracle.noise import Floor, Noise
+from functional_mlp.oracle.precision import wider
+from functional_mlp.oracle.solution import Solution
+
+Array = NDArray[np.float64]
+
+
+class Verdict(enum.StrEnum):
+    """What the oracle says of an entry, a leaf or a report."""
+
+    CONSISTENT = "consistent"
+    WRONG = "wrong"
+    UNDECIDED = "undecided"
+
+
+def worst_of(verdicts: Iterable[Verdict]) -> Verdict:
+    """WRONG if any is, else UNDECIDED if any is, else CONSISTENT."""
+    found = set(verdicts)
+    return next((verdict for verdict in (Verdict.WRONG, Verdict.UNDECIDED) if verdict in found), Verdict.CONSISTENT)
+
+
+CONSISTENT, UNDECIDED, WRONG = 0, 1, 2  # of entries
+OF_ENTRIES = (Verdict.CONSISTENT, Verdict.UNDECIDED, Verdict.WRONG)
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """The verdict on one array.
+
+    Attributes:
+        path: "params[0].weights", "params[0].bias", "loss", "outputs", "deltas[0]" or "ct_inputs"; for an update the
+            parameters themselves.
+        verdict: of the whole array.
+        cause: why it is not consistent; None if it is.
+        sentence: the same in words; "" if it is consistent.
+        remedy: what would decide or mend it; "" if it is consistent.
+        index: of the worst entry, in error over floor; None where nothing could be compared.
+        expected, got, error, floor: of that entry; `got` and `error` may be NaN or infinite.
+        proved: whether the worst entry errs by more than the rigorous bound on rounding: not even the most unlucky
+            rounding explains it.
+        norm: Euclidean norm of the true array (of the step, for an update).
+        smallest_detectable: a change of the array of at least this Euclidean norm is certain to be called wrong.
+        wrong, undecided, size: counts of entries.
+        entries: verdicts of the entries (0 consistent, 1 undecided, 2 wrong), of the array's shape; or None.
+        ratios: error over floor of the entries, likewise.
+        group: which case or learning rate it belongs to, where there are several.
+    """
+
+    path: str
+    verdict: Verdict
+    cause: Cause | None = None
+    sentence: str = ""
+    remedy: str = ""
+    index: tuple[int, ...] | None = None
+    expected: float = np.nan
+    got: float = np.nan
+    error: float = np.nan
+    floor: float = np.nan
+    proved: bool = False
+    norm: float = np.nan
+    smallest_detectable: float = np.nan
+    wrong: int = 0
+    undecided: int = 0
+    size: int = 0
+    entries: NDArray[np.int8] | None = field(default=None, repr=False)
+    ratios: Array | None = field(default=None, repr=False)
+    group: str = ""
+
+
+class Question(NamedTuple):
+    """One array to be judged.
+
+    Attributes:
+        path: its name.
+        true, got: arrays of one shape.
+        signal: the array that zeros must be told from: the gradient, or the step of an update.
+        floor: what rounding and kinks may do.
+        half: how far `got` may be from what was computed, by printing.
+        limits: (largest, unnormalised, delicate) of the noise, for this leaf.
+    """
+
+    path: str
+    true: Array
+    got: Array
+    signal: Array
+    floor: Floor
+    half: Array
+    limits: tuple[float, float, float]
+
+
+def truth_of(solution: Solution) -> dict[str, Array]:
+    """Every array of a solution that may be judged, by path."""
+    leaves: dict[str, Array] = {}
+    for i, layer in enumerate(solution.grads):
+        leaves |= {f"params[{i}].{name}": leaf for name, leaf in layer._asdict().items() if leaf is not None}
+    if solution.loss is not None:
+        leaves["loss"] = np.asarray(solution.loss, np.float64)
+    leaves["outputs"] = solution.outputs
+    leaves |= {f"deltas[{i}]": delta for i, delta in enumerate(solution.deltas)}
+    return leaves | {"ct_inputs": solution.ct_inputs}
+
+
+def judge(case: Case, solution: Solution, noise: Noise, given: Gradients, dtype: str = "float64") -> tuple[Leaf, ...]:
+    """The verdict on every array that was given or should have been.
+
+    Args:
+        case, solution, noise: the truth, and how far a correct program may stray from it.
+        given: what was computed.
+        dtype: in which it was handed over, if narrower than float64.
+
+    Raises:
+        TypeError: for what holds no numbers at all.
+    """
+    truth = truth_of(solution)
+    leaves = []
+    for path, got in given_leaves(case, given).items():
+        if isinstance(got, Misfit):
+            leaves.append(misfit_leaf(path, got))
+        elif path not in truth:  # a loss, where the case has only a cotangent
+            leaves.append(misfit_leaf(path, Misfit(Cause.SHAPE, "given, but the case has no loss")))
+        else:
+            printed = given.printed_loss if path == "loss" else given.printed
+            half = known_to(dtype, printed, got)
+            limits = (noise.largest[path], noise.unnormalised[path], noise.delicate[path])
+            question = Question(path, truth[path], got, truth[path], noise.floors[path], half, limits)
+            leaves.append(judge_leaf(question, noise))
+    return tuple(leaves)
+
+
+REMEDIES = {
+    Cause.KINK: "decide it by a case whose pre-activations keep away from 0: change a bias or an input a little, or"
+    " take another seed",
+    Cause.SATURATION: "decide it by a case with smaller weights, whose outputs are not all but 0 or 1; or compute the"
+    " loss from logits and declare sigmoid_cross_entropy or softmax_cross_entropy",
+    Cause.ROUNDING: "decide it in {wider}, or by a case with fewer layers or fewer samples",
+    Cause.UNDERFLOW: "decide it in {wider}, or scale the loss up, so that no number falls below {smallest:.1e}",
+    Cause.OVERFLOW: "decide it in {wider}, or scale inputs and weights down, so that no number exceeds {largest:.1e}",
+    Cause.DIGITS: 'decide it by printing more digits: "%.17g" in C, repr in Python',
+    Cause.MISSING: "give an array for every weight matrix and bias of the case",
+    Cause.SHAPE: "give arrays of the shapes of the case's own parameters and data",
+}
+
+
+def misfit_leaf(path: str, misfit: Misfit) -> Leaf:
+    """The verdict on what cannot be compared."""
+    return Leaf(path, Verdict.WRONG, misfit.cause, misfit.sentence, REMEDIES.get(misfit.cause, ""))
+
+
+def judge_leaf(question: Question, noise: Noise) -> Leaf:
+    """The verdict on one array."""
+    path, true, got, signal, floor, half, (largest, unnormalised, _delicate) = question
+    storage = noise.precision.storage
+    overflows = largest > storage.largest / 2
+    with np.errstate(all="ignore"):
+        error = np.abs(got - true)
+        smooth = floor.smooth + half
+        whole = smooth + floor.slack
+        finite = np.isfinite(got)
+        excusable = overflows | np.isinf(floor.slack) | (~finite & (unnormalised > storage.largest / 2))
+        excusable = excusable | (~finite & bool(noise.saturated))
+        entries = np.where(error <= smooth, CONSISTENT, np.where((error <= whole) | excusable, UNDECIDED, WRONG))
+        entries = np.where(~finite, np.where(excusable, UNDECIDED, WRONG), entries)
+        entries = np.where(np.isfinite(smooth), entries, np.where(entries == WRONG, WRONG, UNDECIDED)).astype(np.int8)
+        ratios = np.where(finite & (error == error), error / whole, np.inf)
+        ratios = np.where(error == 0, 0.0, ratios)
+        detectable = float(np.linalg.norm(np.nan_to_num(whole, nan=np.inf, posinf=np.inf)))
+    # the worst entry of the worst kind
+    order = np.lexsort((ratios.ravel(), entries.ravel()))
+    index = tuple(int(i) for i in np.unravel_index(order[-1], true.shape))
+    verdict = OF_ENTRIES[int(entries.max())]
+    blind = bool(signal.any()) and bool((np.abs(signal) <= whole).all())
+    cause: Cause | None = None
+    if verdict is Verdict.WRONG:
+        cause = Cause.VALUE if np.isfinite(got[index]) else Cause.NOT_FINITE
+    elif verdict is Verdict.UNDECIDED:
+        cause = _undecided_cause(question, noise, bool(overflows or unnormalised > storage.largest / 2), index)
+    elif blind:
+        verdict, cause = Verdict.UNDECIDED, _blind_cause(question, noise, overflows)
+    leaf = Leaf(
+        path=path,
+        verdict=verdict,
+        cause=cause,
+        index=index,
+        expected=float(true[index]),
+        got=float(got[index]),
+        error=float(error[index]),
+        floor=float(smooth[index]),
+        proved=bool(np.isfinite(got[index]) and error[index] > floor.bound[index] * 2 + whole[index]),
+        norm=float(np.linalg.norm(signal)),
+        smallest_detectable=detectable,
+        wrong=int((entries == WRONG).sum()),
+        undecided=int((entries == UNDECIDED).sum()),
+        size=int(entries.size),
+        entries=entries,
+        ratios=ratios,
+    )
+    if cause is None:
+        return leaf
+    fill = {"wider": wider(noise.precision) or "more digits (the referee, reference.exact)"}
+    remedy = REMEDIES.get(cause, "").format(**fill, smallest=storage.smallest, largest=storage.largest)
+    blinded = blind and not entries.any()
+    return replace(leaf, sentence=_sentence(leaf, noise, blinded), remedy=remedy)
+
+
+def _undecided_cause(question: Question, noise: Noise, overflows: bool, index: tuple[int, ...]) -> Cause:
+    if overflows:
+        return Cause.OVERFLOW
+    if noise.saturated and (not np.isfinite(question.got[index]) or not noise.kinks):
+        return Cause.SATURATION
+    if not np.isfinite(question.floor.smooth[index]) or not noise.kinks:
+        return Cause.ROUNDING
+    return Cause.KINK
+
+
+def _blind_cause(question: Question, noise: Noise, overflows: bool) -> Cause:
+    """Why even zeros would pass."""
+    storage = noise.precision.storage
+    signal, floor = np.abs(question.signal), question.floor
+    if overflows:
+        return Cause.OVERFLOW
+    if not (signal <= floor.smooth + floor.slack).all():
+        return Cause.DIGITS
+    if not (signal <= floor.smooth + question.half).all():
+        return Cause.SATURATION if noise.saturated and not noise.kinks else Cause.KINK
+    return Cause.UNDERFLOW if question.limits[2] * storage.unit < 64 * storage.smallest else Cause.ROUNDING
+
+
+def _sentence(leaf: Leaf, noise: Noise, blind: bool) -> str:
+    place = "" if leaf.index == () else f" at {list(leaf.index or ())}"
+    found = f"{leaf.got:.9g}{place}, expected {leaf.expected:.9g}"
+    if leaf.cause is Cause.NOT_FINITE:
+        return f"{leaf.got}{place}, expected {leaf.expected:.9g}; {leaf.wrong} of {leaf.size} entries are wrong"
+    if leaf.cause is Cause.VALUE:
+        times = f"{leaf.error / leaf.floor:.2g} times the noise floor" if leaf.floor > 0 else "where no error is due"
+        proof = ", more than any rounding explains" if leaf.proved else ""
+        return f"{found}: off by {leaf.error:.3g}, {times}{proof}; {leaf.wrong} of {leaf.size} entries are wrong"
+    name = noise.precision.name
+    if blind:
+        why = {
+            Cause.ROUNDING: f"the rounding noise of {name} exceeds the signal",
+            Cause.UNDERFLOW: f"its numbers underflow in {name}",
+            Cause.OVERFLOW: f"its numbers overflow in {name}",
+            Cause.KINK: "units at a kink may change it altogether",
+            Cause.SATURATION: f"outputs round to 0 or 1 in {name}",
+            Cause.DIGITS: "the printed digits do not tell it from 0",
+        }[leaf.cause or Cause.ROUNDING]
+        return f"even zeros would pass: {why}"
+    why = {
+        Cause.KINK: f"as far as {_kinks(noise)} may bring it",
+        Cause.SATURATION: f"an output rounds to 0 or 1 in {name}, where a loss of probabilities loses its gradient",
+        Cause.OVERFLOW: f"numbers on the way to it overflow in {name}",
+    }.get(leaf.cause or Cause.ROUNDING, f"the rounding noise of {name} has no bound here")
+    return f"{found}: {why}; {leaf.undecided} of {leaf.size} entries are undecided"
+
+
+def _kinks(noise: Noise) -> str:
+    if not noise.kinks:
+        return ""
+    layer, sample, unit = noise.kinks[0]
+    more = f" and {len(noise.kinks) - 1} like it" if len(noise.kinks) > 1 else ""
+    return f"unit {unit} of layer {layer} at its kink in sample {sample}{more}"

@@ -1,0 +1,397 @@
+"""check, check_update, assert_gradients: what is judged, by which precision, whatever JAX's settings."""
+
+import functools
+
+import jax
+import jax.monitoring
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from questions import LOSS, NETWORK, answer, everything, leaf_of, question, verdicts, with_kinks
+from test_solution import SETTINGS
+
+import functional_mlp as fm
+from functional_mlp import oracle
+from functional_mlp.oracle.answers import Gradients, Printed, Update
+from functional_mlp.oracle.case import DTYPES
+from functional_mlp.oracle.checking import assert_gradients, check, check_update
+from functional_mlp.oracle.precision import PRECISIONS
+from functional_mlp.oracle.verdict import Cause, Verdict
+
+PATHS = [f"params[{i}].{name}" for i in range(3) for name in ("weights", "bias")]
+CONSISTENT, WRONG, UNDECIDED = "consistent", "wrong", "undecided"
+
+
+def as_dtype(dtype):
+    return [[leaf.astype(dtype) for leaf in layer] for layer in answer(question())]
+
+
+# what is judged
+
+
+@pytest.mark.parametrize("name", ["loss", "outputs", "deltas", "ct_inputs"])
+def test_whatever_else_is_given_is_judged_too(name):
+    right = everything(question())[name]
+    spoilt = tuple(2 * delta for delta in right) if name == "deltas" else 2 * np.asarray(right)
+    for value, verdict in ((right, CONSISTENT), (spoilt, WRONG)):
+        report = check(question(), answer(question()), **{name: value})
+        paths = [f"deltas[{i}]" for i in range(3)] if name == "deltas" else [name]
+        assert verdicts(report) == dict.fromkeys(PATHS, CONSISTENT) | dict.fromkeys(paths, verdict)
+        inside = check(question(), Gradients(answer(question()), **{name: value}))
+        assert inside.json() == report.json()
+
+
+def test_a_gradient_may_be_right_for_the_wrong_function():
+    """A constant forgotten in the loss shows in no gradient; another scale shows in all but the outputs."""
+    case, right = question(), everything(question())
+    shifted = check(case, answer(case), **(right | {"loss": right["loss"] + 1.0}))
+    assert [path for path, verdict in verdicts(shifted).items() if verdict == WRONG] == ["loss"]
+    twice = question(loss=fm.Loss("squared_error", over_samples="mean", scale=2.0))
+    scaled = check(case, answer(twice), **everything(twice))
+    assert [path for path, verdict in verdicts(scaled).items() if verdict != WRONG] == ["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cause", "words"),
+    [
+        ("loss", [[1.0]], Cause.SHAPE, "(), got (1, 1)"),
+        ("loss", np.nan, Cause.NOT_FINITE, "nan, expected"),
+        ("outputs", np.ones((2, 5)), Cause.SHAPE, "(5, 2), got (2, 5)"),
+        ("ct_inputs", np.ones(3), Cause.SHAPE, "(5, 3), got (3,)"),
+    ],
+)
+def test_what_does_not_fit_is_wrong(name, value, cause, words):
+    leaf = leaf_of(check(question(), answer(question()), **{name: value}), name)
+    assert (leaf.verdict, leaf.cause) == (Verdict.WRONG, cause)
+    assert words in leaf.sentence
+
+
+def test_deltas_of_too_few_and_too_many_layers_are_wrong():
+    deltas = everything(question())["deltas"]
+    few = verdicts(check(question(), answer(question()), deltas=deltas[:1]))
+    assert [few[f"deltas[{i}]"] for i in range(3)] == [CONSISTENT, WRONG, WRONG]
+    many = verdicts(check(question(), answer(question()), deltas=[*deltas, deltas[0]]))
+    assert [many[f"deltas[{i}]"] for i in range(4)] == [CONSISTENT, CONSISTENT, CONSISTENT, WRONG]
+
+
+def test_a_loss_of_one_number_in_an_array_is_taken():
+    loss = everything(question())["loss"]
+    for form in (loss, np.float64(loss), np.array(loss), [loss], np.array([loss])):
+        assert leaf_of(check(question(), answer(question()), loss=form), "loss").verdict is Verdict.CONSISTENT
+
+
+def test_a_loss_of_a_bare_cotangent_is_wrong():
+    case = question(loss=None, targets=None, ct_outputs=question().targets)
+    report = check(case, answer(case), loss=0.0)
+    assert verdicts(report) == dict.fromkeys(PATHS, CONSISTENT) | {"loss": WRONG}
+    assert "no loss" in leaf_of(report, "loss").sentence
+
+
+# the precision
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_are_judged_as_their_own_dtype(dtype):
+    report = check(question(), as_dtype(DTYPES[dtype]))
+    assert report.precision == dtype
+    assert report.verdict is Verdict.CONSISTENT
+    twice = [[2 * leaf for leaf in layer] for layer in as_dtype(DTYPES[dtype])]
+    assert verdicts(check(question(), twice)) == dict.fromkeys(PATHS, WRONG)
+
+
+def test_the_narrowest_dtype_counts_and_jax_arrays_are_taken():
+    mixed = as_dtype(np.float64)
+    mixed[2][1] = mixed[2][1].astype(np.float32)
+    assert check(question(), mixed).precision == "float32"
+    of_jax = [fm.Dense(*map(jnp.asarray, layer)) for layer in as_dtype(np.float32)]
+    assert check(question(), of_jax).text() == check(question(), as_dtype(np.float32)).text()
+    assert check(question(), [[leaf.astype(ml_dtypes.bfloat16) for leaf in mixed[0]], *mixed[1:]]).precision == (
+        "bfloat16"
+    )
+
+
+def test_a_declared_precision_counts_more():
+    assert check(question(), as_dtype(np.float32), "float16").precision == "float16"
+    assert check(question(), answer(question()), "float32").precision == "float32"
+
+
+def test_float32_numbers_in_lists_are_wrong_as_float64_and_a_note_says_what_to_declare():
+    lists = [[leaf.tolist() for leaf in layer] for layer in as_dtype(np.float32)]
+    report = check(question(), lists)
+    assert (report.verdict, report.precision) == (Verdict.WRONG, "float64")
+    (note,) = report.notes
+    assert "as float32 these numbers would be consistent" in note
+    assert "precision 'float32'" in note
+    (asked,) = check(question(), lists, "float64").notes
+    assert "Is the declared precision right?" in asked
+    declared = check(question(), lists, "float32")
+    assert (declared.verdict, declared.notes) == (Verdict.CONSISTENT, ())
+
+
+def test_no_note_where_float32_would_not_help():
+    given = answer(question())
+    given[0][0] = 2 * given[0][0]
+    assert check(question(), given).notes == ()
+    assert check(question(), answer(question())).notes == ()
+
+
+def test_numbers_printed_to_few_digits_are_judged_to_these():
+    rounded = [[np.vectorize(lambda x: float(f"{x:.6g}"))(leaf) for leaf in layer] for layer in answer(question())]
+    assert check(question(), rounded).verdict is Verdict.WRONG
+    assert check(question(), Gradients(rounded, printed=Printed("significant", 6))).verdict is Verdict.CONSISTENT
+    rounded[1][0][0, 0] *= 1 + 1e-4
+    leaf = leaf_of(check(question(), Gradients(rounded, printed=Printed("significant", 6))), PATHS[2])
+    assert (leaf.verdict, leaf.index) == (Verdict.WRONG, (0, 0))
+
+
+def test_digits_too_few_to_tell_it_from_zero_are_undecided():
+    given = [[np.round(leaf) for leaf in layer] for layer in answer(question())]
+    report = check(question(), Gradients(given, printed=Printed("fixed", 0)))
+    assert not given[0][0].any()
+    leaf = leaf_of(report, PATHS[0])
+    assert (leaf.verdict, leaf.cause) == (Verdict.UNDECIDED, Cause.DIGITS)
+    assert "%.17g" in leaf.remedy
+    assert WRONG not in verdicts(report).values()
+
+
+# updates
+
+
+def steps(case, rate, gradients=None):
+    given = answer(case) if gradients is None else gradients
+    return [
+        (layer.weights - rate * dw, layer.bias - rate * db) for layer, (dw, db) in zip(case.params, given, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("rate", [1e-3, 0.1, 10.0])
+def test_a_correct_step_is_consistent(rate, precision):
+    after = [[leaf.astype(precision) for leaf in layer] for layer in steps(question(), rate)]
+    report = check_update(question(), after, rate)
+    assert report.verdict is Verdict.CONSISTENT, report.text()
+    assert report.precision == precision
+    assert check_update(question(), Update(after, rate)).json() == report.json()
+    assert {leaf.group for leaf in report.leaves} == {""}
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("spoil", "paths"),
+    [
+        (lambda case: steps(case, -0.1), PATHS),
+        (lambda case: steps(case, 0.2), PATHS),
+        (lambda case: steps(case, 0.1 / 5), PATHS),
+        (lambda case: case.params, PATHS),
+        (lambda case: answer(case), PATHS),
+        (lambda case: [(w, b) for (w, _), (_, b) in zip(steps(case, 0.1), case.params, strict=True)], PATHS[1::2]),
+        (lambda case: [*steps(case, 0.1)[:2], case.params[2]], PATHS[4:]),
+    ],
+    ids=["ascent", "rate doubled", "averaged twice", "no step", "gradients", "frozen biases", "frozen layer"],
+)
+def test_a_wrong_step_is_wrong_where_it_is(spoil, paths, precision):
+    report = check_update(question(), spoil(question()), 0.1, precision)
+    assert verdicts(report) == dict.fromkeys(PATHS, CONSISTENT) | dict.fromkeys(paths, WRONG)
+
+
+def test_expected_and_got_of_an_update_are_parameters():
+    after = steps(question(), 0.1)
+    expected = float(after[1][0][2, 3])
+    after[1][0][2, 3] = 7.25
+    leaf = leaf_of(check_update(question(), after, 0.1), "params[1].weights")
+    assert (leaf.index, leaf.got) == ((2, 3), 7.25)
+    assert leaf.expected == pytest.approx(expected, rel=1e-15)
+    assert leaf.norm == pytest.approx(0.1 * np.linalg.norm(answer(question())[1][0]))
+
+
+@pytest.mark.parametrize(("precision", "rate"), [("float64", 1e-18), ("float32", 1e-9), ("float16", 1e-5)])
+def test_a_step_smaller_than_the_rounding_of_the_parameters_is_undecided(precision, rate):
+    report = check_update(question(), question().params, rate, precision)
+    leaf = leaf_of(report, PATHS[2])
+    assert (report.verdict, leaf.verdict) == (Verdict.UNDECIDED, Verdict.UNDECIDED)
+    assert "even zeros would pass" in leaf.sentence
+    assert leaf.remedy
+
+
+def test_a_step_in_another_shape_is_wrong_and_says_which():
+    after = [list(layer) for layer in steps(question(), 0.1)]
+    after[0][0] = after[0][0].T
+    report = check_update(question(), after[:2], 0.1)
+    assert verdicts(report) == dict.fromkeys([PATHS[0], *PATHS[4:]], WRONG) | dict.fromkeys(PATHS[1:4], CONSISTENT)
+    assert "transpose" in leaf_of(report, PATHS[0]).sentence
+
+
+def updated_too_early(case, rate):
+    """By hand, in NumPy: each layer is updated before the delta of the layer below is computed with it."""
+    solution, params = oracle.solve(case), [tuple(layer) for layer in case.params]
+    before = (case.inputs, *solution.activations[:-1])
+    delta = solution.deltas[-1]
+    for layer in (2, 1, 0):
+        weights, bias = params[layer]
+        params[layer] = (weights - rate * before[layer].T @ delta, bias - rate * delta.sum(axis=0))
+        if layer:
+            delta = (delta @ params[layer][0].T) * (1 - before[layer] ** 2)
+    return params
+
+
+def test_weights_updated_too_early_show_at_the_larger_of_two_rates():
+    """The error grows with the square of the rate: float32 hides it in the smaller step."""
+    rates = (1e-5, 0.1)
+    given = [updated_too_early(question(), rate) for rate in rates]
+    report = check_update(question(), given, rates, "float32")
+    small, large = ([leaf for leaf in report.leaves if leaf.group == f"learning rate {rate:g}"] for rate in rates)
+    assert len(small) == len(large) == 6
+    assert {str(leaf.verdict) for leaf in small} == {CONSISTENT}
+    assert {leaf.path: str(leaf.verdict) for leaf in large} == dict.fromkeys(PATHS[:4], WRONG) | dict.fromkeys(
+        PATHS[4:], CONSISTENT
+    )
+    assert report.verdict is Verdict.WRONG
+    assert "[learning rate 0.1] params[0].weights" in " ".join(report.text().split())
+
+
+def test_several_steps_may_be_given_as_updates_and_then_need_no_rates():
+    updates = [Update(steps(question(), rate), rate) for rate in (0.01, 0.1)]
+    report = check_update(question(), updates)
+    assert report.verdict is Verdict.CONSISTENT
+    assert [leaf.group for leaf in report.leaves] == ["learning rate 0.01"] * 6 + ["learning rate 0.1"] * 6
+    apart = check_update(question(), [update.params for update in updates], [0.01, 0.1])
+    assert apart.json() == report.json()
+
+
+# errors
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "ask"),
+    [
+        (ValueError, ["unknown precision", "did you mean 'float32'", "float16/float32"],
+         lambda: check(question(), answer(question()), "flaot32")),
+        (ValueError, ["unknown precision 'float32/float16'"],
+         lambda: check_update(question(), question().params, 0.1, "float32/float16")),
+        (TypeError, ["precision", "32"], lambda: check(question(), answer(question()), 32)),
+        (TypeError, ["list with one (weights, bias) pair per layer", "got str"], lambda: check(question(), "abc")),
+        (TypeError, ["pair per layer", "got dict"], lambda: check(question(), {"weights": [[1.0]]})),
+        (TypeError, ["pair per layer", "got int"], lambda: check(question(), 5)),
+        (TypeError, ["pair per layer", "got ndarray"], lambda: check(question(), np.ones((3, 4)))),
+        (TypeError, ["params[0].weights", "a number", "'x'"], lambda: check(question(), [([["x"]], [1.0])] * 3)),
+        (TypeError, ["params[0].bias", "a number", "True"], lambda: check(question(), [(np.ones((3, 4)), [True])] * 3)),
+        (TypeError, ["outputs", "'x'"], lambda: check(question(), answer(question()), outputs=[["x"]])),
+        (TypeError, ["loss"], lambda: check(question(), answer(question()), loss="0.5")),
+        (TypeError, ["deltas", "one array per layer"], lambda: check(question(), answer(question()), deltas=1.0)),
+        (ValueError, ["learning_rate", "above 0", "0.0"], lambda: check_update(question(), question().params, 0)),
+        (ValueError, ["learning_rate", "above 0", "-1"], lambda: check_update(question(), question().params, -1.0)),
+        (ValueError, ["learning_rate", "finite"], lambda: check_update(question(), question().params, np.nan)),
+        (TypeError, ["learning_rate", "a real number"], lambda: check_update(question(), question().params)),
+        (TypeError, ["learning_rate", "a real number"], lambda: check_update(question(), question().params, True)),
+        (ValueError, ["3 for 2 rates"], lambda: check_update(question(), question().params, [0.1, 0.2])),
+        (ValueError, ["one set of parameters per learning rate"], lambda: check_update(question(), [], [])),
+        (ValueError, ["above 0"], lambda: check_update(question(), Update(question().params, 0.0))),
+        (TypeError, ["pair per layer", "got str"], lambda: check_update(question(), "abc", 0.1)),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence(error, words, ask, says):
+    says(error, words, ask)
+
+
+def test_a_case_without_a_finite_answer_is_an_overflow():
+    params = [(1e200 * weights, bias) for weights, bias in question().params[:1]]
+    network = fm.Network((3, 4), "identity")
+    case = oracle.Case(network, LOSS, params, question().inputs, np.ones((5, 4)))
+    with pytest.raises(OverflowError, match="not finite"):
+        check(case, question().params[:1])
+
+
+def test_assert_gradients_passes_or_raises_the_text():
+    case = question()
+    assert assert_gradients(case, answer(case), outputs=everything(case)["outputs"]).verdict is Verdict.CONSISTENT
+    assert assert_gradients(case, as_dtype(np.float32), "float32").precision == "float32"
+    spoilt = answer(case)
+    spoilt[0][1] = -spoilt[0][1]
+    with pytest.raises(AssertionError) as wrong:
+        assert_gradients(case, spoilt)
+    assert str(wrong.value) == "\n" + check(case, spoilt).text()
+    with pytest.raises(AssertionError, match="UNDECIDED: "):
+        assert_gradients(with_kinks(), answer(with_kinks(at_zero=1.0)))
+
+
+# whatever JAX's settings
+
+
+def spoken():
+    """A consistent, a wrong and an undecided report, and one of updates: their texts and JSON."""
+    case, wrong = question(), answer(question())
+    wrong[1][0] = wrong[1][0].T
+    reports = [
+        check(case, answer(case), "float16", **everything(case)),
+        check(case, wrong),
+        check(with_kinks(), answer(with_kinks(at_zero=1.0))),
+        check_update(case, steps(case, 0.1), 0.1, "float32"),
+    ]
+    assert [str(report.verdict) for report in reports] == [CONSISTENT, WRONG, UNDECIDED, CONSISTENT]
+    return [form for report in reports for form in (report.text(), report.json())]
+
+
+@functools.cache
+def spoken_plainly():
+    return spoken()
+
+
+@pytest.mark.parametrize("setting", [*SETTINGS, "x64 off", "strict promotion", "standard rank promotion"])
+def test_the_same_words_under_any_settings_which_are_left_as_they_were(setting):
+    scope = {
+        "x64 off": lambda: jax.enable_x64(False),
+        "strict promotion": lambda: jax.numpy_dtype_promotion("strict"),
+        "standard rank promotion": lambda: jax.numpy_rank_promotion("allow"),
+    } | SETTINGS
+    plain = spoken_plainly()
+    with scope[setting]():
+        before = dict(jax.config.values)
+        inside = spoken()
+        assert dict(jax.config.values) == before
+    assert inside == plain
+
+
+def test_numpys_error_settings_matter_no_more():
+    plain = spoken_plainly()
+    with np.errstate(all="raise"):
+        assert spoken() == plain
+        assert set(np.geterr().values()) == {"raise"}
+
+
+def test_nothing_that_is_given_is_changed():
+    case, given, more = question(), answer(question()), everything(question())
+    copies = [[leaf.copy() for leaf in layer] for layer in given]
+    check(case, given, **more)
+    for layer, copy in zip(given, copies, strict=True):
+        for leaf, other in zip(layer, copy, strict=True):
+            np.testing.assert_array_equal(leaf, other)
+
+
+def test_a_second_check_of_the_same_shapes_compiles_nothing():
+    """Other numbers, other precisions, updates: as long as the case's dtype is no wider than the precision."""
+    check(question(), answer(question()))
+    compiled = []
+
+    def listen(event, _, **__):
+        if "compile" in event:
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        other = oracle.draw_case(NETWORK, LOSS, samples=5, seed=2, dtype="bfloat16")
+        for precision in ("float64", "float32", "bfloat16", "float16"):
+            check(other, answer(other), precision, **everything(other))
+        check_update(other, steps(other, 0.1), 0.1)
+        assert compiled == []
+        jax.jit(lambda x: x + 1)(1.0)  # the listener does listen
+        assert compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_every_precision_is_judged():
+    for precision in PRECISIONS:
+        report = check(question(), answer(question()), precision)
+        assert report.precision == precision
+        assert report.verdict is not Verdict.WRONG
