@@ -47,12 +47,12 @@ INTRODUCTION = """# Verdicts: measured error rates
 Written by `python -m benchmarks.verdicts -o docs/verdicts.md`; change nothing by hand.
 [oracle.md](oracle.md) says what the verdicts mean and what the noise floor assumes.
 """
-FALSE_ALARMS = """Correct implementations on random cases: depth 1–10, width 1–1024, batch 1–4096, samples sorted by class
+FALSE_ALARMS = """Correct implementations: depth 1–10, width 1–1024, batch 1–4096, samples in order of class
 or shuffled, repeated samples, equal weights, scales from 1e-6 to 1e3, all activations and admissible losses. Every
 array that an implementation returns (gradients, and where it has them loss, outputs, deltas, ct_inputs) is one check.
 *Error / floor* is the largest among consistent entries: how near a false alarm was.
 """
-CAUSES = """Undecided, by cause. *Special* cases have exact or near kinks, overflow, underflow or saturated probabilities.
+CAUSES = """Undecided. *Special* cases have kinks, overflow, underflow or saturated probabilities.
 """
 DETECTION = """Every mistake of the catalogue, in each of its variants, planted at every place where it applies, in
 random cases of 1–4 layers and 2–64 samples. *Effective*: it changes the float64 gradient by more than 1e-14 of some

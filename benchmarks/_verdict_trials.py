@@ -52,7 +52,7 @@ class PlantedRow(NamedTuple):
     """The verdict on one planted mistake.
 
     `effective`: whether it changes the float64 gradient beyond rounding. `above`: whether the given numbers are further
-    from the truth, in some leaf, than its smallest detectable change. `peers`: whether each that was asked lets it pass.
+    from the truth, in some leaf, than its smallest detectable change. `peers`: whether each one asked lets it pass.
     """
 
     seed: int

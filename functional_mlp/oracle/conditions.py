@@ -43,12 +43,12 @@ class Spot(NamedTuple):
     @property
     def fan_in(self) -> int:
         """Of this layer."""
-        return self.width(-1)
+        return self.width(-1)  # type: ignore
 
     @property
     def fan_out(self) -> int:
         """Of this layer."""
-        return self.width(0)
+        return self.width(0)  # type: ignore
 
     @property
     def activation(self) -> Activation:

@@ -294,9 +294,9 @@ def _floors(
         rounding = storage.unit * (terms.terms.sum() + 8 * penalty) + accumulation.unit * penalty * 64
         lowest = storage.smallest * float(scaled_underflow(surveyed.coefficients, terms.size).sum())
         more = sums + rounding + lowest
-        true = np.asarray(solution.loss)
+        true = np.asarray(solution.loss)  # type: ignore
         lost = np.asarray(np.inf if len(slack.saturated) else 0.0)
-        floors["loss"] = floor(np.asarray(sigma.loss), true, lost, np.asarray(np.inf), more=more)
+        floors["loss"] = floor(np.asarray(sigma.loss), true, lost, np.asarray(np.inf), more=more)  # type: ignore
     return floors
 
 

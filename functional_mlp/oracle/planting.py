@@ -248,7 +248,7 @@ def _ended(program: Program) -> Program:
     loss = program.loss
     if loss is None:
         return program
-    end = output_cotangent(program.network, loss, program.tape, program.targets, program.sample_weights)
+    end = output_cotangent(program.network, loss, program.tape, program.targets, program.sample_weights)  # type: ignore
     fused = end.stages[-1].through_activation is already_through
     last = RIGHT._replace(through_activation=already_through) if fused else RIGHT
     stages = (*program.stages[:-1], last)
@@ -273,7 +273,7 @@ def run_update(program: Program, learning_rate: float) -> Params:
     return tuple(
         Dense(
             program.stepped(dense.weights, ct.weights, learning_rate, False),
-            None if dense.bias is None else program.stepped(dense.bias, ct.bias, learning_rate, True),
+            None if dense.bias is None else program.stepped(dense.bias, ct.bias, learning_rate, True),  # type: ignore
         )
         for dense, ct in zip(program.params, run(program).params, strict=True)
     )
@@ -383,7 +383,7 @@ def _unfused(program: Program) -> Program:
     """`program` with the two factors dLoss/da and f'(z) of a fused output layer apart, so that one can be changed."""
     if program.loss is None or program.stages[-1].through_activation is not already_through:
         return program
-    ct_a = program.loss.cotangent(program.tape.activations[-1], program.targets, program.sample_weights)
+    ct_a = program.loss.cotangent(program.tape.activations[-1], program.targets, program.sample_weights)  # type: ignore
     return with_stages(program._replace(ct_outputs=ct_a), -1, {"through_activation": through_activation})
 
 
