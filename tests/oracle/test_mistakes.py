@@ -159,6 +159,7 @@ NO_EFFECT = {
     ("kink", "off-by-one-loop"),
     ("saturated", "off-by-one-loop"),
     ("saturated", "wrong-sample-index"),
+    ("saturated", "stale-activations"),
 }
 # the gradient is finite, and the loss the logarithm of a negative number
 LOSS_NOT_A_NUMBER = {"activation-missing", "softmax-missing"}
