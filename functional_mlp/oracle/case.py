@@ -228,10 +228,20 @@ def weights_and_bias(what: str, layer: Any) -> tuple[Any, Any]:
         return layer["weights"], layer.get("bias")
     if hasattr(layer, "weights"):
         return layer.weights, getattr(layer, "bias", None)
-    # a pair, and not the two rows of a matrix
-    if isinstance(layer, tuple | list) and len(layer) == 2 and (layer[1] is None or _is_matrix(layer[0])):
+    if isinstance(layer, tuple | list) and len(layer) == 2 and not _are_rows(*layer):
         return layer[0], layer[1]
     return layer, None
+
+
+def _are_rows(first: Any, second: Any) -> bool:
+    """Whether two things are the rows of a matrix, and not weights and bias."""
+    if first is None or second is None or _is_matrix(first):
+        return False
+    return _length(first) == _length(second)
+
+
+def _length(row: Any) -> int:
+    return len(row) if isinstance(row, list | tuple) or np.ndim(row) else -1
 
 
 def _is_matrix(value: Any) -> bool:

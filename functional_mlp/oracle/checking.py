@@ -25,6 +25,8 @@ from functional_mlp.oracle.verdict import (
     worst_of,
 )
 
+Rates = float | int | Sequence[float | int] | np.ndarray
+
 
 def check(
     case: Case,
@@ -109,12 +111,12 @@ def notes_of(
     lower = judge(case, solution, estimate_noise(case, solution, precision_named("float32")), given, dtype)
     if any(leaf.verdict is Verdict.WRONG for leaf in lower):
         return ()
-    how = "Declare it (precision 'float32')" if precision is None else "Is the declared precision right?"
+    how = "Declare it (precision 'float32')." if precision is None else "Is the declared precision right?"
     return (f"as float32 these numbers would be consistent. {how}",)
 
 
 def check_update(
-    case: Case, params_after: Any, learning_rate: float | Sequence[float] | None = None, precision: str | None = None
+    case: Case, params_after: Any, learning_rate: Rates | None = None, precision: str | None = None
 ) -> Report:
     """Judges the parameters after one step of plain gradient descent, params - learning_rate * gradient.
 
@@ -141,25 +143,30 @@ def check_update(
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves: list[Leaf] = []
-    for update, dtype in zip(updates, dtypes, strict=True):
-        group = f"learning rate {update.learning_rate:g}" if len(updates) > 1 else ""
+    for group, update, dtype in zip(_groups(updates), updates, dtypes, strict=True):
         judged = judge_update(case, solution, noise, update, dtype)
         leaves += [dataclasses.replace(leaf, group=group) for leaf in judged]
     return report_on(case, declared, tuple(leaves))
 
 
+def _groups(updates: list[Update]) -> list[str]:
+    """A name for each of several steps; steps of one rate are counted."""
+    names = [f"learning rate {update.learning_rate:g}" for update in updates]
+    if len(names) == 1:
+        return [""]
+    return [f"{name}, step {i}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
 def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
-    several = isinstance(learning_rate, Sequence) or (
-        isinstance(params_after, list | tuple) and bool(params_after) and isinstance(params_after[0], Update)
-    )
     if isinstance(params_after, Update):
         params_after = [params_after]
-        several = True
-    if several and learning_rate is None:
-        rates: list[Any] = [update.learning_rate for update in params_after]
+    are_updates = isinstance(params_after, list | tuple) and bool(params_after) and isinstance(params_after[0], Update)
+    several = not isinstance(learning_rate, str) and np.ndim(learning_rate) == 1
+    steps: list[Any] = list(params_after) if several or are_updates else [params_after]
+    if are_updates and learning_rate is None:
+        rates: list[Any] = [update.learning_rate for update in steps]
     else:
-        rates = list(learning_rate) if isinstance(learning_rate, Sequence) else [learning_rate]
-    steps = list(params_after) if several else [params_after]
+        rates = list(learning_rate) if several else [learning_rate]
     if len(steps) != len(rates) or not rates:
         raise ValueError(f"expected one set of parameters per learning rate, got {len(steps)} for {len(rates)} rates")
     updates = []

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functional_mlp.oracle.answers import Gradients, Printed
-from functional_mlp.oracle.case import DTYPES, Case, numbers, weights_and_bias
+from functional_mlp.oracle.case import Case, numbers, weights_and_bias
+from functional_mlp.oracle.precision import FORMATS
 
 Array = NDArray[np.float64]
 
@@ -65,7 +66,7 @@ def given_leaves(case: Case, given: Gradients) -> Given:
 
 def given_params(case: Case, params: Any) -> Given:
     """Gradients or parameters by path, from the layouts that the case declares; see `given_leaves`."""
-    layers = [] if params is None else params
+    layers = params
     if isinstance(layers, np.ndarray | str | dict) or not hasattr(layers, "__len__"):
         raise TypeError(
             f"expected gradients to be a list with one (weights, bias) pair per layer, got {type(params).__name__}"
@@ -93,7 +94,9 @@ def _given_layer(case: Case, what: str, layer: Any, own: Any) -> Given:
     if weights is None:
         leaves[name] = Misfit(Cause.MISSING, "missing")
     else:
-        leaves[name] = _fitting(name, weights, (fan_out, rows) if turned else (rows, fan_out))
+        other = "in_out" if turned else "out_in"
+        hint = f"if that is your layout, declare weights_layout {other!r} in the case"
+        leaves[name] = _fitting(name, weights, (fan_out, rows) if turned else (rows, fan_out), if_turned=hint)
     array = leaves[name]
     if turned and not isinstance(array, Misfit):
         leaves[name] = array = array.T
@@ -122,7 +125,13 @@ def _given_list(name: str, value: Any, shapes: tuple[tuple[int, ...], ...]) -> G
     return leaves
 
 
-def _fitting(what: str, value: Any, shape: tuple[int, ...], also: tuple[int, ...] | None = None) -> "Array | Misfit":
+def _fitting(
+    what: str,
+    value: Any,
+    shape: tuple[int, ...],
+    also: tuple[int, ...] | None = None,
+    if_turned: str = "samples are rows",
+) -> "Array | Misfit":
     try:
         array = numbers(what, value)
     except ValueError as error:
@@ -130,26 +139,33 @@ def _fitting(what: str, value: Any, shape: tuple[int, ...], also: tuple[int, ...
     if array.shape == also or (shape == () and array.shape == (1,)):
         array = array.reshape(shape)
     if array.shape != shape:
-        hint = ""
-        if len(shape) == 2 and array.shape == shape[::-1]:
-            hint = ": the transpose; if that is your layout, declare weights_layout 'out_in' in the case"
+        turned = len(shape) == 2 and array.shape == shape[::-1]
+        hint = f": the transpose; {if_turned}" if turned else ""
         return Misfit(Cause.SHAPE, f"expected shape {shape}, got {array.shape}{hint}")
     return array
 
 
 def coarsest(arrays: Iterable[Any]) -> str:
-    """The name of the narrowest dtype among arrays: what they were computed in, if nobody says; lists are float64."""
-    found = {str(getattr(array, "dtype", "float64")).removeprefix("torch.") for array in arrays}
+    """The name of the narrowest dtype among arrays: what they were computed in, if nobody says.
+
+    Lists have the dtype of what they hold; Python's numbers are float64.
+    """
+    found = {_dtype_name(array) for array in arrays}
     return next((name for name in ("float16", "bfloat16", "float32") if name in found), "float64")
+
+
+def _dtype_name(array: Any) -> str:
+    while isinstance(array, list | tuple) and array:
+        array = array[0]
+    dtype = getattr(array, "dtype", None)
+    return dtype.newbyteorder("=").name if isinstance(dtype, np.dtype) else str(dtype).removeprefix("torch.")
 
 
 def known_to(dtype: str, printed: Printed | None, values: Array) -> Array:
     """How far the numbers may be from those that were computed, as they came: rounded to `dtype`, or printed."""
-    with np.errstate(all="ignore"):
-        half = np.abs(values) * (float(_EPS[dtype]) / 2)
-    half = np.where(np.isfinite(half), half, 0.0) if dtype != "float64" else np.zeros_like(values)
+    half = np.zeros_like(values)
+    if dtype != "float64":
+        handed = FORMATS[dtype]
+        size = np.abs(np.where(np.isfinite(values), values, 0.0))
+        half = np.maximum(handed.unit * size, handed.smallest)
     return half if printed is None else half + printed.half_unit(values)
-
-
-_EPS = {name: 2.0 ** -(52 if name == "float64" else 23 if name == "float32" else 10) for name in DTYPES}
-_EPS["bfloat16"] = 2.0**-7

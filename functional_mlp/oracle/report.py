@@ -68,10 +68,13 @@ class Report:
         said = [f"{counts[verdict]} of {total} arrays {verdict}" for verdict in Verdict if counts[verdict]]
         lines = _wrapped(f"{self.verdict.upper()}: {', '.join(said) or 'nothing could be compared'}.")
         title = f"{self.name}: " if self.name else ""
-        lines += _wrapped(f"{title}{self.network}, {self.samples} samples, judged as {self.precision}.")
+        lines += _wrapped(f"{title}{self.network}, {_count(self.samples, 'sample')}, judged as {self.precision}.")
         for group in dict.fromkeys(leaf.group for leaf in self.leaves):
-            lines += ["", *([f"[{group}]"] if group else []), TABLE_HEAD]
-            lines += [_row(leaf) for leaf in self.leaves if leaf.group == group]
+            lines += [
+                "",
+                *([f"[{group}]"] if group else []),
+                *_table([leaf for leaf in self.leaves if leaf.group == group]),
+            ]
         lines.append("")
         for finding in self.findings:
             lines += _wrapped(f"{finding.verdict.upper()}: {finding.sentence}", hang=2)
@@ -115,14 +118,21 @@ class Report:
         return json.dumps(self.document(), indent=1, allow_nan=False) + "\n"
 
 
-TABLE_HEAD = f"{'array':<19}{'verdict':<10}{'shape':<12}{'worst error':>12}{'noise floor':>13}{'detects':>11}"
+def _table(leaves: list[Leaf]) -> list[str]:
+    wide = max(19, *(len(leaf.path) + 1 for leaf in leaves))
+    head = f"{'array':<{wide}}{'verdict':<10}{'shape':<12}{'worst error':>12}{'noise floor':>13}{'detects':>11}"
+    return [head, *(f"{leaf.path:<{wide}}{_cells(leaf)}".rstrip() for leaf in leaves)]
 
 
-def _row(leaf: Leaf) -> str:
-    shape = "x".join(map(str, leaf.entries.shape)) if leaf.entries is not None else "-"
+def _cells(leaf: Leaf) -> str:
+    shape = "-" if leaf.entries is None else "x".join(map(str, leaf.entries.shape)) or "number"
     detects = leaf.smallest_detectable / leaf.norm if leaf.norm > 0 else math.nan
-    cells = f"{leaf.path:<19}{SIGNS[leaf.verdict]:<10}{shape or 'number':<12}{_short(leaf.error):>12}"
-    return f"{cells}{_short(leaf.floor):>13}{_short(detects):>11}".rstrip()
+    numbers = f"{_short(leaf.error):>12}{_short(leaf.floor):>13}{_short(detects):>11}"
+    return f"{SIGNS[leaf.verdict]:<10}{shape:<12}{numbers}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _short(value: float) -> str:

@@ -182,7 +182,9 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
         entries = np.where(np.isfinite(smooth), entries, np.where(entries == WRONG, WRONG, UNDECIDED)).astype(np.int8)
         ratios = np.where(finite & (error == error), error / whole, np.inf)
         ratios = np.where(error == 0, 0.0, ratios)
-        detectable = float(np.linalg.norm(np.nan_to_num(whole, nan=np.inf, posinf=np.inf)))
+        # where an entry is excused whatever it is, no change is certain to be noticed
+        blinding = overflows or bool(np.isinf(floor.slack).any())
+        detectable = np.inf if blinding else float(np.linalg.norm(np.nan_to_num(whole, nan=np.inf, posinf=np.inf)))
     # the worst entry of the worst kind
     order = np.lexsort((ratios.ravel(), entries.ravel()))
     index = tuple(int(i) for i in np.unravel_index(order[-1], true.shape))

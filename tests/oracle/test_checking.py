@@ -111,6 +111,21 @@ def test_the_narrowest_dtype_counts_and_jax_arrays_are_taken():
     )
 
 
+def test_lists_of_float32_and_arrays_of_the_other_byte_order_are_float32():
+    swapped = [[leaf.astype(">f4") for leaf in layer] for layer in as_dtype(np.float32)]
+    rows = [[list(leaf) for leaf in layer] for layer in as_dtype(np.float32)]
+    for given in (swapped, rows):
+        report = check(question(), given)
+        assert (report.verdict, report.precision) == (Verdict.CONSISTENT, "float32")
+
+
+def test_gradients_handed_over_in_a_narrow_dtype_may_underflow_there():
+    """Computed in float32, stored as float16: 1e-8 is 0 there, and what the program computed is not known any more."""
+    case = question(loss=fm.Loss("squared_error", scale=2e-8))
+    stored = [[leaf.astype(np.float16) for leaf in layer] for layer in answer(case)]
+    assert check(case, stored, "float32").verdict is Verdict.UNDECIDED
+
+
 def test_a_declared_precision_counts_more():
     assert check(question(), as_dtype(np.float32), "float16").precision == "float16"
     assert check(question(), answer(question()), "float32").precision == "float32"
@@ -259,6 +274,18 @@ def test_several_steps_may_be_given_as_updates_and_then_need_no_rates():
     assert apart.json() == report.json()
 
 
+def test_rates_may_be_an_array_and_equal_rates_stay_apart():
+    given = [steps(question(), rate) for rate in (1, 1, 0.5)]
+    report = check_update(question(), given, np.array([1, 1, 0.5]))
+    assert report.verdict is Verdict.CONSISTENT
+    assert list(dict.fromkeys(leaf.group for leaf in report.leaves)) == [
+        "learning rate 1, step 0",
+        "learning rate 1, step 1",
+        "learning rate 0.5",
+    ]
+    assert check_update(question(), given[0], 1).verdict is Verdict.CONSISTENT
+
+
 # errors
 
 
@@ -273,6 +300,7 @@ def test_several_steps_may_be_given_as_updates_and_then_need_no_rates():
         (TypeError, ["list with one (weights, bias) pair per layer", "got str"], lambda: check(question(), "abc")),
         (TypeError, ["pair per layer", "got dict"], lambda: check(question(), {"weights": [[1.0]]})),
         (TypeError, ["pair per layer", "got int"], lambda: check(question(), 5)),
+        (TypeError, ["pair per layer", "got NoneType"], lambda: check(question(), None)),
         (TypeError, ["pair per layer", "got ndarray"], lambda: check(question(), np.ones((3, 4)))),
         (TypeError, ["params[0].weights", "a number", "'x'"], lambda: check(question(), [([["x"]], [1.0])] * 3)),
         (TypeError, ["params[0].bias", "a number", "True"], lambda: check(question(), [(np.ones((3, 4)), [True])] * 3)),
@@ -284,6 +312,8 @@ def test_several_steps_may_be_given_as_updates_and_then_need_no_rates():
         (ValueError, ["learning_rate", "finite"], lambda: check_update(question(), question().params, np.nan)),
         (TypeError, ["learning_rate", "a real number"], lambda: check_update(question(), question().params)),
         (TypeError, ["learning_rate", "a real number"], lambda: check_update(question(), question().params, True)),
+        (TypeError, ["learning_rate", "a real number", "'x'"],
+         lambda: check_update(question(), [question().params], ["x"])),
         (ValueError, ["3 for 2 rates"], lambda: check_update(question(), question().params, [0.1, 0.2])),
         (ValueError, ["one set of parameters per learning rate"], lambda: check_update(question(), [], [])),
         (ValueError, ["above 0"], lambda: check_update(question(), Update(question().params, 0.0))),

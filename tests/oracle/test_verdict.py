@@ -188,6 +188,8 @@ def spoilt(layer, field, value):
         (spoilt(2, "bias", np.ones((2, 1))), PATHS[5], Cause.SHAPE, ["(2,), got (2, 1)"]),
         (spoilt(2, "bias", np.ones(())), PATHS[5], Cause.SHAPE, ["(2,), got ()"]),
         (spoilt(2, "bias", None), PATHS[5], Cause.MISSING, ["missing"]),
+        ([(None, np.ones(4)), *answer(question())[1:]], PATHS[0], Cause.MISSING, ["missing"]),
+        ([(np.ones(12), answer(question())[0][1]), *answer(question())[1:]], PATHS[0], Cause.SHAPE, ["got (12,)"]),
         (answer(question())[:2], PATHS[4], Cause.MISSING, ["only 2 layers"]),
         (answer(question())[:2], PATHS[5], Cause.MISSING, ["only 2 layers"]),
         ([*answer(question()), (np.ones((2, 2)), None)], "params[3]", Cause.SHAPE, ["3 layers", "of 4"]),
@@ -362,6 +364,7 @@ def test_where_the_format_overflows_it_is_undecided_and_wrong_where_it_does_not(
         assert "overflow in float16" in leaf.sentence
         assert "float32" in leaf.remedy
         assert "6.6e+04" in leaf.remedy
+        assert leaf.smallest_detectable == np.inf
     for precision in ("float32", "float64"):
         report = check(case, given_, precision)
         assert verdicts(report) == {PATHS[0]: WRONG, PATHS[1]: WRONG}, precision
