@@ -21,6 +21,7 @@ from functional_mlp.network import Network
 from functional_mlp.oracle import Case
 from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.solution import float64_on_cpu
+from tools.textbook import JAX_VALUES, activate
 
 
 def has_torch() -> bool:
@@ -33,20 +34,6 @@ def _as_jax_comes() -> Iterator[None]:
     """JAX on the CPU at its default matrix precision, float64 enabled."""
     with float64_on_cpu(), jax.default_matmul_precision("default"):
         yield
-
-
-JAX_VALUES: dict[str, Callable[..., Any]] = {
-    "identity": lambda z: z,
-    "sigmoid": jax.nn.sigmoid,
-    "tanh": jnp.tanh,
-    "relu": jax.nn.relu,
-    "leaky_relu": lambda z, slope: jax.nn.leaky_relu(z, slope),
-    "elu": lambda z, alpha: jax.nn.elu(z, alpha),
-    "softplus": jax.nn.softplus,
-    "silu": jax.nn.silu,
-    "gelu": lambda z: jax.nn.gelu(z, approximate=False),
-    "softmax": jax.nn.softmax,
-}
 
 
 def _log_where_wanted(target: Any, p: Any) -> Any:
@@ -63,13 +50,6 @@ JAX_TERMS: dict[str, Callable[[Any, Any], Any]] = {
     "softmax_cross_entropy": lambda o, t: -t * jax.nn.log_softmax(o),
 }
 OF_LOGITS = {"binary_cross_entropy": "sigmoid_cross_entropy", "categorical_cross_entropy": "softmax_cross_entropy"}
-
-
-def _activate(values: dict[str, Callable[..., Any]], where: Callable[..., Any], activation: Any, z: Any) -> Any:
-    parameters = dict(activation.parameters)
-    at_zero = parameters.pop("at_zero", None)
-    a = values[activation.name](z, **parameters)
-    return a if at_zero is None else where(z == 0, at_zero * z, a)
 
 
 def _jax_loss(loss: Loss, kind: str, end: Any, targets: Any, weights: Any, params: Any) -> Any:
@@ -94,7 +74,7 @@ def _jax_program(
         a = z = inputs
         for activation, (w, b) in zip(network.activations, params, strict=True):
             z = a @ w if b is None else a @ w + b
-            a = _activate(JAX_VALUES, jnp.where, activation, z)
+            a = activate(JAX_VALUES, jnp.where, activation, z)
         if loss is None:
             return jnp.sum(a * given), a
         kind = OF_LOGITS[loss.kind] if fused else loss.kind
@@ -215,7 +195,7 @@ def torch_gradients(case: Case) -> Answer:
     a = z = inputs
     for activation, (w, b) in zip(case.network.activations, params, strict=True):
         z = torch.nn.functional.linear(a, w, b)
-        a = _activate(_torch_values(torch), torch.where, activation, z)
+        a = activate(_torch_values(torch), torch.where, activation, z)
     if loss is None:
         total = (a * tensor(case.ct_outputs, False)).sum()
     else:

@@ -45,7 +45,7 @@ def _folder() -> Path:
 
 
 @functools.cache
-def library(flags: tuple[str, ...], dtype: str) -> ctypes.CDLL:
+def loaded(flags: tuple[str, ...], dtype: str) -> ctypes.CDLL:
     """The source compiled with `flags` for "float64" or "float32", and loaded.
 
     Raises:
@@ -56,9 +56,9 @@ def library(flags: tuple[str, ...], dtype: str) -> ctypes.CDLL:
     compile_it = ["gcc", "-std=c11", "-fPIC", f"-DREAL={C_TYPES[dtype]}", *flags, "-c", str(SOURCE), "-o", compiled]
     for command in (compile_it, ["gcc", "-shared", compiled, "-o", linked, "-lm"]):
         subprocess.run(command, check=True, capture_output=True)
-    loaded = ctypes.CDLL(linked)
-    loaded.gradients.restype = ctypes.c_double
-    return loaded
+    program = ctypes.CDLL(linked)
+    program.gradients.restype = ctypes.c_double
+    return program
 
 
 def c_gradients(case: Case, flags: tuple[str, ...], fused: bool) -> Answer:
@@ -105,7 +105,7 @@ def c_gradients(case: Case, flags: tuple[str, ...], fused: bool) -> Answer:
         int(loss is not None and loss.l2_on_bias),
         *(z, a, ct_z, grads, ct_inputs, np.empty(samples * max(sizes), dtype)),
     )
-    value = library(flags, case.dtype).gradients(*map(_c_argument, arguments))
+    value = loaded(flags, case.dtype).gradients(*map(_c_argument, arguments))
     ends = np.cumsum([samples * size for size in sizes[1:]])[:-1]
     deltas = tuple(x.reshape(samples, -1) for x in np.split(ct_z, ends))
     outputs = np.split(a, ends)[-1].reshape(samples, -1)

@@ -165,7 +165,7 @@ def _peer_table(correct: list[Correct], asked: list[Asked], planted: list[Plante
         for dtype in ("float64", "float32", "float16", "bfloat16"):
             if peer == "oracle":
                 reports = _grouped(
-                    [row for row in correct if row.dtype == dtype], lambda r: f"{r.seed} {r.implementation}"
+                    [row for row in correct if row.dtype == dtype], lambda r: f"{r.case} {r.implementation}"
                 )
                 alarms = [(any(row.verdict == WRONG for row in rows), rows[0].special) for rows in reports.values()]
                 hits = [

@@ -7,7 +7,7 @@ import numpy as np
 
 import functional_mlp as fm
 from benchmarks import _peers
-from benchmarks._cases import Drawn, draw, families
+from benchmarks._cases import Drawn, draw, draw_recipe, families
 from benchmarks._implementations import IMPLEMENTATIONS
 from functional_mlp import oracle
 from functional_mlp.activations import FACTORIES
@@ -21,13 +21,14 @@ from functional_mlp.oracle.verdict import Leaf, Verdict, judge, worst_of
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 SPECIAL = ("kinks", "near-kinks", "overflow", "underflow", "saturated")  # tags that excuse an undecided verdict
 MAX_WORK = 2e6
+DRAWS = 2  # cases of each recipe in each dtype: compiling for a new shape takes seconds
 RATE = 0.1
 
 
 class Correct(NamedTuple):
-    """The verdict on one leaf of a correct implementation."""
+    """The verdict on one leaf of a correct implementation; `case`: seed of the recipe and number of the draw."""
 
-    seed: int
+    case: str
     implementation: str
     dtype: str
     families: dict[str, str]
@@ -84,49 +85,51 @@ class KinkRow(NamedTuple):
     verdict: str
 
 
-def _leaves_of_answer(case: oracle.Case, answer: Any) -> Gradients:
+def _leaves_of_answer(answer: Any) -> Gradients:
     return Gradients(list(answer.grads), answer.loss, answer.outputs, answer.deltas, answer.ct_inputs)
 
 
-def correct_trial(seed: int, dtype: str) -> list[Any]:
-    """Every correct implementation in one storage dtype, on one random case."""
+def correct_trial(seed: int) -> list[Any]:
+    """Every correct implementation in every dtype, on a few cases of one random recipe."""
     warnings.simplefilter("ignore")
-    drawn = draw(np.random.default_rng([seed, DTYPES.index(dtype)]), precision=dtype, max_work=MAX_WORK)
-    try:
-        solution = oracle.solve(drawn.case)
-    except OverflowError:
-        return []
+    rng = np.random.default_rng(seed)
+    recipe = draw_recipe(rng, max_work=MAX_WORK)
     rows: list[Any] = []
-    noises: dict[str, Noise] = {}
-    asked = False
-    for name, implementation in IMPLEMENTATIONS.items():
-        if implementation.storage != dtype or not implementation.available() or not implementation.supports(drawn.case):
-            continue
-        precision = implementation.precision
-        if precision not in noises:
-            noises[precision] = estimate_noise(drawn.case, solution, precision_named(precision))
-        answer = implementation.run(drawn.case)
-        leaves = judge(drawn.case, solution, noises[precision], _leaves_of_answer(drawn.case, answer), dtype)
-        rows += [_correct_row(seed, name, dtype, drawn, leaf) for leaf in leaves]
-        special = not drawn.tags.isdisjoint(SPECIAL)
-        peers = dict(_peers.ALWAYS)
-        if not asked and drawn.case.dtype == dtype and _peers.may_be_asked(drawn.case, dtype):
-            peers |= _peers.costly()
-            asked = True
-        rows += [
-            Asked(peer, dtype, special, passes(drawn.case, solution, answer.grads)) for peer, passes in peers.items()
-        ]
+    for dtype in DTYPES:
+        for number in range(DRAWS):
+            rows += _correct_rows(seed, number, dtype, draw(rng, precision=dtype, recipe=recipe))
     return rows
 
 
-def _correct_row(seed: int, name: str, dtype: str, drawn: Drawn, leaf: Leaf) -> Correct:
+def _correct_rows(seed: int, number: int, dtype: str, drawn: Drawn) -> list[Any]:
+    case, special = drawn.case, not drawn.tags.isdisjoint(SPECIAL)
+    solution = oracle.solve(case)
+    rows: list[Any] = []
+    noises: dict[str, Noise] = {}
+    for name, implementation in IMPLEMENTATIONS.items():
+        if implementation.storage != dtype or not implementation.available() or not implementation.supports(case):
+            continue
+        precision = implementation.precision
+        if precision not in noises:
+            noises[precision] = estimate_noise(case, solution, precision_named(precision))
+        answer = implementation.run(case)
+        leaves = judge(case, solution, noises[precision], _leaves_of_answer(answer), dtype)
+        rows += [_correct_row(f"{seed}.{number}", name, dtype, drawn, leaf) for leaf in leaves]
+        peers = dict(_peers.ALWAYS)
+        if number == 0 and name == f"numpy-{dtype}" and _peers.may_be_asked(case, dtype):
+            peers |= _peers.costly()
+        rows += [Asked(peer, dtype, special, passes(case, solution, answer.grads)) for peer, passes in peers.items()]
+    return rows
+
+
+def _correct_row(case: str, name: str, dtype: str, drawn: Drawn, leaf: Leaf) -> Correct:
     ratio = leaf.error / leaf.floor if leaf.floor > 0 else 0.0 if leaf.error == 0 else np.inf
     special = not drawn.tags.isdisjoint(SPECIAL)
     relative = leaf.smallest_detectable / leaf.norm if leaf.norm > 0 else np.nan
     cause = "" if leaf.cause is None else str(leaf.cause)
     kind = leaf.path.partition("[")[0] + leaf.path.rpartition("]")[2]
     shown = (families(drawn), special, kind, str(leaf.verdict), cause)
-    return Correct(seed, name, dtype, *shown, float(ratio), float(relative))
+    return Correct(case, name, dtype, *shown, float(ratio), float(relative))
 
 
 # planted mistakes

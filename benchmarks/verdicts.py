@@ -22,14 +22,14 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks._verdict_tables import page
-from benchmarks._verdict_trials import DTYPES, correct_trial, kink_trial, planted_trial
+from benchmarks._verdict_trials import correct_trial, kink_trial, planted_trial
 from experiments._common import Parser, positive
 
 
 def tasks(arguments: argparse.Namespace) -> list[Any]:
     """Every trial, as a function of nothing that returns a list of rows; the long ones first."""
     planted = [partial(planted_trial, seed) for seed in range(arguments.planted)]
-    correct = [partial(correct_trial, seed, dtype) for seed in range(arguments.cases) for dtype in DTYPES]
+    correct = [partial(correct_trial, seed) for seed in range(arguments.cases)]
     kinks = [partial(kink_trial, seed) for seed in range(arguments.kinks)]
     return [*planted, *correct, *kinks]
 
@@ -47,7 +47,7 @@ def rows_of(work: list[Any], jobs: int) -> Iterator[list[Any]]:
 def main() -> int:
     """Runs the trials and prints the tables as Markdown."""
     parser = Parser(prog="python -m benchmarks.verdicts", description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=positive, default=90, help="random cases per dtype for the false alarms")
+    parser.add_argument("--cases", type=positive, default=120, help="random networks for the false alarms")
     parser.add_argument("--planted", type=positive, default=100, help="random cases for planted mistakes")
     parser.add_argument("--kinks", type=positive, default=12, help="random cases with units at a kink")
     parser.add_argument("--jobs", type=positive, default=2, help="processes")

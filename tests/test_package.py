@@ -32,6 +32,7 @@ LAYERS = [
     "oracle.answers",
     "oracle.solution",
     "oracle.interpreting",
+    "oracle.program",
     "oracle.planting",
     "oracle.conditions",
     "oracle.catalogue.mistake",

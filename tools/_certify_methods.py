@@ -23,6 +23,7 @@ from functional_mlp.activations import Activation
 from functional_mlp.oracle.solution import float64_on_cpu
 from reference import plain
 from reference.exact import Case
+from tools.textbook import JAX_VALUES, activate
 
 Leaves = dict[str, NDArray[np.float64]]
 
@@ -63,27 +64,6 @@ def by_numpy(case: Case) -> Leaves:
     return leaves_of(*plain.solve(case))
 
 
-TEXTBOOK: dict[str, Callable[..., Any]] = {
-    "identity": lambda z: z,
-    "sigmoid": jax.nn.sigmoid,
-    "tanh": jnp.tanh,
-    "relu": jax.nn.relu,
-    "leaky_relu": lambda z, slope: jax.nn.leaky_relu(z, slope),
-    "elu": lambda z, alpha: jax.nn.elu(z, alpha),
-    "softplus": jax.nn.softplus,
-    "silu": jax.nn.silu,
-    "gelu": lambda z: jax.nn.gelu(z, approximate=False),
-    "softmax": jax.nn.softmax,
-}
-
-
-def _textbook_activation(activation: Activation, z: Any) -> Any:
-    parameters = dict(activation.parameters)
-    at_zero = parameters.pop("at_zero", None)
-    a = TEXTBOOK[activation.name](z, **parameters)
-    return a if at_zero is None else jnp.where(z == 0, at_zero * z, a)
-
-
 def _textbook_terms(kind: str, o: Any, t: Any) -> Any:
     if kind == "squared_error":
         return (o - t) ** 2
@@ -119,7 +99,7 @@ def _own_loss(loss: fm.Loss, o: Any, t: Any, weights: Any) -> Any:
 def _autodiff(
     own: bool, network: fm.Network, loss: fm.Loss | None, params: Any, inputs: Any, given: Any, weights: Any
 ) -> Any:
-    act, lost = (_own_activation, _own_loss) if own else (_textbook_activation, _textbook_loss)
+    act, lost = (_own_activation, _own_loss) if own else (partial(activate, JAX_VALUES, jnp.where), _textbook_loss)
 
     def value(params: Any, probes: Any, inputs: Any) -> Any:
         a = inputs

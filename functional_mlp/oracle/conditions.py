@@ -9,7 +9,7 @@ import numpy as np
 from functional_mlp.activations import Activation
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.case import DTYPES, Case
-from functional_mlp.oracle.planting import OF_PROBABILITIES, begin
+from functional_mlp.oracle.program import OF_PROBABILITIES, begin
 
 
 class Spot(NamedTuple):

@@ -14,7 +14,8 @@ from functional_mlp.oracle.case import Case, Layer
 from functional_mlp.oracle.catalogue import chain_rule, forward_pass, loss, reductions, regulariser, state, update_step
 from functional_mlp.oracle.catalogue.mistake import Mistake
 from functional_mlp.oracle.conditions import Spot
-from functional_mlp.oracle.planting import Here, Program, begin, computed, run, run_update, unchanged
+from functional_mlp.oracle.planting import Here
+from functional_mlp.oracle.program import Program, begin, computed, run, run_update, unchanged
 from functional_mlp.oracle.solution import float64_on_cpu
 
 MISTAKES: Mapping[str, Mistake] = {

@@ -36,7 +36,7 @@ from functional_mlp.network import Dense, Network, Params
 from functional_mlp.oracle.bounds import running_error, slack_of
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.precision import Precision
-from functional_mlp.oracle.rounding import jump
+from functional_mlp.oracle.rounding import jump, sum_sizes
 from functional_mlp.oracle.solution import Solution, float64_on_cpu
 from functional_mlp.oracle.survey import Survey, scaled_underflow, survey
 
@@ -289,8 +289,9 @@ def _floors(
     floors["ct_inputs"] = floor(sigma.ct_inputs, solution.ct_inputs, slack.ct_inputs, bound.ct_inputs)
     if solution.loss is not None and surveyed.end is not None:
         terms = surveyed.end
-        sums = accumulation.unit * np.cumsum(terms.size.sum(axis=1)).sum() * 2
         penalty = penalty_of(case)
+        added = sum_sizes(np.ones((1, terms.size.size)), terms.size.reshape(-1, 1), accumulation.unit)
+        sums = accumulation.unit * np.minimum(2 * added.partial, TAIL * added.random).sum()
         rounding = storage.unit * (terms.terms.sum() + 8 * penalty) + accumulation.unit * penalty * 64
         lowest = storage.smallest * float(scaled_underflow(surveyed.coefficients, terms.size).sum())
         more = sums + rounding + lowest
@@ -322,6 +323,8 @@ def _magnitudes(
     backward = 0.0
     for layer in reversed(range(len(case.params))):
         backward = max(backward, top(surveyed.ct_a[layer], solution.deltas[layer]))
+        if case.network.activations[layer].name == "softmax":  # autodiff of e / s squares s = sum e = 1 / max a
+            backward = max(backward, top(1 / solution.activations[layer].max(axis=-1) ** 2))
         # 1 / p of an unfused cross-entropy is no larger than 1 / unit, see `slack`
         own = {
             f"deltas[{layer}]": backward,

@@ -289,7 +289,8 @@ def sum_sizes(left: Array, right: Array, unit: float) -> SumSizes:
     With S the sum and Q the sum of squared terms, the mean square of a partial sum over all orders gives
     k (S^2 / 3 + Q / 6) + Q for the sum of their squares. Terms that are equal, or too small to be seen by the partial
     sum that they are added to, round the same way each time: their errors add up, and `partial` takes the place of its
-    square root, the more so the nearer the spread of the terms is to the spacing of the sum.
+    square root, the more so the larger the share of equal terms, and the nearer the spread of the terms is to the
+    spacing of the sum.
     """
     k = left.shape[1]
     total = left @ right
@@ -300,8 +301,20 @@ def sum_sizes(left: Array, right: Array, unit: float) -> SumSizes:
     spread = np.sqrt(np.maximum(squares / k - (absolute / k) ** 2, 0))
     with np.errstate(all="ignore"):
         alike = np.where(largest > 0, np.minimum(1.0, 2 * unit * largest / spread), 0.0)
-    alike = np.where(np.isnan(alike), 1.0, alike)
+    alike = np.maximum(np.where(np.isnan(alike), 1.0, alike), np.minimum.outer(_repeated(left), _repeated(right.T)))
     return SumSizes(total, np.maximum(random, alike * partial), partial, absolute)
+
+
+def _repeated(rows: Array) -> Array:
+    """The share (p,) of the nonzero entries of each row (p, k) that another entry equals to 24 bits."""
+    with np.errstate(all="ignore"):
+        relative = rows / np.abs(rows).max(axis=1, keepdims=True, initial=np.finfo(np.float64).tiny)
+    ordered = np.sort(relative.astype(np.float32), axis=1)
+    equal = ordered[:, 1:] == ordered[:, :-1]
+    none = np.zeros((len(rows), 1), bool)
+    found = np.hstack([equal, none]) | np.hstack([none, equal])
+    there = ordered != 0
+    return (found & there).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
 
 
 def _partial_sums(left: Array, right: Array) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ what underflow may take.
 """
 
 import zlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,23 +32,27 @@ class Site(NamedTuple):
 
     Attributes:
         amplitude: of the noise, in absolute numbers, of the array's shape.
-        keys: (3, size) uint32: equal for numbers that are equal to a few bits below the storage format; for numbers
-            that are equal to 5 bits; for all numbers of the array.
+        keys: (3, size) uint32: of the entry alone; equal for numbers that are equal to `ALIKE` bits; for all numbers of
+            the array.
     """
 
     amplitude: Array
     keys: NDArray[np.uint32]
 
 
-def site(name: str, value: Array, amplitude: Array, storage: Format) -> Site:
+ALIKE = 5  # bits
+_GOLDEN, _ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x632BE59BD9B4E019)
+
+
+def site(name: str, value: Array, amplitude: Array) -> Site:
     """The site of an array of results; arrays of different names have different keys for equal numbers."""
     bits = np.ascontiguousarray(value + 0.0).ravel().view(np.uint64)  # + 0.0: no negative zero
     salt = np.uint64(zlib.crc32(name.encode()))
+    drop = np.uint64(53 - ALIKE)
+    leading = (bits + (np.uint64(1) << (drop - np.uint64(1)))) >> drop
     keys = np.empty((3, bits.size), np.uint32)
-    for row, kept in zip(keys, (min(storage.bits + 3, 48), 5), strict=False):
-        drop = np.uint64(53 - kept)
-        key = (bits + (np.uint64(1) << (drop - np.uint64(1)))) >> drop
-        row[:] = key * np.uint64(0x9E3779B97F4A7C15) + salt * np.uint64(0x632BE59BD9B4E019) >> np.uint64(32)
+    for row, key in zip(keys, (np.arange(bits.size, dtype=np.uint64), leading), strict=False):
+        row[:] = key * _GOLDEN + salt * _ODD >> np.uint64(32)
     keys[2] = salt
     return Site(np.ascontiguousarray(amplitude), keys)
 
@@ -99,7 +103,7 @@ def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
     def rounds(name: str, value: Array, *amplitudes: Array | None) -> None:
         parts = [part for part in amplitudes if part is not None]
         if parts:
-            sites[name] = site(name, value, np.add.reduce(parts), storage)
+            sites[name] = site(name, value, np.add.reduce(parts))
 
     # forward
     forward = []
@@ -131,24 +135,53 @@ def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
         ct = solution.deltas[-1] if fused else end.ct
         rounds("end", ct, storage.unit * end.cotangent + storage.smallest * scaled_underflow(coefficients, ct))
     assert ct is not None
-    # backward
-    ct_a = [ct]
+    # backward; `stray` is how far the noise so far may have moved the cotangent: where that is more than the cotangent
+    # itself, as where symmetry makes a true gradient 0, it is what rounds
+    ct_a, stray = [ct], _amplitude(sites, "end")
     backward, weight_sums, bias_sums = [], [], []
     for layer in reversed(layers):
         delta, activation, z = solution.deltas[layer], case.network.activations[layer], solution.pre_activations[layer]
+        a, weights = solution.activations[layer], case.params[layer].weights
         through = None
         if not (fused and layer == layers[-1]):
-            through = _derivative_amplitude(activation, z, solution.activations[layer], ct_a[-1], delta, storage)
+            through = _derivative_amplitude(activation, z, a, _at_least(ct_a[-1], stray), delta, storage)
+            stray = _pulled_stray(activation, z, a, stray)
         rounds(f"delta[{layer}]", delta, through, factors * np.abs(delta) if factors else None)
-        weight_sums.append(sum_sizes(before[layer].T, delta, accumulation.unit))
-        bias_sums.append(sum_sizes(ones.T, delta, accumulation.unit))
-        backward.append(sum_sizes(delta, case.params[layer].weights.T, accumulation.unit))
+        stray = np.hypot(stray, _amplitude(sites, f"delta[{layer}]"))
+        moved = _at_least(delta, stray)
+        weight_sums.append(_sizes(before[layer].T, moved, before[layer].T, delta, accumulation.unit))
+        bias_sums.append(_sizes(ones.T, moved, ones.T, delta, accumulation.unit))
+        backward.append(_sizes(moved, weights.T, delta, weights.T, accumulation.unit))
         rounds(f"before[{layer}]", backward[-1].total, summed(backward[-1], delta.shape[1]))
         ct_a.append(backward[-1].total)
+        stray = np.hypot(np.sqrt(stray**2 @ (weights**2).T), _amplitude(sites, f"before[{layer}]"))
     return Survey(
         *(sites, tuple(reversed(ct_a[:-1])), tuple(forward), tuple(reversed(backward))),
         *(tuple(reversed(weight_sums)), tuple(reversed(bias_sums)), end, coefficients),
     )
+
+
+def _amplitude(sites: dict[str, Site], name: str) -> Any:
+    return sites[name].amplitude if name in sites else 0.0
+
+
+def _at_least(value: Array, stray: Any) -> Array:
+    """The value, or what the noise makes of it where that is more."""
+    return np.where(np.abs(value) < stray, stray, value)
+
+
+def _pulled_stray(activation: Activation, z: Array, a: Array, stray: Any) -> Any:
+    """The root mean square of ct_z that a ct_a of independent entries of this size makes."""
+    if activation.name == "softmax":
+        return a * np.sqrt(stray**2 + ((a * stray) ** 2).sum(axis=-1, keepdims=True))
+    return np.abs(elementary(activation).slope(z, a)) * stray
+
+
+def _sizes(left: Array, right: Array, true_left: Array, true_right: Array, unit: float) -> SumSizes:
+    """The sizes of left @ right, with the total of the true factors."""
+    sizes = sum_sizes(left, right, unit)
+    moved = not (np.array_equal(left, true_left) and np.array_equal(right, true_right))
+    return sizes._replace(total=true_left @ true_right) if moved else sizes
 
 
 def scaled_underflow(coefficients: Array, values: Array) -> Array:
@@ -198,7 +231,7 @@ def _reads(case: Case, storage: Format, factors: float) -> dict[str, Site]:
     read |= {"targets": (case.targets, rounding), "ct_outputs": (case.ct_outputs, rounding)}
     smallest = storage.smallest if rounding else 0.0
     return {
-        name: site(name, array, unit * np.abs(array) + smallest, storage)
+        name: site(name, array, unit * np.abs(array) + smallest)
         for name, (array, unit) in read.items()
         if array is not None and unit > 0
     }

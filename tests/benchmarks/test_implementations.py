@@ -196,7 +196,7 @@ def test_accumulation_in_float16_is_true():
 @pytest.mark.skipif(not _compiled.has_compiler(), reason="no gcc")
 def test_loading_fast_math_code_leaves_subnormal_numbers_alone():
     for dtype in _compiled.C_TYPES:
-        _compiled.library(_compiled.FAST, dtype)
+        _compiled.loaded(_compiled.FAST, dtype)
         smallest = np.finfo(TYPES[dtype]).smallest_subnormal
         assert smallest * np.ones(3, TYPES[dtype])[0] != 0
     assert ctypes.c_double(5e-324).value * 1.0 != 0

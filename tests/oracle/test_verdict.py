@@ -188,7 +188,7 @@ def spoilt(layer, field, value):
         (spoilt(2, "bias", np.ones((2, 1))), PATHS[5], Cause.SHAPE, ["(2,), got (2, 1)"]),
         (spoilt(2, "bias", np.ones(())), PATHS[5], Cause.SHAPE, ["(2,), got ()"]),
         (spoilt(2, "bias", None), PATHS[5], Cause.MISSING, ["missing"]),
-        ([(None, np.ones(4)), *answer(question())[1:]], PATHS[0], Cause.MISSING, ["missing"]),
+        ([(None, answer(question())[0][1]), *answer(question())[1:]], PATHS[0], Cause.MISSING, ["missing"]),
         ([(np.ones(12), answer(question())[0][1]), *answer(question())[1:]], PATHS[0], Cause.SHAPE, ["got (12,)"]),
         (answer(question())[:2], PATHS[4], Cause.MISSING, ["only 2 layers"]),
         (answer(question())[:2], PATHS[5], Cause.MISSING, ["only 2 layers"]),

@@ -38,8 +38,10 @@ from functional_mlp.oracle.planting import (
     in_previous,
     in_returned,
     in_weights,
-    previous_cotangent,
     scaled,
+)
+from functional_mlp.oracle.program import (
+    previous_cotangent,
     through_activation,
     weights_cotangent,
 )

@@ -25,13 +25,15 @@ from functional_mlp.oracle.conditions import (
 from functional_mlp.oracle.planting import (
     Change,
     Here,
-    Program,
-    bias_cotangent,
     by_variant,
     in_bias,
     in_forward,
     one_after_the_other,
     with_activation,
+)
+from functional_mlp.oracle.program import (
+    Program,
+    bias_cotangent,
 )
 
 

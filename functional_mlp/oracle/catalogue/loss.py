@@ -27,7 +27,6 @@ from functional_mlp.oracle.conditions import (
 )
 from functional_mlp.oracle.interpreting import interpret
 from functional_mlp.oracle.planting import (
-    OF_PROBABILITIES,
     Here,
     by_variant,
     cotangent_of_logits,
@@ -36,8 +35,11 @@ from functional_mlp.oracle.planting import (
     in_loss,
     in_previous,
     in_probabilities,
-    previous_cotangent,
     rescaled,
+)
+from functional_mlp.oracle.program import (
+    OF_PROBABILITIES,
+    previous_cotangent,
 )
 
 

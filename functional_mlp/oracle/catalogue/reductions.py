@@ -27,8 +27,6 @@ from functional_mlp.oracle.conditions import (
 from functional_mlp.oracle.planting import (
     Change,
     Here,
-    Program,
-    bias_cotangent,
     by_variant,
     in_bias,
     in_cotangent,
@@ -36,12 +34,16 @@ from functional_mlp.oracle.planting import (
     in_previous,
     in_returned,
     in_weights,
-    previous_cotangent,
     rescaled,
     scaled,
+    zeroed,
+)
+from functional_mlp.oracle.program import (
+    Program,
+    bias_cotangent,
+    previous_cotangent,
     seen_by_loss,
     weights_cotangent,
-    zeroed,
 )
 
 
@@ -64,13 +66,16 @@ def _row_counts(row: int) -> Callable[[Spot], bool]:
     return lambda spot: spot.case.sample_weights is None or spot.case.sample_weights[row] != 0
 
 
+DIVIDED_BIAS = in_bias(lambda here, layer, ct: bias_cotangent(layer, ct) / here.samples)
+DIVIDED_WEIGHTS = in_weights(lambda here, layer, ct: weights_cotangent(layer, ct) / here.samples)
+
 MISTAKES = (
     Mistake(
         "bias-gradient-averaged",
         "The gradient of the bias is averaged over samples where that of the weights is summed.",
         "ct_b = (1/n) sum of ct_z over samples",
         "ct_b = sum of ct_z over samples",
-        in_bias(lambda here, layer, ct: bias_cotangent(layer, ct) / here.samples),
+        DIVIDED_BIAS,
         (HAS_BIAS, SEVERAL_SAMPLES, SUM_OVER_SAMPLES),
     ),
     Mistake(
@@ -78,7 +83,7 @@ MISTAKES = (
         "The gradient of the weights is averaged over samples where that of the bias is summed.",
         "ct_W = (1/n) a_prevᵀ ct_z",
         "ct_W = a_prevᵀ ct_z",
-        in_weights(lambda here, layer, ct: weights_cotangent(layer, ct) / here.samples),
+        DIVIDED_WEIGHTS,
         (SEVERAL_SAMPLES, SUM_OVER_SAMPLES),
     ),
     Mistake(
@@ -86,7 +91,7 @@ MISTAKES = (
         "The gradient of the bias is divided by the number of samples once more than the mean in the loss does.",
         "ct_b = (1/n) sum of ct_z over samples, 1/n in ct_z already",
         "ct_b = sum of ct_z over samples",
-        in_bias(lambda here, layer, ct: bias_cotangent(layer, ct) / here.samples),
+        DIVIDED_BIAS,
         (HAS_BIAS, SEVERAL_SAMPLES, MEAN_OVER_SAMPLES),
     ),
     Mistake(
@@ -94,7 +99,7 @@ MISTAKES = (
         "The gradient of the weights is divided by the number of samples once more than the mean in the loss does.",
         "ct_W = (1/n) a_prevᵀ ct_z, 1/n in ct_z already",
         "ct_W = a_prevᵀ ct_z",
-        in_weights(lambda here, layer, ct: weights_cotangent(layer, ct) / here.samples),
+        DIVIDED_WEIGHTS,
         (SEVERAL_SAMPLES, MEAN_OVER_SAMPLES),
     ),
     Mistake(

@@ -31,7 +31,6 @@ from functional_mlp.oracle.conditions import (
 from functional_mlp.oracle.planting import (
     Change,
     Here,
-    Program,
     by_variant,
     in_activation,
     in_bias,
@@ -42,11 +41,14 @@ from functional_mlp.oracle.planting import (
     in_weights,
     one_after_the_other,
     scaled,
+    with_stages,
+    zeroed,
+)
+from functional_mlp.oracle.program import (
+    Program,
     seen_by_loss,
     through_activation,
     weights_cotangent,
-    with_stages,
-    zeroed,
 )
 
 
