@@ -145,7 +145,7 @@ def slack_of(case: Case, solution: Solution, surveyed: Survey, tails: tuple[Arra
 def running_error(case: Case, solution: Solution, precision: Precision, surveyed: Survey) -> Worst:
     """The rigorous bound on what rounding does to outputs, deltas and gradients; infinite where nothing is proved.
 
-    The penalty's own roundings, and for activations of one's own everything, are not covered: infinite.
+    What the penalty rounds is left to the caller.
     """
     storage = (precision.storage.unit, precision.storage.smallest)
     unit = precision.accumulation.unit

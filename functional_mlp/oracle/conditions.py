@@ -43,12 +43,12 @@ class Spot(NamedTuple):
     @property
     def fan_in(self) -> int:
         """Of this layer."""
-        return self.width(-1)  # type: ignore
+        return self.case.network.sizes[self.layer]
 
     @property
     def fan_out(self) -> int:
         """Of this layer."""
-        return self.width(0)  # type: ignore
+        return self.case.network.sizes[self.layer + 1]
 
     @property
     def activation(self) -> Activation:

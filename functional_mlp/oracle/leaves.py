@@ -101,8 +101,8 @@ def _given_layer(case: Case, what: str, layer: Any, own: Any) -> Given:
     if turned and not isinstance(array, Misfit):
         leaves[name] = array = array.T
     if case.bias_layout == "last_row":
-        split = not isinstance(array, Misfit)
-        leaves |= {name: array[:-1] if split else array, f"{what}.bias": array[-1] if split else array}  # type: ignore
+        both = (array, array) if isinstance(array, Misfit) else (array[:-1], array[-1])
+        leaves |= dict(zip((name, f"{what}.bias"), both, strict=True))
         bias = None if bias is None else Misfit(Cause.SHAPE, "given, though the bias is the last row of the weights")
         return leaves if bias is None else leaves | {f"{what}.bias": bias}
     if layer.bias is None:
@@ -168,4 +168,4 @@ def known_to(dtype: str, printed: Printed | None, values: Array) -> Array:
         handed = FORMATS[dtype]
         size = np.abs(np.where(np.isfinite(values), values, 0.0))
         half = np.maximum(handed.unit * size, handed.smallest)
-    return half if printed is None else half + printed.half_unit(values)
+    return np.asarray(half if printed is None else half + printed.half_unit(values))

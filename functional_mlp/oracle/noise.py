@@ -1,11 +1,12 @@
 """How far a correct program in a given precision may stray from the truth, entry by entry.
 
-The model. Every elementary operation of both passes rounds: its result is perturbed by amplitude * (e1 + e2 + e3), each
-e uniform in (-1, 1). The amplitudes are those of `rounding.py`. The three parts differ in what shares them, because
-roundings are functions of the numbers and not dice: e1 is the same for equal numbers (a network of equal units, a batch
-of equal samples), e2 for numbers that are nearly equal (an approximation of tanh errs smoothly), e3 for a whole array
-(an operation that is biased). `RUNS` perturbed passes, in float64, give the standard deviation sigma of every entry of
-every gradient, delta and output, and
+The model. Every elementary operation of both passes rounds: its result is perturbed by amplitude * (e1 + e2 + e3 / 4),
+each e uniform in (-1, 1). The amplitudes are those of `rounding.py`. The parts differ in what shares them: e1 is
+the entry's own, for even equal sums may round differently, at the edges of a blocked matrix product; e2 is shared by
+equal and nearly equal numbers, since roundings are functions of the numbers and not dice (a network of equal units, a
+batch of equal samples, an approximation of tanh that errs smoothly); e3 by a whole array (an operation that is biased).
+`RUNS` perturbed passes, in float64, give the standard deviation sigma of every entry of every gradient, delta and
+output, and
 
     floor = TAIL sigma + u sum_k |s_k| + 4 u |g|
 
@@ -45,6 +46,7 @@ RUNS = 48
 DIVISORS = (48, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 TOGETHER = 2**19  # numbers in the runs that are computed side by side
 TAIL = 6.0
+SHARES = (1.0, 1.0, 0.25)  # of an amplitude: the entry's own, shared by nearly equal numbers, by a whole array
 SEED = 20261125
 # float64 cannot be perturbed in float64: its noise is computed this much larger, where everything is linear, and
 # divided again
@@ -185,7 +187,7 @@ def _strayed(
     """
 
     def distance(salt: Any) -> _Measured:
-        noise = amplitude * jnp.sum(_uniform(keys ^ salt[:, None]), axis=0)
+        noise = amplitude * (jnp.asarray(SHARES) @ _uniform(keys ^ salt[:, None]))
         errors, start = {}, 0
         for name, shape in layout:
             stop = start + math.prod(shape)
@@ -262,13 +264,14 @@ def _floors(
     storage, accumulation = precision.storage, precision.accumulation
 
     def floor(far: Array, true: Array, slack: Array, bound: Array, sums: Any = None, more: Any = 0.0) -> Floor:
-        """`sums` are the last sums, over samples; `more` is added as it is."""
+        """`sums` are the last sums, over samples; `more` is added to either bound as it is."""
         smooth = TAIL * np.asarray(far) + 4 * storage.unit * np.abs(true) + 4 * storage.smallest + more
         if sums is not None:
             random = accumulation.unit * sums.random.reshape(true.shape)
             smooth = TAIL * np.hypot(far, random) - TAIL * far + smooth
             smooth = smooth + accumulation.unit * sums.partial.reshape(true.shape)
         smooth = np.nan_to_num(smooth, nan=np.inf, posinf=np.inf)
+        bound = bound + more + 2 * storage.unit * np.abs(true)
         return Floor(smooth, np.nan_to_num(slack, nan=np.inf), np.nan_to_num(bound, nan=np.inf, posinf=np.inf))
 
     floors: dict[str, Floor] = {}
@@ -287,18 +290,23 @@ def _floors(
     zeros = np.zeros_like(solution.outputs)
     floors["outputs"] = floor(sigma.outputs, solution.outputs, zeros, bound.outputs)
     floors["ct_inputs"] = floor(sigma.ct_inputs, solution.ct_inputs, slack.ct_inputs, bound.ct_inputs)
-    if solution.loss is not None and surveyed.end is not None:
-        terms = surveyed.end
-        penalty = penalty_of(case)
-        added = sum_sizes(np.ones((1, terms.size.size)), terms.size.reshape(-1, 1), accumulation.unit)
-        sums = accumulation.unit * np.minimum(2 * added.partial, TAIL * added.random).sum()
-        rounding = storage.unit * (terms.terms.sum() + 8 * penalty) + accumulation.unit * penalty * 64
-        lowest = storage.smallest * float(scaled_underflow(surveyed.coefficients, terms.size).sum())
-        more = sums + rounding + lowest
-        true = np.asarray(solution.loss)  # type: ignore
-        lost = np.asarray(np.inf if len(slack.saturated) else 0.0)
-        floors["loss"] = floor(np.asarray(sigma.loss), true, lost, np.asarray(np.inf), more=more)  # type: ignore
+    if solution.loss is not None:
+        lost = np.asarray(np.inf if slack.saturated else 0.0)
+        more = _loss_rounding(case, surveyed, precision)
+        floors["loss"] = floor(np.asarray(sigma.loss), np.asarray(solution.loss), lost, np.asarray(np.inf), more=more)
     return floors
+
+
+def _loss_rounding(case: Case, surveyed: Survey, precision: Precision) -> float:
+    """What the terms of the loss, their sum over samples and outputs, and the penalty round."""
+    storage, accumulation, end = precision.storage, precision.accumulation, surveyed.end
+    assert end is not None
+    penalty = penalty_of(case)
+    added = sum_sizes(np.ones((1, end.size.size)), end.size.reshape(-1, 1), accumulation.unit)
+    summed = accumulation.unit * float(np.minimum(2 * added.partial, TAIL * added.random).sum())
+    rounding = storage.unit * (float(end.terms.sum()) + 8 * penalty) + accumulation.unit * penalty * 64
+    underflow = storage.smallest * float(scaled_underflow(surveyed.coefficients, end.size).sum())
+    return summed + rounding + underflow
 
 
 def _decay(case: Case, leaf: Array | None, precision: Precision, of_bias: bool = False) -> Any:

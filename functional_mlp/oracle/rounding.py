@@ -9,6 +9,7 @@ Dimension letters: n samples, K outputs, k terms of a sum. Everything is NumPy f
 
 import itertools
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,10 +134,7 @@ def elementary(activation: Activation) -> Elementary:
     """The entry of `ELEMENTARY` for an activation, its parameters filled in; `UNKNOWN` for one of your own."""
     entry = ELEMENTARY.get(activation.name, UNKNOWN)
     parameters = dict(activation.parameters)
-    return Elementary(  # type: ignore
-        *(lambda z, a, f=f: f(z, a, **parameters) for f in entry[:3]),
-        curvature=lambda: entry.curvature(**parameters),
-    )
+    return Elementary(*(partial(function, **parameters) for function in entry))
 
 
 def jump(activation: Activation) -> float:
@@ -206,19 +204,20 @@ def loss_end(loss: Loss, kind: str, z: Array, o: Array, t: Array, coefficients: 
     unit, tiny = storage.unit, storage.smallest
     c = np.abs(coefficients)
     of_probabilities = KINDS[loss.kind].of_probabilities
+    parts: tuple[Array, ...]
     with np.errstate(all="ignore"):
         if kind == "squared_error":
             ct, parts = 2 * (o - t), (6 * np.abs(o - t), 3 * (o - t) ** 2, (o - t) ** 2, 0 * o)
         elif kind == "sigmoid_cross_entropy":
-            ct, parts = _logistic(z) - t, _of_bits(z, t, of_probabilities, unit, tiny)  # type: ignore
+            ct, parts = _logistic(z) - t, _of_bits(z, t, of_probabilities, unit, tiny)
         elif kind == "softmax_cross_entropy":
             ct = softmax_of(z) * t.sum(axis=-1, keepdims=True) - t
-            parts = _of_classes(z, t, of_probabilities, unit, tiny)  # type: ignore
+            parts = _of_classes(z, t, of_probabilities, unit, tiny)
         else:
             ct = -t / np.maximum(o, tiny)
             if kind == "binary_cross_entropy":
                 ct = ct + (1 - t) / np.maximum(1 - o, unit)
-            parts = _of_foreign_probabilities(kind, o, t, unit, tiny)  # type: ignore
+            parts = _of_foreign_probabilities(kind, o, t, unit, tiny)
     return End(coefficients * ct, *(c * part for part in parts))
 
 

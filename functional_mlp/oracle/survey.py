@@ -113,7 +113,9 @@ def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
         z, a = solution.pre_activations[layer], solution.activations[layer]
         left, right = (a_prev, weights) if bias is None else (np.hstack([ones, a_prev]), np.vstack([bias, weights]))
         forward.append(sum_sizes(left, right, accumulation.unit))
-        rounds(f"z[{layer}]", z, summed(forward[-1], left.shape[1]))
+        # the product may be stored before the bias is added
+        stored = None if bias is None else storage.unit * np.abs(z - bias)
+        rounds(f"z[{layer}]", z, summed(forward[-1], left.shape[1]), stored)
         multiplied = factors * np.abs(a) if factors and layer < layers[-1] else None
         rounds(f"a[{layer}]", a, _value_amplitude(activation, z, a, storage), multiplied)
     # the loss
