@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.precision import Precision
-from functional_mlp.oracle.rounding import elementary, jump
+from functional_mlp.oracle.rounding import elementary, jump, kind
 from functional_mlp.oracle.solution import Solution
 from functional_mlp.oracle.survey import Survey, is_fused
 
@@ -101,7 +101,7 @@ def _backward(
         activation, local = case.network.activations[layer], locals_[layer]
         z, a, delta = solution.pre_activations[layer], solution.activations[layer], solution.deltas[layer]
         if not (layer == last and is_fused(case)):
-            softmax = activation.name == "softmax"
+            softmax = kind(activation) == "softmax"
             slope = a if softmax else elementary(activation).slope(z, a)
             error = _pulled_through(softmax, slope, a, errors[layer + 1], ct_a[layer], error, local)
         n, fan_out = delta.shape
@@ -117,12 +117,15 @@ def _backward(
     return Worst(np.zeros_like(solution.outputs), tuple(deltas[::-1]), tuple(grads[::-1]), error)
 
 
-def slack_of(case: Case, solution: Solution, surveyed: Survey, tails: tuple[Array, ...]) -> Slack:
+def slack_of(
+    case: Case, solution: Solution, surveyed: Survey, tails: tuple[Array, ...], ct_tails: tuple[Array, ...]
+) -> Slack:
     """What units within `tails` of a kink, and lost probabilities, may do to every gradient.
 
     Args:
         case, solution, surveyed: the true pass.
         tails: how far the noise may move the pre-activations, per layer.
+        ct_tails: how far it may move the cotangents of the activations, which a unit that flips lets through.
     """
     layers = range(len(case.params))
     jumps = [jump(activation) for activation in case.network.activations]
@@ -138,14 +141,15 @@ def slack_of(case: Case, solution: Solution, surveyed: Survey, tails: tuple[Arra
         deltas = tuple(np.zeros_like(delta) for delta in solution.deltas)
         return Slack(deltas, zeros, np.zeros_like(solution.ct_inputs), [], [])
     locals_ = [Local(0.0, 0.0, jumps[layer] * near[layer], 0.0, 0.0, (0.0, 0.0)) for layer in layers]
-    worst = _backward(case, solution, surveyed.ct_a, lost, locals_, [0.0] * (len(layers) + 1))
+    ct_a = tuple(np.abs(ct) + tail for ct, tail in zip(surveyed.ct_a, ct_tails, strict=True))
+    worst = _backward(case, solution, ct_a, lost, locals_, [0.0] * (len(layers) + 1))
     return Slack(worst.deltas, worst.grads, worst.ct_inputs, kinks[:MAX_PLACES], saturated)
 
 
 def running_error(case: Case, solution: Solution, precision: Precision, surveyed: Survey) -> Worst:
     """The rigorous bound on what rounding does to outputs, deltas and gradients; infinite where nothing is proved.
 
-    What the penalty rounds is left to the caller.
+    What the penalty rounds is left to the caller. Of an activation of one's own nothing is proved.
     """
     storage = (precision.storage.unit, precision.storage.smallest)
     unit = precision.accumulation.unit
@@ -158,7 +162,7 @@ def running_error(case: Case, solution: Solution, precision: Precision, surveyed
         propagated = propagated + (np.abs(before[layer]) @ w_error if np.ndim(w_error) else 0.0)
         z_error = _sum_error(propagated, surveyed.forward[layer].absolute, len(w) + 1, exact)
         z, a = solution.pre_activations[layer], solution.activations[layer]
-        if activation.name == "softmax":
+        if kind(activation) == "softmax":
             # every exp(z_i) / sum is off by a factor within exp(-2 B) and exp(2 B), B the largest error in the row
             derivative: Any = 0.0
             grown = a * np.expm1(2 * z_error.max(axis=-1, keepdims=True))
@@ -166,6 +170,8 @@ def running_error(case: Case, solution: Solution, precision: Precision, surveyed
             entry = elementary(activation)
             curvature = entry.curvature()
             grown = entry.slope(z, a) * z_error + 0.5 * curvature * z_error**2
+            if not kind(activation):
+                grown = np.full_like(z, np.inf)
             if jump(activation) > 0:  # a unit that crosses the kink stays below the steeper side
                 grown = np.maximum(grown, max(1.0, float(entry.slope(-np.ones(1), -np.ones(1))[0])) * z_error)
             derivative = curvature * z_error + AMPLITUDES * precision.storage.unit * entry.derivative(z, a)
@@ -178,7 +184,7 @@ def running_error(case: Case, solution: Solution, precision: Precision, surveyed
 
 def _rounding(surveyed: Survey, name: str) -> Any:
     """The most that the operation of this name errs by; 0 if it is exact."""
-    return AMPLITUDES * surveyed.sites[name].amplitude if name in surveyed.sites else 0.0
+    return AMPLITUDES * surveyed.amplitude(name)
 
 
 def _end_error(case: Case, solution: Solution, surveyed: Survey, errors: list[Array], z_error: Array) -> Array:
@@ -188,13 +194,13 @@ def _end_error(case: Case, solution: Solution, surveyed: Survey, errors: list[Ar
     c, t = np.abs(surveyed.coefficients), np.abs(case.targets)
     t_error, rounding = _rounding(surveyed, "targets"), _rounding(surveyed, "end")
     on_logits = case.loss.on_logits(case.network.activations[-1])
-    kind = (on_logits or case.loss).kind
+    of_loss = (on_logits or case.loss).kind
     logit_error = z_error if on_logits is not None else errors[-1]
-    if kind == "squared_error":
+    if of_loss == "squared_error":
         return c * 2 * (errors[-1] + t_error) + rounding
-    if kind == "sigmoid_cross_entropy":  # (1 - t) s(z) - t s(-z); the slope of s is at most 1/4
+    if of_loss == "sigmoid_cross_entropy":  # (1 - t) s(z) - t s(-z); the slope of s is at most 1/4
         return c * (0.25 * logit_error * (1 + 2 * t + t_error) + t_error) + rounding
-    if kind == "softmax_cross_entropy":
+    if of_loss == "softmax_cross_entropy":
         whole = (t + t_error).sum(axis=-1, keepdims=True)
         return c * (np.expm1(2 * logit_error.max(axis=-1, keepdims=True)) * whole + 2 * t_error) + rounding
     return np.full_like(solution.outputs, np.inf)

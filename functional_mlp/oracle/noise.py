@@ -37,7 +37,7 @@ from functional_mlp.network import Dense, Network, Params
 from functional_mlp.oracle.bounds import running_error, slack_of
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.precision import Precision
-from functional_mlp.oracle.rounding import jump, sum_sizes
+from functional_mlp.oracle.rounding import jump, kind, sum_sizes
 from functional_mlp.oracle.solution import Solution, float64_on_cpu
 from functional_mlp.oracle.survey import Survey, scaled_underflow, survey
 
@@ -45,7 +45,7 @@ Array = NDArray[np.float64]
 RUNS = 48
 DIVISORS = (48, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 TOGETHER = 2**19  # numbers in the runs that are computed side by side
-TAIL = 6.0
+TAIL = 5.0
 SHARES = (1.0, 1.0, 0.25)  # of an amplitude: the entry's own, shared by nearly equal numbers, by a whole array
 SEED = 20261125
 # float64 cannot be perturbed in float64: its noise is computed this much larger, where everything is linear, and
@@ -252,10 +252,20 @@ def estimate_noise(case: Case, solution: Solution, precision: Precision) -> Nois
         surveyed = survey(case, solution, precision)
         sigma = strayed(case, solution, precision, surveyed)
         tails = tuple(TAIL * far for far in sigma.pre_activations)
-        slack = slack_of(case, solution, surveyed, tails)
+        slack = slack_of(case, solution, surveyed, tails, _cotangent_tails(case, surveyed, sigma))
         bound = running_error(case, solution, precision, surveyed)
         floors = _floors(case, solution, precision, surveyed, sigma, slack, bound)
         return Noise(precision, floors, slack.kinks, slack.saturated, *_magnitudes(case, solution, surveyed))
+
+
+def _cotangent_tails(case: Case, surveyed: Survey, sigma: _Measured) -> tuple[Array, ...]:
+    """How far the noise may move ct_a, per layer: what moves ct_z of the layer after it, or the outputs, moves it."""
+    last = 2 * np.abs(surveyed.coefficients) * sigma.outputs  # the slope of any loss that may follow a kink is below 2
+    tails = [TAIL * np.hypot(last, surveyed.amplitude("end"))]
+    for layer in range(len(case.params) - 1, 0, -1):
+        moved = np.sqrt(sigma.deltas[layer] ** 2 @ (case.params[layer].weights ** 2).T)
+        tails.append(TAIL * np.hypot(moved, surveyed.amplitude(f"before[{layer}]")))
+    return tuple(reversed(tails))
 
 
 def _floors(
@@ -331,7 +341,7 @@ def _magnitudes(
     backward = 0.0
     for layer in reversed(range(len(case.params))):
         backward = max(backward, top(surveyed.ct_a[layer], solution.deltas[layer]))
-        if case.network.activations[layer].name == "softmax":  # autodiff of e / s squares s = sum e = 1 / max a
+        if kind(case.network.activations[layer]) == "softmax":  # autodiff of e / s squares s = sum e = 1 / max a
             backward = max(backward, top(1 / solution.activations[layer].max(axis=-1) ** 2))
         # 1 / p of an unfused cross-entropy is no larger than 1 / unit, see `slack`
         own = {
@@ -346,6 +356,8 @@ def _magnitudes(
         backward = max(backward, top(surveyed.backward[layer].absolute))
     largest["ct_inputs"], unnormalised["ct_inputs"] = max(forward, backward), max(forward, backward * undone)
     delicate["ct_inputs"] = top(solution.deltas[0])
+    if case.loss is not None and case.loss.l2 > 0:  # the sum of squares, before it is multiplied
+        size = max(size, 2 * penalty_of(case) / case.loss.l2)
     largest["loss"], unnormalised["loss"] = max(forward, size), max(forward, size * undone)
-    delicate["loss"] = size
+    delicate["loss"] = 0.0 if solution.loss is None else abs(solution.loss)
     return largest, unnormalised, delicate

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from functional_mlp.activations import Activation
+from functional_mlp.activations import FACTORIES, Activation
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.precision import Format
 
@@ -130,9 +130,15 @@ UNKNOWN = Elementary(
 )
 
 
+def kind(activation: Activation) -> str:
+    """The name of one of the package's own activations; "" for one of your own, whatever its name."""
+    factory = FACTORIES.get(activation.name)
+    return activation.name if factory is not None and factory().value_fn is activation.value_fn else ""
+
+
 def elementary(activation: Activation) -> Elementary:
     """The entry of `ELEMENTARY` for an activation, its parameters filled in; `UNKNOWN` for one of your own."""
-    entry = ELEMENTARY.get(activation.name, UNKNOWN)
+    entry = ELEMENTARY.get(kind(activation), UNKNOWN)
     parameters = dict(activation.parameters)
     return Elementary(*(partial(function, **parameters) for function in entry))
 
@@ -151,9 +157,8 @@ def jump(activation: Activation) -> float:
 
 
 def exponential(z: Array) -> Array:
-    """Relative amplitude (n, K) of exp(z_i) / sum_j exp(z_j): the argument z - max z or z - logsumexp is rounded."""
-    top = z.max(axis=-1, keepdims=True)
-    return 3 + np.sqrt(z.shape[-1]) + np.abs(z - top) + np.abs(top)
+    """Relative amplitude (n, K) of exp(z_i) / sum_j exp(z_j): the argument z - max z is rounded, and the sum."""
+    return 3 + np.sqrt(z.shape[-1]) + z.max(axis=-1, keepdims=True) - z
 
 
 def softmax_of(z: Array) -> Array:

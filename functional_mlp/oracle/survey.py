@@ -18,6 +18,7 @@ from functional_mlp.oracle.rounding import (
     SumSizes,
     elementary,
     exponential,
+    kind,
     loss_end,
     softmax_pulled,
     sum_sizes,
@@ -80,6 +81,10 @@ class Survey(NamedTuple):
     end: End | None
     coefficients: Array
 
+    def amplitude(self, name: str) -> Any:
+        """How much the operations of a site round; 0 for those that are exact."""
+        return self.sites[name].amplitude if name in self.sites else 0.0
+
 
 def is_fused(case: Case) -> bool:
     """Whether the loss takes the pre-activations of the output layer, so that its cotangent is that layer's delta."""
@@ -124,10 +129,10 @@ def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
     if case.loss is not None:
         coefficients = _coefficients(case)
         assert case.targets is not None
-        kind = (case.loss.on_logits(case.network.activations[-1]) or case.loss).kind
+        of_loss = (case.loss.on_logits(case.network.activations[-1]) or case.loss).kind
         end = loss_end(
             case.loss,
-            kind,
+            of_loss,
             solution.pre_activations[-1],
             solution.outputs,
             case.targets,
@@ -174,7 +179,7 @@ def _at_least(value: Array, stray: Any) -> Array:
 
 def _pulled_stray(activation: Activation, z: Array, a: Array, stray: Any) -> Any:
     """The root mean square of ct_z that a ct_a of independent entries of this size makes."""
-    if activation.name == "softmax":
+    if kind(activation) == "softmax":
         return a * np.sqrt(stray**2 + ((a * stray) ** 2).sum(axis=-1, keepdims=True))
     return np.abs(elementary(activation).slope(z, a)) * stray
 
@@ -196,9 +201,9 @@ def scaled_underflow(coefficients: Array, values: Array) -> Array:
 
 
 def _value_amplitude(activation: Activation, z: Array, a: Array, storage: Format) -> Array | None:
-    if activation.name in ("identity", "relu"):
+    if kind(activation) in ("identity", "relu"):
         return None
-    units = a * exponential(z) if activation.name == "softmax" else elementary(activation).value(z, a)
+    units = a * exponential(z) if kind(activation) == "softmax" else elementary(activation).value(z, a)
     # a naive sigmoid is 0 where exp(-z) overflows
     return storage.unit * units + max(storage.smallest, 1 / storage.largest)
 
@@ -206,9 +211,9 @@ def _value_amplitude(activation: Activation, z: Array, a: Array, storage: Format
 def _derivative_amplitude(
     activation: Activation, z: Array, a: Array, ct_a: Array, delta: Array, storage: Format
 ) -> Array | None:
-    if activation.name in ("identity", "relu"):
+    if kind(activation) in ("identity", "relu"):
         return None
-    if activation.name == "softmax":
+    if kind(activation) == "softmax":
         units = softmax_pulled(a, exponential(z), ct_a)
     else:
         units = np.abs(ct_a) * elementary(activation).derivative(z, a)

@@ -243,7 +243,8 @@ def _blind_cause(question: Question, noise: Noise, overflows: bool) -> Cause:
         return Cause.DIGITS
     if not (signal <= floor.smooth + question.half).all():
         return Cause.SATURATION if noise.saturated and not noise.kinks else Cause.KINK
-    return Cause.UNDERFLOW if question.limits[2] * storage.unit < 64 * storage.smallest else Cause.ROUNDING
+    lowest = question.limits[2] * storage.unit  # what the last digits of its numbers stand for
+    return Cause.UNDERFLOW if 0 < lowest < 64 * storage.smallest else Cause.ROUNDING
 
 
 def _sentence(leaf: Leaf, noise: Noise, blind: bool) -> str:
