@@ -231,13 +231,18 @@ def _entries(case: Case) -> int:
     return sum(leaf.size for layer in case.params for leaf in layer if leaf is not None)
 
 
-def penalty_of(case: Case) -> float:
-    """The L2 penalty of a case, a float64."""
+def _penalised(case: Case) -> Array:
+    """Every parameter that the L2 penalty covers, in one row."""
     loss = case.loss
     if loss is None or loss.l2 == 0:
-        return 0.0
+        return np.zeros(0)
     biases = [layer.bias for layer in case.params if loss.l2_on_bias and layer.bias is not None]
-    return 0.5 * loss.l2 * float(sum(np.sum(leaf**2) for leaf in [*(layer.weights for layer in case.params), *biases]))
+    return np.concatenate([leaf.ravel() for leaf in [*(layer.weights for layer in case.params), *biases]])
+
+
+def penalty_of(case: Case) -> float:
+    """The L2 penalty of a case, a float64."""
+    return 0.0 if case.loss is None else 0.5 * case.loss.l2 * float(np.sum(_penalised(case) ** 2))
 
 
 # floors
@@ -310,13 +315,21 @@ def _floors(
 def _loss_rounding(case: Case, surveyed: Survey, precision: Precision) -> float:
     """What the terms of the loss, their sum over samples and outputs, and the penalty round."""
     storage, accumulation, end = precision.storage, precision.accumulation, surveyed.end
+    assert case.loss is not None
     assert end is not None
-    penalty = penalty_of(case)
-    added = sum_sizes(np.ones((1, end.size.size)), end.size.reshape(-1, 1), accumulation.unit)
-    summed = accumulation.unit * float(np.minimum(2 * added.partial, TAIL * added.random).sum())
-    rounding = storage.unit * (float(end.terms.sum()) + 8 * penalty) + accumulation.unit * penalty * 64
+    summed = _sum_rounding(end.size.ravel(), accumulation.unit)
+    summed += 0.5 * case.loss.l2 * _sum_rounding(_penalised(case) ** 2, accumulation.unit)
+    rounding = storage.unit * (float(end.terms.sum()) + 8 * penalty_of(case))
     underflow = storage.smallest * float(scaled_underflow(surveyed.coefficients, end.size).sum())
     return summed + rounding + underflow
+
+
+def _sum_rounding(terms: Array, unit: float) -> float:
+    """The floor of a sum of terms that are not negative, in whatever order."""
+    if not terms.size:
+        return 0.0
+    sizes = sum_sizes(np.ones((1, terms.size)), terms[:, None], unit)
+    return unit * float(min(2 * sizes.partial.sum(), TAIL * sizes.random.sum()))
 
 
 def _decay(case: Case, leaf: Array | None, precision: Precision, of_bias: bool = False) -> Any:

@@ -206,8 +206,9 @@ def loss_end(loss: Loss, kind: str, z: Array, o: Array, t: Array, coefficients: 
         coefficients: (n, 1): scale, divisors, sample weights.
         storage: the format of stored results.
     """
-    unit, tiny = storage.unit, storage.smallest
     c = np.abs(coefficients)
+    # a probability below this rounds to 0, or its reciprocal overflows
+    unit, tiny = storage.unit, max(storage.smallest, 2 * max(1.0, float(c.max())) / storage.largest)
     of_probabilities = KINDS[loss.kind].of_probabilities
     parts: tuple[Array, ...]
     with np.errstate(all="ignore"):

@@ -204,8 +204,7 @@ def _value_amplitude(activation: Activation, z: Array, a: Array, storage: Format
     if kind(activation) in ("identity", "relu"):
         return None
     units = a * exponential(z) if kind(activation) == "softmax" else elementary(activation).value(z, a)
-    # a naive sigmoid is 0 where exp(-z) overflows
-    return storage.unit * units + max(storage.smallest, 1 / storage.largest)
+    return storage.unit * units + _tail(activation, z, storage)
 
 
 def _derivative_amplitude(
@@ -217,8 +216,14 @@ def _derivative_amplitude(
         units = softmax_pulled(a, exponential(z), ct_a)
     else:
         units = np.abs(ct_a) * elementary(activation).derivative(z, a)
-    tail = np.abs(ct_a) * max(storage.smallest, 1 / storage.largest)
+    tail = np.abs(ct_a) * _tail(activation, z, storage)
     return storage.unit * (units + 2 * np.abs(delta)) + tail + 2 * storage.smallest
+
+
+def _tail(activation: Activation, z: Array, storage: Format) -> Any:
+    """What is lost of a small a or f'(z): a naive sigmoid is 0 where exp(-z) overflows, and silu multiplies it by z."""
+    lost = max(storage.smallest, 1 / storage.largest)
+    return lost * (1 + np.abs(z)) if kind(activation) in ("silu", "gelu", "") else lost
 
 
 def _coefficients(case: Case) -> Array:
