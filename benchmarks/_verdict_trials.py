@@ -38,6 +38,7 @@ class Correct(NamedTuple):
     cause: str
     ratio: float
     detectable: float
+    size: int
 
 
 class Asked(NamedTuple):
@@ -129,7 +130,7 @@ def _correct_row(case: str, name: str, dtype: str, drawn: Drawn, leaf: Leaf) -> 
     cause = "" if leaf.cause is None else str(leaf.cause)
     kind = leaf.path.partition("[")[0] + leaf.path.rpartition("]")[2]
     shown = (families(drawn), special, kind, str(leaf.verdict), cause)
-    return Correct(case, name, dtype, *shown, float(ratio), float(relative))
+    return Correct(case, name, dtype, *shown, float(ratio), float(relative), leaf.size)
 
 
 # planted mistakes

@@ -161,10 +161,17 @@ def test_every_public_name_has_a_docstring():
             assert not value.__doc__.startswith(f"{name}("), name
 
 
-def test_the_example_of_the_readme_prints_what_the_readme_says():
+def without_rounding(text):
+    """Errors and floors near the roundoff of float64 differ in their digits from one NumPy to another."""
+    return re.sub(r"\d\.\de[-+]1\d", "…", text)
+
+
+def test_the_examples_of_the_readme_print_what_the_readme_says():
     blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    place = next(i for i, (language, _) in enumerate(blocks) if language == "python")
-    assert run_python(blocks[place][1]) == blocks[place + 1][1]
+    places = [i for i, (language, _) in enumerate(blocks) if language == "python"]
+    assert len(places) == 2
+    for place in places:
+        assert without_rounding(run_python(blocks[place][1])) == without_rounding(blocks[place + 1][1])
 
 
 def test_no_file_names_a_registry_host_or_a_path_of_some_machine():

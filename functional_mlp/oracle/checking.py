@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from functional_mlp._checks import finite_float
-from functional_mlp.oracle.answers import Gradients, Update
+from functional_mlp.oracle.answers import FEWEST_DIGITS, Gradients, Printed, Update
 from functional_mlp.oracle.case import DTYPES, Case, weights_and_bias
 from functional_mlp.oracle.leaves import Misfit, coarsest, given_params, known_to
 from functional_mlp.oracle.noise import Floor, Noise, estimate_noise
@@ -75,7 +75,7 @@ def check(
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves = judge(case, solution, noise, given, dtype)
-    notes = notes_of(case, solution, given, leaves, precision, declared, dtype)
+    notes = notes_of(case, solution, given, noise, leaves, precision, dtype)
     return report_on(case, declared, leaves, notes)
 
 
@@ -100,19 +100,37 @@ def notes_of(
     case: Case,
     solution: Solution,
     given: Gradients,
+    noise: Noise,
     leaves: tuple[Leaf, ...],
     precision: str | None,
-    declared: Precision,
     dtype: str,
 ) -> tuple[str, ...]:
-    """What a wrong verdict may be due to: an undeclared precision."""
-    if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG or declared.name != "float64":
+    """What a wrong verdict may be due to: an undeclared precision, or few digits."""
+    if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG:
+        return ()
+    digits = _fewer_digits(given)
+    if digits is not None:
+        fewer = judge(case, solution, noise, given._replace(printed=digits, printed_loss=digits), dtype)
+        if not any(leaf.verdict is Verdict.WRONG for leaf in fewer):
+            return (f"as numbers printed to {digits.digits} digits these would not be wrong. Print at least 6.",)
+    if noise.precision.name != "float64":
         return ()
     lower = judge(case, solution, estimate_noise(case, solution, precision_named("float32")), given, dtype)
     if any(leaf.verdict is Verdict.WRONG for leaf in lower):
         return ()
     how = "Declare it (precision 'float32')." if precision is None else "Is the declared precision right?"
     return (f"as float32 these numbers would be consistent. {how}",)
+
+
+def _fewer_digits(given: Gradients) -> Printed | None:
+    """How few digits would do for all numbers of a text that is read as printed to six, if less would; else None."""
+    if given.printed is None or given.printed != Printed("significant", FEWEST_DIGITS):
+        return None
+    pairs = (pair for i, layer in enumerate(given.params) for pair in weights_and_bias(f"params[{i}]", layer))
+    values = [value for leaf in pairs if leaf is not None for value in np.ravel(leaf)]
+    enough = (n for n in range(1, FEWEST_DIGITS) if all(float(f"{value:.{n}g}") == value for value in values))
+    digits = next(enough, None)
+    return None if digits is None else Printed("significant", digits)
 
 
 def check_update(

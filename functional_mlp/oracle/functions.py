@@ -235,7 +235,7 @@ def _watch(fn: Function, cases: Sequence[Case], precision: str, given: str | Non
             continue
         notes = (REUSED,) if before is not None and _overwritten(before) else ()
         leaves, sides = _judged(question, first)
-        as_float32 = notes_of(*question[:2], first.answer, leaves, given, declared, first.dtype)
+        as_float32 = notes_of(case, solution, first.answer, question.noise, leaves, given, first.dtype)
         faults, again = _repeated(fn, question, first)
         if first.changed:
             words = f"changes its arguments ({_listed(first.changed)}); work on copies"

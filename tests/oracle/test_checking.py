@@ -160,6 +160,17 @@ def test_numbers_printed_to_few_digits_are_judged_to_these():
     assert (leaf.verdict, leaf.index) == (Verdict.WRONG, (0, 0))
 
 
+def test_three_digits_of_few_numbers_are_read_as_six_and_a_note_says_so():
+    case = oracle.draw_case(fm.Network((2, 1), "identity"), LOSS, samples=5, seed=3)
+    as_printed = [[np.vectorize(lambda x: float(f"{x:.3g}"))(leaf) for leaf in layer] for layer in answer(case)]
+    read = Printed("significant", 6)
+    report = check(case, Gradients(as_printed, printed=read))
+    assert report.verdict is Verdict.WRONG
+    assert report.notes == ("as numbers printed to 3 digits these would not be wrong. Print at least 6.",)
+    as_printed[0][0][0] *= 2
+    assert check(case, Gradients(as_printed, printed=read)).notes == ()
+
+
 def test_digits_too_few_to_tell_it_from_zero_are_undecided():
     given = [[np.round(leaf) for leaf in layer] for layer in answer(question())]
     report = check(question(), Gradients(given, printed=Printed("fixed", 0)))

@@ -9,9 +9,10 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from functional_mlp import oracle
-from functional_mlp.cli import summary
+from functional_mlp.cli import app, summary
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (DOCS / "oracle.md").read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -37,6 +38,15 @@ def test_case_file_is_solved_as_shown(tmp_path: Path) -> None:
     oracle.write_solution(tmp_path / "solution.json", case, solution)
     written = json.loads((tmp_path / "solution.json").read_text(encoding="utf-8"))
     assert set(written) == set(re.findall(r'"(\w+)":', blocks("json")[1])) - {"weights", "bias"}
+
+
+def test_gradients_file_is_judged_as_shown(tmp_path: Path, as_a_person: None) -> None:
+    files = [tmp_path / "case.json", tmp_path / "gradients.json"]
+    for path, text in zip(files, [blocks("json")[0], blocks("json")[2]], strict=True):
+        path.write_text(text, encoding="utf-8")
+    done = CliRunner().invoke(app, ["check", *map(str, files)])
+    assert done.exit_code == 1
+    assert done.stdout.strip() == blocks("text")[2].strip()
 
 
 @pytest.mark.parametrize("heading", ["| group | entries |"])
