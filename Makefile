@@ -3,6 +3,7 @@
 # make fuzz   10,000 spoilt files against the readers of the oracle (FUZZ_SEED= for other ones)
 # make lint   ruff and mypy
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/certification.md
+# make verdicts  how often right is called wrong, and wrong overlooked: docs/verdicts.md (an hour)
 # make bench  speed, side by side with the NumPy reference
 # Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
 
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
-.PHONY: demo test fuzz lint certify bench clean
+.PHONY: demo test fuzz lint certify verdicts bench clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -37,8 +38,12 @@ lint: $(VENV)/installed
 certify: $(VENV)/installed
 	$(BIN)/python -m tools.certify
 
+verdicts: $(VENV)/installed
+	$(BIN)/python -m benchmarks.verdicts --output docs/verdicts.md
+
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.moons
+	$(BIN)/python -m benchmarks.oracle
 
 clean:
 	rm -rf $(VENV) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

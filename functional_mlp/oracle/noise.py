@@ -42,11 +42,11 @@ from functional_mlp.oracle.solution import Solution, float64_on_cpu
 from functional_mlp.oracle.survey import Survey, scaled_underflow, survey
 
 Array = NDArray[np.float64]
-RUNS = 48
-DIVISORS = (48, 24, 16, 12, 8, 6, 4, 3, 2, 1)
+RUNS = 32
+DIVISORS = (32, 16, 8, 4, 2, 1)
 TOGETHER = 2**19  # numbers in the runs that are computed side by side
 TAIL = 5.0
-SHARES = (1.0, 1.0, 0.25)  # of an amplitude: the entry's own, shared by nearly equal numbers, by a whole array
+OF_ALL = 0.25  # of an amplitude: what a whole array shares
 SEED = 20261125
 # float64 cannot be perturbed in float64: its noise is computed this much larger, where everything is linear, and
 # divided again
@@ -95,9 +95,9 @@ class Noise(NamedTuple):
 
 def _uniform(keys: Any) -> Any:
     """A hash of uint32 keys, as numbers uniform in (-1, 1): the same key, the same number."""
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        keys = (keys ^ (keys >> shift)) * jnp.uint32(factor)
-    return lax.bitcast_convert_type(keys ^ (keys >> 16), jnp.int32).astype(jnp.float64) * 2.0**-31
+    mixed = keys * jnp.uint32(0x85EBCA6B)
+    mixed = (mixed ^ (mixed >> 16)) * jnp.uint32(0xC2B2AE35)
+    return lax.bitcast_convert_type(mixed, jnp.int32).astype(jnp.float64) * 2.0**-31
 
 
 class _Measured(NamedTuple):
@@ -173,6 +173,7 @@ def _strayed(
     truth: _Measured,
     amplitude: Any,
     keys: Any,
+    site_salts: Any,
     salts: Any,
     *,
     layout: Layout,
@@ -181,17 +182,20 @@ def _strayed(
 
     Args:
         network, loss, params, arrays, truth: the case and its solution.
-        amplitude, keys: (E,) and (3, E): those of all sites, one after the other, as `layout` says.
+        amplitude, keys: (E,) and (2, E): those of all sites, one after the other, as `layout` says.
+        site_salts: (sites,).
         salts: (chunks, runs, 3): the dice of each run.
         layout: static.
     """
 
     def distance(salt: Any) -> _Measured:
-        noise = amplitude * (jnp.asarray(SHARES) @ _uniform(keys ^ salt[:, None]))
+        own, shared = _uniform(keys[0] ^ salt[0]), _uniform(keys[1] ^ salt[1])
+        noise, of_all = amplitude * (own + shared), OF_ALL * _uniform(site_salts ^ salt[2])
         errors, start = {}, 0
-        for name, shape in layout:
-            stop = start + math.prod(shape)
-            errors[name], start = noise[start:stop].reshape(shape), stop
+        for site, (name, shape) in enumerate(layout):
+            part = slice(start, start + math.prod(shape))
+            errors[name] = (noise[part] + of_all[site] * amplitude[part]).reshape(shape)
+            start = part.stop
         there = _perturbed(network, loss, params, arrays, truth.pre_activations, errors)
         return jax.tree.map(lambda a, b: jnp.abs(a - b), there, truth)
 
@@ -211,6 +215,7 @@ def strayed(case: Case, solution: Solution, precision: Precision, surveyed: Surv
     amplitude = magnify * np.concatenate([site.amplitude.ravel() for site in sites.values()])
     keys = np.concatenate([site.keys for site in sites.values()], axis=1)
     together = next(size for size in DIVISORS if size * (keys.shape[1] + _entries(case)) <= TOGETHER or size == 1)
+    site_salts = np.array([site.salt for site in sites.values()], np.uint32)
     salts = np.random.default_rng(SEED).integers(2**32, size=(RUNS // together, together, 3), dtype=np.uint32)
     names = ("inputs", "targets", "ct_outputs", "sample_weights")
     arrays = {name: getattr(case, name) for name in names if getattr(case, name) is not None}
@@ -222,7 +227,9 @@ def strayed(case: Case, solution: Solution, precision: Precision, surveyed: Surv
     value = np.zeros(()) if solution.loss is None else np.asarray(solution.loss - penalty_of(case))
     truth = _Measured(value, solution.outputs, solution.pre_activations, solution.deltas, grads, solution.ct_inputs)
     with float64_on_cpu():
-        means = _strayed(case.network, case.loss, params, arrays, truth, amplitude, keys, salts, layout=layout)
+        means = _strayed(
+            case.network, case.loss, params, arrays, truth, amplitude, keys, site_salts, salts, layout=layout
+        )
     # of a normal distribution, sigma is sqrt(pi / 2) times the mean distance (and does not overflow as squares do)
     return jax.tree.map(lambda mean: np.nan_to_num(np.asarray(mean), nan=np.inf) * (1.2533141373155 / magnify), means)
 

@@ -20,7 +20,7 @@ from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.precision import Format
 
 Array = NDArray[np.float64]
-BLOCKS = 32  # of a long sum, between which its partial sums are looked at
+BLOCKS = 12  # of a long sum, between which its partial sums are looked at
 EXACT_TERMS = 2**16  # products of matrices with at most so many terms in all have every partial sum looked at
 
 
@@ -306,7 +306,10 @@ def sum_sizes(left: Array, right: Array, unit: float) -> SumSizes:
     spread = np.sqrt(np.maximum(squares / k - (absolute / k) ** 2, 0))
     with np.errstate(all="ignore"):
         alike = np.where(largest > 0, np.minimum(1.0, 2 * unit * largest / spread), 0.0)
-    alike = np.maximum(np.where(np.isnan(alike), 1.0, alike), np.minimum.outer(_repeated(left), _repeated(right.T)))
+    alike[np.isnan(alike)] = 1.0
+    repeated = _repeated(left)
+    if repeated.any():
+        np.maximum(alike, np.minimum.outer(repeated, _repeated(right.T)), out=alike)
     return SumSizes(total, np.maximum(random, alike * partial), partial, absolute)
 
 
@@ -325,23 +328,20 @@ def _repeated(rows: Array) -> Array:
 def _partial_sums(left: Array, right: Array) -> tuple[Array, Array]:
     """The sum over the k terms of |partial sum|, and the largest |partial sum|, both (p, q).
 
-    Of a long sum, partial sums are looked at between blocks of terms; within a block, they are at most the larger of
-    those at its ends plus half the absolute terms between.
+    Of a long sum, partial sums are looked at between blocks of terms: within one, they are taken to be as large as the
+    larger of those at its ends.
     """
     k = left.shape[1]
     if left.size * right.shape[1] <= EXACT_TERMS:
         sums = np.abs(np.cumsum(left[:, :, None] * right[None], axis=1))
         return sums.sum(axis=1), sums.max(axis=1)
     edges = np.unique(np.linspace(0, k, min(k, BLOCKS) + 1).astype(int))
-    before = np.zeros((left.shape[0], right.shape[1]))
-    running, largest = before.copy(), before.copy()
+    sums = np.zeros((left.shape[0], right.shape[1]))
+    size_before, running, largest = np.zeros_like(sums), np.zeros_like(sums), np.zeros_like(sums)
     for start, stop in itertools.pairwise(edges):
-        part, other = left[:, start:stop], right[start:stop]
-        after = before + part @ other
-        size = np.maximum(np.abs(before), np.abs(after))
-        if stop - start > 1:
-            size += 0.5 * np.minimum(np.abs(part) @ np.abs(other), (stop - start) * size)
-        running += (stop - start) * size
+        sums += left[:, start:stop] @ right[start:stop]
+        size = np.abs(sums)
         np.maximum(largest, size, out=largest)
-        before = after
+        running += (stop - start) * np.maximum(size_before, size, out=size_before)
+        size_before = size
     return running, largest

@@ -33,12 +33,13 @@ class Site(NamedTuple):
 
     Attributes:
         amplitude: of the noise, in absolute numbers, of the array's shape.
-        keys: (3, size) uint32: of the entry alone; equal for numbers that are equal to `ALIKE` bits; for all numbers of
-            the array.
+        keys: (2, size) uint32: of the entry alone; equal for numbers that are equal to `ALIKE` bits.
+        salt: of the array, uint32.
     """
 
     amplitude: Array
     keys: NDArray[np.uint32]
+    salt: int
 
 
 ALIKE = 5  # bits
@@ -48,14 +49,13 @@ _GOLDEN, _ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x632BE59BD9B4E019)
 def site(name: str, value: Array, amplitude: Array) -> Site:
     """The site of an array of results; arrays of different names have different keys for equal numbers."""
     bits = np.ascontiguousarray(value + 0.0).ravel().view(np.uint64)  # + 0.0: no negative zero
-    salt = np.uint64(zlib.crc32(name.encode()))
+    salt = np.array(zlib.crc32(name.encode()), np.uint64)
     drop = np.uint64(53 - ALIKE)
     leading = (bits + (np.uint64(1) << (drop - np.uint64(1)))) >> drop
-    keys = np.empty((3, bits.size), np.uint32)
-    for row, key in zip(keys, (np.arange(bits.size, dtype=np.uint64), leading), strict=False):
+    keys = np.empty((2, bits.size), np.uint32)
+    for row, key in zip(keys, (np.arange(bits.size, dtype=np.uint64), leading), strict=True):
         row[:] = key * _GOLDEN + salt * _ODD >> np.uint64(32)
-    keys[2] = salt
-    return Site(np.ascontiguousarray(amplitude), keys)
+    return Site(np.ascontiguousarray(amplitude), keys, int(salt))
 
 
 class Survey(NamedTuple):

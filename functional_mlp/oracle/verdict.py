@@ -186,8 +186,8 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
         blinding = overflows or bool(np.isinf(floor.slack).any())
         detectable = np.inf if blinding else float(np.linalg.norm(np.nan_to_num(whole, nan=np.inf, posinf=np.inf)))
     # the worst entry of the worst kind
-    order = np.lexsort((ratios.ravel(), entries.ravel()))
-    index = tuple(int(i) for i in np.unravel_index(order[-1], true.shape))
+    worst = np.argmax(np.where(entries == entries.max(), ratios, -1.0))
+    index = tuple(int(i) for i in np.unravel_index(worst, true.shape))
     verdict = OF_ENTRIES[int(entries.max())]
     blind = bool(signal.any()) and bool((np.abs(signal) <= whole).all())
     cause: Cause | None = None
