@@ -54,7 +54,9 @@ class PlantedRow(NamedTuple):
     """The verdict on one planted mistake.
 
     `effective`: whether it changes the float64 gradient beyond rounding. `above`: whether the given numbers are further
-    from the truth, in some leaf, than its smallest detectable change. `peers`: whether each one asked lets it pass.
+    from the truth, in some leaf, than its smallest detectable change; NaN and infinities are not, where a probability
+    is lost. `diluted`: units at a kink, or lost probabilities, are in the case. `peers`: whether each one asked lets it
+    pass.
     """
 
     seed: int
@@ -144,7 +146,7 @@ def small_case(seed: int, dtype: str) -> oracle.Case:
     width = int(rng.choice(WIDTHS))
     sizes = [width if square else int(rng.choice(WIDTHS)) for _ in range(depth + 1)]
     end = ENDS[seed % len(ENDS)]
-    if rng.uniform() < 0.2 and end[0] != "softmax":
+    if rng.uniform() < 0.3 and end[0] != "softmax":
         sizes[-1] = 1
     hidden = [
         str(rng.choice(list(FACTORIES))) if rng.uniform() < 0.3 else HIDDEN[seed % len(HIDDEN)] for _ in sizes[2:]
@@ -155,12 +157,30 @@ def small_case(seed: int, dtype: str) -> oracle.Case:
         over_samples, over_outputs = (str(rng.choice(["sum", "mean"])) for _ in range(2))
         scale, penalty = float(rng.choice([1.0, 0.5, 2.5])), float(rng.choice([0.0, 0.0, 0.03125]))
         loss = fm.Loss(end[1], over_samples, over_outputs, scale, penalty, bool(rng.integers(2)))
-    samples = int(rng.choice(BATCHES))
-    return oracle.draw_case(network, loss, samples=samples, seed=seed, dtype=dtype)
+    case = oracle.draw_case(network, loss, samples=int(rng.choice(BATCHES)), seed=seed, dtype=dtype)
+    return case if loss is None else _less_usual(case, rng)
+
+
+def _less_usual(case: oracle.Case, rng: np.random.Generator) -> oracle.Case:
+    """A case with a loss, at times with sample weights, soft targets, or large weights: mistakes hide without them."""
+    assert case.loss is not None
+    assert case.targets is not None
+    params, targets, weights = list(case.params), case.targets, None
+    if rng.uniform() < 0.2:
+        weights = rng.integers(1, 9, len(case.inputs)) / 4.0
+    if rng.uniform() < 0.4 and case.loss.kind != "squared_error":
+        targets = rng.integers(0, 9, targets.shape) / 8.0
+    if rng.uniform() < 0.2:
+        params = [oracle.Layer(8 * layer.weights, layer.bias) for layer in params]
+    network, inputs, dtype = case.network, case.inputs, case.dtype
+    return oracle.Case(network, case.loss, params, inputs, targets, sample_weights=weights, dtype=dtype)
 
 
 WIDTHS, BATCHES = (3, 4, 5, 7), (2, 5, 16, 64)  # few, since JAX compiles every operation for every shape
-HIDDEN = ("tanh", "relu", "sigmoid", "leaky_relu", "gelu", "elu", "silu", "softplus", "identity", "softmax")
+HIDDEN = (
+    *("tanh", "relu", "sigmoid", "leaky_relu", "tanh", "relu", "gelu", "elu", "silu", "leaky_relu", "softplus"),
+    *("identity", "softmax"),
+)
 ENDS = (
     ("sigmoid", "binary_cross_entropy"),
     ("softmax", "categorical_cross_entropy"),
@@ -220,15 +240,19 @@ def _planted_row(
         leaves = judge(case, solution, noise, Gradients(list(given)), dtype)
     effects, changes = _effects(exact, right), _effects(after if given is None else given, right)
     effective = any(far > 1e-14 * max(norm, 1e-300) for far, norm in effects.values())
-    above = any(changes[leaf.path][0] > leaf.smallest_detectable for leaf in leaves if leaf.path in changes)
+    diluted = bool(noise.kinks or noise.saturated)
+    above = any(
+        changes[leaf.path][0] > leaf.smallest_detectable and (np.isfinite(leaf.got) or not diluted)
+        for leaf in leaves
+        if leaf.path in changes
+    )
     peers = {}
     if ask and given is not None and effective:
         asked = dict(_peers.ALWAYS)
-        if seed % 4 == 0 and _peers.may_be_asked(case, dtype):
+        if seed % 8 == 0 and _peers.may_be_asked(case, dtype):
             asked |= _peers.costly()
         peers = {name: passes(case, solution, given) for name, passes in asked.items()}
     verdict = worst_of(leaf.verdict for leaf in leaves)
-    diluted = bool(noise.kinks or noise.saturated)
     return PlantedRow(seed, dtype, mistake.id, mistake.tag, effective, above, str(verdict), diluted, peers)
 
 

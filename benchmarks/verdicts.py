@@ -1,6 +1,6 @@
 """The error rates of the oracle and of its peers: how often is right called wrong, and how often is wrong noticed?
 
-    python -m benchmarks.verdicts                  # everything: some 20,000 leaf checks, about half an hour on 2 cores
+    python -m benchmarks.verdicts                  # everything, about an hour on 2 cores
     python -m benchmarks.verdicts --quick          # a few cases of each kind
     python -m benchmarks.verdicts -o docs/verdicts.md
 
@@ -11,6 +11,7 @@ asked the same questions. Every number comes from seeds: two runs on one machine
 
 import argparse
 import multiprocessing
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -47,8 +48,8 @@ def rows_of(work: list[Any], jobs: int) -> Iterator[list[Any]]:
 def main() -> int:
     """Runs the trials and prints the tables as Markdown."""
     parser = Parser(prog="python -m benchmarks.verdicts", description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=positive, default=120, help="random networks for the false alarms")
-    parser.add_argument("--planted", type=positive, default=100, help="random cases for planted mistakes")
+    parser.add_argument("--cases", type=positive, default=48, help="random networks for the false alarms")
+    parser.add_argument("--planted", type=positive, default=200, help="random cases for planted mistakes")
     parser.add_argument("--kinks", type=positive, default=12, help="random cases with units at a kink")
     parser.add_argument("--jobs", type=positive, default=2, help="processes")
     parser.add_argument("--quick", action="store_true", help="2 cases of each kind")
@@ -57,6 +58,8 @@ def main() -> int:
     if arguments.quick:
         arguments.cases = arguments.planted = arguments.kinks = 2
     warnings.simplefilter("ignore")
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # as many processes as cores: one thread each
+        os.environ.setdefault(name, "1")
     text = page([row for rows in rows_of(tasks(arguments), arguments.jobs) for row in rows])
     if arguments.output is None:
         print(text, end="")

@@ -58,7 +58,7 @@ class Leaf:
         proved: whether the worst entry errs by more than the rigorous bound on rounding: not even the most unlucky
             rounding explains it.
         norm: Euclidean norm of the true array (of the step, for an update).
-        smallest_detectable: a change of the array of at least this Euclidean norm is certain to be called wrong.
+        smallest_detectable: a finite change of the array of at least this Euclidean norm is certain to be called wrong.
         wrong, undecided, size: counts of entries.
         entries: verdicts of the entries (0 consistent, 1 undecided, 2 wrong), of the array's shape; or None.
         ratios: error over floor of the entries, likewise.
