@@ -116,7 +116,7 @@ def _correct_rows(seed: int, number: int, dtype: str, drawn: Drawn) -> list[Any]
         if precision not in noises:
             noises[precision] = estimate_noise(case, solution, precision_named(precision))
         answer = implementation.run(case)
-        leaves = judge(case, solution, noises[precision], _leaves_of_answer(answer), dtype)
+        leaves = judge(case, solution, noises[precision], _leaves_of_answer(answer))
         rows += [_correct_row(f"{seed}.{number}", name, dtype, drawn, leaf) for leaf in leaves]
         peers = dict(_peers.ALWAYS)
         if number == 0 and name == f"numpy-{dtype}" and _peers.may_be_asked(case, dtype):
@@ -204,7 +204,7 @@ def planted_trial(seed: int) -> list[Any]:
         solution = oracle.solve(case)
         noise = estimate_noise(case, solution, precision_named(dtype))
         untouched = Gradients(list(correct(case, dtype).grads))
-        leaves = judge(case, solution, noise, untouched, dtype)
+        leaves = judge(case, solution, noise, untouched)
         rows += [
             Detectable(dtype, len(case.params), leaf.smallest_detectable / leaf.norm)
             for leaf in leaves
@@ -232,12 +232,12 @@ def _planted_row(
         after = plant_update(case, mistake.id, RATE, **where, dtype=dtype)
         exact = plant_update(case, mistake.id, RATE, **where)
         right = plant_update(case, None, RATE)
-        leaves = judge_update(case, solution, noise, Update(list(after), RATE), dtype)
+        leaves = judge_update(case, solution, noise, Update(list(after), RATE))
         given: Any = None
     else:
         given = plant(case, mistake.id, **where, dtype=dtype).grads
         exact, right = plant(case, mistake.id, **where).grads, solution.grads
-        leaves = judge(case, solution, noise, Gradients(list(given)), dtype)
+        leaves = judge(case, solution, noise, Gradients(list(given)))
     effects, changes = _effects(exact, right), _effects(after if given is None else given, right)
     effective = any(far > 1e-14 * max(norm, 1e-300) for far, norm in effects.values())
     diluted = bool(noise.kinks or noise.saturated)

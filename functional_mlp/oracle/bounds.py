@@ -8,6 +8,7 @@ order and the signs. It grows by the absolute weights with every layer, and is s
 of the other side; and what is lost where a program works with probabilities that the format rounds to 0 or 1.
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,13 +129,19 @@ def slack_of(
         ct_tails: how far it may move the cotangents of the activations, which a unit that flips lets through.
     """
     layers = range(len(case.params))
-    jumps = [jump(activation) for activation in case.network.activations]
+    jumps = [
+        jump(activation, float(elementary(activation).slope(z, a).max()) if not kind(activation) else 1.0)
+        for activation, z, a in zip(
+            case.network.activations, solution.pre_activations, solution.activations, strict=True
+        )
+    ]
     near = [
         (np.abs(z) <= tail) if height else np.zeros(z.shape, bool)
         for z, tail, height in zip(solution.pre_activations, tails, jumps, strict=True)
     ]
     lost = np.zeros_like(solution.outputs) if surveyed.end is None else surveyed.end.lost
-    kinks = [(layer, int(i), int(j)) for layer in layers for i, j in np.argwhere(near[layer])[:MAX_PLACES]]
+    places = ((layer, *place) for layer in layers for place in np.argwhere(near[layer])[:MAX_PLACES].tolist())
+    kinks = list(itertools.islice(places, MAX_PLACES))
     saturated = [(int(i), int(j)) for i, j in np.argwhere(lost > 0)[:MAX_PLACES]]
     if not kinks and not saturated:
         zeros = tuple((np.zeros_like(w), np.zeros(w.shape[1])) for w, _ in case.params)
@@ -143,7 +150,7 @@ def slack_of(
     locals_ = [Local(0.0, 0.0, jumps[layer] * near[layer], 0.0, 0.0, (0.0, 0.0)) for layer in layers]
     ct_a = tuple(np.abs(ct) + tail for ct, tail in zip(surveyed.ct_a, ct_tails, strict=True))
     worst = _backward(case, solution, ct_a, lost, locals_, [0.0] * (len(layers) + 1))
-    return Slack(worst.deltas, worst.grads, worst.ct_inputs, kinks[:MAX_PLACES], saturated)
+    return Slack(worst.deltas, worst.grads, worst.ct_inputs, kinks, saturated)
 
 
 def running_error(case: Case, solution: Solution, precision: Precision, surveyed: Survey) -> Worst:
@@ -170,8 +177,6 @@ def running_error(case: Case, solution: Solution, precision: Precision, surveyed
             entry = elementary(activation)
             curvature = entry.curvature()
             grown = entry.slope(z, a) * z_error + 0.5 * curvature * z_error**2
-            if not kind(activation):
-                grown = np.full_like(z, np.inf)
             if jump(activation) > 0:  # a unit that crosses the kink stays below the steeper side
                 grown = np.maximum(grown, max(1.0, float(entry.slope(-np.ones(1), -np.ones(1))[0])) * z_error)
             derivative = curvature * z_error + AMPLITUDES * precision.storage.unit * entry.derivative(z, a)

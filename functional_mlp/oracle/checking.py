@@ -8,8 +8,8 @@ import numpy as np
 
 from functional_mlp._checks import finite_float
 from functional_mlp.oracle.answers import FEWEST_DIGITS, Gradients, Printed, Update
-from functional_mlp.oracle.case import DTYPES, Case, weights_and_bias
-from functional_mlp.oracle.leaves import Misfit, coarsest, given_params, known_to
+from functional_mlp.oracle.case import Case, weights_and_bias
+from functional_mlp.oracle.leaves import Misfit, coarsest, given_params
 from functional_mlp.oracle.noise import Floor, Noise, estimate_noise
 from functional_mlp.oracle.precision import Precision, precision_named
 from functional_mlp.oracle.report import Report
@@ -67,16 +67,21 @@ def check(
         >>> check(case, [([[1.0], [1.0]], [0.5])]).verdict
         <Verdict.WRONG: 'wrong'>
     """
+    _require_case(case)
     given = gradients if isinstance(gradients, Gradients) else Gradients(gradients)
     more = {"loss": loss, "outputs": outputs, "deltas": deltas, "ct_inputs": ct_inputs}
     given = given._replace(**{name: value for name, value in more.items() if value is not None})
-    dtype = dtype_of(given.params)
-    declared = precision_named(precision or dtype)
+    declared = precision_named(precision or dtype_of(given.params))
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
-    leaves = judge(case, solution, noise, given, dtype)
-    notes = notes_of(case, solution, given, noise, leaves, precision, dtype)
+    leaves = judge(case, solution, noise, given)
+    notes = notes_of(case, solution, given, noise, leaves, precision)
     return report_on(case, declared, leaves, notes)
+
+
+def _require_case(case: Any) -> None:
+    if not isinstance(case, Case):
+        raise TypeError(f"expected case to be an oracle.Case, got {type(case).__name__}; gradients come second")
 
 
 def report_on(case: Case, declared: Precision, leaves: tuple[Leaf, ...], notes: tuple[str, ...] = ()) -> Report:
@@ -103,19 +108,18 @@ def notes_of(
     noise: Noise,
     leaves: tuple[Leaf, ...],
     precision: str | None,
-    dtype: str,
 ) -> tuple[str, ...]:
     """What a wrong verdict may be due to: an undeclared precision, or few digits."""
     if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG:
         return ()
     digits = _fewer_digits(given)
     if digits is not None:
-        fewer = judge(case, solution, noise, given._replace(printed=digits, printed_loss=digits), dtype)
+        fewer = judge(case, solution, noise, given._replace(printed=digits, printed_loss=digits))
         if not any(leaf.verdict is Verdict.WRONG for leaf in fewer):
             return (f"as numbers printed to {digits.digits} digits these would not be wrong. Print at least 6.",)
     if noise.precision.name != "float64":
         return ()
-    lower = judge(case, solution, estimate_noise(case, solution, precision_named("float32")), given, dtype)
+    lower = judge(case, solution, estimate_noise(case, solution, precision_named("float32")), given)
     if any(leaf.verdict is Verdict.WRONG for leaf in lower):
         return ()
     how = "Declare it (precision 'float32')." if precision is None else "Is the declared precision right?"
@@ -155,14 +159,14 @@ def check_update(
     Raises:
         TypeError, ValueError: as `check`, and for rates that are not finite and above 0, or not one per step.
     """
+    _require_case(case)
     updates = _updates(params_after, learning_rate)
-    dtypes = [dtype_of(update.params) for update in updates]
-    declared = precision_named(precision or coarsest(np.zeros(0, DTYPES[name]) for name in dtypes))
+    declared = precision_named(precision or dtype_of([layer for update in updates for layer in update.params]))
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves: list[Leaf] = []
-    for group, update, dtype in zip(_groups(updates), updates, dtypes, strict=True):
-        judged = judge_update(case, solution, noise, update, dtype)
+    for group, update in zip(_groups(updates), updates, strict=True):
+        judged = judge_update(case, solution, noise, update)
         leaves += [dataclasses.replace(leaf, group=group) for leaf in judged]
     return report_on(case, declared, tuple(leaves))
 
@@ -180,15 +184,20 @@ def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
         params_after = [params_after]
     are_updates = isinstance(params_after, list | tuple) and bool(params_after) and isinstance(params_after[0], Update)
     several = not isinstance(learning_rate, str) and np.ndim(learning_rate) == 1
+    if several and not isinstance(params_after, list | tuple):
+        kind = type(params_after).__name__
+        raise TypeError(f"expected a list with one set of parameters per learning rate, got {kind}")
     steps: list[Any] = list(params_after) if several or are_updates else [params_after]
+    rates: list[Any] = list(learning_rate) if several else [learning_rate]  # type: ignore[arg-type]
     if are_updates and learning_rate is None:
-        rates: list[Any] = [update.learning_rate for update in steps]
-    else:
-        rates = list(learning_rate) if several else [learning_rate]
+        rates = [getattr(update, "learning_rate", None) for update in steps]
     if len(steps) != len(rates) or not rates:
         raise ValueError(f"expected one set of parameters per learning rate, got {len(steps)} for {len(rates)} rates")
     updates = []
     for step, rate in zip(steps, rates, strict=True):
+        if not isinstance(getattr(step, "params", step), list | tuple):
+            kind = type(step).__name__
+            raise TypeError(f"expected parameters to be a list with one (weights, bias) pair per layer, got {kind}")
         number = finite_float("learning_rate", rate)
         if number <= 0:
             raise ValueError(f"expected learning_rate to be above 0, got {number}")
@@ -196,26 +205,26 @@ def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
     return updates
 
 
-def judge_update(
-    case: Case, solution: Solution, noise: Noise, update: Update, dtype: str = "float64"
-) -> tuple[Leaf, ...]:
+def judge_update(case: Case, solution: Solution, noise: Noise, update: Update) -> tuple[Leaf, ...]:
     """The verdict on the parameters after one step; arguments as `verdict.judge`."""
-    truth, rate, unit = truth_of(solution), update.learning_rate, noise.precision.storage.unit
+    truth, rate, storage = truth_of(solution), update.learning_rate, noise.precision.storage
     leaves = []
-    for path, got in given_params(case, update.params).items():
-        if isinstance(got, Misfit):
-            leaves.append(misfit_leaf(path, got))
-            continue
-        before = _parameter(case, path)
-        step = rate * truth[path]
-        after = before - step
-        # the parameter as stored, the product with the rate (which is rounded itself) and the subtraction round
-        rounding = unit * (np.abs(before) + 4 * np.abs(step) + np.abs(after)) + 4 * noise.precision.storage.smallest
-        floor = Floor(*(rate * part for part in noise.floors[path]))
-        floor = floor._replace(smooth=floor.smooth + rounding, bound=floor.bound + rounding)
-        half = known_to(dtype, update.printed, got)
-        limits = (noise.largest[path], noise.unnormalised[path], rate * noise.delicate[path])
-        leaves.append(judge_leaf(Question(path, after, got, step, floor, half, limits), noise))
+    with np.errstate(all="ignore"):
+        for path, got in given_params(case, update.params).items():
+            if isinstance(got, Misfit):
+                leaves.append(misfit_leaf(path, got))
+                continue
+            before = _parameter(case, path)
+            step = rate * truth[path]
+            after = before - step
+            # the parameter as stored, the product with the rate (which is rounded itself) and the subtraction round
+            rounding = storage.unit * (np.abs(before) + 4 * np.abs(step) + np.abs(after))
+            rounding = rounding + storage.smallest * (4 + np.abs(truth[path]))
+            floor = Floor(*(rate * part for part in noise.floors[path]))
+            floor = floor._replace(smooth=floor.smooth + rounding, bound=floor.bound + rounding)
+            limits = noise.limits[path]
+            limits = limits._replace(delicate=rate * limits.delicate)
+            leaves.append(judge_leaf(Question(path, after, got, step, floor, update.printed, limits), noise))
     return tuple(leaves)
 
 

@@ -25,7 +25,7 @@ from functional_mlp.network import Network
 from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.case import DTYPES, Case
 from functional_mlp.oracle.checking import dtype_of, notes_of, report_on
-from functional_mlp.oracle.leaves import Cause, Given, Misfit, given_leaves
+from functional_mlp.oracle.leaves import Cause, Misfit, given_leaves
 from functional_mlp.oracle.noise import Noise, estimate_noise
 from functional_mlp.oracle.precision import precision_named
 from functional_mlp.oracle.report import Finding, Report
@@ -119,7 +119,7 @@ class _Call(NamedTuple):
 
     case: Case
     answer: Gradients
-    leaves: Given
+    leaves: dict[str, np.ndarray | Misfit]
     dtype: str
     changed: tuple[str, ...]
 
@@ -143,9 +143,14 @@ def _call(fn: Function, case: Case) -> _Call | _Fault:
         changed = ("params", *changed)
     try:
         answer = _answer(result)
-        return _Call(case, answer, given_leaves(case, answer), dtype_of(answer.params), changed)
+        return _Call(case, answer, _values(case, answer), dtype_of(answer.params), changed)
     except (TypeError, ValueError) as error:
         return _Fault("returns", f"returns no gradients: {error}")
+
+
+def _values(case: Case, answer: Gradients) -> dict[str, np.ndarray | Misfit]:
+    given = given_leaves(case, answer)
+    return {path: leaf if isinstance(leaf, Misfit) else leaf.values for path, leaf in given.items()}
 
 
 def _answer(result: Any) -> Gradients:
@@ -235,7 +240,7 @@ def _watch(fn: Function, cases: Sequence[Case], precision: str, given: str | Non
             continue
         notes = (REUSED,) if before is not None and _overwritten(before) else ()
         leaves, sides = _judged(question, first)
-        as_float32 = notes_of(case, solution, first.answer, question.noise, leaves, given, first.dtype)
+        as_float32 = notes_of(case, solution, first.answer, question.noise, leaves, given)
         faults, again = _repeated(fn, question, first)
         if first.changed:
             words = f"changes its arguments ({_listed(first.changed)}); work on copies"
@@ -261,7 +266,7 @@ def _judged(question: _Question, call: _Call) -> tuple[tuple[Leaf, ...], tuple[s
     Units that are meant to be at their kink influence no other layer, so the side is a matter of each layer alone.
     """
     case = question.case
-    leaves = {leaf.path: leaf for leaf in judge(*question, call.answer, call.dtype)}
+    leaves = {leaf.path: leaf for leaf in judge(*question, call.answer)}
     sides: dict[str, list[int]] = {}
     for side in SIDES:
         open_ = {_layer_of(path) for path, leaf in leaves.items() if leaf.cause is Cause.KINK}
@@ -270,7 +275,7 @@ def _judged(question: _Question, call: _Call) -> tuple[tuple[Leaf, ...], tuple[s
         other = with_side(case, side)
         solution = solve(other)
         noise = estimate_noise(other, solution, question.noise.precision)
-        there = {leaf.path: leaf for leaf in judge(other, solution, noise, call.answer, call.dtype)}
+        there = {leaf.path: leaf for leaf in judge(other, solution, noise, call.answer)}
         for layer in sorted(layer for layer in open_ if layer is not None):
             own = {path: leaf for path, leaf in there.items() if _layer_of(path) == layer}
             if all(leaf.verdict is not Verdict.WRONG and leaf.cause is not Cause.KINK for leaf in own.values()):
@@ -384,7 +389,7 @@ def _accumulates(question: _Question, *calls: _Call) -> bool:
 def _overwritten(call: _Call) -> bool:
     """Whether what a call returned is no longer what it was."""
     try:
-        now = given_leaves(call.case, call.answer)
+        now = _values(call.case, call.answer)
     except (TypeError, ValueError):
         return True
     return any(

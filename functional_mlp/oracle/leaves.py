@@ -40,7 +40,19 @@ class Misfit(NamedTuple):
     sentence: str
 
 
-Given = dict[str, "Array | Misfit"]
+class Handed(NamedTuple):
+    """An array as it was handed over, in the oracle's layout.
+
+    Attributes:
+        values: float64.
+        dtype: that it came in: a key of `DTYPES`.
+    """
+
+    values: Array
+    dtype: str
+
+
+Given = dict[str, Handed | Misfit]
 
 
 def given_leaves(case: Case, given: Gradients) -> Given:
@@ -99,10 +111,13 @@ def _given_layer(case: Case, what: str, layer: Any, own: Any) -> Given:
         leaves[name] = _fitting(name, weights, (fan_out, rows) if turned else (rows, fan_out), if_turned=hint)
     array = leaves[name]
     if turned and not isinstance(array, Misfit):
-        leaves[name] = array = array.T
+        leaves[name] = array = array._replace(values=array.values.T)
     if case.bias_layout == "last_row":
-        both = (array, array) if isinstance(array, Misfit) else (array[:-1], array[-1])
-        leaves |= dict(zip((name, f"{what}.bias"), both, strict=True))
+        if isinstance(array, Misfit):
+            leaves[f"{what}.bias"] = array
+        else:
+            leaves[name] = array._replace(values=array.values[:-1])
+            leaves[f"{what}.bias"] = array._replace(values=array.values[-1])
         bias = None if bias is None else Misfit(Cause.SHAPE, "given, though the bias is the last row of the weights")
         return leaves if bias is None else leaves | {f"{what}.bias": bias}
     if layer.bias is None:
@@ -114,7 +129,7 @@ def _given_layer(case: Case, what: str, layer: Any, own: Any) -> Given:
 
 
 def _given_list(name: str, value: Any, shapes: tuple[tuple[int, ...], ...]) -> Given:
-    if not hasattr(value, "__len__"):
+    if not isinstance(value, list | tuple) and np.ndim(value) == 0:
         raise TypeError(f"expected {name} to be a list with one array per layer, got {type(value).__name__}")
     leaves: Given = {}
     for i, shape in enumerate(shapes):
@@ -131,7 +146,7 @@ def _fitting(
     shape: tuple[int, ...],
     also: tuple[int, ...] | None = None,
     if_turned: str = "samples are rows",
-) -> "Array | Misfit":
+) -> Handed | Misfit:
     try:
         array = numbers(what, value)
     except ValueError as error:
@@ -142,30 +157,38 @@ def _fitting(
         turned = len(shape) == 2 and array.shape == shape[::-1]
         hint = f": the transpose; {if_turned}" if turned else ""
         return Misfit(Cause.SHAPE, f"expected shape {shape}, got {array.shape}{hint}")
-    return array
+    return Handed(array, coarsest([value]))
 
 
 def coarsest(arrays: Iterable[Any]) -> str:
     """The name of the narrowest dtype among arrays: what they were computed in, if nobody says.
 
-    Lists have the dtype of what they hold; Python's numbers are float64.
+    Lists have the narrowest dtype of what they hold; Python's numbers are float64.
     """
-    found = {_dtype_name(array) for array in arrays}
+    found = set().union(*map(_dtype_names, arrays))
     return next((name for name in ("float16", "bfloat16", "float32") if name in found), "float64")
 
 
-def _dtype_name(array: Any) -> str:
-    while isinstance(array, list | tuple) and array:
-        array = array[0]
+def _dtype_names(array: Any) -> set[str]:
+    if isinstance(array, list | tuple):
+        plain = {int, float}.issuperset(map(type, array))
+        return set() if plain else set().union(*map(_dtype_names, array))
     dtype = getattr(array, "dtype", None)
-    return dtype.newbyteorder("=").name if isinstance(dtype, np.dtype) else str(dtype).removeprefix("torch.")
+    return {dtype.newbyteorder("=").name if isinstance(dtype, np.dtype) else str(dtype).removeprefix("torch.")}
 
 
-def known_to(dtype: str, printed: Printed | None, values: Array) -> Array:
-    """How far the numbers may be from those that were computed, as they came: rounded to `dtype`, or printed."""
+def known_to(handed: Handed, printed: Printed | None, values: Array | None = None) -> Array:
+    """How far numbers may be from those that were computed, as they came: rounded to a dtype, or printed.
+
+    Args:
+        handed: the array.
+        printed: how it was printed, if it was.
+        values: other numbers, that might have come the same way; None: the array's own.
+    """
+    values = handed.values if values is None else values
     half = np.zeros_like(values)
-    if dtype != "float64":
-        handed = FORMATS[dtype]
+    if handed.dtype != "float64":
+        form = FORMATS[handed.dtype]
         size = np.abs(np.where(np.isfinite(values), values, 0.0))
-        half = np.maximum(handed.unit * size, handed.smallest)
+        half = np.maximum(form.unit * size, form.smallest)
     return np.asarray(half if printed is None else half + printed.half_unit(values))

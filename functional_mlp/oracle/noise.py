@@ -34,23 +34,23 @@ from functional_mlp.backward import Stages, output_cotangent, pull_back
 from functional_mlp.forward import Tape, matmul
 from functional_mlp.losses import Loss
 from functional_mlp.network import Dense, Network, Params
-from functional_mlp.oracle.bounds import running_error, slack_of
+from functional_mlp.oracle.bounds import Slack, Worst, running_error, slack_of
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.precision import Precision
 from functional_mlp.oracle.rounding import jump, kind, sum_sizes
 from functional_mlp.oracle.solution import Solution, float64_on_cpu
-from functional_mlp.oracle.survey import Survey, scaled_underflow, survey
+from functional_mlp.oracle.survey import OF_ALL, Survey, divisor_rounding, scaled_underflow, survey
 
 Array = NDArray[np.float64]
 RUNS = 32
 DIVISORS = (32, 16, 8, 4, 2, 1)
 TOGETHER = 2**19  # numbers in the runs that are computed side by side
 TAIL = 5.0
-OF_ALL = 0.25  # of an amplitude: what a whole array shares
 SEED = 20261125
 # float64 cannot be perturbed in float64: its noise is computed this much larger, where everything is linear, and
 # divided again
 FINEST = 2.0**-33
+LINEAR = 1e-4  # so large may the noise of a pre-activation become by that
 
 
 class Floor(NamedTuple):
@@ -67,6 +67,20 @@ class Floor(NamedTuple):
     bound: Array
 
 
+class Limits(NamedTuple):
+    """What overflows and underflows on the way to one leaf.
+
+    Attributes:
+        largest: the largest number that a program meets.
+        unnormalised: the same for a program that divides (by samples, by outputs) at the very end.
+        delicate: the largest number that the leaf is made of, for underflow.
+    """
+
+    largest: float
+    unnormalised: float
+    delicate: float
+
+
 class Noise(NamedTuple):
     """What the declared precision does to a case.
 
@@ -76,18 +90,14 @@ class Noise(NamedTuple):
             "ct_inputs", "loss".
         kinks: (layer, sample, unit) of the units whose derivative may be that of the other side, at most 1000.
         saturated: (sample, unit) of outputs that the format rounds to 0 or 1, where that matters, at most 1000.
-        largest: by path, the largest number that a program meets on the way to the leaf.
-        unnormalised: by path, the same for a program that divides (by samples, by outputs) at the very end.
-        delicate: by path, the largest number that the leaf is made of, for underflow.
+        limits: by path, what overflows and underflows on the way.
     """
 
     precision: Precision
     floors: dict[str, Floor]
     kinks: list[tuple[int, int, int]]
     saturated: list[tuple[int, int]]
-    largest: dict[str, float]
-    unnormalised: dict[str, float]
-    delicate: dict[str, float]
+    limits: dict[str, Limits]
 
 
 # perturbed passes
@@ -209,7 +219,8 @@ def _strayed(
 
 def strayed(case: Case, solution: Solution, precision: Precision, surveyed: Survey) -> _Measured:
     """The standard deviation that rounding gives to everything measured, from `RUNS` perturbed passes."""
-    magnify = max(1.0, FINEST / precision.storage.unit)
+    largest = max(float(surveyed.amplitude(f"z[{layer}]").max()) for layer in range(len(case.params)))
+    magnify = max(1.0, min(FINEST / precision.storage.unit, LINEAR / largest if largest > 0 else np.inf))
     sites = surveyed.sites
     layout = tuple((name, site.amplitude.shape) for name, site in sites.items())
     amplitude = magnify * np.concatenate([site.amplitude.ravel() for site in sites.values()])
@@ -267,7 +278,7 @@ def estimate_noise(case: Case, solution: Solution, precision: Precision) -> Nois
         slack = slack_of(case, solution, surveyed, tails, _cotangent_tails(case, surveyed, sigma))
         bound = running_error(case, solution, precision, surveyed)
         floors = _floors(case, solution, precision, surveyed, sigma, slack, bound)
-        return Noise(precision, floors, slack.kinks, slack.saturated, *_magnitudes(case, solution, surveyed))
+        return Noise(precision, floors, slack.kinks, slack.saturated, _limits(case, solution, surveyed))
 
 
 def _cotangent_tails(case: Case, surveyed: Survey, sigma: _Measured) -> tuple[Array, ...]:
@@ -281,7 +292,7 @@ def _cotangent_tails(case: Case, surveyed: Survey, sigma: _Measured) -> tuple[Ar
 
 
 def _floors(
-    case: Case, solution: Solution, precision: Precision, surveyed: Survey, sigma: _Measured, slack: Any, bound: Any
+    case: Case, solution: Solution, precision: Precision, surveyed: Survey, sigma: _Measured, slack: Slack, bound: Worst
 ) -> dict[str, Floor]:
     storage, accumulation = precision.storage, precision.accumulation
 
@@ -313,9 +324,10 @@ def _floors(
     floors["outputs"] = floor(sigma.outputs, solution.outputs, zeros, bound.outputs)
     floors["ct_inputs"] = floor(sigma.ct_inputs, solution.ct_inputs, slack.ct_inputs, bound.ct_inputs)
     if solution.loss is not None:
-        lost = np.asarray(np.inf if slack.saturated else 0.0)
+        excused = np.asarray(np.inf if slack.saturated else 0.0)
         more = _loss_rounding(case, surveyed, precision)
-        floors["loss"] = floor(np.asarray(sigma.loss), np.asarray(solution.loss), lost, np.asarray(np.inf), more=more)
+        value = np.asarray(solution.loss)
+        floors["loss"] = floor(np.asarray(sigma.loss), value, excused, np.asarray(np.inf), more=more)
     return floors
 
 
@@ -327,6 +339,7 @@ def _loss_rounding(case: Case, surveyed: Survey, precision: Precision) -> float:
     summed = _sum_rounding(end.size.ravel(), accumulation.unit)
     summed += 0.5 * case.loss.l2 * _sum_rounding(_penalised(case) ** 2, accumulation.unit)
     rounding = storage.unit * (float(end.terms.sum()) + 8 * penalty_of(case))
+    rounding += TAIL * divisor_rounding(case, accumulation.unit) * float(end.size.sum())
     underflow = storage.smallest * float(scaled_underflow(surveyed.coefficients, end.size).sum())
     return summed + rounding + underflow
 
@@ -346,18 +359,12 @@ def _decay(case: Case, leaf: Array | None, precision: Precision, of_bias: bool =
     return 4 * precision.storage.unit * case.loss.l2 * np.abs(leaf)
 
 
-def _magnitudes(
-    case: Case, solution: Solution, surveyed: Survey
-) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """`largest`, `unnormalised` and `delicate` of `Noise`."""
+def _limits(case: Case, solution: Solution, surveyed: Survey) -> dict[str, Limits]:
     top = lambda *arrays: max((float(np.abs(array).max()) for array in arrays), default=0.0)  # noqa: E731
     forward = top(case.inputs, *(leaf for layer in case.params for leaf in layer if leaf is not None))
-    forward = max(forward, *(top(sums.absolute) for sums in surveyed.forward))
-    forward = max(forward, top(*solution.activations))
-    smallest_coefficient = float(np.abs(surveyed.coefficients).max()) or 1.0
-    undone = max(1.0, 1 / smallest_coefficient)
-    largest, unnormalised, delicate = {"outputs": forward}, {"outputs": forward}, {"outputs": top(solution.outputs)}
-    size = 0.0 if surveyed.end is None else float(surveyed.end.size.sum())
+    forward = max(forward, *(top(sums.absolute) for sums in surveyed.forward), top(*solution.activations))
+    divisor = max(1.0, surveyed.divisor)
+    limits = {"outputs": Limits(forward, forward, top(solution.outputs))}
     backward = 0.0
     for layer in reversed(range(len(case.params))):
         backward = max(backward, top(surveyed.ct_a[layer], solution.deltas[layer]))
@@ -370,14 +377,13 @@ def _magnitudes(
             f"params[{layer}].bias": top(surveyed.bias[layer].absolute),
         }
         for path, value in own.items():
-            largest[path] = max(forward, backward, value)
-            unnormalised[path] = max(forward, max(backward, value) * undone)
-            delicate[path] = top(solution.deltas[layer])
+            most = max(backward, value)
+            limits[path] = Limits(max(forward, most), max(forward, most * divisor), top(solution.deltas[layer]))
         backward = max(backward, top(surveyed.backward[layer].absolute))
-    largest["ct_inputs"], unnormalised["ct_inputs"] = max(forward, backward), max(forward, backward * undone)
-    delicate["ct_inputs"] = top(solution.deltas[0])
-    if case.loss is not None and case.loss.l2 > 0:  # the sum of squares, before it is multiplied
-        size = max(size, 2 * penalty_of(case) / case.loss.l2)
-    largest["loss"], unnormalised["loss"] = max(forward, size), max(forward, size * undone)
-    delicate["loss"] = 0.0 if solution.loss is None else abs(solution.loss)
-    return largest, unnormalised, delicate
+    limits["ct_inputs"] = Limits(max(forward, backward), max(forward, backward * divisor), top(solution.deltas[0]))
+    if solution.loss is not None and surveyed.end is not None and case.loss is not None:
+        size = float(surveyed.end.size.sum())
+        # of the penalty, the sum of squares, before it is multiplied
+        largest = max(forward, size, float(np.sum(_penalised(case) ** 2)))
+        limits["loss"] = Limits(largest, max(largest, size * divisor), abs(solution.loss))
+    return limits

@@ -72,6 +72,10 @@ PRECISIONS |= {
 }
 
 
+OTHER_NAMES = {"fp64": "float64", "double": "float64", "fp32": "float32", "float": "float32", "single": "float32"}
+OTHER_NAMES |= {"fp16": "float16", "half": "float16", "bf16": "bfloat16"}
+
+
 def precision_named(name: str) -> Precision:
     """The precision that a name declares.
 
@@ -82,6 +86,8 @@ def precision_named(name: str) -> Precision:
         TypeError: if `name` is not a string.
         ValueError: if it is unknown; the nearest known name is suggested.
     """
+    if name in OTHER_NAMES:
+        raise ValueError(f"unknown precision {name!r}: did you mean {OTHER_NAMES[name]!r}?")
     return PRECISIONS[known_name("precision", name, PRECISIONS)]
 
 

@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from functional_mlp.activations import FACTORIES, Activation
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.precision import Format
+from functional_mlp.oracle.solution import float64_on_cpu
 
 Array = NDArray[np.float64]
 BLOCKS = 12  # of a long sum, between which its partial sums are looked at
@@ -65,17 +67,18 @@ ELEMENTARY: Mapping[str, Elementary] = {
     "identity": Elementary(
         value=lambda z, a: 0 * z, derivative=lambda z, a: 0 * z, slope=lambda z, a: 0 * z + 1, curvature=lambda: 0.0
     ),
-    # a (1 - a) inherits the error of a
+    # (1 + tanh(z / 2)) / 2 rounds to 1; a (1 - a) inherits the error of a
     "sigmoid": Elementary(
-        value=lambda z, a: 2 * a,
-        derivative=lambda z, a: 4 * a,
+        value=lambda z, a: 2 * a + 1,
+        derivative=lambda z, a: 4 * a + 1,
         slope=lambda z, a: a * _logistic(-z),
         curvature=lambda: 0.0963,
     ),
-    # 1 - a^2: the error of a counts twice, the square and the subtraction round to a^2 and 1
+    # (exp(z) - exp(-z)) / (exp(z) + exp(-z)) rounds to 1; 1 - a^2: the error of a counts twice, and the square and the
+    # subtraction round to a^2 and 1
     "tanh": Elementary(
-        value=lambda z, a: 2 * np.abs(a),
-        derivative=lambda z, a: 1 + 5 * a * a,
+        value=lambda z, a: 2 * np.abs(a) + 1,
+        derivative=lambda z, a: 1 + 2 * np.abs(a) + 5 * a * a,
         slope=lambda z, a: np.abs(1 - a * a),
         curvature=lambda: 0.770,
     ),
@@ -89,27 +92,29 @@ ELEMENTARY: Mapping[str, Elementary] = {
     "leaky_relu": Elementary(
         value=lambda z, a, slope, at_zero: np.where(z < 0, 2 * np.abs(a), 0.0),
         derivative=lambda z, a, slope, at_zero: np.where(z < 0, 2 * abs(slope), 0.0),
-        slope=lambda z, a, slope, at_zero: np.where(z > 0, 1.0, abs(slope if slope != at_zero else at_zero)),
+        slope=lambda z, a, slope, at_zero: np.where(z > 0, 1.0, np.where(z < 0, abs(slope), abs(at_zero))),
         curvature=lambda slope, at_zero: 0.0,
     ),
     # exp(z) - 1 rounds to 1 where expm1 rounds to itself; the derivative may be had as a + alpha
     "elu": Elementary(
         value=lambda z, a, alpha, at_zero: np.where(z < 0, 2 * np.abs(a) + abs(alpha), 0.0),
         derivative=lambda z, a, alpha, at_zero: np.where(z < 0, 3.0 * abs(alpha), 0.0),
-        slope=lambda z, a, alpha, at_zero: np.where(z > 0, 1.0, abs(alpha) * np.exp(np.minimum(z, 0))),
+        slope=lambda z, a, alpha, at_zero: np.where(
+            z > 0, 1.0, np.where(z < 0, abs(alpha) * np.exp(np.minimum(z, 0)), abs(at_zero))
+        ),
         curvature=lambda alpha, at_zero: abs(alpha),
     ),
     # log(1 + exp(z)) rounds to 1; the derivative may be had as exp(z - a), whose argument is rounded
     "softplus": Elementary(
         value=lambda z, a: 2 * a + 1,
-        derivative=lambda z, a: _logistic(z) * (3 + np.abs(z)),
+        derivative=lambda z, a: 1 + _logistic(z) * (3 + np.abs(z)),
         slope=lambda z, a: _logistic(z),
         curvature=lambda: 0.25,
     ),
-    # s + z s (1 - s): 1 - s rounds to 1
+    # z s and s + z s (1 - s): s and 1 - s round to 1
     "silu": Elementary(
-        value=lambda z, a: 3 * np.abs(a),
-        derivative=lambda z, a: _logistic(z) * (3 + 4 * np.abs(z)),
+        value=lambda z, a: 3 * np.abs(a) + np.abs(z),
+        derivative=lambda z, a: 1 + np.abs(z) + _logistic(z) * (3 + 4 * np.abs(z)),
         slope=_silu_slope,
         curvature=lambda: 0.5,
     ),
@@ -121,13 +126,6 @@ ELEMENTARY: Mapping[str, Elementary] = {
         curvature=lambda: 0.798,
     ),
 }
-# an activation of one's own, about which nothing is known but its values
-UNKNOWN = Elementary(
-    value=lambda z, a, **_: 4 * np.abs(a) + np.abs(z),
-    derivative=lambda z, a, **_: 4 + 0 * z,
-    slope=lambda z, a, **_: 1 + 0 * z,
-    curvature=lambda **_: 1.0,
-)
 
 
 def kind(activation: Activation) -> str:
@@ -137,19 +135,44 @@ def kind(activation: Activation) -> str:
 
 
 def elementary(activation: Activation) -> Elementary:
-    """The entry of `ELEMENTARY` for an activation, its parameters filled in; `UNKNOWN` for one of your own."""
-    entry = ELEMENTARY.get(kind(activation), UNKNOWN)
+    """The entry of `ELEMENTARY` for an activation, its parameters filled in; for one of your own, a cautious guess."""
+    if not kind(activation):
+        return _own(activation)
+    return Elementary(*(partial(part, **dict(activation.parameters)) for part in ELEMENTARY[kind(activation)]))
+
+
+def _own(activation: Activation) -> Elementary:
+    """Of an activation of one's own only its values and its VJP are known, in the cases at hand."""
+
+    def slope(z: Array, a: Array) -> Array:
+        with float64_on_cpu():
+            return np.abs(np.asarray(activation.vjp(*map(jnp.asarray, (z, a, np.ones_like(z))))))
+
+    return Elementary(
+        value=lambda z, a: 4 * np.abs(a) + np.abs(z) + np.abs(z) * slope(z, a),
+        derivative=lambda z, a: 4 * max(1.0, slope(z, a).max(), np.abs(a).max()) + 0 * z,
+        slope=slope,
+        curvature=lambda: np.inf,
+    )
+
+
+def left_slope(activation: Activation) -> float:
+    """f' on the left side of the kink at z = 0 of relu, leaky_relu and elu."""
     parameters = dict(activation.parameters)
-    return Elementary(*(partial(function, **parameters) for function in entry))
+    return parameters.get("slope", parameters.get("alpha", 0.0))
 
 
-def jump(activation: Activation) -> float:
-    """By how much f' jumps at z = 0: |f'(0+) - f'(0-)|, or more if the derivative chosen there lies outside."""
+def jump(activation: Activation, steepest: float = 1.0) -> float:
+    """By how much f' jumps at z = 0: |f'(0+) - f'(0-)|, or more if the derivative chosen there lies outside.
+
+    An activation of one's own may have a kink there too, as from -`steepest` to `steepest`.
+    """
+    if not kind(activation):
+        return 2 * steepest
     parameters = dict(activation.parameters)
     if "at_zero" not in parameters:
         return 0.0
-    left = parameters.get("slope", parameters.get("alpha", 0.0))
-    sides = (left, 1.0, parameters["at_zero"])
+    sides = (left_slope(activation), 1.0, parameters["at_zero"])
     return max(sides) - min(sides)
 
 
@@ -232,12 +255,14 @@ def _of_bits(z: Array, t: Array, of_probabilities: bool, unit: float, tiny: floa
     p, q = _logistic(z), _logistic(-z)
     yes, no = np.abs(t), np.abs(1 - t)
     minus_log_p, minus_log_q = np.logaddexp(0, -z), np.logaddexp(0, z)
-    cotangent = 4 * p * (yes + no) + yes
+    cotangent = (4 * p + 1) * (yes + no) + yes
     size = yes * minus_log_p + no * minus_log_q
     terms = 3 * size + np.abs(z) * (1 + yes) + 1
     lost = np.zeros_like(z)
     if of_probabilities:
         terms = terms + 2 * no * p / np.maximum(q, unit) + 3 * yes
+        # (1 - t) / (1 - p) loses digits to the subtraction, and p^2 exp(-z) does not lose the same ones
+        cotangent = cotangent + np.where(q > 8 * unit, 2 * no * p / np.maximum(q, unit), 0.0)
         # 1 - p or p rounds to 0: the quotient is infinite, and the factor that should cancel it is 0
         lost = no * p * (q <= 8 * unit) + yes * q * (p <= tiny) + (yes + no) * (q <= 8 * unit) * q
     return cotangent, terms, size, lost

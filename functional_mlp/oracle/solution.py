@@ -304,7 +304,8 @@ def _require_agreement(by_hand: tuple[Params, Any], by_autodiff: tuple[Params, A
             place = "ct_inputs" if path[0].idx == 1 else f"grads{jax.tree_util.keystr(path[1:])}"
             raise DisagreementError(
                 f"the two derivations disagree at {place}{[int(i) for i in index]}: by hand {float(hand[index])!r},"
-                f" by jax.grad {float(auto[index])!r}; this is a bug of functional_mlp, please report the case"
+                f" by jax.grad {float(auto[index])!r}; is an activation of your own in it, whose VJP is not the"
+                " derivative of its value there? If not, this is a bug of functional_mlp, please report the case"
             )
 
 

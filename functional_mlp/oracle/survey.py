@@ -43,6 +43,7 @@ class Site(NamedTuple):
 
 
 ALIKE = 5  # bits
+OF_ALL = 0.25  # of an amplitude: what a whole array shares
 _GOLDEN, _ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x632BE59BD9B4E019)
 
 
@@ -70,6 +71,7 @@ class Survey(NamedTuple):
         forward, backward, weights, bias: `SumSizes` of z, of ct_a of the layer before, of ct_W and of ct_b.
         end: what the loss rounds; None for a bare cotangent.
         coefficients: of the loss, (n, 1).
+        divisor: of the means in the loss: sum of the sample weights, times outputs.
     """
 
     sites: dict[str, Site]
@@ -80,10 +82,11 @@ class Survey(NamedTuple):
     bias: tuple[SumSizes, ...]
     end: End | None
     coefficients: Array
+    divisor: float
 
     def amplitude(self, name: str) -> Any:
         """How much the operations of a site round; 0 for those that are exact."""
-        return self.sites[name].amplitude if name in self.sites else 0.0
+        return _amplitude(self.sites, name)
 
 
 def is_fused(case: Case) -> bool:
@@ -124,10 +127,10 @@ def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
         multiplied = factors * np.abs(a) if factors and layer < layers[-1] else None
         rounds(f"a[{layer}]", a, _value_amplitude(activation, z, a, storage), multiplied)
     # the loss
-    end, coefficients, ct = None, ones, case.ct_outputs
+    end, coefficients, divisor, ct = None, ones, 1.0, case.ct_outputs
     fused = is_fused(case)
     if case.loss is not None:
-        coefficients = _coefficients(case)
+        coefficients, divisor = _coefficients(case)
         assert case.targets is not None
         of_loss = (case.loss.on_logits(case.network.activations[-1]) or case.loss).kind
         end = loss_end(
@@ -140,7 +143,10 @@ def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
             storage,
         )
         ct = solution.deltas[-1] if fused else end.ct
-        rounds("end", ct, storage.unit * end.cotangent + storage.smallest * scaled_underflow(coefficients, ct))
+        # the divisor is one number, which a whole array shares
+        of_divisor = np.abs(ct) * (divisor_rounding(case, accumulation.unit) / OF_ALL)
+        underflow = storage.smallest * scaled_underflow(coefficients, ct)
+        rounds("end", ct, storage.unit * end.cotangent + underflow, of_divisor)
     assert ct is not None
     # backward; `stray` is how far the noise so far may have moved the cotangent: where that is more than the cotangent
     # itself, as where symmetry makes a true gradient 0, it is what rounds
@@ -163,12 +169,20 @@ def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
         ct_a.append(backward[-1].total)
         stray = np.hypot(np.sqrt(stray**2 @ (weights**2).T), _amplitude(sites, f"before[{layer}]"))
     return Survey(
-        *(sites, tuple(reversed(ct_a[:-1])), tuple(forward), tuple(reversed(backward))),
-        *(tuple(reversed(weight_sums)), tuple(reversed(bias_sums)), end, coefficients),
+        sites=sites,
+        ct_a=tuple(reversed(ct_a[:-1])),
+        forward=tuple(forward),
+        backward=tuple(reversed(backward)),
+        weights=tuple(reversed(weight_sums)),
+        bias=tuple(reversed(bias_sums)),
+        end=end,
+        coefficients=coefficients,
+        divisor=divisor,
     )
 
 
 def _amplitude(sites: dict[str, Site], name: str) -> Any:
+    """How much the operations of a site round; 0 for those that are exact."""
     return sites[name].amplitude if name in sites else 0.0
 
 
@@ -226,12 +240,21 @@ def _tail(activation: Activation, z: Array, storage: Format) -> Any:
     return lost * (1 + np.abs(z)) if kind(activation) in ("silu", "gelu", "") else lost
 
 
-def _coefficients(case: Case) -> Array:
+def _coefficients(case: Case) -> tuple[Array, float]:
+    """What the loss multiplies the terms of each sample with (n, 1), and the divisor that is part of it."""
     loss, n, outputs = case.loss, len(case.inputs), case.network.sizes[-1]
     assert loss is not None
     weights = np.ones(n) if case.sample_weights is None else case.sample_weights
     divisor = (outputs if loss.over_outputs == "mean" else 1) * (weights.sum() if loss.over_samples == "mean" else 1)
-    return (loss.scale / divisor * weights)[:, None]
+    return (loss.scale / divisor * weights)[:, None], float(divisor)
+
+
+def divisor_rounding(case: Case, unit: float) -> float:
+    """By how much, relative to it, the sum of the sample weights rounds that a mean divides by."""
+    if case.loss is None or case.sample_weights is None or case.loss.over_samples == "sum":
+        return 0.0
+    sizes = sum_sizes(np.ones((1, len(case.inputs))), case.sample_weights[:, None], unit)
+    return unit * float(sizes.random[0, 0] / sizes.total[0, 0])
 
 
 def _reads(case: Case, storage: Format, factors: float) -> dict[str, Site]:

@@ -26,7 +26,7 @@ from functional_mlp.oracle.case import DTYPES, Case
 from functional_mlp.oracle.drawing import TARGETS
 from functional_mlp.oracle.noise import estimate_noise
 from functional_mlp.oracle.precision import Precision, precision_named
-from functional_mlp.oracle.rounding import jump
+from functional_mlp.oracle.rounding import jump, left_slope
 from functional_mlp.oracle.solution import float64_on_cpu, solve
 from functional_mlp.oracle.verdict import Verdict, judge
 
@@ -299,7 +299,7 @@ def with_side(case: Case, side: str) -> Case:
     for activation in case.network.activations:
         parameters = dict(activation.parameters)
         if "at_zero" in parameters:
-            left = parameters.get("slope", parameters.get("alpha", 0.0))
+            left = left_slope(activation)
             parameters["at_zero"] = {"left side": left, "right side": 1.0, "middle": (1.0 + left) / 2}[side]
         activations.append(dataclasses.replace(activation, parameters=tuple(parameters.items())))
     network = Network(case.network.sizes, activations)

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from functional_mlp.oracle.answers import Gradients
+from functional_mlp.oracle.answers import Gradients, Printed
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.leaves import Cause, Misfit, given_leaves, known_to
-from functional_mlp.oracle.noise import Floor, Noise
+from functional_mlp.oracle.leaves import Cause, Handed, Misfit, given_leaves, known_to
+from functional_mlp.oracle.noise import Floor, Limits, Noise
 from functional_mlp.oracle.precision import wider
 from functional_mlp.oracle.solution import Solution
 
@@ -91,20 +91,21 @@ class Question(NamedTuple):
 
     Attributes:
         path: its name.
-        true, got: arrays of one shape.
+        true: what a program would compute without rounding.
+        got: what was given, of the same shape.
         signal: the array that zeros must be told from: the gradient, or the step of an update.
         floor: what rounding and kinks may do.
-        half: how far `got` may be from what was computed, by printing.
-        limits: (largest, unnormalised, delicate) of the noise, for this leaf.
+        printed: how `got` was printed, or None.
+        limits: of the noise, for this leaf.
     """
 
     path: str
     true: Array
-    got: Array
+    got: Handed
     signal: Array
     floor: Floor
-    half: Array
-    limits: tuple[float, float, float]
+    printed: Printed | None
+    limits: Limits
 
 
 def truth_of(solution: Solution) -> dict[str, Array]:
@@ -119,13 +120,12 @@ def truth_of(solution: Solution) -> dict[str, Array]:
     return leaves | {"ct_inputs": solution.ct_inputs}
 
 
-def judge(case: Case, solution: Solution, noise: Noise, given: Gradients, dtype: str = "float64") -> tuple[Leaf, ...]:
+def judge(case: Case, solution: Solution, noise: Noise, given: Gradients) -> tuple[Leaf, ...]:
     """The verdict on every array that was given or should have been.
 
     Args:
         case, solution, noise: the truth, and how far a correct program may stray from it.
         given: what was computed.
-        dtype: in which it was handed over, if narrower than float64.
 
     Raises:
         TypeError: for what holds no numbers at all.
@@ -139,9 +139,7 @@ def judge(case: Case, solution: Solution, noise: Noise, given: Gradients, dtype:
             leaves.append(misfit_leaf(path, Misfit(Cause.SHAPE, "given, but the case has no loss")))
         else:
             printed = given.printed_loss if path == "loss" else given.printed
-            half = known_to(dtype, printed, got)
-            limits = (noise.largest[path], noise.unnormalised[path], noise.delicate[path])
-            question = Question(path, truth[path], got, truth[path], noise.floors[path], half, limits)
+            question = Question(path, truth[path], got, truth[path], noise.floors[path], printed, noise.limits[path])
             leaves.append(judge_leaf(question, noise))
     return tuple(leaves)
 
@@ -167,15 +165,15 @@ def misfit_leaf(path: str, misfit: Misfit) -> Leaf:
 
 def judge_leaf(question: Question, noise: Noise) -> Leaf:
     """The verdict on one array."""
-    path, true, got, signal, floor, half, (largest, unnormalised, _delicate) = question
-    storage = noise.precision.storage
-    overflows = largest > storage.largest / 2
+    path, true, handed, signal, floor, printed, limits = question
+    storage, got, half = noise.precision.storage, handed.values, known_to(handed, printed)
+    overflows = limits.largest > storage.largest / 2
     with np.errstate(all="ignore"):
         error = np.abs(got - true)
         smooth = floor.smooth + half
         whole = smooth + floor.slack
         finite = np.isfinite(got)
-        excusable = overflows | np.isinf(floor.slack) | (~finite & (unnormalised > storage.largest / 2))
+        excusable = overflows | np.isinf(floor.slack) | (~finite & (limits.unnormalised > storage.largest / 2))
         excusable = excusable | (~finite & bool(noise.saturated))
         entries = np.where(error <= smooth, CONSISTENT, np.where((error <= whole) | excusable, UNDECIDED, WRONG))
         entries = np.where(~finite, np.where(excusable, UNDECIDED, WRONG), entries)
@@ -184,7 +182,11 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
         ratios = np.where(error == 0, 0.0, ratios)
         # where an entry is excused whatever it is, no change is certain to be noticed
         blinding = overflows or bool(np.isinf(floor.slack).any())
-        detectable = np.inf if blinding else float(np.linalg.norm(np.nan_to_num(whole, nan=np.inf, posinf=np.inf)))
+        farthest = np.abs(true) + whole  # a change as large as that may have been printed less exactly
+        certain = np.nan_to_num(
+            whole - half + np.maximum(half, known_to(handed, printed, np.asarray(farthest))), nan=np.inf
+        )
+        detectable = np.inf if blinding else float(np.linalg.norm(certain))
     # the worst entry of the worst kind
     worst = np.argmax(np.where(entries == entries.max(), ratios, -1.0))
     index = tuple(int(i) for i in np.unravel_index(worst, true.shape))
@@ -194,7 +196,7 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
     if verdict is Verdict.WRONG:
         cause = Cause.VALUE if np.isfinite(got[index]) else Cause.NOT_FINITE
     elif verdict is Verdict.UNDECIDED:
-        cause = _undecided_cause(question, noise, bool(overflows or unnormalised > storage.largest / 2), index)
+        cause = _undecided_cause(question, noise, bool(overflows or limits.unnormalised > storage.largest / 2), index)
     elif blind:
         verdict, cause = Verdict.UNDECIDED, _blind_cause(question, noise, overflows)
     leaf = Leaf(
@@ -226,7 +228,7 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
 def _undecided_cause(question: Question, noise: Noise, overflows: bool, index: tuple[int, ...]) -> Cause:
     if overflows:
         return Cause.OVERFLOW
-    if noise.saturated and (not np.isfinite(question.got[index]) or not noise.kinks):
+    if noise.saturated and (not np.isfinite(question.got.values[index]) or not noise.kinks):
         return Cause.SATURATION
     if not np.isfinite(question.floor.smooth[index]) or not noise.kinks:
         return Cause.ROUNDING
@@ -241,9 +243,9 @@ def _blind_cause(question: Question, noise: Noise, overflows: bool) -> Cause:
         return Cause.OVERFLOW
     if not (signal <= floor.smooth + floor.slack).all():
         return Cause.DIGITS
-    if not (signal <= floor.smooth + question.half).all():
+    if not (signal <= floor.smooth + known_to(question.got, question.printed)).all():
         return Cause.SATURATION if noise.saturated and not noise.kinks else Cause.KINK
-    lowest = question.limits[2] * storage.unit  # what the last digits of its numbers stand for
+    lowest = question.limits.delicate * storage.unit  # what the last digits of its numbers stand for
     return Cause.UNDERFLOW if 0 < lowest < 64 * storage.smallest else Cause.ROUNDING
 
 

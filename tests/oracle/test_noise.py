@@ -2,6 +2,8 @@
 
 import itertools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def judged(case, name):
     solution = oracle.solve(case)
     noise = estimate_noise(case, solution, precision_named(implementation.precision))
     given = Gradients(list(answer.grads), answer.loss, answer.outputs, answer.deltas, answer.ct_inputs)
-    return judge(case, solution, noise, given, case.dtype), noise
+    return judge(case, solution, noise, given), noise
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -142,3 +144,119 @@ def test_a_symmetric_network_is_not_excused():
     given[0][1][3] = 1e-9
     report = oracle.check(case, given, "float32")
     assert [leaf.path for leaf in report.leaves if leaf.verdict is Verdict.WRONG] == ["params[0].bias"]
+
+
+# other correct programs, each written as somebody would
+
+
+def wrong_in(case, given, precision, **more):
+    return [(leaf.path, leaf.sentence) for leaf in oracle.check(case, given, precision, **more).leaves if leaf.cause]
+
+
+@pytest.mark.parametrize("bias", [3.0, 6.0, 10.0])
+def test_a_cross_entropy_of_probabilities_may_lose_what_one_minus_p_loses(bias):
+    """jax.grad of the textbook formula multiplies (1 - t) / (1 - p) by p^2 exp(-z), which loses other digits."""
+    inputs, targets = np.ones((2, 1), np.float32), np.array([[1.0], [0.0]], np.float32)
+    case = oracle.Case(
+        fm.Network((1, 1), "sigmoid"), fm.Loss("binary_cross_entropy"), [([[0.25]], [bias])], inputs, targets
+    )
+
+    def loss(params):
+        p = 1 / (1 + jnp.exp(-(inputs @ params[0] + params[1][None])))
+        return -jnp.sum(targets * jnp.log(p) + (1 - targets) * jnp.log(1 - p))
+
+    grads = jax.grad(loss)((jnp.array([[0.25]], jnp.float32), jnp.array([bias], jnp.float32)))
+    assert wrong_in(case, [grads], "float32") == []
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-3, 1.0])
+def test_tanh_may_be_made_of_exponentials_and_sigmoid_of_tanh(scale):
+    scale = np.float32(scale)
+    inputs = np.array([[1.0, -2.0], [0.5, 1.5], [2.0, 1.0]], np.float32) * scale
+    weights = np.array([[0.75, 0.5, -1.0], [0.25, -0.5, 0.5]], np.float32)
+    last = np.array([[1.0], [2.0], [-0.5]], np.float32)
+    ct = np.ones((3, 1), np.float32)
+    z = inputs @ weights
+    up, down = np.exp(z), np.exp(-z)
+    half = np.float32(0.5)
+    for name, a, slope in (
+        ("tanh", (up - down) / (up + down), lambda a: 1 - a * a),
+        ("sigmoid", half * (1 + np.tanh(half * (z - 8))), lambda a: a * (1 - a)),
+    ):
+        shift = np.zeros(3, np.float32) if name == "tanh" else np.full(3, -8, np.float32)
+        params = [(weights, shift), (last, np.zeros(1))]
+        case = oracle.Case(fm.Network((2, 3, 1), (name, "identity")), None, params, inputs, ct_outputs=ct)
+        delta = (ct @ last.T) * slope(a)
+        grads = [(inputs.T @ delta, delta.sum(axis=0)), (a.T @ ct, ct.sum(axis=0))]
+        assert wrong_in(case, grads, "float32") == []
+
+
+def test_the_sum_of_the_sample_weights_rounds_too():
+    n = 20000
+    weights = np.full(n, 0.1, np.float32)
+    inputs, targets = np.ones((n, 1), np.float32), np.zeros((n, 1), np.float32)
+    case = oracle.Case(
+        *(fm.Network((1, 1), "identity"), fm.Loss("squared_error", "mean"), [([[1.0]], [0.5])], inputs, targets),
+        sample_weights=weights,
+    )
+    delta = 2 * (inputs + np.float32(0.5)) * (weights / np.cumsum(weights)[-1])[:, None]
+    total = np.cumsum(delta)[-1:]
+    assert wrong_in(case, [(total[:, None], total)], "float32", deltas=[delta]) == []
+
+
+def test_large_numbers_that_cancel_in_float64():
+    """Time stamps in milliseconds, centred by the bias: z keeps four digits."""
+    rng = np.random.default_rng(0)
+    inputs = 1.7e12 + rng.normal(size=(16, 8))
+    weights = rng.normal(size=(8, 3)) / 3
+    bias = -(inputs.mean(axis=0) @ weights)
+    case = oracle.Case(fm.Network((8, 3), "tanh"), None, [(weights, bias)], inputs, ct_outputs=rng.normal(size=(16, 3)))
+    z = bias + sum(inputs[:, k : k + 1] * weights[k] for k in reversed(range(8)))
+    delta = case.ct_outputs * (1 - np.tanh(z) ** 2)
+    assert wrong_in(case, [(inputs.T @ delta, delta.sum(axis=0))], "float64") == []
+
+
+@pytest.mark.parametrize(("weight", "scale"), [(100.0, 1.0), (1.0, 100.0)])
+def test_a_mean_that_is_divided_at_the_end_may_overflow(weight, scale):
+    inputs = np.full((10, 1), 10.0)
+    loss = fm.Loss("squared_error", "mean", scale=scale)
+    case = oracle.Case(
+        *(fm.Network((1, 1), "identity"), loss, [([[0.5]], [0.0])], inputs, np.zeros((10, 1))),
+        sample_weights=np.full(10, weight),
+    )
+    given = [(np.full((1, 1), np.inf), oracle.solve(case).grads[0].bias)]
+    assert oracle.check(case, given, "float16").verdict is Verdict.UNDECIDED
+
+
+def test_an_activation_of_ones_own_may_have_a_kink_and_be_steep():
+    sign = fm.Activation("abs", jnp.abs, lambda z, a, ct: ct * jnp.sign(z))
+    case = oracle.Case(fm.Network((1, 1), [sign]), None, [([[1.0]], [0.0])], [[0.0], [1.0]], ct_outputs=[[1.0], [1.0]])
+    with pytest.raises(oracle.DisagreementError, match="activation of your own"):
+        oracle.solve(case)
+    steep = fm.Activation("steep", lambda z: 100 * jnp.tanh(z), lambda z, a, ct: 100 * ct / jnp.cosh(z) ** 2)
+    inputs, ct = np.array([[1.0], [0.5]], np.float32), np.ones((2, 1), np.float32)
+    case = oracle.Case(fm.Network((1, 1), [steep]), None, [([[1.0]], [6.0])], inputs, ct_outputs=ct)
+    t = np.tanh(inputs + np.float32(6))
+    delta = np.float32(100) * (1 - t * t)
+    report = oracle.check(case, [(inputs.T @ delta, delta.sum(axis=0))], "float32")
+    assert report.verdict is not Verdict.WRONG
+    assert not any(leaf.proved for leaf in report.leaves)
+
+
+def test_every_array_is_judged_by_the_dtype_that_it_came_in():
+    case = oracle.draw_case(fm.Network((5, 6, 3), ("relu", "identity")), fm.Loss("squared_error"), samples=9)
+    solution = oracle.solve(case)
+    grads = [list(layer) for layer in solution.grads]
+    more = {"loss": np.float32(solution.loss), "outputs": solution.outputs.astype(np.float16)}
+    report = oracle.check(case, grads, **more)
+    assert report.precision == "float64"
+    assert report.verdict is not Verdict.WRONG
+    mixed = [[float(b[0]), *map(np.float32, b[1:])] for _, b in grads]
+    report = oracle.check(case, [(w, b) for (w, _), b in zip(grads, mixed, strict=True)])
+    assert (report.precision, report.verdict) == ("float32", Verdict.CONSISTENT)
+
+
+def test_a_rate_that_is_subnormal_rounds_by_more():
+    case = oracle.Case(fm.Network((1, 1), "identity"), None, [([[0.0]], [0.0])], [[1.0]], ct_outputs=[[-8000.0]])
+    step = -np.float16(1e-6) * np.float16(-8000)
+    assert oracle.check_update(case, [([[step]], [step])], 1e-6, "float16").verdict is not Verdict.WRONG
