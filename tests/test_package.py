@@ -51,6 +51,7 @@ LAYERS = [
     "oracle.noise",
     "oracle.leaves",
     "oracle.verdict",
+    "oracle.diagnosis",
     "oracle.report",
     "oracle.checking",
     "oracle.telling",

@@ -4,7 +4,7 @@
 `correct` runs the same pass with nothing changed. `places` says where a mistake may occur in a case and would show.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,22 @@ MISTAKES: Mapping[str, Mistake] = {
     for family in (chain_rule, reductions, loss, forward_pass, regulariser, update_step, state)
     for mistake in family.MISTAKES
 }
+
+
+class Slip(NamedTuple):
+    """One mistake at one place; arguments of `plant`.
+
+    Attributes:
+        id: a key of `MISTAKES`.
+        layer: index into the parameters, or None.
+        variant: of the mistake, or None for the first that applies.
+        value: of its free number, or None for the default.
+    """
+
+    id: str
+    layer: int | None = None
+    variant: str | None = None
+    value: float | None = None
 
 
 class Planted(NamedTuple):
@@ -78,11 +94,27 @@ def plant(
         TypeError, ValueError: if it does not apply there (the sentence says what it needs), shows only in an update,
             or an argument is unknown to it.
     """
-    if _known(mistake_id).scope == "update":
-        raise ValueError(f"{mistake_id} shows only in updated parameters; use plant_update")
+    return plant_together(case, (Slip(mistake_id, layer, variant, value),), dtype)
+
+
+def plant_together(case: Case, slips: Sequence[Slip], dtype: str = "float64") -> Planted:
+    """What a program with several mistakes computes; each is made in the program that has those before it.
+
+    Raises:
+        TypeError, ValueError: as `plant`, for the first that cannot be made.
+    """
+    for slip in slips:
+        if _known(slip.id).scope == "update":
+            raise ValueError(f"{slip.id} shows only in updated parameters; use plant_update")
+
+    def made(program: Program) -> Program:
+        for slip, spots in zip(slips, places_of, strict=True):
+            program = _with_mistake(program, slip.id, spots, None)
+        return program
+
     with float64_on_cpu():
-        spots = _spots(case, mistake_id, layer, variant, value)
-        return _planted(begin(case, dtype), lambda program: _with_mistake(program, mistake_id, spots, None))
+        places_of = [_spots(case, *slip) for slip in slips]
+        return _planted(begin(case, dtype), made)
 
 
 def plant_update(

@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from functional_mlp.oracle.diagnosis import Diagnosis, Named
+from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
 
 WIDTH = 80
@@ -44,7 +46,7 @@ class Report:
         leaves: the verdict on every array.
         findings: what several runs show.
         notes: sentences that change no verdict.
-        diagnosis: None: naming mistakes is not implemented yet.
+        diagnosis: which mistake it is; None if nothing is wrong, or nobody looked.
     """
 
     name: str
@@ -54,7 +56,7 @@ class Report:
     leaves: tuple[Leaf, ...]
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
-    diagnosis: None = None
+    diagnosis: Diagnosis | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -69,6 +71,7 @@ class Report:
         lines = _wrapped(f"{self.verdict.upper()}: {', '.join(said) or 'nothing could be compared'}.")
         title = f"{self.name}: " if self.name else ""
         lines += _wrapped(f"{title}{self.network}, {_count(self.samples, 'sample')}, judged as {self.precision}.")
+        lines += _diagnosis_lines(self.diagnosis)
         for group in dict.fromkeys(leaf.group for leaf in self.leaves):
             lines += [
                 "",
@@ -110,12 +113,54 @@ class Report:
                 for finding in self.findings
             ],
             "notes": list(self.notes),
-            "diagnosis": None,
+            "diagnosis": None if self.diagnosis is None else _diagnosis_document(self.diagnosis),
         }
 
     def json(self) -> str:
         """The JSON form, as `schemas/report.schema.json` describes it."""
         return json.dumps(self.document(), indent=1, allow_nan=False) + "\n"
+
+
+def _diagnosis_lines(diagnosis: Diagnosis | None) -> list[str]:
+    if diagnosis is None:
+        return []
+    if not diagnosis.mistakes:
+        return [
+            "",
+            *_wrapped(
+                "No known mistake reproduces these numbers. The first wrong quantity on the way back is"
+                f" {diagnosis.first_wrong}."
+            ),
+        ]
+    lines = [""]
+    for named in diagnosis.mistakes:
+        value = "" if named.value is None else f" ({MISTAKES[named.id].parameter.name} = {named.value:.6g})"  # type: ignore[union-attr]
+        lines += _wrapped(f"{diagnosis.kind.upper()} {_place(named)}: {named.sentence}{value}", hang=2)
+        lines += _wrapped(f"  yours: {named.formula}", hang=9)
+        lines += _wrapped(f"  right: {named.fix}", hang=9)
+    digits = min(named.digits for named in diagnosis.mistakes)
+    lines += _wrapped(f"  Your numbers are those of a program that does this, to {digits} digits.", hang=2)
+    if diagnosis.ties:
+        others = ", ".join(dict.fromkeys(_place(named) for named in diagnosis.ties))
+        lines += _wrapped(f"  In this case the same numbers come from: {others}.", hang=2)
+    return lines
+
+
+def _place(named: Named) -> str:
+    variant = "" if named.variant is None else f" ({named.variant})"
+    if named.layer is None:
+        everywhere = " in every layer" if MISTAKES[named.id].scope == "layer" else ""
+        return f"{named.id}{variant}{everywhere}"
+    return f"{named.id}{variant} in layer {named.layer}"
+
+
+def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "kind": diagnosis.kind,
+        "mistakes": [named._asdict() for named in diagnosis.mistakes],
+        "ties": [named._asdict() for named in diagnosis.ties],
+        "first_wrong": diagnosis.first_wrong,
+    }
 
 
 def _table(leaves: list[Leaf]) -> list[str]:

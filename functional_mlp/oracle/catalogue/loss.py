@@ -188,7 +188,7 @@ MISTAKES = (
         (CROSS_ENTROPY, Condition("an output so near 0 or 1 that it is clipped", _saturated)),
         scope="network",
         tag="fitted",
-        parameter=constant("the clipping distance ε", 1e-7),
+        parameter=constant("the clipping distance ε", 1e-7, choices=tuple(10.0**-power for power in range(3, 16))),
         variants=("zero", "clipped"),
     ),
     Mistake(

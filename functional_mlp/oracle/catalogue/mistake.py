@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.conditions import Condition, Spot
 from functional_mlp.oracle.planting import Change
 
@@ -14,10 +15,17 @@ class Parameter(NamedTuple):
     Attributes:
         name: what it is, in words.
         default: what is planted if nobody says otherwise.
+        choices: every value that it may have, where these are few; or None.
     """
 
     name: str
     default: Callable[[Spot], float]
+    choices: Callable[[Spot], tuple[float, ...]] | None = None
+
+    def starts(self, case: Case, layer: int | None, variant: str | None) -> tuple[float, ...]:
+        """Where to begin a search for it: all choices, or the default."""
+        spot = Spot(case, layer, variant)
+        return (self.default(spot),) if self.choices is None else self.choices(spot)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,6 @@ class Mistake:
     convention: bool = False
 
 
-def constant(name: str, default: float) -> Parameter:
-    """A free number with a default that is the same everywhere."""
-    return Parameter(name, lambda spot: default)
+def constant(name: str, default: float, choices: tuple[float, ...] | None = None) -> Parameter:
+    """A free number with a default, and perhaps choices, that are the same everywhere."""
+    return Parameter(name, lambda spot: default, None if choices is None else lambda spot: choices)

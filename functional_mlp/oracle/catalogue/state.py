@@ -213,7 +213,11 @@ MISTAKES = (
         ),
         scope="network",
         tag="fitted",
-        parameter=Parameter("the size of a chunk", lambda spot: max(1, spot.samples // 2)),
+        parameter=Parameter(
+            "the size of a chunk",
+            lambda spot: max(1, spot.samples // 2),
+            lambda spot: tuple(float(size) for size in range(1, spot.samples)),
+        ),
         variants=("last-sample", "last-chunk"),
     ),
     Mistake(

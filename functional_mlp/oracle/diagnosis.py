@@ -1,0 +1,326 @@
+"""The diagnosis: which mistake reproduces the numbers that were given, to within rounding noise.
+
+Every mistake of the catalogue is planted at every place where it could have made just the wrong arrays wrong, and its
+numbers are compared with the given ones, entry by entry, by the noise floor of the case. A mistake with a free number
+is fitted first. If none explains everything, two are tried: one that explains the wrong arrays nearest to the outputs,
+and another that explains the rest. Mistakes that the case cannot tell apart are all named.
+
+Nothing is named that does not reproduce the numbers; then only the first wrong quantity on the way back is.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functional_mlp.oracle.answers import Gradients
+from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.catalogue.mistake import Mistake
+from functional_mlp.oracle.leaves import Misfit, given_leaves, known_to
+from functional_mlp.oracle.mistakes import MISTAKES, Planted, Slip, places, plant_together
+from functional_mlp.oracle.noise import Noise
+from functional_mlp.oracle.solution import Solution
+from functional_mlp.oracle.verdict import Leaf, Verdict, truth_of
+
+Array = NDArray[np.float64]
+Arrays = Mapping[str, Array]
+CONVENTION, MISTAKE = "convention", "mistake"
+NEAR = 2.0  # noise floors of the mistaken numbers that the given ones may be away
+PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
+STEPS = 12  # of fitting a number
+
+
+class Named(NamedTuple):
+    """A mistake that the numbers show.
+
+    Attributes:
+        id: a key of `MISTAKES`.
+        layer: index into the parameters; None for the whole pass, or for every layer where it applies.
+        variant: how it was made, or None.
+        value: of its free number, as fitted, or None.
+        sentence, formula, fix: of the catalogue.
+        digits: to how many decimal digits its numbers agree with the given ones, in the worst array.
+    """
+
+    id: str
+    layer: int | None
+    variant: str | None
+    value: float | None
+    sentence: str
+    formula: str
+    fix: str
+    digits: int
+
+
+class Diagnosis(NamedTuple):
+    """What is wrong.
+
+    Attributes:
+        mistakes: that reproduce the given numbers together; () if none is known.
+        ties: other mistakes that would give the same numbers in this case, each alone.
+        kind: "convention" if the numbers are right for another reduction, scale or layout; else "mistake"; "" if no
+            mistake is known.
+        first_wrong: the first wrong quantity on the way back, such as "ct_z of layer 1".
+    """
+
+    mistakes: tuple[Named, ...]
+    ties: tuple[Named, ...]
+    kind: str
+    first_wrong: str
+
+
+class _Question(NamedTuple):
+    """What is to be explained.
+
+    Attributes:
+        case: the case.
+        truth, given: arrays by path, those of `given` alone.
+        allowed: how far each entry may be from a correct program's.
+        wrong: paths of the wrong arrays.
+    """
+
+    case: Case
+    truth: Arrays
+    given: Arrays
+    allowed: Arrays
+    wrong: frozenset[str]
+
+
+def diagnose(
+    case: Case, solution: Solution, noise: Noise, leaves: Sequence[Leaf], given: Gradients
+) -> Diagnosis | None:
+    """The diagnosis of gradients that were judged.
+
+    Args:
+        case, solution, noise, given, leaves: as judged, and the verdicts.
+
+    Returns:
+        None if nothing is wrong.
+    """
+    wrong = frozenset(leaf.path for leaf in leaves if leaf.verdict is Verdict.WRONG)
+    if not wrong:
+        return None
+    arrays, allowed = {}, {}
+    for path, handed in given_leaves(case, given).items():
+        if not isinstance(handed, Misfit) and path in noise.floors:
+            printed = given.printed_loss if path == "loss" else given.printed
+            arrays[path] = handed.values
+            allowed[path] = NEAR * noise.floors[path].smooth + known_to(handed, printed)
+    first = first_wrong(leaves)
+    if not wrong <= arrays.keys():
+        return Diagnosis((), (), "", first)
+    truth = {path: array for path, array in truth_of(solution).items() if path in arrays}
+    question = _Question(case, truth, arrays, allowed, wrong)
+    found = _alone(question) or _in_pairs(question)
+    if not found:
+        return Diagnosis((), (), "", first)
+    best, others = found[0], found[1:]
+    kind = CONVENTION if all(MISTAKES[named.id].convention for named in best) else MISTAKE
+    return Diagnosis(best, tuple(named for other in others for named in other), kind, first)
+
+
+def first_wrong(leaves: Sequence[Leaf]) -> str:
+    """The wrong quantity nearest to the outputs: the outputs themselves, then the layers from the last to the first."""
+    wrong = {leaf.path for leaf in leaves if leaf.verdict is Verdict.WRONG}
+    if "outputs" in wrong:
+        return "the outputs"
+    depth = 1 + max((_layer_of(leaf.path) for leaf in leaves), default=-1)
+    for layer in reversed(range(depth)):
+        if f"deltas[{layer}]" in wrong:
+            return f"ct_z of layer {layer}"
+        weights, bias = (f"params[{layer}].{name}" for name in ("weights", "bias"))
+        if weights in wrong and (bias in wrong or all(leaf.path != bias for leaf in leaves)):
+            return f"ct_z of layer {layer}"
+        if weights in wrong:
+            return f"ct_W of layer {layer}"
+        if bias in wrong:
+            return f"ct_b of layer {layer}"
+    return "the loss" if "loss" in wrong else "ct_inputs"
+
+
+# candidates
+
+
+def candidates(case: Case) -> tuple[Slip, ...]:
+    """Every mistake at every place of a case, and those of a layer in all layers at once; the likely ones first."""
+    slips = []
+    for mistake in MISTAKES.values():
+        if mistake.scope == "update":
+            continue
+        spots = places(case, mistake.id)
+        slips += [Slip(mistake.id, layer, variant) for layer, variant in spots]
+        if mistake.scope == "layer":
+            for variant in dict.fromkeys(variant for _, variant in spots):
+                if sum(other == variant for _, other in spots) > 1:
+                    slips.append(Slip(mistake.id, None, variant))
+    return tuple(slips)
+
+
+def _reaches(slip: Slip, paths: Iterable[str]) -> bool:
+    """Whether a mistake at this place can change all of these arrays."""
+    place, layer = MISTAKES[slip.id].change.place, slip.layer
+    if layer is None or place in ("forward", "gathered", "output_cotangent"):
+        return True
+    for path in paths:
+        at = _layer_of(path)
+        if path in ("loss", "outputs"):
+            return False
+        own = {
+            "weights_cotangent": path == f"params[{layer}].weights",
+            "bias_cotangent": path == f"params[{layer}].bias",
+            "returned": at == layer and path.startswith("params"),
+            "through_activation": at <= layer,
+            "previous_cotangent": at < layer,
+        }
+        if not own[place]:
+            return False
+    return True
+
+
+def _layer_of(path: str) -> int:
+    """The layer that an array belongs to; -1 for those of no layer."""
+    return int(path[path.index("[") + 1 : path.index("]")]) if "[" in path else -1
+
+
+def _planted(case: Case, *slips: Slip) -> dict[str, Array] | None:
+    """What a program with these mistakes computes, by path; None if they cannot be made together."""
+    try:
+        planted = plant_together(case, slips)
+    except (ValueError, ArithmeticError):
+        return None
+    return _arrays(planted)
+
+
+def _arrays(planted: Planted) -> dict[str, Array]:
+    arrays = {
+        f"params[{i}].{name}": leaf
+        for i, layer in enumerate(planted.grads)
+        for name, leaf in layer._asdict().items()
+        if leaf is not None
+    }
+    arrays |= {f"deltas[{i}]": delta for i, delta in enumerate(planted.deltas)}
+    if planted.loss is not None:
+        arrays["loss"] = np.asarray(planted.loss)
+    return arrays | {"outputs": planted.outputs, "ct_inputs": planted.ct_inputs}
+
+
+# matching
+
+
+def _matches(question: _Question, arrays: Arrays, path: str) -> bool:
+    """Whether an array that was given is this one, to within the noise of numbers of its size."""
+    given, own, true = question.given[path], arrays[path], question.truth[path]
+    if own.shape != given.shape:
+        return False
+    with np.errstate(all="ignore"):
+        grown = np.max(np.abs(own), initial=0.0) / np.max(np.abs(true), initial=np.finfo(float).tiny)
+        allowed = question.allowed[path] * max(1.0, float(grown))
+        same = (np.abs(given - own) <= allowed) | (given == own) | (np.isnan(given) & np.isnan(own))
+    return bool(same.all())
+
+
+def _matched(question: _Question, arrays: Arrays) -> frozenset[str]:
+    return frozenset(path for path in question.given if _matches(question, arrays, path))
+
+
+def _digits(question: _Question, arrays: Arrays) -> int:
+    """Decimal digits to which the wrong arrays agree, in the worst of them."""
+    worst = 17.0
+    for path in question.wrong:
+        given, own = question.given[path], arrays[path]
+        with np.errstate(all="ignore"):
+            far, size = float(np.linalg.norm(given - own)), float(np.linalg.norm(own))
+            if far > 0:
+                worst = min(worst, -np.log10(far / size) if size > 0 else 0.0)
+    return int(max(0.0, np.nan_to_num(worst)))
+
+
+def _named(question: _Question, slip: Slip, arrays: Arrays) -> Named:
+    mistake: Mistake = MISTAKES[slip.id]
+    return Named(*slip, mistake.sentence, mistake.formula, mistake.fix, _digits(question, arrays))
+
+
+# one mistake
+
+
+def _alone(question: _Question) -> list[tuple[Named, ...]]:
+    """Single mistakes that explain everything; exact ones, or if there are none those with a fitted number."""
+    exact: list[tuple[Named, ...]] = []
+    fitted: list[tuple[Named, ...]] = []
+    for slip in candidates(question.case):
+        if not _reaches(slip, question.wrong):
+            continue
+        arrays = _planted(question.case, slip)
+        if arrays is None:
+            continue
+        if MISTAKES[slip.id].parameter is None:
+            if len(_matched(question, arrays)) == len(question.given):
+                exact.append((_named(question, slip, arrays),))
+        elif not exact:
+            found = _fitted(question, slip)
+            if found is not None:
+                fitted.append((_named(question, *found),))
+    return exact or fitted
+
+
+def _fitted(question: _Question, slip: Slip) -> tuple[Slip, Arrays] | None:
+    """The mistake with the number that explains everything, by Gauss-Newton steps; None if there is none."""
+    parameter = MISTAKES[slip.id].parameter
+    assert parameter is not None
+    for start in parameter.starts(question.case, slip.layer, slip.variant):
+        value = start
+        for _ in range(STEPS):
+            own = _planted(question.case, slip._replace(value=value))
+            if own is None:
+                break
+            if len(_matched(question, own)) == len(question.given):
+                return slip._replace(value=value), own
+            if parameter.choices:
+                break
+            step = _newton_step(question, slip, value, own)
+            if step is None:
+                break
+            value += step
+    return None
+
+
+def _newton_step(question: _Question, slip: Slip, value: float, own: Arrays) -> float | None:
+    """How far the number must move for the least squared distance of the wrong arrays, to first order."""
+    nudge = 1e-6 * max(abs(value), 1e-6)
+    there = _planted(question.case, slip._replace(value=value + nudge))
+    if there is None:
+        return None
+    with np.errstate(all="ignore"):
+        slopes = {path: (there[path] - own[path]) / nudge for path in question.wrong}
+        over = sum(float(np.sum(slope * (question.given[path] - own[path]))) for path, slope in slopes.items())
+        under = sum(float(np.sum(slope**2)) for slope in slopes.values())
+        step = over / under if under > 0 else np.nan
+    return step if np.isfinite(step) else None
+
+
+# two mistakes
+
+
+def _in_pairs(question: _Question) -> list[tuple[Named, ...]]:
+    """Two mistakes: one that explains wrong arrays of its own, and another that explains the rest with it."""
+    known: dict[Slip, Arrays] = {}
+    for slip in candidates(question.case):
+        arrays = _planted(question.case, slip)
+        if arrays is not None and MISTAKES[slip.id].parameter is None:
+            known[slip] = arrays
+    right = {slip: _matched(question._replace(given=question.truth), arrays) for slip, arrays in known.items()}
+    explained = {slip: _matched(question, arrays) & question.wrong - right[slip] for slip, arrays in known.items()}
+    partial = sorted((slip for slip in known if explained[slip]), key=lambda slip: -len(explained[slip]))[:PARTNERS]
+    found: list[tuple[Named, ...]] = []
+    for first in partial:
+        rest = question.wrong - explained[first]
+        for second, unchanged in right.items():
+            if second == first or not explained[first] <= unchanged or not _reaches(second, rest):
+                continue
+            arrays = _planted(question.case, first, second)
+            if arrays is not None and len(_matched(question, arrays)) == len(question.given):
+                pair = tuple(_named(question, slip, arrays) for slip in (first, second))
+                if not any({named.id for named in pair} == {named.id for named in other} for other in found):
+                    found.append(pair)
+    return found
