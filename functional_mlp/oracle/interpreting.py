@@ -1,12 +1,12 @@
 """Running a JAX function with NumPy: once each on many shapes, where compiling would take seconds for every new shape.
 
-`interpret` traces a function as any transformation does and evaluates the trace operation by operation, in the dtypes
+`trace` does what any transformation does, and `evaluate` runs the trace operation by operation, in the dtypes
 that JAX would use, with NumPy's own functions for the common primitives. Whatever it does not know, JAX itself runs.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,12 +15,35 @@ from jax.extend.core import Literal
 from functional_mlp._checks import WORKING_DTYPES
 
 
-def interpret(function: Callable[..., Any], *arguments: Any) -> Any:
-    """`function(*arguments)`, for trees of NumPy arrays, as a tree of NumPy arrays; overflow and 0/0 are silent."""
+class Trace(NamedTuple):
+    """A function as JAX sees it: what it does to arrays of certain shapes and dtypes.
+
+    Attributes:
+        jaxpr: the operations.
+        structure: of the tree that it returns.
+    """
+
+    jaxpr: Any
+    structure: Any
+
+
+def trace(function: Callable[..., Any], *arguments: Any) -> Trace:
+    """The trace of `function`, for trees of arrays, or of `jax.ShapeDtypeStruct`, of these shapes and dtypes."""
     jaxpr, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    return Trace(jaxpr, jax.tree.structure(shape))
+
+
+def evaluate(traced: Trace, *arguments: Any) -> Any:
+    """What a traced function returns for trees of NumPy arrays, as one; overflow and 0/0 are silent."""
+    jaxpr = traced.jaxpr
     with np.errstate(all="ignore"):
         results = _evaluate(jaxpr.jaxpr, jaxpr.consts, [np.asarray(leaf) for leaf in jax.tree.leaves(arguments)])
-    return jax.tree.unflatten(jax.tree.structure(shape), [np.array(result) for result in results])
+    return jax.tree.unflatten(traced.structure, [np.array(result) for result in results])
+
+
+def interpret(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`function(*arguments)`, for trees of NumPy arrays, as a tree of NumPy arrays."""
+    return evaluate(trace(function, *arguments), *arguments)
 
 
 def _evaluate(jaxpr: Any, consts: Any, arguments: Any) -> list[Any]:

@@ -114,7 +114,8 @@ def plant_together(case: Case, slips: Sequence[Slip], dtype: str = "float64") ->
 
     with float64_on_cpu():
         places_of = [_spots(case, *slip) for slip in slips]
-        return _planted(begin(case, dtype), made)
+        key = tuple((slip.id, *(spot[1:] for spot in spots)) for slip, spots in zip(slips, places_of, strict=True))
+        return _planted(begin(case, dtype), made, key)
 
 
 def plant_update(
@@ -259,13 +260,13 @@ def _with_mistake(program: Program, mistake_id: str, spots: list[Spot], learning
     return program
 
 
-def _planted(begun: Program, change: Callable[[Program], Program]) -> Planted:
+def _planted(begun: Program, change: Callable[[Program], Program], key: Any = ()) -> Planted:
     def everything(program: Program) -> tuple[Any, ...]:
         program = change(program)
         pulled = run(program)
         return program.value, program.tape.activations[-1], pulled.deltas, pulled.params, pulled.inputs
 
-    value, outputs, deltas, grads, ct_inputs = computed(everything, begun)
+    value, outputs, deltas, grads, ct_inputs = computed(everything, begun, key)
     return Planted(None if value is None else float(value), outputs, deltas, _layers(grads), ct_inputs)
 
 

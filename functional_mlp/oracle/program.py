@@ -10,6 +10,7 @@ JAX's functions with NumPy (`interpreting`). They must be called inside `solutio
 
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from functional_mlp.forward import Tape, forward
 from functional_mlp.losses import Loss
 from functional_mlp.network import Dense, Network, Params
 from functional_mlp.oracle.case import DTYPES, Case
-from functional_mlp.oracle.interpreting import interpret
+from functional_mlp.oracle.interpreting import Trace, evaluate, interpret, trace
 
 # the probability loss inside each loss of logits, and the activation that makes the probabilities
 OF_PROBABILITIES: Mapping[str, tuple[str, Activation]] = {
@@ -156,10 +157,37 @@ def begin(case: Case, dtype: str = "float64") -> Program:
     return penalty_as(lambda ct, leaf: loss.l2 * leaf, loss.l2_on_bias, program)
 
 
-def computed(function: Callable[[Program], Any], program: Program) -> Any:
-    """`function(program)`, a tree of arrays, as NumPy arrays; without compiling."""
+def computed(function: Callable[[Program], Any], program: Program, key: Any = None) -> Any:
+    """`function(program)`, a tree of arrays, as NumPy arrays; without compiling.
+
+    Args:
+        function: of a program.
+        program: whose arrays it is given.
+        key: hashable: what `function` does beside reading the program's network, loss and arrays. If given, programs
+            of one network, loss and shape are traced once.
+    """
     arrays = {name: getattr(program, name) for name in ARRAYS}
-    return interpret(lambda arrays: function(program._replace(**arrays)), arrays)
+    on_arrays = lambda arrays: function(program._replace(**arrays))  # noqa: E731
+    if key is None:
+        return interpret(on_arrays, arrays)
+    shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arrays)
+    leaves, structure = jax.tree.flatten(shapes)
+    whole = (key, program.network, program.loss, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+    return evaluate(_trace_once(_Traceable(whole, on_arrays, shapes)), arrays)
+
+
+@dataclass(frozen=True)
+class _Traceable:
+    """A function of arrays, known by its key."""
+
+    key: Any
+    function: Callable[[Any], Any] = field(compare=False)
+    shapes: Any = field(compare=False)
+
+
+@lru_cache(maxsize=4096)
+def _trace_once(traceable: _Traceable) -> Trace:
+    return trace(traceable.function, traceable.shapes)
 
 
 def seen(program: Program) -> Program:
