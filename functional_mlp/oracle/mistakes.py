@@ -25,6 +25,31 @@ MISTAKES: Mapping[str, Mistake] = {
 }
 
 
+TAGS = {
+    "exact": "one case and its gradients show it",
+    "fitted": "one case shows it once its free number is fitted",
+    "second-case": "it takes {second} to tell it from other mistakes",
+}
+
+
+def described(mistake: Mistake) -> dict[str, str]:
+    """What the catalogue says of a mistake, by labels for people."""
+    scopes = {"layer": "one layer, or every one", "network": "the whole pass", "update": "the update step"}
+    said = {
+        "mistake": mistake.id,
+        "what": mistake.sentence,
+        "wrong": mistake.formula,
+        "right": mistake.fix,
+        "where": scopes[mistake.scope],
+        "needs": "; ".join(condition.words for condition in mistake.where),
+        "variants": ", ".join(mistake.variants),
+        "free number": "" if mistake.parameter is None else mistake.parameter.name,
+        "shown by": TAGS[mistake.tag].format(second=mistake.second),
+        "kind": "a convention: right for another loss or layout" if mistake.convention else "",
+    }
+    return {label: text for label, text in said.items() if text}
+
+
 class Slip(NamedTuple):
     """One mistake at one place; arguments of `plant`.
 
