@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def check(
     leaves = judge(case, solution, noise, given)
     notes = notes_of(case, solution, given, noise, leaves, precision)
     report = report_on(case, declared, leaves, notes)
-    return dataclasses.replace(report, diagnosis=diagnose(case, solution, noise, leaves, given))
+    return dataclasses.replace(report, finder=partial(diagnose, case, solution, noise, leaves, given))
 
 
 def _require_case(case: Any) -> None:

@@ -36,7 +36,8 @@ class Named(NamedTuple):
 
     Attributes:
         id: a key of `MISTAKES`.
-        layer: index into the parameters; None for the whole pass, or for every layer where it applies.
+        layer: index into the parameters, if it was made in one layer; else None.
+        layers: all layers in which it was made; () for a mistake of the whole pass.
         variant: how it was made, or None.
         value: of its free number, as fitted, or None.
         sentence, formula, fix: of the catalogue.
@@ -45,6 +46,7 @@ class Named(NamedTuple):
 
     id: str
     layer: int | None
+    layers: tuple[int, ...]
     variant: str | None
     value: float | None
     sentence: str
@@ -77,6 +79,7 @@ class _Question(NamedTuple):
         case: the case.
         truth, given: arrays by path, those of `given` alone.
         allowed: how far each entry may be from a correct program's.
+        relative: the same relative to the largest numbers of each array.
         wrong: paths of the wrong arrays.
     """
 
@@ -84,6 +87,7 @@ class _Question(NamedTuple):
     truth: Arrays
     given: Arrays
     allowed: Arrays
+    relative: Mapping[str, float]
     wrong: frozenset[str]
 
 
@@ -111,7 +115,7 @@ def diagnose(
     if not wrong <= arrays.keys():
         return Diagnosis((), (), "", first)
     truth = {path: array for path, array in truth_of(solution).items() if path in arrays}
-    question = _Question(case, truth, arrays, allowed, wrong)
+    question = _Question(case, truth, arrays, allowed, _relative(truth, allowed), wrong)
     found = _alone(question) or _in_pairs(question)
     if not found:
         return Diagnosis((), (), "", first)
@@ -142,40 +146,43 @@ def first_wrong(leaves: Sequence[Leaf]) -> str:
 # candidates
 
 
-def candidates(case: Case) -> tuple[Slip, ...]:
-    """Every mistake at every place of a case, and those of a layer in all layers at once; the likely ones first."""
-    slips = []
+Group = tuple[Slip, ...]  # one mistake, in one layer or in several
+
+
+def candidates(case: Case) -> tuple[Group, ...]:
+    """Every mistake at every place of a case, and in all layers, and in all hidden ones; in the catalogue's order."""
+    groups: list[Group] = []
     for mistake in MISTAKES.values():
         if mistake.scope == "update":
             continue
         spots = places(case, mistake.id)
-        slips += [Slip(mistake.id, layer, variant) for layer, variant in spots]
-        if mistake.scope == "layer":
-            for variant in dict.fromkeys(variant for _, variant in spots):
-                if sum(other == variant for _, other in spots) > 1:
-                    slips.append(Slip(mistake.id, None, variant))
-    return tuple(slips)
+        groups += [(Slip(mistake.id, layer, variant),) for layer, variant in spots]
+        if mistake.scope != "layer":
+            continue
+        for variant in dict.fromkeys(variant for _, variant in spots):
+            everywhere = tuple(Slip(mistake.id, layer, variant) for layer, other in spots if other == variant)
+            hidden = tuple(slip for slip in everywhere if slip.layer != len(case.params) - 1)
+            groups += [group for group in dict.fromkeys((everywhere, hidden)) if len(group) > 1]
+    return tuple(groups)
 
 
-def _reaches(slip: Slip, paths: Iterable[str]) -> bool:
-    """Whether a mistake at this place can change all of these arrays."""
-    place, layer = MISTAKES[slip.id].change.place, slip.layer
+def _reaches(group: Group, paths: Iterable[str]) -> bool:
+    """Whether a mistake at these places can change all of these arrays."""
+    return all(any(_reaches_one(slip, path) for slip in group) for path in paths)
+
+
+def _reaches_one(slip: Slip, path: str) -> bool:
+    place, layer, at = MISTAKES[slip.id].change.place, slip.layer, _layer_of(path)
     if layer is None or place in ("forward", "gathered", "output_cotangent"):
         return True
-    for path in paths:
-        at = _layer_of(path)
-        if path in ("loss", "outputs"):
-            return False
-        own = {
-            "weights_cotangent": path == f"params[{layer}].weights",
-            "bias_cotangent": path == f"params[{layer}].bias",
-            "returned": at == layer and path.startswith("params"),
-            "through_activation": at <= layer,
-            "previous_cotangent": at < layer,
-        }
-        if not own[place]:
-            return False
-    return True
+    own = {
+        "weights_cotangent": path == f"params[{layer}].weights",
+        "bias_cotangent": path == f"params[{layer}].bias",
+        "returned": at == layer and path.startswith("params"),
+        "through_activation": at <= layer,
+        "previous_cotangent": at < layer,
+    }
+    return own[place] and path not in ("loss", "outputs")
 
 
 def _layer_of(path: str) -> int:
@@ -210,14 +217,22 @@ def _arrays(planted: Planted) -> dict[str, Array]:
 
 def _matches(question: _Question, arrays: Arrays, path: str) -> bool:
     """Whether an array that was given is this one, to within the noise of numbers of its size."""
-    given, own, true = question.given[path], arrays[path], question.truth[path]
+    given, own = question.given[path], arrays[path]
     if own.shape != given.shape:
         return False
     with np.errstate(all="ignore"):
-        grown = np.max(np.abs(own), initial=0.0) / np.max(np.abs(true), initial=np.finfo(float).tiny)
-        allowed = question.allowed[path] * max(1.0, float(grown))
+        # where the truth is 0, as behind inactive units, the noise is that of the array's other numbers
+        allowed = np.maximum(question.allowed[path], question.relative[path] * np.max(np.abs(own), initial=0.0))
         same = (np.abs(given - own) <= allowed) | (given == own) | (np.isnan(given) & np.isnan(own))
     return bool(same.all())
+
+
+def _relative(truth: Arrays, allowed: Arrays) -> dict[str, float]:
+    """The largest allowance of each array relative to its largest number; of an array of zeros, that of the others."""
+    sizes = {path: float(np.max(np.abs(array), initial=0.0)) for path, array in truth.items()}
+    own = {path: float(np.max(allowed[path])) / size for path, size in sizes.items() if size > 0}
+    most = max((ratio for ratio in own.values() if np.isfinite(ratio)), default=0.0)
+    return {path: own.get(path, most) for path in truth}
 
 
 def _matched(question: _Question, arrays: Arrays) -> frozenset[str]:
@@ -236,9 +251,11 @@ def _digits(question: _Question, arrays: Arrays) -> int:
     return int(max(0.0, np.nan_to_num(worst)))
 
 
-def _named(question: _Question, slip: Slip, arrays: Arrays) -> Named:
+def _named(question: _Question, group: Group, arrays: Arrays) -> Named:
+    slip, layers = group[0], tuple(slip.layer for slip in group if slip.layer is not None)
     mistake: Mistake = MISTAKES[slip.id]
-    return Named(*slip, mistake.sentence, mistake.formula, mistake.fix, _digits(question, arrays))
+    said = (mistake.sentence, mistake.formula, mistake.fix, _digits(question, arrays))
+    return Named(slip.id, slip.layer if len(layers) == 1 else None, layers, slip.variant, slip.value, *said)
 
 
 # one mistake
@@ -248,47 +265,55 @@ def _alone(question: _Question) -> list[tuple[Named, ...]]:
     """Single mistakes that explain everything; exact ones, or if there are none those with a fitted number."""
     exact: list[tuple[Named, ...]] = []
     fitted: list[tuple[Named, ...]] = []
-    for slip in candidates(question.case):
-        if not _reaches(slip, question.wrong):
+    for group in candidates(question.case):
+        if not _reaches(group, question.wrong):
             continue
-        arrays = _planted(question.case, slip)
-        if arrays is None:
-            continue
-        if MISTAKES[slip.id].parameter is None:
-            if len(_matched(question, arrays)) == len(question.given):
-                exact.append((_named(question, slip, arrays),))
+        if MISTAKES[group[0].id].parameter is None:
+            arrays = _planted(question.case, *group)
+            if arrays is not None and len(_matched(question, arrays)) == len(question.given):
+                exact.append((_named(question, group, arrays),))
         elif not exact:
-            found = _fitted(question, slip)
+            found = _fitted(question, group)
             if found is not None:
                 fitted.append((_named(question, *found),))
-    return exact or fitted
+    return _without_repetition(exact or fitted)
 
 
-def _fitted(question: _Question, slip: Slip) -> tuple[Slip, Arrays] | None:
+def _without_repetition(found: list[tuple[Named, ...]]) -> list[tuple[Named, ...]]:
+    """The first of each set of mistakes: another layer or variant with the same numbers adds nothing."""
+    first: dict[frozenset[str], tuple[Named, ...]] = {}
+    for named in found:
+        first.setdefault(frozenset(one.id for one in named), named)
+    return list(first.values())
+
+
+def _fitted(question: _Question, group: Group) -> tuple[Group, Arrays] | None:
     """The mistake with the number that explains everything, by Gauss-Newton steps; None if there is none."""
-    parameter = MISTAKES[slip.id].parameter
+    slip, parameter = group[0], MISTAKES[group[0].id].parameter
     assert parameter is not None
     for start in parameter.starts(question.case, slip.layer, slip.variant):
         value = start
         for _ in range(STEPS):
-            own = _planted(question.case, slip._replace(value=value))
+            own = _planted(question.case, *_valued(group, value))
             if own is None:
                 break
             if len(_matched(question, own)) == len(question.given):
-                return slip._replace(value=value), own
-            if parameter.choices:
-                break
-            step = _newton_step(question, slip, value, own)
+                return _valued(group, value), own
+            step = None if parameter.choices else _newton_step(question, group, value, own)
             if step is None:
                 break
             value += step
     return None
 
 
-def _newton_step(question: _Question, slip: Slip, value: float, own: Arrays) -> float | None:
+def _valued(group: Group, value: float) -> Group:
+    return tuple(slip._replace(value=value) for slip in group)
+
+
+def _newton_step(question: _Question, group: Group, value: float, own: Arrays) -> float | None:
     """How far the number must move for the least squared distance of the wrong arrays, to first order."""
     nudge = 1e-6 * max(abs(value), 1e-6)
-    there = _planted(question.case, slip._replace(value=value + nudge))
+    there = _planted(question.case, *_valued(group, value + nudge))
     if there is None:
         return None
     with np.errstate(all="ignore"):
@@ -304,23 +329,21 @@ def _newton_step(question: _Question, slip: Slip, value: float, own: Arrays) -> 
 
 def _in_pairs(question: _Question) -> list[tuple[Named, ...]]:
     """Two mistakes: one that explains wrong arrays of its own, and another that explains the rest with it."""
-    known: dict[Slip, Arrays] = {}
-    for slip in candidates(question.case):
-        arrays = _planted(question.case, slip)
-        if arrays is not None and MISTAKES[slip.id].parameter is None:
-            known[slip] = arrays
-    right = {slip: _matched(question._replace(given=question.truth), arrays) for slip, arrays in known.items()}
-    explained = {slip: _matched(question, arrays) & question.wrong - right[slip] for slip, arrays in known.items()}
-    partial = sorted((slip for slip in known if explained[slip]), key=lambda slip: -len(explained[slip]))[:PARTNERS]
+    known: dict[Group, Arrays] = {}
+    for group in candidates(question.case):
+        arrays = _planted(question.case, *group) if MISTAKES[group[0].id].parameter is None else None
+        if arrays is not None:
+            known[group] = arrays
+    right = {group: _matched(question._replace(given=question.truth), arrays) for group, arrays in known.items()}
+    explained = {group: _matched(question, arrays) & question.wrong - right[group] for group, arrays in known.items()}
+    partial = sorted((group for group in known if explained[group]), key=lambda group: -len(explained[group]))
     found: list[tuple[Named, ...]] = []
-    for first in partial:
+    for first in partial[:PARTNERS]:
         rest = question.wrong - explained[first]
         for second, unchanged in right.items():
             if second == first or not explained[first] <= unchanged or not _reaches(second, rest):
                 continue
-            arrays = _planted(question.case, first, second)
+            arrays = _planted(question.case, *first, *second)
             if arrays is not None and len(_matched(question, arrays)) == len(question.given):
-                pair = tuple(_named(question, slip, arrays) for slip in (first, second))
-                if not any({named.id for named in pair} == {named.id for named in other} for other in found):
-                    found.append(pair)
-    return found
+                found.append(tuple(_named(question, group, arrays) for group in (first, second)))
+    return _without_repetition(found)

@@ -263,7 +263,8 @@ def in_returned(function: Callable[[Here, Dense], Dense]) -> Change:
 
     def apply(here: Here) -> Program:
         def returned(pulled: Cotangents) -> Cotangents:
-            pulled, params = here.program.returned(pulled), list(pulled.params)
+            pulled = here.program.returned(pulled)
+            params = list(pulled.params)
             for layer in _layers(here):
                 params[layer] = Dense(*function(here, pulled.params[layer]))
             return pulled._replace(params=tuple(params))

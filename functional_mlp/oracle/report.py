@@ -7,7 +7,9 @@ import json
 import math
 import textwrap
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from functional_mlp.oracle.diagnosis import Diagnosis, Named
@@ -46,7 +48,7 @@ class Report:
         leaves: the verdict on every array.
         findings: what several runs show.
         notes: sentences that change no verdict.
-        diagnosis: which mistake it is; None if nothing is wrong, or nobody looked.
+        finder: finds the diagnosis, when it is asked for; or None.
     """
 
     name: str
@@ -56,7 +58,15 @@ class Report:
     leaves: tuple[Leaf, ...]
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
-    diagnosis: Diagnosis | None = None
+    finder: Callable[[], Diagnosis | None] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis | None:
+        """Which mistake it is; None if nothing is wrong, or the report is not on one set of gradients.
+
+        It is looked for when it is first asked for, by this or by a text: that takes seconds.
+        """
+        return None if self.finder is None else self.finder()
 
     @property
     def verdict(self) -> Verdict:
@@ -148,10 +158,8 @@ def _diagnosis_lines(diagnosis: Diagnosis | None) -> list[str]:
 
 def _place(named: Named) -> str:
     variant = "" if named.variant is None else f" ({named.variant})"
-    if named.layer is None:
-        everywhere = " in every layer" if MISTAKES[named.id].scope == "layer" else ""
-        return f"{named.id}{variant}{everywhere}"
-    return f"{named.id}{variant} in layer {named.layer}"
+    where = f" in layer{'s' if len(named.layers) > 1 else ''} {', '.join(map(str, named.layers))}"
+    return f"{named.id}{variant}{where if named.layers else ''}"
 
 
 def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -260,6 +260,9 @@ def test_the_mistake_is_named(case, wrong, name, layer):
     assert report.verdict is oracle.Verdict.WRONG
     assert report.diagnosis is not None
     assert len(report.diagnosis.mistakes) == 1, report.text()
-    named = {(found.id, found.layer) for found in (*report.diagnosis.mistakes, *report.diagnosis.ties)}
+    named = {
+        (found.id, None if layer is None else found.layer)
+        for found in (*report.diagnosis.mistakes, *report.diagnosis.ties)
+    }
     assert (name, layer) in named, report.text()
     assert report.diagnosis.mistakes[0].digits >= 12
