@@ -139,3 +139,16 @@ def test_the_size_limit_is_the_one_of_the_library(tmp_path):
     done = run("solve", tmp_path / "case.json", "--max-bytes", 100)
     assert done.returncode == 2
     assert "100" in done.stderr
+
+
+def test_mistakes_are_listed_and_shown():
+    listed = run("mistakes", "list")
+    assert listed.returncode == 0
+    assert "bias-gradient-averaged " in listed.stdout
+    shown = run("mistakes", "show", "bias-gradient-averaged")
+    assert shown.returncode == 0
+    assert "wrong: ct_b = (1/n) sum of ct_z over samples" in shown.stdout
+    assert "right: ct_b = sum of ct_z over samples" in shown.stdout
+    unknown = run("mistakes", "show", "bias-gradient-averged")
+    assert unknown.returncode == 2
+    assert "did you mean 'bias-gradient-averaged'?" in unknown.stderr

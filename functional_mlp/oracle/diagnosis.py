@@ -29,6 +29,7 @@ CONVENTION, MISTAKE = "convention", "mistake"
 NEAR = 2.0  # noise floors of the mistaken numbers that the given ones may be away
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
 STEPS = 12  # of fitting a number
+MOST_WORK, MOST_WORK_FOR_PAIRS = 2e7, 2e6  # weights times samples of a case in which they are looked for
 
 
 class Named(NamedTuple):
@@ -64,12 +65,14 @@ class Diagnosis(NamedTuple):
         kind: "convention" if the numbers are right for another reduction, scale or layout; else "mistake"; "" if no
             mistake is known.
         first_wrong: the first wrong quantity on the way back, such as "ct_z of layer 1".
+        searched: whether the catalogue was tried: not where an array is missing, nor in cases of too many numbers.
     """
 
     mistakes: tuple[Named, ...]
     ties: tuple[Named, ...]
     kind: str
     first_wrong: str
+    searched: bool = True
 
 
 class _Question(NamedTuple):
@@ -112,11 +115,14 @@ def diagnose(
             arrays[path] = handed.values
             allowed[path] = NEAR * noise.floors[path].smooth + known_to(handed, printed)
     first = first_wrong(leaves)
-    if not wrong <= arrays.keys():
-        return Diagnosis((), (), "", first)
+    work = len(case.inputs) * sum(layer.weights.size for layer in case.params)
+    if not wrong <= arrays.keys() or work > MOST_WORK:
+        return Diagnosis((), (), "", first, searched=False)
     truth = {path: array for path, array in truth_of(solution).items() if path in arrays}
     question = _Question(case, truth, arrays, allowed, _relative(truth, allowed), wrong)
-    found = _alone(question) or _in_pairs(question)
+    found = _alone(question)
+    if not found and work <= MOST_WORK_FOR_PAIRS:
+        found = _in_pairs(question)
     if not found:
         return Diagnosis((), (), "", first)
     best, others = found[0], found[1:]

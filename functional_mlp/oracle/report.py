@@ -135,13 +135,10 @@ def _diagnosis_lines(diagnosis: Diagnosis | None) -> list[str]:
     if diagnosis is None:
         return []
     if not diagnosis.mistakes:
-        return [
-            "",
-            *_wrapped(
-                "No known mistake reproduces these numbers. The first wrong quantity on the way back is"
-                f" {diagnosis.first_wrong}."
-            ),
-        ]
+        found = f"The first wrong quantity on the way back is {diagnosis.first_wrong}."
+        if diagnosis.searched:
+            return ["", *_wrapped(f"No known mistake reproduces these numbers. {found}")]
+        return ["", *_wrapped(f"{found} The mistake was not looked for: it takes every array, of a small case.")]
     lines = [""]
     for named in diagnosis.mistakes:
         value = "" if named.value is None else f" ({MISTAKES[named.id].parameter.name} = {named.value:.6g})"  # type: ignore[union-attr]
@@ -168,6 +165,7 @@ def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
         "mistakes": [named._asdict() for named in diagnosis.mistakes],
         "ties": [named._asdict() for named in diagnosis.ties],
         "first_wrong": diagnosis.first_wrong,
+        "searched": diagnosis.searched,
     }
 
 

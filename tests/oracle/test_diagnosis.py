@@ -1,0 +1,125 @@
+"""The diagnosis: names what was planted, alone and in pairs, and nothing that is not there."""
+
+import json
+
+import numpy as np
+import pytest
+from mistaken import case_of
+from questions import answer, question
+
+import functional_mlp as fm
+from functional_mlp import oracle
+from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, candidates, first_wrong
+from functional_mlp.oracle.files import validator
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant, plant_together
+
+
+def ids(named):
+    return [one.id for one in named]
+
+
+def diagnosed(case, planted, precision=None):
+    report = oracle.check(case, list(planted.grads), precision)
+    assert report.verdict is oracle.Verdict.WRONG
+    assert report.diagnosis is not None
+    return report.diagnosis
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("name", "slip", "kind", "first"),
+    [
+        ("softmax", Slip("bias-gradient-averaged", 1), MISTAKE, "ct_b of layer 1"),
+        ("softmax", Slip("hidden-derivative-missing", 0), MISTAKE, "ct_z of layer 0"),
+        ("softmax", Slip("weight-gradient-transposed", 1), CONVENTION, "ct_W of layer 1"),
+        ("mean", Slip("mean-missing"), CONVENTION, "ct_z of layer 2"),
+        ("mean", Slip("l2-sign"), MISTAKE, "ct_z of layer 2"),  # the penalty is on the biases too
+        ("logits", Slip("loss-mismatch", None, "squared_error"), MISTAKE, "ct_z of layer 1"),
+        ("bare", Slip("derivative-of-wrong-variable", 0, "a-for-z"), MISTAKE, "ct_z of layer 0"),
+    ],
+)
+def test_what_was_planted_is_named_where_it_is(name, slip, kind, first, dtype):
+    case = case_of(name)
+    found = diagnosed(case, plant_together(case, (slip,), dtype), dtype)
+    named = {(one.id, one.layer) for one in (*found.mistakes, *found.ties)}
+    assert (slip.id, slip.layer) in named
+    assert (len(found.mistakes), found.kind, found.first_wrong) == (1, kind, first)
+    assert found.mistakes[0].digits >= (12 if dtype == "float64" else 4)
+    assert found.mistakes[0].formula == MISTAKES[found.mistakes[0].id].formula
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake", "layer", "value"),
+    [("mean", "slope-different", 1, 0.3), ("softmax", "scale-by-layer", None, 3.0)],
+)
+def test_a_free_number_is_fitted(name, mistake, layer, value):
+    case = case_of(name)
+    found = diagnosed(case, plant(case, mistake, layer, value=value))
+    assert ids(found.mistakes) == [mistake]
+    assert found.mistakes[0].value == pytest.approx(value, rel=1e-9)
+
+
+def test_two_mistakes_are_both_named():
+    case = case_of("softmax")
+    pair = (Slip("bias-gradient-averaged", 2), Slip("hidden-derivative-missing", 0))
+    found = diagnosed(case, plant_together(case, pair))
+    assert sorted(ids(found.mistakes)) == sorted(slip.id for slip in pair)
+
+
+def test_what_is_not_in_the_catalogue_is_not_named_but_located():
+    case, rng = question(), np.random.default_rng(0)
+    given = answer(case)
+    given[0][0] = rng.normal(size=given[0][0].shape)
+    report = oracle.check(case, given)
+    assert report.diagnosis is not None
+    assert (report.diagnosis.mistakes, report.diagnosis.ties, report.diagnosis.kind) == ((), (), "")
+    assert report.diagnosis.first_wrong == "ct_W of layer 0"
+    assert "No known mistake" in report.text()
+    assert "ct_W of layer 0" in report.text()
+
+
+def test_a_large_case_is_judged_but_not_searched():
+    case = oracle.draw_case(fm.Network((300, 300, 1), "tanh"), None, samples=300)
+    given = [(2 * weights, bias) for weights, bias in oracle.solve(case).grads]
+    report = oracle.check(case, given)
+    assert report.diagnosis is not None
+    assert (report.diagnosis.searched, report.diagnosis.first_wrong) == (False, "ct_W of layer 1")
+
+
+def test_no_diagnosis_where_nothing_is_wrong_and_none_where_an_array_is_missing():
+    case = question()
+    assert oracle.check(case, answer(case)).diagnosis is None
+    report = oracle.check(case, answer(case)[:2])
+    assert report.diagnosis is not None
+    assert (report.diagnosis.mistakes, report.diagnosis.searched) == ((), False)
+    assert "was not looked for" in report.text()
+
+
+def test_the_report_says_it_in_words_and_in_json_of_the_schema():
+    case = case_of("softmax")
+    report = oracle.check(case, list(plant(case, "bias-gradient-averaged", 1).grads))
+    text = report.text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "MISTAKE bias-gradient-averaged in layer 1" in text
+    assert MISTAKES["bias-gradient-averaged"].fix in " ".join(text.split())
+    document = json.loads(report.json())
+    validator("report").validate(document)
+    assert document["diagnosis"]["mistakes"][0]["id"] == "bias-gradient-averaged"
+
+
+def test_candidates_are_every_place_and_all_layers_together():
+    groups = candidates(case_of("softmax"))
+    assert (Slip("bias-gradient-averaged", 0),) in groups
+    assert tuple(Slip("bias-gradient-averaged", layer) for layer in range(3)) in groups
+    assert tuple(Slip("bias-gradient-averaged", layer) for layer in range(2)) in groups
+    assert not {slip.id for group in groups for slip in group} & {
+        mistake.id for mistake in MISTAKES.values() if mistake.scope == "update"
+    }
+    assert first_wrong(()) == "ct_inputs"
+
+
+def test_a_mistake_in_every_layer_is_one_mistake():
+    case = oracle.draw_case(fm.Network((3, 4, 2), ("tanh", "identity")), fm.Loss("squared_error"), samples=5)
+    found = diagnosed(case, plant(case, "bias-never-computed"))
+    assert ids(found.mistakes) == ["bias-never-computed"]
+    assert (found.mistakes[0].layer, found.mistakes[0].layers) == (None, (0, 1))
