@@ -146,7 +146,7 @@ def small_case(seed: int, dtype: str) -> oracle.Case:
     width = int(rng.choice(WIDTHS))
     sizes = [width if square else int(rng.choice(WIDTHS)) for _ in range(depth + 1)]
     end = ENDS[seed % len(ENDS)]
-    if rng.uniform() < 0.3 and end[0] != "softmax":
+    if rng.uniform() < 0.4 and end[0] != "softmax":
         sizes[-1] = 1
     hidden = [
         str(rng.choice(list(FACTORIES))) if rng.uniform() < 0.3 else HIDDEN[seed % len(HIDDEN)] for _ in sizes[2:]
@@ -170,7 +170,7 @@ def _less_usual(case: oracle.Case, rng: np.random.Generator) -> oracle.Case:
         weights = rng.integers(1, 9, len(case.inputs)) / 4.0
     if rng.uniform() < 0.4 and case.loss.kind != "squared_error":
         targets = rng.integers(0, 9, targets.shape) / 8.0
-    if rng.uniform() < 0.2:
+    if rng.uniform() < 0.3:
         params = [oracle.Layer(8 * layer.weights, layer.bias) for layer in params]
     network, inputs, dtype = case.network, case.inputs, case.dtype
     return oracle.Case(network, case.loss, params, inputs, targets, sample_weights=weights, dtype=dtype)
@@ -191,6 +191,7 @@ ENDS = (
     (None, None),
     ("identity", "sigmoid_cross_entropy"),
     (None, "squared_error"),
+    (None, None),
     ("softmax", "categorical_cross_entropy"),
 )
 

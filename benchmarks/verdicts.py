@@ -15,7 +15,6 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,19 +36,21 @@ def tasks(arguments: argparse.Namespace) -> list[Any]:
 
 def rows_of(work: list[Any], jobs: int) -> Iterator[list[Any]]:
     """The rows of every trial, in the order of the trials, computed by so many processes."""
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=40) as pool:
-        futures = [pool.submit(task) for task in work]
-        for _ in tqdm(as_completed(futures), total=len(futures), file=sys.stderr, unit="trial"):
-            pass
-        for future in futures:
-            yield future.result()
+    # a process ends after some trials, and with it what JAX keeps of every program that it compiled
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=20) as pool:
+        results = pool.imap(_called, work)
+        yield from tqdm(results, total=len(work), file=sys.stderr, unit="trial")
+
+
+def _called(task: Any) -> list[Any]:
+    return task()
 
 
 def main() -> int:
     """Runs the trials and prints the tables as Markdown."""
     parser = Parser(prog="python -m benchmarks.verdicts", description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=positive, default=48, help="random networks for the false alarms")
-    parser.add_argument("--planted", type=positive, default=200, help="random cases for planted mistakes")
+    parser.add_argument("--planted", type=positive, default=150, help="random cases for planted mistakes")
     parser.add_argument("--kinks", type=positive, default=12, help="random cases with units at a kink")
     parser.add_argument("--jobs", type=positive, default=2, help="processes")
     parser.add_argument("--quick", action="store_true", help="2 cases of each kind")
