@@ -49,7 +49,7 @@ def _called(task: Any) -> list[Any]:
 def main() -> int:
     """Runs the trials and prints the tables as Markdown."""
     parser = Parser(prog="python -m benchmarks.verdicts", description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=positive, default=48, help="random networks for the false alarms")
+    parser.add_argument("--cases", type=positive, default=44, help="random networks for the false alarms")
     parser.add_argument("--planted", type=positive, default=150, help="random cases for planted mistakes")
     parser.add_argument("--kinks", type=positive, default=12, help="random cases with units at a kink")
     parser.add_argument("--jobs", type=positive, default=2, help="processes")

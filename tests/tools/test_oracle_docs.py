@@ -64,3 +64,13 @@ def test_every_row_in_ulp_is_one_of_the_certification() -> None:
     rows = [line for line in texts[0].splitlines() if "| `grads` |" in line]
     assert len(rows) >= 11
     assert set(rows) <= set(texts[1].splitlines())
+
+
+def test_every_row_of_the_error_rates_is_one_of_the_verdicts() -> None:
+    texts = [(DOCS / name).read_text(encoding="utf-8") for name in ("oracle.md", "verdicts.md")]
+    section = texts[0][texts[0].index("## Error rates") : texts[0].index("## How the truth is computed")]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) >= 40
+    assert set(rows) <= set(texts[1].splitlines())
+    [reports] = [line for line in section.splitlines() if "false alarms:" in line]
+    assert reports in texts[1].splitlines()
