@@ -32,14 +32,14 @@ from numpy.typing import NDArray
 
 from functional_mlp.backward import Stages, output_cotangent, pull_back
 from functional_mlp.forward import Tape, matmul
-from functional_mlp.losses import Loss
+from functional_mlp.losses import KINDS, Loss
 from functional_mlp.network import Dense, Network, Params
 from functional_mlp.oracle.bounds import Slack, Worst, running_error, slack_of
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.precision import Precision
 from functional_mlp.oracle.rounding import jump, kind, sum_sizes
 from functional_mlp.oracle.solution import Solution, float64_on_cpu
-from functional_mlp.oracle.survey import OF_ALL, Survey, divisor_rounding, scaled_underflow, survey
+from functional_mlp.oracle.survey import OF_ALL, Survey, divisor_rounding, is_fused, scaled_underflow, survey
 
 Array = NDArray[np.float64]
 RUNS = 32
@@ -50,7 +50,7 @@ SEED = 20261125
 # float64 cannot be perturbed in float64: its noise is computed this much larger, where everything is linear, and
 # divided again
 FINEST = 2.0**-33
-LINEAR = 1e-4  # so large may the noise of a pre-activation become by that
+LINEAR = 1e-4  # so large may the noise of a pre-activation, or of a probability relative to it, become by that
 
 
 class Floor(NamedTuple):
@@ -220,6 +220,9 @@ def _strayed(
 def strayed(case: Case, solution: Solution, precision: Precision, surveyed: Survey) -> _Measured:
     """The standard deviation that rounding gives to everything measured, from `RUNS` perturbed passes."""
     largest = max(float(surveyed.amplitude(f"z[{layer}]").max()) for layer in range(len(case.params)))
+    if case.loss is not None and KINDS[case.loss.kind].of_probabilities and not is_fused(case):
+        o = np.maximum(np.minimum(solution.outputs, np.abs(1 - solution.outputs)), np.finfo(np.float64).tiny)
+        largest = max(largest, float((surveyed.amplitude(f"a[{len(case.params) - 1}]") / o).max()))
     magnify = max(1.0, min(FINEST / precision.storage.unit, LINEAR / largest if largest > 0 else np.inf))
     sites = surveyed.sites
     layout = tuple((name, site.amplitude.shape) for name, site in sites.items())

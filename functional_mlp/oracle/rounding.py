@@ -223,7 +223,7 @@ def loss_end(loss: Loss, kind: str, z: Array, o: Array, t: Array, coefficients: 
     Args:
         loss: as declared.
         kind: the kind that the cotangent is computed by: that of the logits where loss and activation are fused.
-        z: pre-activations of the output layer (n, K), the logits.
+        z: the logits (n, K): pre-activations of the output layer where the two are fused, else the outputs.
         o: outputs (n, K).
         t: targets (n, K).
         coefficients: (n, 1): scale, divisors, sample weights.

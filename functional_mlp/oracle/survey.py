@@ -136,7 +136,7 @@ def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
         end = loss_end(
             case.loss,
             of_loss,
-            solution.pre_activations[-1],
+            solution.pre_activations[-1] if fused else solution.outputs,
             solution.outputs,
             case.targets,
             coefficients,

@@ -117,9 +117,19 @@ def a_long_loss():
     return oracle.Case(network, fm.Loss("categorical_cross_entropy"), [weights], inputs, targets, dtype="float16")
 
 
+def logits_that_are_activations():
+    """gelu, then a loss of logits: these are the outputs, and not the pre-activations, which gelu folds to 0."""
+    rng = np.random.default_rng(8)
+    network = fm.Network((1, 20), "gelu")
+    params = [(rng.normal(size=(1, 20)) * 4, rng.normal(size=20))]
+    inputs, targets = rng.normal(size=(60, 1)), rng.integers(0, 2, (60, 20))
+    return oracle.Case(network, fm.Loss("sigmoid_cross_entropy", "mean"), params, inputs, targets)
+
+
 @pytest.mark.parametrize(
     ("case", "names"),
     [
+        (logits_that_are_activations, ["numpy-float64", "jax-float64", "c-float64"]),
         (symmetric, ["numpy-float32", "numpy-sequential-float32", "jax-float32", "c-float32", "c-fast-float32"]),
         (many_classes, ["numpy-float16", "jax-float16", "jax-float16-unfused"]),
         (cancelled_by_the_bias, ["jax-bfloat16", "jax-bfloat16-eager"]),

@@ -72,5 +72,5 @@ def test_every_row_of_the_error_rates_is_one_of_the_verdicts() -> None:
     rows = [line for line in section.splitlines() if line.startswith("|")]
     assert len(rows) >= 40
     assert set(rows) <= set(texts[1].splitlines())
-    [reports] = [line for line in section.splitlines() if "false alarms:" in line]
+    [reports] = [line for line in section.splitlines() if "entries; false alarms" in line]
     assert reports in texts[1].splitlines()
