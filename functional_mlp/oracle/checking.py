@@ -120,13 +120,17 @@ def notes_of(
         fewer = judge(case, solution, noise, given._replace(printed=digits, printed_loss=digits))
         if not any(leaf.verdict is Verdict.WRONG for leaf in fewer):
             return (f"as numbers printed to {digits.digits} digits these would not be wrong. Print at least 6.",)
-    if noise.precision.name != "float64":
+    # the noise of float32 takes seconds to compile; it is not asked for where it could not explain the worst error
+    if noise.precision.name != "float64" or any(leaf.error > HOPELESS * leaf.floor > 0 for leaf in leaves):
         return ()
     lower = judge(case, solution, estimate_noise(case, solution, precision_named("float32")), given)
     if any(leaf.verdict is Verdict.WRONG for leaf in lower):
         return ()
     how = "Declare it (precision 'float32')." if precision is None else "Is the declared precision right?"
     return (f"as float32 these numbers would be consistent. {how}",)
+
+
+HOPELESS = 1e3 * 2.0**29  # times the floor of float64: a thousand times what float32's digits lose
 
 
 def _fewer_digits(given: Gradients) -> Printed | None:

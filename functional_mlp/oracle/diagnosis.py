@@ -8,7 +8,7 @@ and another that explains the rest. Mistakes that the case cannot tell apart are
 Nothing is named that does not reproduce the numbers; then only the first wrong quantity on the way back is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.catalogue.mistake import Mistake
 from functional_mlp.oracle.leaves import Misfit, given_leaves, known_to
-from functional_mlp.oracle.mistakes import MISTAKES, Planted, Slip, places, plant_together
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, places, planted_arrays
 from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.solution import Solution
 from functional_mlp.oracle.verdict import Leaf, Verdict, truth_of
@@ -84,6 +84,7 @@ class _Question(NamedTuple):
         allowed: how far each entry may be from a correct program's.
         relative: the same relative to the largest numbers of each array.
         wrong: paths of the wrong arrays.
+        first: the first of them on the way back; of several the smallest.
     """
 
     case: Case
@@ -92,6 +93,7 @@ class _Question(NamedTuple):
     allowed: Arrays
     relative: Mapping[str, float]
     wrong: frozenset[str]
+    first: str
 
 
 def diagnose(
@@ -119,7 +121,8 @@ def diagnose(
     if not wrong <= arrays.keys() or work > MOST_WORK:
         return Diagnosis((), (), "", first, searched=False)
     truth = {path: array for path, array in truth_of(solution).items() if path in arrays}
-    question = _Question(case, truth, arrays, allowed, _relative(truth, allowed), wrong)
+    way_back = sorted(wrong, key=lambda path: (path != "outputs", -_layer_of(path), arrays[path].size, path))
+    question = _Question(case, truth, arrays, allowed, _relative(truth, allowed), wrong, way_back[0])
     found = _alone(question)
     if not found and work <= MOST_WORK_FOR_PAIRS:
         found = _in_pairs(question)
@@ -191,31 +194,34 @@ def _reaches_one(slip: Slip, path: str) -> bool:
     return own[place] and path not in ("loss", "outputs")
 
 
+def _starts(group: Group, question: _Question) -> bool:
+    """Whether the first wrong arrays on the way back are where a mistake at these places would make the first ones."""
+    top, last = _layer_of(question.first), len(question.case.params) - 1
+    if question.first in ("loss", "outputs"):
+        return True
+    starts = []
+    for slip in group:
+        place = MISTAKES[slip.id].change.place
+        if place in ("forward", "output_cotangent"):
+            starts.append(question.case.loss is None or top == last)
+        elif slip.layer is not None and place in ("through_activation", "previous_cotangent"):
+            starts.append(top == slip.layer - (place == "previous_cotangent"))
+        else:
+            starts.append(True)
+    return any(starts)
+
+
 def _layer_of(path: str) -> int:
     """The layer that an array belongs to; -1 for those of no layer."""
     return int(path[path.index("[") + 1 : path.index("]")]) if "[" in path else -1
 
 
-def _planted(case: Case, *slips: Slip) -> dict[str, Array] | None:
+def _planted(case: Case, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
     """What a program with these mistakes computes, by path; None if they cannot be made together."""
     try:
-        planted = plant_together(case, slips)
+        return planted_arrays(case, group, paths)
     except (ValueError, ArithmeticError):
         return None
-    return _arrays(planted)
-
-
-def _arrays(planted: Planted) -> dict[str, Array]:
-    arrays = {
-        f"params[{i}].{name}": leaf
-        for i, layer in enumerate(planted.grads)
-        for name, leaf in layer._asdict().items()
-        if leaf is not None
-    }
-    arrays |= {f"deltas[{i}]": delta for i, delta in enumerate(planted.deltas)}
-    if planted.loss is not None:
-        arrays["loss"] = np.asarray(planted.loss)
-    return arrays | {"outputs": planted.outputs, "ct_inputs": planted.ct_inputs}
 
 
 # matching
@@ -242,7 +248,27 @@ def _relative(truth: Arrays, allowed: Arrays) -> dict[str, float]:
 
 
 def _matched(question: _Question, arrays: Arrays) -> frozenset[str]:
-    return frozenset(path for path in question.given if _matches(question, arrays, path))
+    return frozenset(path for path in arrays if _matches(question, arrays, path))
+
+
+def _that_reach(group: Group, path: str) -> Group:
+    """Those mistakes that can change an array; without the others it is the same."""
+    return tuple(slip for slip in group if _reaches_one(slip, path))
+
+
+def _explained(question: _Question, group: Group, sign: str) -> Arrays | None:
+    """All arrays of a program with these mistakes, if they are the given ones; else None.
+
+    Args:
+        question: what is to be explained.
+        group: the mistakes.
+        sign: path of the wrong array that is compared first: a few numbers rule out most mistakes.
+    """
+    for slips, paths in ((_that_reach(group, sign), [sign]), (group, question.given)):
+        arrays = _planted(question.case, slips, paths)
+        if arrays is None or len(_matched(question, arrays)) < len(paths):
+            return None
+    return arrays
 
 
 def _digits(question: _Question, arrays: Arrays) -> int:
@@ -269,20 +295,23 @@ def _named(question: _Question, group: Group, arrays: Arrays) -> Named:
 
 def _alone(question: _Question) -> list[tuple[Named, ...]]:
     """Single mistakes that explain everything; exact ones, or if there are none those with a fitted number."""
-    exact: list[tuple[Named, ...]] = []
-    fitted: list[tuple[Named, ...]] = []
-    for group in candidates(question.case):
-        if not _reaches(group, question.wrong):
-            continue
-        if MISTAKES[group[0].id].parameter is None:
-            arrays = _planted(question.case, *group)
-            if arrays is not None and len(_matched(question, arrays)) == len(question.given):
-                exact.append((_named(question, group, arrays),))
-        elif not exact:
-            found = _fitted(question, group)
-            if found is not None:
-                fitted.append((_named(question, *found),))
-    return _without_repetition(exact or fitted)
+    groups = [
+        group for group in candidates(question.case) if _reaches(group, question.wrong) and _starts(group, question)
+    ]
+    for explained in (_exact, _fitted):
+        found = [explained(question, group) for group in groups]
+        named: list[tuple[Named, ...]] = [(_named(question, *one),) for one in found if one is not None]
+        if named:
+            return _without_repetition(named)
+    return []
+
+
+def _exact(question: _Question, group: Group) -> tuple[Group, Arrays] | None:
+    """A mistake without a free number, if it explains everything."""
+    if MISTAKES[group[0].id].parameter is not None:
+        return None
+    arrays = _explained(question, group, question.first)
+    return None if arrays is None else (group, arrays)
 
 
 def _without_repetition(found: list[tuple[Named, ...]]) -> list[tuple[Named, ...]]:
@@ -294,40 +323,50 @@ def _without_repetition(found: list[tuple[Named, ...]]) -> list[tuple[Named, ...
 
 
 def _fitted(question: _Question, group: Group) -> tuple[Group, Arrays] | None:
-    """The mistake with the number that explains everything, by Gauss-Newton steps; None if there is none."""
+    """A mistake with the number that explains everything; None if there is none."""
     slip, parameter = group[0], MISTAKES[group[0].id].parameter
-    assert parameter is not None
-    for start in parameter.starts(question.case, slip.layer, slip.variant):
-        value = start
-        for _ in range(STEPS):
-            own = _planted(question.case, *_valued(group, value))
-            if own is None:
-                break
-            if len(_matched(question, own)) == len(question.given):
-                return _valued(group, value), own
-            step = None if parameter.choices else _newton_step(question, group, value, own)
-            if step is None:
-                break
-            value += step
+    if parameter is None:
+        return None
+    for value in parameter.starts(question.case, slip.layer, slip.variant):
+        fitting: float | None = value
+        if parameter.choices is None:
+            fitting = _fit(question, group, value, [question.first])
+            if fitting is not None and len(question.given) > 1:
+                fitting = _fit(question, group, fitting, question.given)
+        arrays = None if fitting is None else _explained(question, _valued(group, fitting), question.first)
+        if arrays is not None:
+            return _valued(group, fitting), arrays
     return None
 
 
-def _valued(group: Group, value: float) -> Group:
+def _valued(group: Group, value: float | None) -> Group:
     return tuple(slip._replace(value=value) for slip in group)
 
 
-def _newton_step(question: _Question, group: Group, value: float, own: Arrays) -> float | None:
-    """How far the number must move for the least squared distance of the wrong arrays, to first order."""
-    nudge = 1e-6 * max(abs(value), 1e-6)
-    there = _planted(question.case, *_valued(group, value + nudge))
-    if there is None:
-        return None
-    with np.errstate(all="ignore"):
-        slopes = {path: (there[path] - own[path]) / nudge for path in question.wrong}
-        over = sum(float(np.sum(slope * (question.given[path] - own[path]))) for path, slope in slopes.items())
-        under = sum(float(np.sum(slope**2)) for slope in slopes.values())
-        step = over / under if under > 0 else np.nan
-    return step if np.isfinite(step) else None
+def _fit(question: _Question, group: Group, value: float, paths: Collection[str]) -> float | None:
+    """The number that explains some arrays, by Gauss-Newton steps; None where they lead nowhere."""
+    before = np.inf
+    for step in range(STEPS):
+        own = _planted(question.case, _valued(group, value), paths)
+        if own is None:
+            return None
+        if len(_matched(question, own)) == len(paths):
+            return value
+        nudge = 1e-6 * max(abs(value), 1e-6)
+        there = _planted(question.case, _valued(group, value + nudge), paths)
+        if there is None:
+            return None
+        with np.errstate(all="ignore"):
+            slopes = {path: (there[path] - own[path]) / nudge for path in paths}
+            gaps = {path: question.given[path] - own[path] for path in paths}
+            distance = sum(float(np.sum(gap**2)) for gap in gaps.values())
+            over = sum(float(np.sum(slopes[path] * gap)) for path, gap in gaps.items())
+            under = sum(float(np.sum(slope**2)) for slope in slopes.values())
+        # near a solution the distance falls fast; while it is far, it may rise once or twice
+        if not (under > 0 and np.isfinite(over)) or (step > 2 and not distance < before / 2):
+            return None
+        value, before = value + over / under, distance
+    return None
 
 
 # two mistakes
@@ -335,21 +374,40 @@ def _newton_step(question: _Question, group: Group, value: float, own: Arrays) -
 
 def _in_pairs(question: _Question) -> list[tuple[Named, ...]]:
     """Two mistakes: one that explains wrong arrays of its own, and another that explains the rest with it."""
-    known: dict[Group, Arrays] = {}
-    for group in candidates(question.case):
-        arrays = _planted(question.case, *group) if MISTAKES[group[0].id].parameter is None else None
-        if arrays is not None:
-            known[group] = arrays
-    right = {group: _matched(question._replace(given=question.truth), arrays) for group, arrays in known.items()}
-    explained = {group: _matched(question, arrays) & question.wrong - right[group] for group, arrays in known.items()}
-    partial = sorted((group for group in known if explained[group]), key=lambda group: -len(explained[group]))
+    groups = [group for group in candidates(question.case) if MISTAKES[group[0].id].parameter is None]
+    true = question._replace(given=question.truth)
+    firsts = {}
+    for group in groups:
+        explained = _explains_of_its_own(question, group) if _starts(group, question) else None
+        if explained:
+            firsts[group] = explained
     found: list[tuple[Named, ...]] = []
-    for first in partial[:PARTNERS]:
-        rest = question.wrong - explained[first]
-        for second, unchanged in right.items():
-            if second == first or not explained[first] <= unchanged or not _reaches(second, rest):
+    for first in sorted(firsts, key=lambda group: -len(firsts[group]))[:PARTNERS]:
+        rest = sorted(question.wrong - firsts[first], key=lambda path: question.given[path].size)
+        kept = min(firsts[first], key=lambda path: question.given[path].size)
+        for second in groups:
+            if second == first or not _reaches(second, rest) or not _shows(true, second, kept):
                 continue
-            arrays = _planted(question.case, *first, *second)
-            if arrays is not None and len(_matched(question, arrays)) == len(question.given):
-                found.append(tuple(_named(question, group, arrays) for group in (first, second)))
+            # what the first does not reach shows the second alone
+            if not all(_shows(question, second, path) for path in rest if not _reaches(first, [path])):
+                continue
+            both = _explained(question, (*first, *second), rest[0])
+            if both is not None:
+                found.append(tuple(_named(question, group, both) for group in (first, second)))
     return _without_repetition(found)
+
+
+def _shows(question: _Question, group: Group, path: str) -> bool:
+    """Whether the mistake alone explains one array."""
+    arrays = _planted(question.case, _that_reach(group, path), [path])
+    return arrays is not None and _matches(question, arrays, path)
+
+
+def _explains_of_its_own(question: _Question, group: Group) -> frozenset[str]:
+    """The wrong arrays that a mistake explains, if it explains one of the first."""
+    top = [path for path in question.wrong if _layer_of(path) == _layer_of(question.first) and _reaches(group, [path])]
+    arrays = _planted(question.case, group, top)
+    if arrays is None or not _matched(question, arrays):
+        return frozenset()
+    arrays = _planted(question.case, group, question.wrong)
+    return frozenset() if arrays is None else _matched(question, arrays)

@@ -33,12 +33,21 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Trace:
     return Trace(jaxpr, jax.tree.structure(shape))
 
 
-def evaluate(traced: Trace, *arguments: Any) -> Any:
-    """What a traced function returns for trees of NumPy arrays, as one; overflow and 0/0 are silent."""
-    jaxpr = traced.jaxpr
+def evaluate(traced: Trace, *arguments: Any, wanted: Callable[[Any], Any] | None = None) -> Any:
+    """What a traced function returns for trees of NumPy arrays, as one; overflow and 0/0 are silent.
+
+    Args:
+        traced: the function.
+        arguments: what it is given.
+        wanted: picks from the tree that it returns what is to be computed; None for everything.
+    """
+    jaxpr = traced.jaxpr.jaxpr
+    tree = jax.tree.unflatten(traced.structure, jaxpr.outvars)
+    leaves, structure = jax.tree.flatten(tree if wanted is None else wanted(tree))
     with np.errstate(all="ignore"):
-        results = _evaluate(jaxpr.jaxpr, jaxpr.consts, [np.asarray(leaf) for leaf in jax.tree.leaves(arguments)])
-    return jax.tree.unflatten(traced.structure, [np.array(result) for result in results])
+        given = [np.asarray(leaf) for leaf in jax.tree.leaves(arguments)]
+        results = _evaluate(jaxpr, traced.jaxpr.consts, given, leaves)
+    return jax.tree.unflatten(structure, [np.array(result) for result in results])
 
 
 def interpret(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -46,9 +55,10 @@ def interpret(function: Callable[..., Any], *arguments: Any) -> Any:
     return evaluate(trace(function, *arguments), *arguments)
 
 
-def _evaluate(jaxpr: Any, consts: Any, arguments: Any) -> list[Any]:
+def _evaluate(jaxpr: Any, consts: Any, arguments: Any, wanted: list[Any]) -> list[Any]:
+    """The values of the variables `wanted`."""
     known = dict(zip(jaxpr.constvars, consts, strict=True)) | dict(zip(jaxpr.invars, arguments, strict=True))
-    for equation in jaxpr.eqns:
+    for equation in _needed(jaxpr, wanted):
         values = [known[x] if not isinstance(x, Literal) else _literal(x) for x in equation.invars]
         name, parameters = equation.primitive.name, equation.params
         if name in _ELEMENTWISE:
@@ -57,11 +67,21 @@ def _evaluate(jaxpr: Any, consts: Any, arguments: Any) -> list[Any]:
             results = [_SHAPED[name](parameters, *values)]
         elif name in _CALLS:
             inner = parameters.get("jaxpr", parameters.get("call_jaxpr"))
-            results = _evaluate(inner.jaxpr, inner.consts, values)
+            results = _evaluate(inner.jaxpr, inner.consts, values, inner.jaxpr.outvars)
         else:
             results = _by_jax(equation, values)
         known |= zip(equation.outvars, results, strict=True)
-    return [known[x] if not isinstance(x, Literal) else _literal(x) for x in jaxpr.outvars]
+    return [known[x] if not isinstance(x, Literal) else _literal(x) for x in wanted]
+
+
+def _needed(jaxpr: Any, wanted: list[Any]) -> list[Any]:
+    """The operations that these variables depend on."""
+    variables, needed = {x for x in wanted if not isinstance(x, Literal)}, []
+    for equation in reversed(jaxpr.eqns):
+        if not variables.isdisjoint(equation.outvars):
+            variables.update(x for x in equation.invars if not isinstance(x, Literal))
+            needed.append(equation)
+    return needed[::-1]
 
 
 def _literal(x: Any) -> Any:
@@ -129,6 +149,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "log1p": np.log1p,
     "tanh": np.tanh,
     "sqrt": np.sqrt,
+    "floor": np.floor,
     "abs": np.abs,
     "sign": np.sign,
     "max": np.maximum,

@@ -4,7 +4,7 @@
 `correct` runs the same pass with nothing changed. `places` says where a mistake may occur in a case and would show.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from functional_mlp.oracle.catalogue import chain_rule, forward_pass, loss, redu
 from functional_mlp.oracle.catalogue.mistake import Mistake
 from functional_mlp.oracle.conditions import Spot
 from functional_mlp.oracle.planting import Here
-from functional_mlp.oracle.program import Program, begin, computed, run, run_update, unchanged
+from functional_mlp.oracle.program import Program, begin, computed, recalling, run, run_update, unchanged
 from functional_mlp.oracle.solution import float64_on_cpu
 
 MISTAKES: Mapping[str, Mistake] = {
@@ -91,8 +91,7 @@ def correct(case: Case, dtype: str = "float64") -> Planted:
     Raises:
         TypeError, ValueError: for an unknown dtype.
     """
-    with float64_on_cpu():
-        return _planted(begin(case, dtype), unchanged)
+    return plant_together(case, (), dtype)
 
 
 def plant(
@@ -128,19 +127,67 @@ def plant_together(case: Case, slips: Sequence[Slip], dtype: str = "float64") ->
     Raises:
         TypeError, ValueError: as `plant`, for the first that cannot be made.
     """
+    planted: Planted = _run(case, slips, dtype)
+    return planted._replace(loss=None if planted.loss is None else float(planted.loss))
+
+
+def planted_arrays(case: Case, slips: Sequence[Slip], paths: Collection[str]) -> dict[str, np.ndarray]:
+    """Some of the float64 arrays of `plant_together`, by paths such as "params[0].weights"; no others are computed."""
+
+    def picked(planted: Planted) -> dict[str, Any]:
+        arrays = by_path(planted)
+        return {path: arrays[path] for path in paths}
+
+    arrays: dict[str, np.ndarray] = _run(case, slips, "float64", picked)
+    return arrays
+
+
+def by_path(planted: Planted) -> dict[str, Any]:
+    """Every array of a program, by the path that a report calls it by."""
+    arrays = {
+        f"params[{i}].{name}": leaf
+        for i, layer in enumerate(planted.grads)
+        for name, leaf in layer._asdict().items()
+        if leaf is not None
+    }
+    arrays |= {f"deltas[{i}]": delta for i, delta in enumerate(planted.deltas)}
+    if planted.loss is not None:
+        arrays["loss"] = planted.loss
+    return arrays | {"outputs": planted.outputs, "ct_inputs": planted.ct_inputs}
+
+
+def _run(case: Case, slips: Sequence[Slip], dtype: str, wanted: Callable[[Planted], Any] = unchanged) -> Any:
+    """What is wanted of a program with these mistakes."""
     for slip in slips:
         if _known(slip.id).scope == "update":
             raise ValueError(f"{slip.id} shows only in updated parameters; use plant_update")
 
-    def made(program: Program) -> Program:
+    def made(program: Program, *numbers: Any) -> Planted:
+        left = iter(numbers)
+        program = recalling(program)
         for slip, spots in zip(slips, places_of, strict=True):
-            program = _with_mistake(program, slip.id, spots, None)
-        return program
+            traced = [spot._replace(value=next(left)) if _is_traced(slip.id) else spot for spot in spots]
+            program = _with_mistake(program, slip.id, traced, None)
+        return _results(program)
 
     with float64_on_cpu():
         places_of = [_spots(case, *slip) for slip in slips]
-        key = tuple((slip.id, *(spot[1:] for spot in spots)) for slip, spots in zip(slips, places_of, strict=True))
-        return _planted(begin(case, dtype), made, key)
+        together = [(slip.id, spot) for slip, spots in zip(slips, places_of, strict=True) for spot in spots]
+        numbers = [float(spot.value) for name, spot in together if _is_traced(name)]
+        key = tuple((name, spot.layer, spot.variant, _is_traced(name) or spot.value) for name, spot in together)
+        return computed(made, begin(case, dtype), *numbers, key=(len(slips), key), wanted=wanted)
+
+
+def _results(program: Program) -> Planted:
+    pulled = run(program)
+    grads = _layers(pulled.params)
+    return Planted(program.value, program.tape.activations[-1], pulled.deltas, grads, pulled.inputs)  # type: ignore
+
+
+def _is_traced(mistake_id: str) -> bool:
+    """Whether the mistake has a free number that its change takes as an array."""
+    parameter = MISTAKES[mistake_id].parameter
+    return parameter is not None and parameter.traced
 
 
 def plant_update(
@@ -283,16 +330,6 @@ def _with_mistake(program: Program, mistake_id: str, spots: list[Spot], learning
         here = Here(program, spot.layer, spot.variant, spot.value, learning_rate)
         program = MISTAKES[mistake_id].change.apply(here)
     return program
-
-
-def _planted(begun: Program, change: Callable[[Program], Program], key: Any = ()) -> Planted:
-    def everything(program: Program) -> tuple[Any, ...]:
-        program = change(program)
-        pulled = run(program)
-        return program.value, program.tape.activations[-1], pulled.deltas, pulled.params, pulled.inputs
-
-    value, outputs, deltas, grads, ct_inputs = computed(everything, begun, key)
-    return Planted(None if value is None else float(value), outputs, deltas, _layers(grads), ct_inputs)
 
 
 def _layers(params: Any) -> tuple[Layer, ...]:

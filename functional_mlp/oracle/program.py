@@ -20,8 +20,8 @@ from jaxtyping import Array
 
 from functional_mlp._checks import known_name
 from functional_mlp.activations import Activation, sigmoid, softmax
-from functional_mlp.backward import Cotangents, Residuals, Stages, already_through, output_cotangent, pull_back
-from functional_mlp.forward import Tape, forward
+from functional_mlp.backward import Cotangents, Residuals, Stages, already_through, pull_back
+from functional_mlp.forward import Tape, affine
 from functional_mlp.losses import Loss
 from functional_mlp.network import Dense, Network, Params
 from functional_mlp.oracle.case import DTYPES, Case
@@ -56,6 +56,21 @@ through_activation, weights_cotangent, previous_cotangent = RIGHT[0], RIGHT[1], 
 bias_cotangent: Callable[[Residuals, Array], Any] = RIGHT.bias_cotangent
 
 
+class Known(NamedTuple):
+    """What the right backward pass found, per layer.
+
+    Attributes:
+        ct_z: cotangents of the pre-activations.
+        weights, bias: gradients, without the penalty's.
+        ct_a: cotangents of what the layer was given.
+    """
+
+    ct_z: tuple[Array, ...]
+    weights: tuple[Array, ...]
+    bias: tuple[Array | None, ...]
+    ct_a: tuple[Array, ...]
+
+
 def unchanged(x: Any) -> Any:
     """What happens at a place where nothing was changed."""
     return x
@@ -81,6 +96,7 @@ class Program(NamedTuple):
         penalised: adds the penalty's gradient to the first argument, given the parameters as the second.
         returned: applied to all cotangents at the end.
         stepped: one parameter array after one step, from (parameter, gradient, learning rate, whether it is a bias).
+        known: what the right program finds on the way back; None while nobody knows.
     """
 
     network: Network
@@ -99,6 +115,7 @@ class Program(NamedTuple):
     penalised: Callable[[Params, Params], Params]
     returned: Callable[[Cotangents], Cotangents]
     stepped: Callable[[Array, Array, float, bool], Array]
+    known: Known | None = None
 
     @property
     def inputs_of_layers(self) -> tuple[Array, ...]:
@@ -106,7 +123,18 @@ class Program(NamedTuple):
         return (self.tape.inputs, *self.tape.activations[:-1])
 
 
-ARRAYS = ("params", "inputs", "targets", "sample_weights", "another_batch", "used", "tape", "value", "ct_outputs")
+ARRAYS = (
+    "params",
+    "inputs",
+    "targets",
+    "sample_weights",
+    "another_batch",
+    "used",
+    "tape",
+    "value",
+    "ct_outputs",
+    "known",
+)
 
 
 @lru_cache(maxsize=4)  # a case cannot change; many mistakes are planted in one after the other
@@ -152,48 +180,127 @@ def begin(case: Case, dtype: str = "float64") -> Program:
 
     tape, value, ct_outputs = computed(started, program)
     program = program._replace(tape=tape, value=value, ct_outputs=ct_outputs, stages=stages)
+    program = program._replace(known=computed(_found, program))
     if loss is None or loss.l2 == 0:
         return program
     return penalty_as(lambda ct, leaf: loss.l2 * leaf, loss.l2_on_bias, program)
 
 
-def computed(function: Callable[[Program], Any], program: Program, key: Any = None) -> Any:
-    """`function(program)`, a tree of arrays, as NumPy arrays; without compiling.
+def computed(
+    function: Callable[..., Any],
+    program: Program,
+    *numbers: float,
+    key: Any = None,
+    wanted: Callable[[Any], Any] = unchanged,
+) -> Any:
+    """`function(program, *numbers)`, a tree of arrays, as NumPy arrays; without compiling.
 
     Args:
-        function: of a program.
+        function: of a program and numbers, which are traced: of no dtype of their own, as Python's.
         program: whose arrays it is given.
-        key: hashable: what `function` does beside reading the program's network, loss and arrays. If given, programs
-            of one network, loss and shape are traced once.
+        numbers: the numbers.
+        key: hashable: what `function` does beside reading the program's network, loss and arrays, and the numbers. If
+            given, programs of one network, loss and shape are traced once.
+        wanted: picks from the tree what is returned, and nothing else is computed.
     """
     arrays = {name: getattr(program, name) for name in ARRAYS}
-    on_arrays = lambda arrays: function(program._replace(**arrays))  # noqa: E731
+    on_arrays = lambda arrays, numbers: function(program._replace(**arrays), *numbers)  # noqa: E731
     if key is None:
-        return interpret(on_arrays, arrays)
+        return wanted(interpret(on_arrays, arrays, numbers))
     shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arrays)
-    leaves, structure = jax.tree.flatten(shapes)
-    whole = (key, program.network, program.loss, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
-    return evaluate(_trace_once(_Traceable(whole, on_arrays, shapes)), arrays)
+    leaves, structure = jax.tree.flatten((shapes, numbers))
+    whole = (key, program.network, program.loss, structure, tuple(map(_shape_of, leaves)))
+    return evaluate(_trace_once(_Traceable(whole, on_arrays, shapes, numbers)), arrays, numbers, wanted=wanted)
+
+
+def _shape_of(leaf: Any) -> tuple[Any, ...]:
+    return (leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else ()
 
 
 @dataclass(frozen=True)
 class _Traceable:
-    """A function of arrays, known by its key."""
+    """A function of arrays and numbers, known by its key."""
 
     key: Any
-    function: Callable[[Any], Any] = field(compare=False)
+    function: Callable[..., Any] = field(compare=False)
     shapes: Any = field(compare=False)
+    numbers: tuple[float, ...] = field(compare=False)
 
 
 @lru_cache(maxsize=4096)
 def _trace_once(traceable: _Traceable) -> Trace:
-    return trace(traceable.function, traceable.shapes)
+    return trace(traceable.function, traceable.shapes, traceable.numbers)
+
+
+def _found(program: Program) -> Known:
+    """What the program finds on the way back."""
+    found: dict[str, list[Any]] = {stage: [] for stage in Stages._fields}
+
+    def noted(name: str, stage: Callable[..., Any]) -> Callable[..., Any]:
+        def run(layer: Residuals, ct: Array) -> Any:
+            found[name].insert(0, stage(layer, ct))
+            return found[name][0]
+
+        return run
+
+    stages = [Stages(*map(noted, Stages._fields, layer)) for layer in program.stages]
+    pull_back(program.network, program.params, program.tape, program.ct_outputs, stages)
+    return Known(*(tuple(found[name]) for name in Stages._fields))
+
+
+def recalling(program: Program) -> Program:
+    """`program` with stages that recall what is known, if they are given just what the right program gave them.
+
+    Whatever a mistake leaves as it is, above it on the way back, is thus neither traced nor computed again.
+    """
+    known, tape = program.known, program.tape
+    if known is None:
+        return program
+
+    def stages_of(layer: int) -> Stages:
+        ct_a = program.ct_outputs if layer == len(program.params) - 1 else known.ct_a[layer + 1]
+        a_prev, z, a = program.inputs_of_layers[layer], tape.pre_activations[layer], tape.activations[layer]
+        own = (program.params[layer].weights, a_prev, z, a)
+
+        def recalled(name: str, stage: Callable[..., Any], result: Any, ct: Array) -> Callable[..., Any]:
+            def run(layer: Residuals, given: Array) -> Any:
+                arrays = (layer.weights, layer.a_prev, layer.z, layer.a)
+                same = given is ct and all(x is y for x, y in zip(arrays, own, strict=True))
+                return result if same else stage(layer, given)
+
+            return stage if stage is already_through else run
+
+        cts = (ct_a, *3 * (known.ct_z[layer],))
+        return Stages(*map(recalled, Stages._fields, program.stages[layer], (k[layer] for k in known), cts))
+
+    return program._replace(stages=tuple(map(stages_of, range(len(program.params)))))
 
 
 def seen(program: Program) -> Program:
     """`program` with the tape of its network and parameters `used`, and all that follows from it."""
-    _, tape = forward(program.network, program.used, program.inputs)
-    return ended(program._replace(tape=tape))
+    return ended(program._replace(tape=tape_of(program, program.used, program.inputs)))
+
+
+def tape_of(program: Program, params: Params, inputs: Array) -> Tape:
+    """What `forward` sees, each layer traced once for each activation and shape."""
+    a, pre_activations, activations = inputs, [], []
+    for activation, dense in zip(program.network.activations, params, strict=True):
+        z, a = _layer_once(activation, dense.weights, dense.bias, a)
+        pre_activations.append(z)
+        activations.append(a)
+    return Tape(inputs, tuple(pre_activations), tuple(activations))
+
+
+@partial(jax.jit, static_argnums=0)
+def _layer_once(activation: Activation, weights: Array, bias: Array | None, a_prev: Array) -> tuple[Array, Array]:
+    z = affine(a_prev, weights, bias)
+    return z, activation.value(z)
+
+
+@partial(jax.jit, static_argnums=0)
+def vjp_at(activation: Activation, z: Array, ct: Array) -> Array:
+    """ct f'(z) at any pre-activations, traced once for each activation and shape."""
+    return activation.vjp(z, activation.value(z), ct)
 
 
 def ended(program: Program) -> Program:
@@ -201,11 +308,18 @@ def ended(program: Program) -> Program:
     loss = program.loss
     if loss is None:
         return program
-    end = output_cotangent(program.network, loss, program.tape, program.targets, program.sample_weights)  # type: ignore
-    fused = end.stages[-1].through_activation is already_through
-    last = RIGHT._replace(through_activation=already_through) if fused else RIGHT
-    stages = (*program.stages[:-1], last)
-    return program._replace(value=end.value + loss.penalty(program.params), ct_outputs=end.cotangent, stages=stages)
+    loss.require_admissible(program.network.activations[-1])
+    own, end = seen_by_loss(program.network, loss, program.tape)
+    value, ct_outputs = _ended_once(own, end, program.targets, program.sample_weights)
+    last = RIGHT if own is loss else RIGHT._replace(through_activation=already_through)
+    value = value + loss.penalty(program.params)
+    return program._replace(value=value, ct_outputs=ct_outputs, stages=(*program.stages[:-1], last))
+
+
+@partial(jax.jit, static_argnums=0)
+def _ended_once(loss: Loss, end: Array, targets: Array, sample_weights: Array | None) -> tuple[Array, Array]:
+    """The loss and its cotangent, traced once for each loss and shape."""
+    return loss.value_and_cotangent(end, targets, sample_weights)
 
 
 def seen_by_loss(network: Network, loss: Loss, tape: Tape) -> tuple[Loss, Array]:

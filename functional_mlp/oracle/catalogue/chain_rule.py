@@ -43,6 +43,7 @@ from functional_mlp.oracle.planting import (
 from functional_mlp.oracle.program import (
     previous_cotangent,
     through_activation,
+    vjp_at,
     weights_cotangent,
 )
 
@@ -65,7 +66,7 @@ def derivative_from(layer: Residuals, values: Array, ct: Array) -> Array:
 
 def _derivative_at(layer: Residuals, z: Array, ct: Array) -> Array:
     """ct f'(z) at other pre-activations."""
-    return layer.activation.vjp(z, layer.activation.value(z), ct)
+    return vjp_at(layer.activation, z, ct)
 
 
 def _has_formula_of_output(spot: Spot) -> bool:

@@ -172,7 +172,7 @@ MISTAKES = (
             Condition("another slope than the layer has", lambda spot: spot.value != _own_slope(spot)),
         ),
         tag="fitted",
-        parameter=Parameter("the slope", lambda spot: 0.2 if _own_slope(spot) != 0.2 else 0.01),
+        parameter=Parameter("the slope", lambda spot: 0.2 if _own_slope(spot) != 0.2 else 0.01, traced=False),
     ),
     Mistake(
         "softmax-missing",

@@ -16,11 +16,14 @@ class Parameter(NamedTuple):
         name: what it is, in words.
         default: what is planted if nobody says otherwise.
         choices: every value that it may have, where these are few; or None.
+        traced: whether the change takes it as an array, so that one trace serves all values; not where it is part of a
+            loss or an activation.
     """
 
     name: str
     default: Callable[[Spot], float]
     choices: Callable[[Spot], tuple[float, ...]] | None = None
+    traced: bool = True
 
     def starts(self, case: Case, layer: int | None, variant: str | None) -> tuple[float, ...]:
         """Where to begin a search for it: all choices, or the default."""

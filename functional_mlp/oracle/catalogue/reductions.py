@@ -194,7 +194,7 @@ MISTAKES = (
         scope="network",
         tag="second-case",
         second="the left-over batch",
-        parameter=Parameter("the nominal batch size N", _next_power_of_two),
+        parameter=Parameter("the nominal batch size N", _next_power_of_two, traced=False),
     ),
     Mistake(
         "broadcast-column-row",

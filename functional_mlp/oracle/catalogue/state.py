@@ -6,11 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from functional_mlp.backward import Residuals, Stages
-from functional_mlp.forward import forward
 from functional_mlp.network import Dense
 from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.catalogue.chain_rule import derivative_from
@@ -25,6 +23,7 @@ from functional_mlp.oracle.conditions import (
     SEVERAL_SAMPLES,
     UNFUSED,
     Condition,
+    Spot,
     activation_in,
     for_variant,
 )
@@ -47,15 +46,30 @@ from functional_mlp.oracle.planting import (
 from functional_mlp.oracle.program import (
     Program,
     seen_by_loss,
+    tape_of,
     through_activation,
     weights_cotangent,
 )
 
 
 def _last_chunk(here: Here, layer: Residuals, ct: Array) -> tuple[Residuals, Array]:
-    size = int(here.value) if here.variant == "last-chunk" else 1
-    start = (here.samples - 1) // size * size
-    return layer._replace(a_prev=layer.a_prev[start:], z=layer.z[start:], a=layer.a[start:]), ct[start:]
+    size = here.value if here.variant == "last-chunk" else 1.0
+    kept = jnp.arange(here.samples) >= _start_of_last_chunk(here.samples, size)
+    return layer, jnp.where(kept[:, None], ct, jnp.zeros_like(ct))
+
+
+def _start_of_last_chunk(samples: int, size: Any) -> Any:
+    return jnp.floor((samples - 1) / size) * size
+
+
+def _chunk_sizes(spot: Spot) -> tuple[float, ...]:
+    """Those that people choose, and those that divide evenly; of several with the same last chunk, the smallest."""
+    n = spot.samples
+    sizes = sorted(
+        {*range(1, 65), *range(10, n, 10), *(2**k for k in range(6, 20)), *(-(-n // k) for k in range(2, 33))}
+    )
+    last = {(n - 1) // size * size: size for size in reversed(sizes) if size < n}
+    return tuple(float(size) for size in sorted(last.values()))
 
 
 def _narrow_product(left: Array, right: Array, narrow: str) -> Array:
@@ -123,7 +137,7 @@ WRONG_SAMPLES: Mapping[str, Callable[[Residuals, Array], Array]] = {
 
 def _stale(here: Here, layer: Residuals, ct: Array) -> Array:
     program = here.program
-    _, tape = forward(program.network, program.params, program.another_batch)
+    tape = tape_of(program, program.params, program.another_batch)
     return weights_cotangent(layer._replace(a_prev=(tape.inputs, *tape.activations)[here.layer]), ct)
 
 
@@ -147,29 +161,41 @@ DIFFERENCES_AT_ONCE = 256
 
 def finite_differences(here: Here) -> Program:
     """The program that returns a finite-difference gradient; it computes all else as before."""
-    program, step = here.program, here.value
-    flat, unravelled = ravel_pytree(program.params)
+    program = here.program
+    leaves, structure = jax.tree.flatten(program.params)
 
-    def value(flat: Array) -> Array:
-        params = unravelled(flat)
-        outputs, tape = forward(program.network, params, program.inputs)
+    def loss_of(params: Any) -> Array:
+        tape = tape_of(program, params, program.inputs)
         if program.loss is None:
-            return jnp.sum(outputs * program.ct_outputs)
+            return jnp.sum(tape.activations[-1] * program.ct_outputs)
         loss, end = seen_by_loss(program.network, program.loss, tape)
         return loss.value(end, here.targets, program.sample_weights) + loss.penalty(params)
 
-    values = jax.vmap(value)
-    slopes = []
-    for start in range(0, flat.size, DIFFERENCES_AT_ONCE):
-        rows = jnp.arange(start, min(start + DIFFERENCES_AT_ONCE, flat.size))
-        moves = (rows[:, None] == jnp.arange(flat.size)[None, :]).astype(flat.dtype) * step
-        ahead = values(flat[None, :] + moves)
-        if here.variant == "central":
-            slopes.append((ahead - values(flat[None, :] - moves)) / (2 * step))
-        else:
-            slopes.append((ahead - value(flat)) / step)
-    gradient = unravelled(jnp.concatenate(slopes).astype(flat.dtype))
+    def gradient_of(at: int) -> Array:
+        """One array after the other, since a search for the step h needs only one."""
+
+        def value(leaf: Array) -> Array:
+            moved = [*leaves[:at], leaf.reshape(leaves[at].shape), *leaves[at + 1 :]]
+            return loss_of(jax.tree.unflatten(structure, moved))
+
+        return _differences(value, leaves[at].reshape(-1), here.value, here.variant).reshape(leaves[at].shape)
+
+    gradient = jax.tree.unflatten(structure, [gradient_of(at) for at in range(len(leaves))])
     return program._replace(returned=lambda pulled: program.returned(pulled)._replace(params=gradient))
+
+
+def _differences(value: Callable[[Array], Array], at: Array, step: Any, variant: str) -> Array:
+    """The finite-difference gradient of `value` at a vector."""
+    values, slopes = jax.jit(jax.vmap(value)), []
+    for start in range(0, at.size, DIFFERENCES_AT_ONCE):
+        rows = jnp.arange(start, min(start + DIFFERENCES_AT_ONCE, at.size))
+        moves = (rows[:, None] == jnp.arange(at.size)[None, :]).astype(at.dtype) * step
+        ahead = values(at[None, :] + moves)
+        if variant == "central":
+            slopes.append((ahead - values(at[None, :] - moves)) / (2 * step))
+        else:
+            slopes.append((ahead - value(at)) / step)
+    return jnp.concatenate(slopes).astype(at.dtype)
 
 
 MISTAKES = (
@@ -216,7 +242,7 @@ MISTAKES = (
         parameter=Parameter(
             "the size of a chunk",
             lambda spot: max(1, spot.samples // 2),
-            lambda spot: tuple(float(size) for size in range(1, spot.samples)),
+            _chunk_sizes,
         ),
         variants=("last-sample", "last-chunk"),
     ),
