@@ -9,6 +9,7 @@ Nothing is named that does not reproduce the numbers; then only the first wrong 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -376,6 +377,7 @@ def _in_pairs(question: _Question) -> list[tuple[Named, ...]]:
     """Two mistakes: one that explains wrong arrays of its own, and another that explains the rest with it."""
     groups = [group for group in candidates(question.case) if MISTAKES[group[0].id].parameter is None]
     true = question._replace(given=question.truth)
+    explains, leaves = (cache(partial(_shows, asked)) for asked in (question, true))
     firsts = {}
     for group in groups:
         explained = _explains_of_its_own(question, group) if _starts(group, question) else None
@@ -384,12 +386,15 @@ def _in_pairs(question: _Question) -> list[tuple[Named, ...]]:
     found: list[tuple[Named, ...]] = []
     for first in sorted(firsts, key=lambda group: -len(firsts[group]))[:PARTNERS]:
         rest = sorted(question.wrong - firsts[first], key=lambda path: question.given[path].size)
+        if not rest:  # it changes a right array too, which no second mistake mends
+            continue
         kept = min(firsts[first], key=lambda path: question.given[path].size)
         for second in groups:
-            if second == first or not _reaches(second, rest) or not _shows(true, second, kept):
+            if second == first or not _reaches(second, rest) or not leaves(_that_reach(second, kept), kept):
                 continue
             # what the first does not reach shows the second alone
-            if not all(_shows(question, second, path) for path in rest if not _reaches(first, [path])):
+            apart = [path for path in rest if not _reaches(first, [path])]
+            if not all(explains(_that_reach(second, path), path) for path in apart):
                 continue
             both = _explained(question, (*first, *second), rest[0])
             if both is not None:
@@ -398,8 +403,8 @@ def _in_pairs(question: _Question) -> list[tuple[Named, ...]]:
 
 
 def _shows(question: _Question, group: Group, path: str) -> bool:
-    """Whether the mistake alone explains one array."""
-    arrays = _planted(question.case, _that_reach(group, path), [path])
+    """Whether a program with these mistakes has one of the given arrays."""
+    arrays = _planted(question.case, group, [path])
     return arrays is not None and _matches(question, arrays, path)
 
 
