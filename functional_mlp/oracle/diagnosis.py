@@ -19,7 +19,7 @@ from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.catalogue.mistake import Mistake
 from functional_mlp.oracle.leaves import Misfit, given_leaves, known_to
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, places, planted_arrays
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, layer_of, places, planted_arrays
 from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.solution import Solution
 from functional_mlp.oracle.verdict import Leaf, Verdict, truth_of
@@ -122,7 +122,7 @@ def diagnose(
     if not wrong <= arrays.keys() or work > MOST_WORK:
         return Diagnosis((), (), "", first, searched=False)
     truth = {path: array for path, array in truth_of(solution).items() if path in arrays}
-    way_back = sorted(wrong, key=lambda path: (path != "outputs", -_layer_of(path), arrays[path].size, path))
+    way_back = sorted(wrong, key=lambda path: (path != "outputs", -layer_of(path), arrays[path].size, path))
     question = _Question(case, truth, arrays, allowed, _relative(truth, allowed), wrong, way_back[0])
     found = _alone(question)
     if not found and work <= MOST_WORK_FOR_PAIRS:
@@ -139,7 +139,7 @@ def first_wrong(leaves: Sequence[Leaf]) -> str:
     wrong = {leaf.path for leaf in leaves if leaf.verdict is Verdict.WRONG}
     if "outputs" in wrong:
         return "the outputs"
-    depth = 1 + max((_layer_of(leaf.path) for leaf in leaves), default=-1)
+    depth = 1 + max((layer_of(leaf.path) for leaf in leaves), default=-1)
     for layer in reversed(range(depth)):
         if f"deltas[{layer}]" in wrong:
             return f"ct_z of layer {layer}"
@@ -182,7 +182,7 @@ def _reaches(group: Group, paths: Iterable[str]) -> bool:
 
 
 def _reaches_one(slip: Slip, path: str) -> bool:
-    place, layer, at = MISTAKES[slip.id].change.place, slip.layer, _layer_of(path)
+    place, layer, at = MISTAKES[slip.id].change.place, slip.layer, layer_of(path)
     if layer is None or place in ("forward", "gathered", "output_cotangent"):
         return True
     own = {
@@ -197,7 +197,7 @@ def _reaches_one(slip: Slip, path: str) -> bool:
 
 def _starts(group: Group, question: _Question) -> bool:
     """Whether the first wrong arrays on the way back are where a mistake at these places would make the first ones."""
-    top, last = _layer_of(question.first), len(question.case.params) - 1
+    top, last = layer_of(question.first), len(question.case.params) - 1
     if question.first in ("loss", "outputs"):
         return True
     starts = []
@@ -210,11 +210,6 @@ def _starts(group: Group, question: _Question) -> bool:
         else:
             starts.append(True)
     return any(starts)
-
-
-def _layer_of(path: str) -> int:
-    """The layer that an array belongs to; -1 for those of no layer."""
-    return int(path[path.index("[") + 1 : path.index("]")]) if "[" in path else -1
 
 
 def _planted(case: Case, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
@@ -410,8 +405,8 @@ def _shows(question: _Question, group: Group, path: str) -> bool:
 
 def _explains_of_its_own(question: _Question, group: Group) -> frozenset[str]:
     """The wrong arrays that a mistake explains, if it explains one of the first."""
-    top = [path for path in question.wrong if _layer_of(path) == _layer_of(question.first) and _reaches(group, [path])]
-    arrays = _planted(question.case, group, top)
+    top = [path for path in question.wrong if layer_of(path) == layer_of(question.first) and _reaches(group, [path])]
+    arrays = _planted(question.case, group, top) if top else None
     if arrays is None or not _matched(question, arrays):
         return frozenset()
     arrays = _planted(question.case, group, question.wrong)

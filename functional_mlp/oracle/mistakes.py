@@ -138,8 +138,14 @@ def planted_arrays(case: Case, slips: Sequence[Slip], paths: Collection[str]) ->
         arrays = by_path(planted)
         return {path: arrays[path] for path in paths}
 
-    arrays: dict[str, np.ndarray] = _run(case, slips, "float64", picked)
+    layers = [len(case.params) if path in ("loss", "outputs") else layer_of(path) for path in paths]
+    arrays: dict[str, np.ndarray] = _run(case, slips, "float64", picked, max(0, min(layers)))
     return arrays
+
+
+def layer_of(path: str) -> int:
+    """The layer that an array belongs to; -1 for those of no layer."""
+    return int(path[path.index("[") + 1 : path.index("]")]) if "[" in path else -1
 
 
 def by_path(planted: Planted) -> dict[str, Any]:
@@ -156,8 +162,10 @@ def by_path(planted: Planted) -> dict[str, Any]:
     return arrays | {"outputs": planted.outputs, "ct_inputs": planted.ct_inputs}
 
 
-def _run(case: Case, slips: Sequence[Slip], dtype: str, wanted: Callable[[Planted], Any] = unchanged) -> Any:
-    """What is wanted of a program with these mistakes."""
+def _run(
+    case: Case, slips: Sequence[Slip], dtype: str, wanted: Callable[[Planted], Any] = unchanged, down_to: int = 0
+) -> Any:
+    """What is wanted of a program with these mistakes, whose backward pass need not go on below a layer."""
     for slip in slips:
         if _known(slip.id).scope == "update":
             raise ValueError(f"{slip.id} shows only in updated parameters; use plant_update")
@@ -168,18 +176,18 @@ def _run(case: Case, slips: Sequence[Slip], dtype: str, wanted: Callable[[Plante
         for slip, spots in zip(slips, places_of, strict=True):
             traced = [spot._replace(value=next(left)) if _is_traced(slip.id) else spot for spot in spots]
             program = _with_mistake(program, slip.id, traced, None)
-        return _results(program)
+        return _results(program, down_to)
 
     with float64_on_cpu():
         places_of = [_spots(case, *slip) for slip in slips]
         together = [(slip.id, spot) for slip, spots in zip(slips, places_of, strict=True) for spot in spots]
         numbers = [float(spot.value) for name, spot in together if _is_traced(name)]
         key = tuple((name, spot.layer, spot.variant, _is_traced(name) or spot.value) for name, spot in together)
-        return computed(made, begin(case, dtype), *numbers, key=(len(slips), key), wanted=wanted)
+        return computed(made, begin(case, dtype), *numbers, key=(len(slips), down_to, key), wanted=wanted)
 
 
-def _results(program: Program) -> Planted:
-    pulled = run(program)
+def _results(program: Program, down_to: int) -> Planted:
+    pulled = run(program, down_to)
     grads = _layers(pulled.params)
     return Planted(program.value, program.tape.activations[-1], pulled.deltas, grads, pulled.inputs)  # type: ignore
 

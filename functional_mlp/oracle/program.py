@@ -328,11 +328,31 @@ def seen_by_loss(network: Network, loss: Loss, tape: Tape) -> tuple[Loss, Array]
     return (loss, tape.activations[-1]) if of_logits is None else (of_logits, tape.pre_activations[-1])
 
 
-def run(program: Program) -> Cotangents:
-    """Everything that the backward pass of `program` returns."""
-    pulled = pull_back(program.network, program.params, program.tape, program.ct_outputs, program.stages)
+def run(program: Program, down_to: int = 0) -> Cotangents:
+    """Everything that the backward pass of `program` returns.
+
+    Args:
+        program: the program.
+        down_to: the layer at which to stop, or their number for none; what is below is then that of the right program.
+    """
+    known = program.known
+    if known is None or down_to == 0 or program.gathered is not unchanged:  # which may mix layers
+        pulled = pull_back(program.network, program.params, program.tape, program.ct_outputs, program.stages)
+    else:
+        pulled = _pulled_down_to(down_to, program, known)
     pulled = program.gathered(pulled)
     return program.returned(pulled._replace(params=program.penalised(pulled.params, program.params)))
+
+
+def _pulled_down_to(layer: int, program: Program, known: Known) -> Cotangents:
+    if layer == len(program.params):
+        return Cotangents(tuple(map(Dense, known.weights, known.bias)), known.ct_a[0], known.ct_z)
+    tape, above = program.tape, slice(layer, None)
+    upper = Network(program.network.sizes[above], program.network.activations[above])
+    seen_above = Tape(program.inputs_of_layers[layer], tape.pre_activations[above], tape.activations[above])
+    pulled = pull_back(upper, program.params[above], seen_above, program.ct_outputs, program.stages[above])
+    below = tuple(map(Dense, known.weights[:layer], known.bias[:layer]))
+    return Cotangents((*below, *pulled.params), known.ct_a[0], (*known.ct_z[:layer], *pulled.deltas))
 
 
 def run_update(program: Program, learning_rate: float) -> Params:
