@@ -26,7 +26,7 @@ from functional_mlp.oracle.verdict import Leaf, Verdict, truth_of
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
-CONVENTION, MISTAKE = "convention", "mistake"
+CONVENTION, MISTAKE, EITHER = "convention", "mistake", "either"
 NEAR = 2.0  # noise floors of the mistaken numbers that the given ones may be away
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
 STEPS = 12  # of fitting a number
@@ -63,8 +63,8 @@ class Diagnosis(NamedTuple):
     Attributes:
         mistakes: that reproduce the given numbers together; () if none is known.
         ties: other mistakes that would give the same numbers in this case, each alone.
-        kind: "convention" if the numbers are right for another reduction, scale or layout; else "mistake"; "" if no
-            mistake is known.
+        kind: "convention" if the numbers are right for another reduction, scale or layout; "mistake" if not; "either"
+            if this case cannot tell; "" if no mistake is known.
         first_wrong: the first wrong quantity on the way back, such as "ct_z of layer 1".
         searched: whether the catalogue was tried: not where an array is missing, nor in cases of too many numbers.
     """
@@ -130,7 +130,8 @@ def diagnose(
     if not found:
         return Diagnosis((), (), "", first)
     best, others = found[0], found[1:]
-    kind = CONVENTION if all(MISTAKES[named.id].convention for named in best) else MISTAKE
+    kinds = {all(MISTAKES[named.id].convention for named in explanation) for explanation in found}
+    kind = EITHER if len(kinds) > 1 else CONVENTION if kinds == {True} else MISTAKE
     return Diagnosis(best, tuple(named for other in others for named in other), kind, first)
 
 
@@ -329,6 +330,8 @@ def _fitted(question: _Question, group: Group) -> tuple[Group, Arrays] | None:
             fitting = _fit(question, group, value, [question.first])
             if fitting is not None and len(question.given) > 1:
                 fitting = _fit(question, group, fitting, question.given)
+        if fitting is not None and parameter.whole:
+            fitting = float(round(fitting))
         arrays = None if fitting is None else _explained(question, _valued(group, fitting), question.first)
         if arrays is not None:
             return _valued(group, fitting), arrays

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from functional_mlp.oracle.diagnosis import Diagnosis, Named
+from functional_mlp.oracle.diagnosis import EITHER, Diagnosis, Named
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
 
@@ -142,7 +142,8 @@ def _diagnosis_lines(diagnosis: Diagnosis | None) -> list[str]:
     lines = [""]
     for named in diagnosis.mistakes:
         value = "" if named.value is None else f" ({MISTAKES[named.id].parameter.name} = {named.value:.6g})"  # type: ignore[union-attr]
-        lines += _wrapped(f"{diagnosis.kind.upper()} {_place(named)}: {named.sentence}{value}", hang=2)
+        kind = "CONVENTION" if MISTAKES[named.id].convention else "MISTAKE"
+        lines += _wrapped(f"{kind} {_place(named)}: {named.sentence}{value}", hang=2)
         lines += _wrapped(f"  yours: {named.formula}", hang=9)
         lines += _wrapped(f"  right: {named.fix}", hang=9)
     digits = min(named.digits for named in diagnosis.mistakes)
@@ -150,7 +151,15 @@ def _diagnosis_lines(diagnosis: Diagnosis | None) -> list[str]:
     if diagnosis.ties:
         others = ", ".join(dict.fromkeys(_place(named) for named in diagnosis.ties))
         lines += _wrapped(f"  In this case the same numbers come from: {others}.", hang=2)
+        if diagnosis.kind == EITHER:
+            lines += _wrapped(f"  {MAY_BE_EITHER}", hang=2)
     return lines
+
+
+MAY_BE_EITHER = (
+    "Some of these are mistakes, others only another convention for the loss; a case of more layers, outputs or samples"
+    " tells them apart."
+)
 
 
 def _place(named: Named) -> str:

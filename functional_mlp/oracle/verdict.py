@@ -2,8 +2,9 @@
 
 An entry within the smooth floor is CONSISTENT; beyond it, but within the floor plus the slack of kinks and lost
 probabilities, UNDECIDED; else WRONG. A leaf is WRONG if any entry is, else UNDECIDED if any entry is. It is UNDECIDED
-too where even a gradient of zeros would pass, since then the noise is larger than the signal, and where the format
-overflows. NaN and infinity, another shape and a missing leaf are WRONG. Comparisons are written so that NaN fails.
+too where even a gradient of zeros would pass and the given one is not much nearer to the truth, since then the noise is
+as large as the signal, and where the format overflows. NaN and infinity, another shape and a missing leaf are WRONG.
+Comparisons are written so that NaN fails.
 """
 
 import enum
@@ -18,7 +19,7 @@ from functional_mlp.oracle.answers import Gradients, Printed
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.leaves import Cause, Handed, Misfit, given_leaves, known_to
 from functional_mlp.oracle.noise import Floor, Limits, Noise
-from functional_mlp.oracle.precision import wider
+from functional_mlp.oracle.precision import FLOAT64, Format, wider
 from functional_mlp.oracle.solution import Solution
 
 Array = NDArray[np.float64]
@@ -191,7 +192,7 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
     worst = np.argmax(np.where(entries == entries.max(), ratios, -1.0))
     index = tuple(int(i) for i in np.unravel_index(worst, true.shape))
     verdict = OF_ENTRIES[int(entries.max())]
-    blind = bool(signal.any()) and bool((np.abs(signal) <= whole).all())
+    blind = _is_blind(question, np.asarray(whole), np.asarray(error), storage)
     cause: Cause | None = None
     if verdict is Verdict.WRONG:
         cause = Cause.VALUE if np.isfinite(got[index]) else Cause.NOT_FINITE
@@ -223,6 +224,23 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
     remedy = REMEDIES.get(cause, "").format(**fill, smallest=storage.smallest, largest=storage.largest)
     blinded = blind and not entries.any()
     return replace(leaf, sentence=_sentence(leaf, noise, blinded), remedy=remedy)
+
+
+def _is_blind(question: Question, whole: Array, error: Array, storage: Format) -> bool:
+    """Whether an array without wrong entries says nothing: zeros would pass, and it is no nearer to the truth.
+
+    A gradient within the noise of float64, as where symmetry makes it 0, is taken for 0 in coarser formats.
+    """
+    size = np.abs(question.signal)
+    if not size.any() or not (size <= whole).all():
+        return False
+    is_zero = bool((size <= question.floor.smooth * FLOAT64.unit / storage.unit).all())
+    if is_zero and storage.unit > FLOAT64.unit and question.signal is question.true:  # not a short step
+        return False
+    return not np.linalg.norm(error) <= NEAR * np.linalg.norm(size)
+
+
+NEAR = 0.25  # of the signal's norm: an array that comes so near has the signal in it, though zeros would pass too
 
 
 def _undecided_cause(question: Question, noise: Noise, overflows: bool, index: tuple[int, ...]) -> Cause:

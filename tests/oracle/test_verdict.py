@@ -19,6 +19,7 @@ from questions import (
     with_kinks,
 )
 
+import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.case import DTYPES, declared_layer
@@ -291,11 +292,11 @@ def test_a_change_within_half_the_floor_is_consistent(precision, seed, size):
 # undecided: noise
 
 
-def test_where_noise_exceeds_the_signal_it_is_undecided_whatever_is_given_and_a_wider_format_decides():
+def test_where_noise_exceeds_the_signal_it_is_undecided_and_a_wider_format_decides():
     case = hidden_by_noise()
     true = answer(case)
-    zeros = [[np.zeros_like(leaf) for leaf in layer] for layer in true]
-    for given_ in (true, [zeros[0], *true[1:]]):
+    zeros, halves = ([[factor * leaf for leaf in layer] for layer in true] for factor in (0.0, 0.5))
+    for given_ in ([halves[0], *true[1:]], [zeros[0], *true[1:]]):
         leaf = leaf_of(check(case, given_, "float16"), PATHS[0])
         assert (leaf.verdict, leaf.cause) == (Verdict.UNDECIDED, Cause.ROUNDING)
         assert "even zeros would pass" in leaf.sentence
@@ -303,6 +304,29 @@ def test_where_noise_exceeds_the_signal_it_is_undecided_whatever_is_given_and_a_
         assert leaf.smallest_detectable > leaf.norm
     assert check(case, true, "float32").verdict is Verdict.CONSISTENT
     assert leaf_of(check(case, [zeros[0], *true[1:]], "float32"), PATHS[0]).verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"), [(1.0, CONSISTENT), (1.2, CONSISTENT), (1.3, "undecided"), (-1.0, "undecided")]
+)
+def test_an_array_that_comes_near_the_truth_has_the_signal_in_it_though_zeros_would_pass(factor, verdict):
+    case = hidden_by_noise()
+    true = answer(case)
+    leaf = leaf_of(check(case, [[factor * leaf for leaf in true[0]], *true[1:]], "float16"), PATHS[0])
+    assert str(leaf.verdict) == verdict
+    assert leaf.smallest_detectable > leaf.norm
+
+
+def test_a_gradient_that_is_zero_but_for_rounding_is_no_reason_for_doubt():
+    """At the minimum of a linear fit the truth is what float64 leaves of 0."""
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.normal(size=(50, 3)), rng.normal(size=(50, 2))
+    weights, *_ = np.linalg.lstsq(inputs, targets)
+    case = oracle.Case(fm.Network((3, 2), "identity"), fm.Loss("squared_error"), [(weights, None)], inputs, targets)
+    (right,) = answer(case)
+    assert 0 < np.abs(right[0]).max() < 1e-13
+    for given_ in (np.zeros((3, 2)), right[0] + 1e-7):
+        assert check(case, [(given_, None)], "float32").verdict is Verdict.CONSISTENT
 
 
 def test_a_true_gradient_of_zero_is_no_reason_for_doubt():

@@ -18,12 +18,14 @@ class Parameter(NamedTuple):
         choices: every value that it may have, where these are few; or None.
         traced: whether the change takes it as an array, so that one trace serves all values; not where it is part of a
             loss or an activation.
+        whole: whether it is a whole number.
     """
 
     name: str
     default: Callable[[Spot], float]
     choices: Callable[[Spot], tuple[float, ...]] | None = None
     traced: bool = True
+    whole: bool = False
 
     def starts(self, case: Case, layer: int | None, variant: str | None) -> tuple[float, ...]:
         """Where to begin a search for it: all choices, or the default."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import jax.numpy as jnp
 
-from functional_mlp.oracle.catalogue.mistake import Mistake, Parameter
+from functional_mlp.oracle.catalogue.mistake import Mistake, Parameter, constant
 from functional_mlp.oracle.conditions import (
     A_LOSS,
     DIVISOR_NOT_ONE,
@@ -31,9 +31,11 @@ from functional_mlp.oracle.planting import (
     in_bias,
     in_cotangent,
     in_loss,
+    in_penalty,
     in_previous,
     in_returned,
     in_weights,
+    one_after_the_other,
     rescaled,
     scaled,
     zeroed,
@@ -68,6 +70,11 @@ def _row_counts(row: int) -> Callable[[Spot], bool]:
 
 DIVIDED_BIAS = in_bias(lambda here, layer, ct: bias_cotangent(layer, ct) / here.samples)
 DIVIDED_WEIGHTS = in_weights(lambda here, layer, ct: weights_cotangent(layer, ct) / here.samples)
+TIMES_CONSTANT = in_cotangent(lambda here, ct: (ct * here.value).astype(ct.dtype))
+VALUE_AND_PENALTY_TIMES_CONSTANT = (
+    Change("output_cotangent", lambda here: here.program._replace(value=here.program.value * here.value)),
+    in_penalty(lambda here, ct, leaf: here.value * here.loss.l2 * leaf),
+)
 
 MISTAKES = (
     Mistake(
@@ -194,7 +201,28 @@ MISTAKES = (
         scope="network",
         tag="second-case",
         second="the left-over batch",
-        parameter=Parameter("the nominal batch size N", _next_power_of_two, traced=False),
+        parameter=Parameter("the nominal batch size N", _next_power_of_two, traced=False, whole=True),
+    ),
+    Mistake(
+        "loss-scaled",
+        "The gradient is that of the loss times a constant.",
+        "ct at the outputs times c",
+        "declare the loss with that scale, or leave the constant out",
+        by_variant(
+            {
+                "gradient": TIMES_CONSTANT,
+                "loss-too": one_after_the_other("output_cotangent", TIMES_CONSTANT, *VALUE_AND_PENALTY_TIMES_CONSTANT),
+            }
+        ),
+        (
+            Condition("another constant than 1", lambda spot: spot.value != 1),
+            for_variant("a loss", {"loss-too": A_LOSS.test}),
+        ),
+        scope="network",
+        tag="fitted",
+        parameter=constant("the constant c", 3.0),
+        variants=("gradient", "loss-too"),
+        convention=True,
     ),
     Mistake(
         "broadcast-column-row",
