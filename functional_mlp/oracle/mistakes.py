@@ -183,7 +183,14 @@ def _run(
         together = [(slip.id, spot) for slip, spots in zip(slips, places_of, strict=True) for spot in spots]
         numbers = [float(spot.value) for name, spot in together if _is_traced(name)]
         key = tuple((name, spot.layer, spot.variant, _is_traced(name) or spot.value) for name, spot in together)
-        return computed(made, begin(case, dtype), *numbers, key=(len(slips), down_to, key), wanted=wanted)
+        begun = begin(case, dtype)
+        try:
+            return computed(made, begun, *numbers, key=(len(slips), down_to, key), wanted=wanted)
+        except (LookupError, TypeError) as error:  # of another activation, shape or loss than the case's own
+            if len(slips) < 2:
+                raise
+            ids = " and ".join(slip.id for slip in slips)
+            raise ValueError(f"{ids} cannot be made together here: {error}") from error
 
 
 def _results(program: Program, down_to: int) -> Planted:
