@@ -86,6 +86,8 @@ class _Question(NamedTuple):
         relative: the same relative to the largest numbers of each array.
         wrong: paths of the wrong arrays.
         first: the first of them on the way back; of several the smallest.
+        dtype: what mistakes are planted in: float64, or the given one where numbers are infinite or NaN.
+        exact: whether the given numbers are float64, so that every change of an array shows.
     """
 
     case: Case
@@ -95,6 +97,8 @@ class _Question(NamedTuple):
     relative: Mapping[str, float]
     wrong: frozenset[str]
     first: str
+    dtype: str
+    exact: bool
 
 
 def diagnose(
@@ -123,7 +127,10 @@ def diagnose(
         return Diagnosis((), (), "", first, searched=False)
     truth = {path: array for path, array in truth_of(solution).items() if path in arrays}
     way_back = sorted(wrong, key=lambda path: (path != "outputs", -layer_of(path), arrays[path].size, path))
-    question = _Question(case, truth, arrays, allowed, _relative(truth, allowed), wrong, way_back[0])
+    storage = noise.precision.storage.name
+    dtype = "float64" if all(np.isfinite(array).all() for array in arrays.values()) else storage
+    sizes = _relative(truth, allowed)
+    question = _Question(case, truth, arrays, allowed, sizes, wrong, way_back[0], dtype, storage == "float64")
     found = _alone(question)
     if not found and work <= MOST_WORK_FOR_PAIRS:
         found = _in_pairs(question)
@@ -205,7 +212,7 @@ def _starts(group: Group, question: _Question) -> bool:
     for slip in group:
         place = MISTAKES[slip.id].change.place
         if place in ("forward", "output_cotangent"):
-            starts.append(question.case.loss is None or top == last)
+            starts.append(not question.exact or question.case.loss is None or top == last)
         elif slip.layer is not None and place in ("through_activation", "previous_cotangent"):
             starts.append(top == slip.layer - (place == "previous_cotangent"))
         else:
@@ -213,12 +220,13 @@ def _starts(group: Group, question: _Question) -> bool:
     return any(starts)
 
 
-def _planted(case: Case, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
+def _planted(question: _Question, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
     """What a program with these mistakes computes, by path; None if they cannot be made together."""
     try:
-        return planted_arrays(case, group, paths)
+        arrays = planted_arrays(question.case, group, paths, question.dtype)
     except (ValueError, ArithmeticError):
         return None
+    return {path: np.asarray(array, np.float64) for path, array in arrays.items()}
 
 
 # matching
@@ -262,7 +270,7 @@ def _explained(question: _Question, group: Group, sign: str) -> Arrays | None:
         sign: path of the wrong array that is compared first: a few numbers rule out most mistakes.
     """
     for slips, paths in ((_that_reach(group, sign), [sign]), (group, question.given)):
-        arrays = _planted(question.case, slips, paths)
+        arrays = _planted(question, slips, paths)
         if arrays is None or len(_matched(question, arrays)) < len(paths):
             return None
     return arrays
@@ -346,13 +354,13 @@ def _fit(question: _Question, group: Group, value: float, paths: Collection[str]
     """The number that explains some arrays, by Gauss-Newton steps; None where they lead nowhere."""
     before = np.inf
     for step in range(STEPS):
-        own = _planted(question.case, _valued(group, value), paths)
+        own = _planted(question, _valued(group, value), paths)
         if own is None:
             return None
         if len(_matched(question, own)) == len(paths):
             return value
         nudge = 1e-6 * max(abs(value), 1e-6)
-        there = _planted(question.case, _valued(group, value + nudge), paths)
+        there = _planted(question, _valued(group, value + nudge), paths)
         if there is None:
             return None
         with np.errstate(all="ignore"):
@@ -402,15 +410,15 @@ def _in_pairs(question: _Question) -> list[tuple[Named, ...]]:
 
 def _shows(question: _Question, group: Group, path: str) -> bool:
     """Whether a program with these mistakes has one of the given arrays."""
-    arrays = _planted(question.case, group, [path])
+    arrays = _planted(question, group, [path])
     return arrays is not None and _matches(question, arrays, path)
 
 
 def _explains_of_its_own(question: _Question, group: Group) -> frozenset[str]:
     """The wrong arrays that a mistake explains, if it explains one of the first."""
     top = [path for path in question.wrong if layer_of(path) == layer_of(question.first) and _reaches(group, [path])]
-    arrays = _planted(question.case, group, top) if top else None
+    arrays = _planted(question, group, top) if top else None
     if arrays is None or not _matched(question, arrays):
         return frozenset()
-    arrays = _planted(question.case, group, question.wrong)
+    arrays = _planted(question, group, question.wrong)
     return frozenset() if arrays is None else _matched(question, arrays)

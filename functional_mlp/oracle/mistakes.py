@@ -131,15 +131,17 @@ def plant_together(case: Case, slips: Sequence[Slip], dtype: str = "float64") ->
     return planted._replace(loss=None if planted.loss is None else float(planted.loss))
 
 
-def planted_arrays(case: Case, slips: Sequence[Slip], paths: Collection[str]) -> dict[str, np.ndarray]:
-    """Some of the float64 arrays of `plant_together`, by paths such as "params[0].weights"; no others are computed."""
+def planted_arrays(
+    case: Case, slips: Sequence[Slip], paths: Collection[str], dtype: str = "float64"
+) -> dict[str, np.ndarray]:
+    """Some of the arrays of `plant_together`, by paths such as "params[0].weights"; no others are computed."""
 
     def picked(planted: Planted) -> dict[str, Any]:
         arrays = by_path(planted)
         return {path: arrays[path] for path in paths}
 
     layers = [len(case.params) if path in ("loss", "outputs") else layer_of(path) for path in paths]
-    arrays: dict[str, np.ndarray] = _run(case, slips, "float64", picked, max(0, min(layers)))
+    arrays: dict[str, np.ndarray] = _run(case, slips, dtype, picked, max(0, min(layers)))
     return arrays
 
 
