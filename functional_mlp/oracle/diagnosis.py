@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functional_mlp.oracle.answers import Gradients
-from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.case import Case, weights_and_bias
 from functional_mlp.oracle.catalogue.mistake import Mistake
-from functional_mlp.oracle.leaves import Misfit, given_leaves, known_to
+from functional_mlp.oracle.leaves import Cause, Handed, Misfit, given_leaves, known_to
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, layer_of, places, planted_arrays
 from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.solution import Solution
-from functional_mlp.oracle.verdict import Leaf, Verdict, truth_of
+from functional_mlp.oracle.verdict import Leaf, Verdict, judge, truth_of
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
@@ -123,7 +123,9 @@ def diagnose(
             allowed[path] = NEAR * noise.floors[path].smooth + known_to(handed, printed)
     first = first_wrong(leaves)
     work = len(case.inputs) * sum(layer.weights.size for layer in case.params)
-    if not wrong <= arrays.keys() or work > MOST_WORK:
+    if not wrong <= arrays.keys():
+        return _in_the_other_layout(case, solution, noise, given) or Diagnosis((), (), "", first, searched=False)
+    if work > MOST_WORK:
         return Diagnosis((), (), "", first, searched=False)
     truth = {path: array for path, array in truth_of(solution).items() if path in arrays}
     way_back = sorted(wrong, key=lambda path: (path != "outputs", -layer_of(path), arrays[path].size, path))
@@ -140,6 +142,30 @@ def diagnose(
     kinds = {all(MISTAKES[named.id].convention for named in explanation) for explanation in found}
     kind = EITHER if len(kinds) > 1 else CONVENTION if kinds == {True} else MISTAKE
     return Diagnosis(best, tuple(named for other in others for named in other), kind, first)
+
+
+def _in_the_other_layout(case: Case, solution: Solution, noise: Noise, given: Gradients) -> Diagnosis | None:
+    """What is wrong with gradients whose weights fit once they are transposed: the layout, and perhaps more; or None.
+
+    Weights of square layers are turned too, as all of a program's are.
+    """
+    layers = [weights_and_bias(f"params[{i}]", layer) for i, layer in enumerate(given.params)]
+    if len(layers) != len(case.params) or any(np.ndim(weights) != 2 for weights, _ in layers):
+        return None
+    turned = given._replace(params=[(np.asarray(weights).T, bias) for weights, bias in layers])
+    leaves = judge(case, solution, noise, turned)
+    if any(leaf.cause in (Cause.SHAPE, Cause.MISSING) for leaf in leaves):
+        return None
+    handed = {path: leaf.values for path, leaf in given_leaves(case, turned).items() if isinstance(leaf, Handed)}
+    truth, right = truth_of(solution), [leaf.path for leaf in leaves if leaf.verdict is not Verdict.WRONG]
+    digits = min((_agreeing(handed[path], truth[path]) for path in right if path.endswith("weights")), default=0)
+    mistake = MISTAKES["weight-gradient-transposed"]
+    every, said = tuple(range(len(layers))), (mistake.sentence, mistake.formula, mistake.fix, digits)
+    layout = Named(mistake.id, every[0] if len(every) == 1 else None, every, None, None, *said)
+    more = diagnose(case, solution, noise, leaves, turned)
+    if more is None:
+        return Diagnosis((layout,), (), CONVENTION, "the layout of the weights")
+    return more._replace(mistakes=(layout, *more.mistakes)) if more.mistakes else more
 
 
 def first_wrong(leaves: Sequence[Leaf]) -> str:
@@ -278,14 +304,16 @@ def _explained(question: _Question, group: Group, sign: str) -> Arrays | None:
 
 def _digits(question: _Question, arrays: Arrays) -> int:
     """Decimal digits to which the wrong arrays agree, in the worst of them."""
-    worst = 17.0
-    for path in question.wrong:
-        given, own = question.given[path], arrays[path]
-        with np.errstate(all="ignore"):
-            far, size = float(np.linalg.norm(given - own)), float(np.linalg.norm(own))
-            if far > 0:
-                worst = min(worst, -np.log10(far / size) if size > 0 else 0.0)
-    return int(max(0.0, np.nan_to_num(worst)))
+    return min(_agreeing(question.given[path], arrays[path]) for path in question.wrong)
+
+
+def _agreeing(given: Array, own: Array) -> int:
+    """Decimal digits to which the finite numbers of two arrays agree, at most 17."""
+    finite = np.isfinite(given) & np.isfinite(own)
+    with np.errstate(all="ignore"):
+        far, size = float(np.linalg.norm((given - own)[finite])), float(np.linalg.norm(own[finite]))
+        digits = 17.0 if far == 0 else -np.log10(far / size) if size > 0 else 0.0
+    return int(np.clip(np.nan_to_num(digits), 0.0, 17.0))
 
 
 def _named(question: _Question, group: Group, arrays: Arrays) -> Named:

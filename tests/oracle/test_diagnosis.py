@@ -1,5 +1,6 @@
 """The diagnosis: names what was planted, alone and in pairs, and nothing that is not there."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -57,6 +58,29 @@ def test_a_free_number_is_fitted(name, mistake, layer, value):
     found = diagnosed(case, plant(case, mistake, layer, value=value))
     assert ids(found.mistakes) == [mistake]
     assert found.mistakes[0].value == pytest.approx(value, rel=1e-9)
+
+
+def test_the_other_layout_is_a_convention_and_does_not_hide_a_mistake():
+    case = case_of("softmax")
+    for slips in ((), (Slip("bias-gradient-averaged", 1),)):
+        turned = [(weights.T, bias) for weights, bias in plant_together(case, slips).grads]
+        report = oracle.check(case, turned)
+        found = report.diagnosis
+        assert ids(found.mistakes) == ["weight-gradient-transposed", *(slip.id for slip in slips)]
+        assert found.mistakes[0].layers == tuple(range(len(case.params)))
+        assert found.mistakes[0].digits >= 14
+        assert found.kind == (MISTAKE if slips else CONVENTION)
+        assert "CONVENTION weight-gradient-transposed" in report.text()
+
+
+def test_any_other_scale_of_the_loss_is_a_convention():
+    case = case_of("logits")
+    scaled = oracle.Case(
+        case.network, dataclasses.replace(case.loss, scale=2.75), case.params, case.inputs, case.targets
+    )
+    found = oracle.check(case, list(oracle.solve(scaled).grads)).diagnosis
+    assert (ids(found.mistakes), found.kind) == (["loss-scaled"], CONVENTION)
+    assert found.mistakes[0].value == pytest.approx(2.75 / case.loss.scale, rel=1e-12)
 
 
 def test_two_mistakes_are_both_named():
