@@ -25,7 +25,7 @@ from benchmarks._verdict_trials import small_case
 from experiments._common import Parser, positive
 from functional_mlp import oracle
 from functional_mlp.oracle.answers import Gradients
-from functional_mlp.oracle.diagnosis import Diagnosis, diagnose
+from functional_mlp.oracle.diagnosis import Asked, Diagnosis, diagnose
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, places, plant_together
 from functional_mlp.oracle.noise import Noise, estimate_noise
 from functional_mlp.oracle.precision import precision_named
@@ -59,7 +59,7 @@ def asked(case: oracle.Case, solution: Any, noise: Noise, grads: Any) -> tuple[s
     """The verdict and the diagnosis of gradients."""
     given = Gradients(list(grads))
     leaves = judge(case, solution, noise, given)
-    return str(worst_of(leaf.verdict for leaf in leaves)), diagnose(case, solution, noise, leaves, given)
+    return str(worst_of(leaf.verdict for leaf in leaves)), diagnose(Asked(case, solution, noise, given, leaves))
 
 
 def trial(seed: int) -> list[Row]:

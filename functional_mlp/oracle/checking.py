@@ -10,7 +10,7 @@ import numpy as np
 from functional_mlp._checks import finite_float
 from functional_mlp.oracle.answers import FEWEST_DIGITS, Gradients, Printed, Update
 from functional_mlp.oracle.case import Case, weights_and_bias
-from functional_mlp.oracle.diagnosis import diagnose
+from functional_mlp.oracle.diagnosis import Asked, diagnose
 from functional_mlp.oracle.leaves import Misfit, coarsest, given_params
 from functional_mlp.oracle.noise import Floor, Noise, estimate_noise
 from functional_mlp.oracle.precision import Precision, precision_named
@@ -79,7 +79,7 @@ def check(
     leaves = judge(case, solution, noise, given)
     notes = notes_of(case, solution, given, noise, leaves, precision)
     report = report_on(case, declared, leaves, notes)
-    return dataclasses.replace(report, finder=partial(diagnose, case, solution, noise, leaves, given))
+    return dataclasses.replace(report, finder=partial(diagnose, Asked(case, solution, noise, given, leaves)))
 
 
 def _require_case(case: Any) -> None:

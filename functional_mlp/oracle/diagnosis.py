@@ -30,6 +30,7 @@ CONVENTION, MISTAKE, EITHER = "convention", "mistake", "either"
 NEAR = 2.0  # noise floors of the mistaken numbers that the given ones may be away
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
 STEPS = 12  # of fitting a number
+MOST_CASES = 5  # of one program in which its mistake is looked for
 MOST_WORK, MOST_WORK_FOR_PAIRS = 2e7, 2e6  # weights times samples of a case in which they are looked for
 
 
@@ -101,17 +102,91 @@ class _Question(NamedTuple):
     exact: bool
 
 
-def diagnose(
-    case: Case, solution: Solution, noise: Noise, leaves: Sequence[Leaf], given: Gradients
-) -> Diagnosis | None:
-    """The diagnosis of gradients that were judged.
+class Asked(NamedTuple):
+    """Gradients that were judged: arguments and result of `judge`."""
+
+    case: Case
+    solution: Solution
+    noise: Noise
+    given: Gradients
+    leaves: Sequence[Leaf]
+
+
+Explanation = tuple[Named, ...]  # mistakes that give the numbers together
+
+
+class _Found(NamedTuple):
+    """What a search found: every explanation, the first wrong quantity, and whether the catalogue was tried."""
+
+    explanations: tuple[Explanation, ...]
+    first_wrong: str
+    searched: bool = True
+
+
+def diagnose(asked: Asked) -> Diagnosis | None:
+    """The diagnosis of gradients that were judged; None if nothing is wrong."""
+    return _diagnosis(_search(asked))
+
+
+def diagnose_several(asked: Sequence[Asked], excluded: Collection[str] = ()) -> Diagnosis | None:
+    """The diagnosis of one program that was judged in several cases: what explains all of them, if anything does.
+
+    Small cases are searched first, until one explanation is left; if one case contradicts all that is left, as where
+    two mistakes show in different cases, it is passed over.
 
     Args:
-        case, solution, noise, given, leaves: as judged, and the verdicts.
+        asked: the cases.
+        excluded: ids of mistakes that the program is known not to make.
 
     Returns:
         None if nothing is wrong.
     """
+    best: _Found | None = None
+    tried = 0
+    for one in sorted(asked, key=lambda one: _work(one.case)):
+        found = _search(one)
+        if found is None:
+            continue
+        possible = (own for own in found.explanations if not any(named.id in excluded for named in own))
+        found = found._replace(explanations=tuple(possible))
+        if best is None or not best.explanations:
+            best = found
+        elif found.explanations:
+            kept = tuple(own for own in best.explanations if any(_same(own, other) for other in found.explanations))
+            best = best._replace(explanations=kept or best.explanations)
+        tried += 1
+        if len(best.explanations) == 1 or tried == MOST_CASES:
+            break
+    return _diagnosis(best)
+
+
+def _same(one: Explanation, other: Explanation) -> bool:
+    """Whether two explanations are the same mistakes, with the same free numbers."""
+    values = [{named.id: named.value for named in explanation} for explanation in (one, other)]
+    if values[0].keys() != values[1].keys():
+        return False
+    pairs = [(value, values[1][id_]) for id_, value in values[0].items()]
+    return all(a == b or (a is not None and b is not None and abs(a - b) <= 1e-3 * abs(a)) for a, b in pairs)
+
+
+def _diagnosis(found: _Found | None) -> Diagnosis | None:
+    if found is None:
+        return None
+    if not found.explanations:
+        return Diagnosis((), (), "", found.first_wrong, found.searched)
+    best, *others = found.explanations
+    kinds = {all(MISTAKES[named.id].convention for named in explanation) for explanation in found.explanations}
+    kind = EITHER if len(kinds) > 1 else CONVENTION if kinds == {True} else MISTAKE
+    return Diagnosis(best, tuple(named for other in others for named in other), kind, found.first_wrong)
+
+
+def _work(case: Case) -> int:
+    return len(case.inputs) * sum(layer.weights.size for layer in case.params)
+
+
+def _search(asked: Asked) -> _Found | None:
+    """Every explanation of gradients that were judged; None if nothing is wrong."""
+    case, solution, noise, given, leaves = asked
     wrong = frozenset(leaf.path for leaf in leaves if leaf.verdict is Verdict.WRONG)
     if not wrong:
         return None
@@ -121,12 +196,11 @@ def diagnose(
             printed = given.printed_loss if path == "loss" else given.printed
             arrays[path] = handed.values
             allowed[path] = NEAR * noise.floors[path].smooth + known_to(handed, printed)
-    first = first_wrong(leaves)
-    work = len(case.inputs) * sum(layer.weights.size for layer in case.params)
+    unsearched = _Found((), first_wrong(leaves), searched=False)
     if not wrong <= arrays.keys():
-        return _in_the_other_layout(case, solution, noise, given) or Diagnosis((), (), "", first, searched=False)
-    if work > MOST_WORK:
-        return Diagnosis((), (), "", first, searched=False)
+        return _in_the_other_layout(asked) or unsearched
+    if _work(case) > MOST_WORK:
+        return unsearched
     truth = {path: array for path, array in truth_of(solution).items() if path in arrays}
     way_back = sorted(wrong, key=lambda path: (path != "outputs", -layer_of(path), arrays[path].size, path))
     storage = noise.precision.storage.name
@@ -134,21 +208,17 @@ def diagnose(
     sizes = _relative(truth, allowed)
     question = _Question(case, truth, arrays, allowed, sizes, wrong, way_back[0], dtype, storage == "float64")
     found = _alone(question)
-    if not found and work <= MOST_WORK_FOR_PAIRS:
+    if not found and _work(case) <= MOST_WORK_FOR_PAIRS:
         found = _in_pairs(question)
-    if not found:
-        return Diagnosis((), (), "", first)
-    best, others = found[0], found[1:]
-    kinds = {all(MISTAKES[named.id].convention for named in explanation) for explanation in found}
-    kind = EITHER if len(kinds) > 1 else CONVENTION if kinds == {True} else MISTAKE
-    return Diagnosis(best, tuple(named for other in others for named in other), kind, first)
+    return _Found(tuple(found), first_wrong(leaves))
 
 
-def _in_the_other_layout(case: Case, solution: Solution, noise: Noise, given: Gradients) -> Diagnosis | None:
+def _in_the_other_layout(asked: Asked) -> _Found | None:
     """What is wrong with gradients whose weights fit once they are transposed: the layout, and perhaps more; or None.
 
     Weights of square layers are turned too, as all of a program's are.
     """
+    case, solution, noise, given, _ = asked
     layers = [weights_and_bias(f"params[{i}]", layer) for i, layer in enumerate(given.params)]
     if len(layers) != len(case.params) or any(np.ndim(weights) != 2 for weights, _ in layers):
         return None
@@ -162,10 +232,10 @@ def _in_the_other_layout(case: Case, solution: Solution, noise: Noise, given: Gr
     mistake = MISTAKES["weight-gradient-transposed"]
     every, said = tuple(range(len(layers))), (mistake.sentence, mistake.formula, mistake.fix, digits)
     layout = Named(mistake.id, every[0] if len(every) == 1 else None, every, None, None, *said)
-    more = diagnose(case, solution, noise, leaves, turned)
+    more = _search(Asked(case, solution, noise, turned, leaves))
     if more is None:
-        return Diagnosis((layout,), (), CONVENTION, "the layout of the weights")
-    return more._replace(mistakes=(layout, *more.mistakes)) if more.mistakes else more
+        return _Found(((layout,),), "the layout of the weights")
+    return more._replace(explanations=tuple((layout, *explanation) for explanation in more.explanations))
 
 
 def first_wrong(leaves: Sequence[Leaf]) -> str:
@@ -326,14 +396,14 @@ def _named(question: _Question, group: Group, arrays: Arrays) -> Named:
 # one mistake
 
 
-def _alone(question: _Question) -> list[tuple[Named, ...]]:
+def _alone(question: _Question) -> list[Explanation]:
     """Single mistakes that explain everything; exact ones, or if there are none those with a fitted number."""
     groups = [
         group for group in candidates(question.case) if _reaches(group, question.wrong) and _starts(group, question)
     ]
     for explained in (_exact, _fitted):
         found = [explained(question, group) for group in groups]
-        named: list[tuple[Named, ...]] = [(_named(question, *one),) for one in found if one is not None]
+        named: list[Explanation] = [(_named(question, *one),) for one in found if one is not None]
         if named:
             return _without_repetition(named)
     return []
@@ -347,9 +417,9 @@ def _exact(question: _Question, group: Group) -> tuple[Group, Arrays] | None:
     return None if arrays is None else (group, arrays)
 
 
-def _without_repetition(found: list[tuple[Named, ...]]) -> list[tuple[Named, ...]]:
+def _without_repetition(found: list[Explanation]) -> list[Explanation]:
     """The first of each set of mistakes: another layer or variant with the same numbers adds nothing."""
-    first: dict[frozenset[str], tuple[Named, ...]] = {}
+    first: dict[frozenset[str], Explanation] = {}
     for named in found:
         first.setdefault(frozenset(one.id for one in named), named)
     return list(first.values())
@@ -407,7 +477,7 @@ def _fit(question: _Question, group: Group, value: float, paths: Collection[str]
 # two mistakes
 
 
-def _in_pairs(question: _Question) -> list[tuple[Named, ...]]:
+def _in_pairs(question: _Question) -> list[Explanation]:
     """Two mistakes: one that explains wrong arrays of its own, and another that explains the rest with it."""
     groups = [group for group in candidates(question.case) if MISTAKES[group[0].id].parameter is None]
     true = question._replace(given=question.truth)
@@ -417,7 +487,7 @@ def _in_pairs(question: _Question) -> list[tuple[Named, ...]]:
         explained = _explains_of_its_own(question, group) if _starts(group, question) else None
         if explained:
             firsts[group] = explained
-    found: list[tuple[Named, ...]] = []
+    found: list[Explanation] = []
     for first in sorted(firsts, key=lambda group: -len(firsts[group]))[:PARTNERS]:
         rest = sorted(question.wrong - firsts[first], key=lambda path: question.given[path].size)
         if not rest:  # it changes a right array too, which no second mistake mends

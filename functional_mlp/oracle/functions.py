@@ -16,6 +16,7 @@ import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from functional_mlp.network import Network
 from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.case import DTYPES, Case
 from functional_mlp.oracle.checking import dtype_of, notes_of, report_on
+from functional_mlp.oracle.diagnosis import Asked, diagnose_several
 from functional_mlp.oracle.leaves import Cause, Misfit, given_leaves
 from functional_mlp.oracle.noise import Noise, estimate_noise
 from functional_mlp.oracle.precision import precision_named
@@ -205,6 +207,7 @@ class _Seen(NamedTuple):
         notes: what changes no verdict.
         as_float32: of a wrong answer in float64: whether it would be consistent in float32.
         call: the first one, if it gave an answer.
+        asked: the first answer as it was judged, if it is wrong.
     """
 
     name: str
@@ -213,6 +216,7 @@ class _Seen(NamedTuple):
     notes: tuple[str, ...] = ()
     as_float32: tuple[str, ...] = ()
     call: _Call | None = None
+    asked: Asked | None = None
 
 
 IRREPRODUCIBLE = (
@@ -230,7 +234,7 @@ def _watch(fn: Function, cases: Sequence[Case], precision: str, given: str | Non
     declared = precision_named(precision)
     seen: list[_Seen] = []
     before: _Call | None = None
-    partial: tuple[_Question, _Call] | None = None
+    small: tuple[_Question, _Call] | None = None
     for case in cases:
         solution = solve(case)
         question = _Question(case, solution, estimate_noise(case, solution, declared))
@@ -245,19 +249,32 @@ def _watch(fn: Function, cases: Sequence[Case], precision: str, given: str | Non
         if first.changed:
             words = f"changes its arguments ({_listed(first.changed)}); work on copies"
             faults = (_Fault("mutates", words), *faults)
-        seen.append(_Seen(case.name, leaves, faults, (*notes, *sides, *again), as_float32, first))
+        asked = _asked(question, first, leaves)
+        seen.append(_Seen(case.name, leaves, faults, (*notes, *sides, *again), as_float32, first, asked))
         if any(fault.id == "accumulates" for fault in faults) or (given is None and first.dtype != "float64"):
             break
         before = first
         if case.name == "partial batch" and not faults and not again:
-            partial = (question, first)
+            small = (question, first)
         # once more after a larger batch that is another one than before the first call
-        elif partial is not None and len(case.inputs) > len(partial[0].case.inputs):
-            fault, again = _after_another(fn, *partial)
+        elif small is not None and len(case.inputs) > len(small[0].case.inputs):
+            fault, again = _after_another(fn, *small)
             place = next(i for i, one in enumerate(seen) if one.name == "partial batch")
             seen[place] = seen[place]._replace(faults=fault, notes=seen[place].notes + again)
-            partial = None
+            small = None
     return seen
+
+
+def _asked(question: _Question, call: _Call, leaves: tuple[Leaf, ...]) -> Asked | None:
+    """A wrong answer, in copies that no later call overwrites; None for one that is right, or does not fit the case."""
+    own = {path: leaf.astype(DTYPES[call.dtype]) for path, leaf in call.leaves.items() if isinstance(leaf, np.ndarray)}
+    wrong = any(leaf.verdict is Verdict.WRONG for leaf in leaves)
+    if not wrong or len(own) < len(call.leaves):
+        return None
+    params = [(own[f"params[{i}].weights"], own.get(f"params[{i}].bias")) for i in range(len(question.case.params))]
+    deltas = [own[path] for path in own if path.startswith("deltas")] or None
+    given = Gradients(params, own.get("loss"), own.get("outputs"), deltas, own.get("ct_inputs"))
+    return Asked(*question, given, leaves)
 
 
 def _judged(question: _Question, call: _Call) -> tuple[tuple[Leaf, ...], tuple[str, ...]]:
@@ -421,7 +438,11 @@ def _merged(cases: Sequence[Case], seen: Sequence[_Seen], precision: str, notes:
     notes += tuple(note for note in said if not (random and note == IRREPRODUCIBLE))
     report = report_on(cases[0], precision_named(precision), leaves, notes)
     samples = sum(len(case.inputs) for case in cases[: len(seen)])
-    return replace(report, name=f"{len(seen)} telling cases", samples=samples, findings=findings)
+    adds = any(finding.id == "accumulates" for finding in findings)
+    excluded = () if adds else ("accumulated",)  # every call was made twice
+    finder = partial(diagnose_several, [one.asked for one in seen if one.asked is not None], excluded)
+    name = f"{len(seen)} telling cases"
+    return replace(report, name=name, samples=samples, findings=findings, finder=finder)
 
 
 def _pattern(wrong: Mapping[str, bool]) -> tuple[str, ...]:

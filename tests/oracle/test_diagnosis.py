@@ -147,3 +147,43 @@ def test_a_mistake_in_every_layer_is_one_mistake():
     found = diagnosed(case, plant(case, "bias-never-computed"))
     assert ids(found.mistakes) == ["bias-never-computed"]
     assert (found.mistakes[0].layer, found.mistakes[0].layers) == (None, (0, 1))
+
+
+# several cases of one program
+
+
+def two_layers(mistake):
+    """A hand-written program of two layers, tanh and identity, for the mean of squared errors."""
+
+    def gradients(params, inputs, targets):
+        (first, first_bias), (second, second_bias) = params
+        a = np.tanh(inputs @ first + first_bias)
+        ct = 2 * (a @ second + second_bias - targets) / (16 if mistake == "nominal-batch-size" else len(inputs))
+        ct *= {"loss-scaled": 3, "squared-error-factor": 2}.get(mistake, 1)
+        ct_z = ct @ second.T * (1 if mistake == "hidden-derivative-missing" else 1 - a * a)
+        ct_bias = ct.mean(axis=0) if mistake == "bias-divided-twice" else ct.sum(axis=0)
+        return [(inputs.T @ ct_z, ct_z.sum(axis=0)), (a.T @ ct, ct_bias)]
+
+    return gradients
+
+
+@pytest.mark.parametrize(
+    ("mistake", "kind", "value"),
+    [
+        ("nominal-batch-size", MISTAKE, 16),
+        ("loss-scaled", CONVENTION, 3),
+        ("squared-error-factor", CONVENTION, None),  # the harness knows that nothing is accumulated
+        ("hidden-derivative-missing", MISTAKE, None),
+        ("bias-divided-twice", MISTAKE, None),
+    ],
+)
+def test_several_cases_leave_one_name(mistake, kind, value):
+    network, loss = fm.Network((4, 5, 3), ("tanh", "identity")), fm.Loss("squared_error", over_samples="mean")
+    found = oracle.check_function(two_layers(mistake), network, loss).diagnosis
+    assert (ids(found.mistakes), found.ties, found.kind) == ([mistake], (), kind)
+    assert found.mistakes[0].value == (None if value is None else pytest.approx(value, rel=1e-9))
+
+
+def test_a_right_function_has_no_diagnosis():
+    network, loss = fm.Network((4, 5, 3), ("tanh", "identity")), fm.Loss("squared_error", over_samples="mean")
+    assert oracle.check_function(two_layers(None), network, loss).diagnosis is None
