@@ -152,6 +152,41 @@ def case_new(
         fail(error)
 
 
+@case_app.command("separate")
+def case_separate(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="The case.")],
+    gradients: Annotated[Path, typer.Argument(metavar="GRADIENTS", help="Wrong gradients of it.")],
+    output: Output,
+    precision: Annotated[str | None, typer.Option(help="As in check.")] = None,
+    max_bytes: MaxBytes = MAX_BYTES,
+) -> None:
+    """Write a case that tells apart the mistakes that gave the same numbers in another.
+
+    Where `check` says that several mistakes give your numbers, compute the gradients of this case too, and check them.
+    """
+    from functional_mlp import oracle
+    from functional_mlp.oracle.answers import read_gradients
+    from functional_mlp.oracle.separating import separate
+
+    try:
+        asked = oracle.read_case(case, max_bytes)
+        found = oracle.check(asked, read_gradients(gradients, max_bytes), precision).diagnosis
+        if found is None:
+            raise ValueError("expected wrong gradients: nothing is wrong with these")
+        if not found.mistakes:
+            raise ValueError("expected gradients that a known mistake explains: none explains these")
+        separated = separate(asked, found.explanations)
+        oracle.write_case(output, separated.case)
+    except BrokenPipeError:
+        _drop_output()
+        return
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        fail(error)
+    if output != Path("-"):
+        for own in separated.classes:
+            show(" or ".join(" with ".join(named.id for named in explanation) for explanation in own) + "\n")
+
+
 @app.command()
 def solve(
     case: Annotated[Path, typer.Argument(help="A case file; - reads JSON from standard input.")],

@@ -58,6 +58,9 @@ class Named(NamedTuple):
     digits: int
 
 
+Explanation = tuple[Named, ...]  # mistakes that give the numbers together
+
+
 class Diagnosis(NamedTuple):
     """What is wrong.
 
@@ -68,6 +71,7 @@ class Diagnosis(NamedTuple):
             if this case cannot tell; "" if no mistake is known.
         first_wrong: the first wrong quantity on the way back, such as "ct_z of layer 1".
         searched: whether the catalogue was tried: not where an array is missing, nor in cases of too many numbers.
+        explanations: `mistakes`, and each of the others that would give the same numbers.
     """
 
     mistakes: tuple[Named, ...]
@@ -75,6 +79,7 @@ class Diagnosis(NamedTuple):
     kind: str
     first_wrong: str
     searched: bool = True
+    explanations: tuple[Explanation, ...] = ()
 
 
 class _Question(NamedTuple):
@@ -110,9 +115,6 @@ class Asked(NamedTuple):
     noise: Noise
     given: Gradients
     leaves: Sequence[Leaf]
-
-
-Explanation = tuple[Named, ...]  # mistakes that give the numbers together
 
 
 class _Found(NamedTuple):
@@ -177,7 +179,8 @@ def _diagnosis(found: _Found | None) -> Diagnosis | None:
     best, *others = found.explanations
     kinds = {all(MISTAKES[named.id].convention for named in explanation) for explanation in found.explanations}
     kind = EITHER if len(kinds) > 1 else CONVENTION if kinds == {True} else MISTAKE
-    return Diagnosis(best, tuple(named for other in others for named in other), kind, found.first_wrong)
+    ties = tuple(named for other in others for named in other)
+    return Diagnosis(best, ties, kind, found.first_wrong, found.searched, found.explanations)
 
 
 def _work(case: Case) -> int:

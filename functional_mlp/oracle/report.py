@@ -150,15 +150,15 @@ def _diagnosis_lines(diagnosis: Diagnosis | None) -> list[str]:
     lines += _wrapped(f"  Your numbers are those of a program that does this, to {digits} digits.", hang=2)
     if diagnosis.ties:
         others = ", ".join(dict.fromkeys(_place(named) for named in diagnosis.ties))
-        lines += _wrapped(f"  In this case the same numbers come from: {others}.", hang=2)
+        lines += _wrapped(f"  In this case the same numbers come from: {others}. {SEPARATE}", hang=2)
         if diagnosis.kind == EITHER:
             lines += _wrapped(f"  {MAY_BE_EITHER}", hang=2)
     return lines
 
 
+SEPARATE = "To tell them apart: functional-mlp case separate."
 MAY_BE_EITHER = (
-    "Some of these are mistakes, others only another convention for the loss; a case of more layers, outputs or samples"
-    " tells them apart."
+    "Some of these are mistakes, others only another convention: right for another scale or reduction of the loss."
 )
 
 
