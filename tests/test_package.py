@@ -52,6 +52,7 @@ LAYERS = [
     "oracle.leaves",
     "oracle.verdict",
     "oracle.diagnosis",
+    "oracle.separating",
     "oracle.report",
     "oracle.checking",
     "oracle.telling",

@@ -229,15 +229,17 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
 def _is_blind(question: Question, whole: Array, error: Array, storage: Format) -> bool:
     """Whether an array without wrong entries says nothing: zeros would pass, and it is no nearer to the truth.
 
-    A gradient within the noise of float64, as where symmetry makes it 0, is taken for 0 in coarser formats.
+    A gradient within the noise of float64, as where symmetry makes it 0, is taken for 0 in coarser formats. A step is
+    known no better than the parameters are stored.
     """
     size = np.abs(question.signal)
     if not size.any() or not (size <= whole).all():
         return False
+    if question.signal is not question.true:
+        return True
     is_zero = bool((size <= question.floor.smooth * FLOAT64.unit / storage.unit).all())
-    if is_zero and storage.unit > FLOAT64.unit and question.signal is question.true:  # not a short step
-        return False
-    return not np.linalg.norm(error) <= NEAR * np.linalg.norm(size)
+    near = np.linalg.norm(error) <= NEAR * np.linalg.norm(size)
+    return not (near or (is_zero and storage.unit > FLOAT64.unit))
 
 
 NEAR = 0.25  # of the signal's norm: an array that comes so near has the signal in it, though zeros would pass too

@@ -13,6 +13,7 @@ from functional_mlp import oracle
 from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, candidates, first_wrong
 from functional_mlp.oracle.files import validator
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant, plant_together
+from reference import moons
 
 
 def ids(named):
@@ -187,3 +188,18 @@ def test_several_cases_leave_one_name(mistake, kind, value):
 def test_a_right_function_has_no_diagnosis():
     network, loss = fm.Network((4, 5, 3), ("tanh", "identity")), fm.Loss("squared_error", over_samples="mean")
     assert oracle.check_function(two_layers(None), network, loss).diagnosis is None
+
+
+def test_the_published_moons_never_compute_the_gradients_of_the_biases():
+    """One sample, one step; the rate is so large, and a power of two, that the step says the gradient exactly."""
+    rate, data = 2.0**30, moons.data()
+    inputs, targets = data.train_inputs[:1], data.train_targets[:1]
+    before, after = moons.initial_params(0), moons.initial_params(0)
+    moons.one_pass(after, inputs, targets, learning_rate=rate, train_biases=False)
+    case = oracle.Case(fm.Network(moons.SIZES, "sigmoid"), fm.Loss("squared_error", scale=0.5), before, inputs, targets)
+    steps = [
+        [(old - new) / rate for old, new in zip(*layers, strict=True)] for layers in zip(before, after, strict=True)
+    ]
+    found = oracle.check(case, steps).diagnosis
+    assert (ids(found.mistakes), found.ties, found.kind) == (["bias-never-computed"], (), MISTAKE)
+    assert found.mistakes[0].layers == (0, 1, 2, 3)

@@ -43,6 +43,12 @@ def both():
     return list(zip(question().params, answer(question()), strict=True))
 
 
+def halved(case):
+    """Answers whose first array is half the true one: far from it, but not too far in noise."""
+    first, *others = answer(case)
+    return [[0.5 * leaf for leaf in first], *others]
+
+
 REPORTS = {
     "consistent": lambda: check(question(), answer(question()), **everything(question())),
     "consistent in float16": lambda: check(question(), answer(question()), "float16/float32"),
@@ -56,7 +62,7 @@ REPORTS = {
     "saturation": lambda: check(
         saturated("binary_cross_entropy", "sigmoid"), lost(saturated("binary_cross_entropy", "sigmoid")), "float32"
     ),
-    "noise": lambda: check(hidden_by_noise(), answer(hidden_by_noise()), "float16"),
+    "noise": lambda: check(hidden_by_noise(), halved(hidden_by_noise()), "float16"),
     "updates": lambda: check_update(question(), stepped(1e-3, 0.125), [1e-3, 0.125]),
     "a tiny step": lambda: check_update(question(), list(question().params), 1e-300),
 }
