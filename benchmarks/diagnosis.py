@@ -1,20 +1,26 @@
 """How often the diagnosis names the mistake that was made, and how often one that was not.
 
-    python -m benchmarks.diagnosis                  # every mistake at every place of random small cases
-    python -m benchmarks.diagnosis --cases 4        # fewer cases
+    python -m benchmarks.diagnosis                            # prints the tables; some hours
+    python -m benchmarks.diagnosis -o docs/diagnosis.md       # writes the page
+    python -m benchmarks.diagnosis --quick                    # 2 cases
 
-Mistakes are planted in float64 and float32, alone and in pairs of two that change different arrays; *unlisted* errors
-are none of the catalogue's: noise on an array, a random array, the gradients of another network. Every number comes
-from seeds: two runs print the same tables.
+Mistakes are planted in float64 and float32, one at a time at every place of random small cases, in pairs that change
+different arrays, and in functions that are asked about several cases; unlisted errors are none of the catalogue's:
+noise on an array, a random array, the gradients of another network, the derivative of an activation that is none of
+ours. Every number comes from seeds: two runs print the same tables. The rows of each case are kept in a file, if one
+is named by `--rows`, and a run that was interrupted goes on from there.
 """
 
 import argparse
+import json
 import multiprocessing
 import os
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,15 +30,18 @@ from benchmarks._verdict_tables import table
 from benchmarks._verdict_trials import small_case
 from experiments._common import Parser, positive
 from functional_mlp import oracle
+from functional_mlp.backward import Stages, add_penalty_gradient, output_cotangent, pull_back
+from functional_mlp.forward import forward
 from functional_mlp.oracle.answers import Gradients
-from functional_mlp.oracle.diagnosis import Asked, Diagnosis, diagnose
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, places, plant_together
+from functional_mlp.oracle.diagnosis import CONVENTION, EITHER, MISTAKE, Asked, Diagnosis, diagnose
+from functional_mlp.oracle.mistakes import MISTAKES, Planted, Slip, by_path, places, plant, plant_together
 from functional_mlp.oracle.noise import Noise, estimate_noise
 from functional_mlp.oracle.precision import precision_named
+from functional_mlp.oracle.solution import Solution, float64_on_cpu
 from functional_mlp.oracle.verdict import Verdict, judge, worst_of
 
 DTYPES = ("float64", "float32")
-PAIRS, UNLISTED = 6, 12  # trials per case and dtype
+PAIRS, UNLISTED, FUNCTIONS = 8, 24, 2  # trials per case and dtype; functions in float64 alone
 
 
 class Row(NamedTuple):
@@ -40,36 +49,55 @@ class Row(NamedTuple):
 
     Attributes:
         dtype: that was computed in.
-        what: the mistake, "pair" or "unlisted".
-        tag: of the mistake; "" for the others.
+        what: the mistake, "a pair", or the kind of the unlisted error.
+        group: "exact", "fitted", "second-case", "pair", "function" or "unlisted".
         verdict: on the gradients.
-        right: whether every mistake that was made is named, and no others but ties.
-        names: how many are named, ties included.
+        named: whether every mistake that was made is named, perhaps among ties.
+        ties: how many explanations there are.
+        false: whether something is named that does not explain the numbers; only unlisted errors can be.
+        kind: what the diagnosis says of the numbers: a convention, a mistake, either, or nothing.
+        expected: the kind of what was made.
+        located: whether the first wrong quantity is the one that was made wrong; None where nobody knows.
     """
 
     dtype: str
     what: str
-    tag: str
+    group: str
     verdict: str
-    right: bool
-    names: int
+    named: bool
+    ties: int
+    false: bool
+    kind: str
+    expected: str
+    located: bool | None
 
 
-def asked(case: oracle.Case, solution: Any, noise: Noise, grads: Any) -> tuple[str, Diagnosis | None]:
+class Question(NamedTuple):
+    """A case with its truth and noise, and the dtype that programs compute in."""
+
+    case: oracle.Case
+    solution: Solution
+    noise: Noise
+    dtype: str
+
+
+def asked(question: Question, grads: Any) -> tuple[str, Diagnosis | None]:
     """The verdict and the diagnosis of gradients."""
+    case, solution, noise, _ = question
     given = Gradients(list(grads))
     leaves = judge(case, solution, noise, given)
-    return str(worst_of(leaf.verdict for leaf in leaves)), diagnose(Asked(case, solution, noise, given, leaves))
+    verdict = str(worst_of(leaf.verdict for leaf in leaves))
+    return verdict, diagnose(Asked(case, solution, noise, given, leaves))
 
 
 def trial(seed: int) -> list[Row]:
     """All trials of one random case."""
     warnings.simplefilter("ignore")
-    rows = []
+    rows: list[Row] = []
     for dtype in DTYPES:
         case = small_case(seed, dtype)
         solution = oracle.solve(case)
-        noise = estimate_noise(case, solution, precision_named(dtype))
+        question = Question(case, solution, estimate_noise(case, solution, precision_named(dtype)), dtype)
         every = [
             Slip(mistake.id, *place)
             for mistake in MISTAKES.values()
@@ -77,86 +105,273 @@ def trial(seed: int) -> list[Row]:
             for place in places(case, mistake.id)
         ]
         rng = np.random.default_rng([seed, 2])
-        for slip in every:
-            verdict, found = asked(case, solution, noise, plant_together(case, (slip,), dtype).grads)
-            rows.append(_row(dtype, slip.id, MISTAKES[slip.id].tag, verdict, found, {slip.id}))
-        for _ in range(PAIRS if len(every) > 1 else 0):
-            first, second = (every[i] for i in rng.choice(len(every), 2, replace=False))
-            try:
-                grads = plant_together(case, (first, second), dtype).grads
-            except ValueError:
-                continue
-            verdict, found = asked(case, solution, noise, grads)
-            rows.append(_row(dtype, "pair", "", verdict, found, {first.id, second.id}))
-        for number in range(UNLISTED):
-            verdict, found = asked(case, solution, noise, _unlisted(case, solution, rng, number, dtype))
-            rows.append(_row(dtype, "unlisted", "", verdict, found, set()))
+        rows += [_single(question, slip) for slip in every]
+        rows += [_pair(question, pair) for pair in _pairs(question, every, rng)]
+        rows += [_unlisted(question, rng, number) for number in range(UNLISTED)]
     return rows
 
 
-def _row(dtype: str, what: str, tag: str, verdict: str, found: Diagnosis | None, made: set[str]) -> Row:
+def _row(question: Question, what: str, group: str, grads: Any, made: set[str], located: str | None = None) -> Row:
+    verdict, found = asked(question, grads)
+    kinds = {MISTAKES[name].convention for name in made}
+    expected = "" if not made else CONVENTION if kinds == {True} else MISTAKE
     if found is None:
-        return Row(dtype, what, tag, verdict, not made, 0)
-    mistakes, ties = ({one.id for one in named} for named in (found.mistakes, found.ties))
-    right = mistakes == made or (len(found.mistakes) == 1 and made <= ties)
-    return Row(dtype, what, tag, verdict, right, len(mistakes | ties))
+        return Row(question.dtype, what, group, verdict, not made, 0, False, "", expected, None)
+    explanations = [{one.id for one in explanation} for explanation in found.explanations]
+    place = None if located is None else found.first_wrong == located
+    named, false = made in explanations, not made and bool(explanations)
+    return Row(question.dtype, what, group, verdict, named, len(explanations), false, found.kind, expected, place)
 
 
-def _unlisted(case: oracle.Case, solution: Any, rng: np.random.Generator, number: int, dtype: str) -> Any:
-    grads = [[np.array(leaf) for leaf in layer if leaf is not None] for layer in solution.grads]
-    leaf = grads[rng.integers(len(grads))]
-    at = rng.integers(len(leaf))
-    if number % 3 == 0:
-        leaf[at] += 0.1 * np.linalg.norm(leaf[at]) * rng.normal(size=leaf[at].shape)
-    elif number % 3 == 1:
-        leaf[at] = rng.normal(size=leaf[at].shape)
-    else:
-        params = [(w + 0.1 * rng.normal(size=w.shape), b) for w, b in case.params]
-        params = [(w.astype(dtype).astype(float), b) for w, b in params]
-        other = oracle.Case(
-            *(case.network, case.loss, params, case.inputs, case.targets, case.ct_outputs, case.sample_weights),
-            dtype=case.dtype,
+def _single(question: Question, slip: Slip) -> Row:
+    grads = plant_together(question.case, (slip,), question.dtype).grads
+    return _row(question, slip.id, MISTAKES[slip.id].tag, grads, {slip.id})
+
+
+def _pairs(question: Question, every: list[Slip], rng: np.random.Generator) -> list[tuple[Slip, Slip]]:
+    """Random pairs of mistakes without free number, each of which changes an array that the other does not."""
+    able = [slip for slip in every if MISTAKES[slip.id].parameter is None]
+    pairs: list[tuple[Slip, Slip]] = []
+    for _ in range(4 * PAIRS if len(able) > 1 else 0):
+        first, second = (able[i] for i in rng.choice(len(able), 2, replace=False))
+        one, other = (_changed(question, slip) for slip in (first, second))
+        if one - other and other - one and first.id != second.id and len(pairs) < PAIRS:
+            pairs.append((first, second))
+    return pairs
+
+
+def _changed(question: Question, slip: Slip) -> frozenset[str]:
+    solution = question.solution
+    true = by_path(Planted(None, solution.outputs, (), solution.grads, solution.ct_inputs))
+    own = by_path(plant_together(question.case, (slip,)))
+    return frozenset(
+        path
+        for path, array in true.items()
+        if path.startswith("params") and not np.linalg.norm(own[path] - array) <= 1e-9 * np.linalg.norm(array)
+    )
+
+
+def _pair(question: Question, pair: tuple[Slip, Slip]) -> Row:
+    grads = plant_together(question.case, pair, question.dtype).grads
+    return _row(question, "a pair", "pair", grads, {slip.id for slip in pair})
+
+
+# what the catalogue does not know
+
+
+def _unlisted(question: Question, rng: np.random.Generator, number: int) -> Row:
+    what, error = list(ERRORS.items())[number % len(ERRORS)]
+    grads, located = error(question, rng)
+    cast = [tuple(leaf.astype(question.dtype) for leaf in layer if leaf is not None) for layer in grads]
+    return _row(question, what, "unlisted", cast, set(), located)
+
+
+def _copies(question: Question) -> list[list[np.ndarray]]:
+    return [[np.array(leaf) for leaf in layer if leaf is not None] for layer in question.solution.grads]
+
+
+def _spoilt(question: Question, rng: np.random.Generator, random: bool) -> tuple[Any, str]:
+    """Noise on one array, of a size between 1e-3 and 1 relative to it, or a random array in its place."""
+    grads = _copies(question)
+    layer = int(rng.integers(len(grads)))
+    at = int(rng.integers(len(grads[layer])))
+    leaf = grads[layer][at]
+    noise = rng.normal(size=leaf.shape)
+    size = 10.0 ** rng.uniform(-3, 0) * np.linalg.norm(leaf) / np.sqrt(leaf.size)
+    grads[layer][at] = noise if random else leaf + size * noise
+    alone = len(grads[layer]) == 1
+    return grads, f"{'ct_z' if alone else ('ct_W', 'ct_b')[at]} of layer {layer}"
+
+
+def _of_another_network(question: Question, rng: np.random.Generator) -> tuple[Any, None]:
+    case = question.case
+    params = [(w + 0.1 * rng.normal(size=w.shape), b) for w, b in case.params]
+    params = [(w.astype(question.dtype).astype(float), b) for w, b in params]
+    data = (case.inputs, case.targets, case.ct_outputs, case.sample_weights)
+    return oracle.solve(oracle.Case(case.network, case.loss, params, *data, dtype=case.dtype)).grads, None
+
+
+def _of_another_derivative(question: Question, rng: np.random.Generator) -> tuple[Any, str]:
+    """A smooth derivative that is no activation's of ours, at one layer: 1 / (1 + z^2), or a random cubic."""
+    case: Any = question.case
+    layer, c = int(rng.integers(len(case.params))), rng.normal(size=4)
+    wrong = (lambda z: 1 / (1 + z * z)) if rng.integers(2) else (lambda z: c[0] + z * (c[1] + z * (c[2] + z * c[3])))
+    with float64_on_cpu():
+        _, tape = forward(case.network, case.params, case.inputs)
+        stages = [Stages() for _ in case.params]
+        ct: Any = case.ct_outputs
+        if case.loss is not None:
+            ct = case.loss.cotangent(tape.activations[-1], case.targets, case.sample_weights)
+            end = output_cotangent(case.network, case.loss, tape, case.targets, case.sample_weights)
+            if layer != len(case.params) - 1:
+                ct, stages = end.cotangent, list(end.stages)
+        stages[layer] = stages[layer]._replace(through_activation=lambda own, ct: ct * wrong(own.z))
+        grads = pull_back(case.network, case.params, tape, ct, stages).params
+        if case.loss is not None:
+            grads = add_penalty_gradient(case.loss, grads, case.params)
+        return [[np.asarray(leaf) for leaf in pair if leaf is not None] for pair in grads], f"ct_z of layer {layer}"
+
+
+ERRORS: dict[str, Callable[[Question, np.random.Generator], tuple[Any, str | None]]] = {
+    "noise on an array": partial(_spoilt, random=False),
+    "a random array": partial(_spoilt, random=True),
+    "another derivative": _of_another_derivative,
+    "gradients of another network": _of_another_network,
+}
+
+
+# mistakes that one case does not show
+
+
+def function_trial(seed: int) -> list[Row]:
+    """*Second-case* mistakes of functions that are asked about the cases that `check_function` chooses."""
+    warnings.simplefilter("ignore")
+    rows = []
+    case = small_case(seed, "float64")
+    for name in ("nominal-batch-size", "stale-activations"):
+        spots = places(case, name)
+        rng = np.random.default_rng([seed, 3])
+        for i in rng.permutation(len(spots))[:FUNCTIONS]:
+            rows += _function_rows(case, Slip(name, *spots[i]))
+    return rows
+
+
+def _function_rows(case: oracle.Case, slip: Slip) -> list[Row]:
+    network, loss = case.network, case.loss
+    value = 16.0 if slip.id == "nominal-batch-size" else None
+
+    def gradients(params: Any, inputs: Any, end: Any) -> Any:
+        data = {"targets": end} if loss is not None else {"ct_outputs": end}
+        own = oracle.Case(network, loss, params, inputs, **data)
+        if not any(place == (slip.layer, slip.variant) for place in places(own, slip.id)):
+            return oracle.solve(own).grads
+        return plant(own, slip.id, slip.layer, variant=slip.variant, value=value).grads
+
+    report = oracle.check_function(gradients, network, loss)
+    found, verdict = report.diagnosis, str(report.verdict)
+    explanations = [] if found is None else [{one.id for one in own} for own in found.explanations]
+    kind = "" if found is None else found.kind
+    return [
+        Row(
+            "float64", slip.id, "function", verdict, {slip.id} in explanations, len(explanations), False, kind, "", None
         )
-        grads = [[leaf for leaf in layer if leaf is not None] for layer in oracle.solve(other).grads]
-    return [tuple(leaf.astype(dtype) for leaf in layer) for layer in grads]
+    ]
+
+
+# the page
 
 
 def page(rows: list[Row]) -> str:
     """The tables, as Markdown; of trials whose verdict is wrong."""
     wrong = [row for row in rows if row.verdict == str(Verdict.WRONG)]
+    listed = [row for row in wrong if row.group != "unlisted"]
+    unlisted = [row for row in wrong if row.group == "unlisted"]
+    told = [row for row in listed if row.expected and row.kind]
+    parts = [INTRODUCTION, "## Mistakes of the catalogue\n", _named_table(listed), MISSED, _missed_table(listed)]
+    parts += ["## Convention or mistake\n", KINDS, _kind_table(told), "## Other errors\n", _unlisted_table(unlisted)]
+    return "\n".join(parts)
+
+
+INTRODUCTION = """# Diagnosis: measured rates
+
+Written by `python -m benchmarks.diagnosis -o docs/diagnosis.md`; change nothing by hand.
+[oracle.md](oracle.md) says what a diagnosis is, [mistakes.md](mistakes.md) which mistakes are known.
+
+Random cases of 1–4 layers, widths 1–7 and 2–64 samples; every mistake in each of its variants at every place where it
+applies, from one case and its gradients alone. *Pairs* are of two mistakes each of which changes an array that the
+other does not. *Functions* are asked about the cases that `check_function` chooses. Only wrong reports are counted.
+*Alone*: no other mistake of the catalogue gives the same numbers in that case.
+"""
+MISSED = "Which were not named:\n"
+KINDS = """What was planted, and what the diagnosis says it is; *either*: mistakes and conventions give these numbers.
+"""
+
+
+def _share(part: int, whole: int) -> str:
+    return "–" if whole == 0 else f"{100 * part / whole:.2f} %"
+
+
+def _groups(rows: list[Row], key: Any) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = {}
-    for row in wrong:
-        groups.setdefault(f"{row.dtype}, {row.tag or row.what}", []).append(row)
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return dict(sorted(groups.items()))
+
+
+def _named_table(rows: list[Row]) -> str:
     body = []
-    for name, group in sorted(groups.items()):
-        count, right = len(group), sum(row.right for row in group)
-        median = int(np.median([row.names for row in group]))
-        named = sum(row.names > 0 for row in group)
-        body.append([name, count, right, f"{100 * right / count:.2f} %", named, median])
-    missed = Counter((row.dtype, row.what) for row in wrong if not row.right)
-    worst = [[f"`{what}`", dtype, count] for (dtype, what), count in missed.most_common(30)]
-    parts = [table(("", "wrong reports", "right", "share", "named", "names (median)"), body)]
-    return "\n".join([*parts, table(("not named, or not alone", "dtype", "trials"), worst)])
+    for name, group in _groups(rows, lambda row: f"{row.group}, {row.dtype}").items():
+        named, alone = sum(row.named for row in group), sum(row.named and row.ties == 1 for row in group)
+        median = int(np.median([row.ties for row in group]))
+        body.append([name, len(group), named, _share(named, len(group)), _share(alone, len(group)), median])
+    return table(("", "wrong reports", "named", "share", "alone", "explanations (median)"), body)
+
+
+def _missed_table(rows: list[Row]) -> str:
+    missed = Counter((row.what, row.dtype) for row in rows if not row.named)
+    every = Counter((row.what, row.dtype) for row in rows)
+    body = [[f"`{what}`", dtype, count, every[what, dtype]] for (what, dtype), count in missed.most_common(40)]
+    return table(("mistake", "computed in", "not named", "of"), body)
+
+
+def _kind_table(rows: list[Row]) -> str:
+    body = []
+    for name, group in _groups(rows, lambda row: f"{row.expected}, {row.dtype}").items():
+        kinds = Counter(row.kind for row in group)
+        body.append([name, len(group), *(_share(kinds[kind], len(group)) for kind in (CONVENTION, MISTAKE, EITHER))])
+    return table(("planted", "diagnosed", "called a convention", "called a mistake", "either"), body)
+
+
+def _unlisted_table(rows: list[Row]) -> str:
+    body = []
+    for name, group in _groups(rows, lambda row: f"{row.what}, {row.dtype}").items():
+        false, placed = sum(row.false for row in group), [row.located for row in group if row.located is not None]
+        body.append([name, len(group), false, _share(false, len(group)), _share(sum(placed), len(placed))])
+    false = sum(row.false for row in rows)
+    body.append(["all", len(rows), false, _share(false, len(rows)), ""])
+    return table(("error", "wrong reports", "falsely named", "share", "first wrong quantity found"), body)
+
+
+def rows_of(seeds: range, jobs: int, kept: Path | None) -> list[Row]:
+    """The rows of all cases; those in the file `kept` are read from it, and new ones are added to it."""
+    known: dict[str, list[Row]] = {}
+    if kept is not None and kept.exists():
+        for line in kept.read_text().splitlines():
+            name, rows = json.loads(line)
+            known[name] = [Row(*row) for row in rows]
+    todo = [name for seed in seeds for name in (f"case {seed}", f"function {seed}") if name not in known]
+    # a process ends after some trials, and with it what JAX keeps of every program that it traced
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=8) as pool:
+        for name, rows in tqdm(pool.imap_unordered(_run, todo), total=len(todo), file=sys.stderr, unit="trial"):
+            known[name] = rows
+            if kept is not None:
+                with kept.open("a") as file:
+                    file.write(json.dumps([name, rows]) + "\n")
+    return [row for seed in seeds for name in (f"case {seed}", f"function {seed}") for row in known[name]]
+
+
+def _run(name: str) -> tuple[str, list[Row]]:
+    kind, seed = name.split()
+    return name, (trial if kind == "case" else function_trial)(int(seed))
 
 
 def main() -> int:
-    """Runs the trials and prints the tables."""
+    """Runs the trials and prints the tables as Markdown."""
     parser = Parser(prog="python -m benchmarks.diagnosis", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--cases", type=positive, default=150, help="random cases")
+    parser.add_argument("--cases", type=positive, default=220, help="random cases")
     parser.add_argument("--jobs", type=positive, default=2, help="processes")
+    parser.add_argument("--quick", action="store_true", help="2 cases")
+    parser.add_argument("--rows", type=Path, help="keep the rows here, and go on from those that are there")
+    parser.add_argument("-o", "--output", type=Path, help="write the page here instead of printing it")
     arguments: argparse.Namespace = parser.parse_args()
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # as many processes as cores: one thread each
         os.environ.setdefault(name, "1")
-    with multiprocessing.get_context("spawn").Pool(arguments.jobs, maxtasksperchild=10) as pool:
-        work = [partial(trial, seed) for seed in range(arguments.cases)]
-        results = tqdm(pool.imap(_called, work), total=len(work), file=sys.stderr, unit="case")
-        rows = [row for some in results for row in some]
-    print(page(rows), end="")
+    text = page(rows_of(range(2 if arguments.quick else arguments.cases), arguments.jobs, arguments.rows))
+    if arguments.output is None:
+        print(text, end="")
+    else:
+        arguments.output.write_text(text)
     return 0
-
-
-def _called(task: Any) -> list[Row]:
-    return task()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def described(mistake: Mistake) -> dict[str, str]:
         "variants": ", ".join(mistake.variants),
         "free number": "" if mistake.parameter is None else mistake.parameter.name,
         "shown by": TAGS[mistake.tag].format(second=mistake.second),
-        "kind": "a convention: right for another loss or layout" if mistake.convention else "",
+        "kind": "a convention: right for another loss, sign or layout" if mistake.convention else "",
     }
     return {label: text for label, text in said.items() if text}
 

@@ -36,7 +36,7 @@ def diagnosed(case, planted, precision=None):
         ("softmax", Slip("weight-gradient-transposed", 1), CONVENTION, "ct_W of layer 1"),
         ("mean", Slip("mean-missing"), CONVENTION, "ct_z of layer 2"),
         ("mean", Slip("l2-sign"), MISTAKE, "ct_z of layer 2"),  # the penalty is on the biases too
-        ("logits", Slip("loss-mismatch", None, "squared_error"), MISTAKE, "ct_z of layer 1"),
+        ("logits", Slip("loss-mismatch", None, "squared_error"), CONVENTION, "ct_z of layer 1"),
         ("bare", Slip("derivative-of-wrong-variable", 0, "a-for-z"), MISTAKE, "ct_z of layer 0"),
     ],
 )

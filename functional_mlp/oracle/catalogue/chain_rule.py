@@ -386,6 +386,7 @@ MISTAKES = (
         ),
         (for_variant("an L2 penalty (without one it is no other)", {"at-the-end": PENALTY.test}),),
         scope="network",
+        convention=True,
         variants=("at-the-outputs", "at-the-end"),
     ),
     Mistake(

@@ -237,6 +237,7 @@ MISTAKES = (
         (A_LOSS, Condition("another loss that fits the output layer", _mismatch_fits)),
         scope="network",
         variants=(*KINDS, "half_squared_error"),
+        convention=True,
     ),
     Mistake(
         "scale-by-layer",

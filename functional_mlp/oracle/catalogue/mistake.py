@@ -50,8 +50,8 @@ class Mistake:
         second: for that tag: "another case", "another learning rate", "the left-over batch".
         parameter: its free number, or None.
         variants: ways to make it, or ().
-        convention: whether it is another convention, right for a loss that differs by a factor or for another layout,
-            rather than plainly wrong.
+        convention: whether it is another convention, right for another loss of the family, a factor, the other sign or
+            another layout, rather than plainly wrong.
     """
 
     id: str
