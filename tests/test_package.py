@@ -51,6 +51,7 @@ LAYERS = [
     "oracle.noise",
     "oracle.leaves",
     "oracle.verdict",
+    "oracle.explaining",
     "oracle.diagnosis",
     "oracle.separating",
     "oracle.report",

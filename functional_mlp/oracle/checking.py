@@ -10,9 +10,9 @@ import numpy as np
 from functional_mlp._checks import finite_float
 from functional_mlp.oracle.answers import FEWEST_DIGITS, Gradients, Printed, Update
 from functional_mlp.oracle.case import Case, weights_and_bias
-from functional_mlp.oracle.diagnosis import Asked, diagnose
+from functional_mlp.oracle.diagnosis import Asked, diagnose, diagnose_several
 from functional_mlp.oracle.leaves import Misfit, coarsest, given_params
-from functional_mlp.oracle.noise import Floor, Noise, estimate_noise
+from functional_mlp.oracle.noise import Noise, estimate_noise
 from functional_mlp.oracle.precision import Precision, precision_named
 from functional_mlp.oracle.report import Report
 from functional_mlp.oracle.solution import Solution, solve
@@ -20,9 +20,11 @@ from functional_mlp.oracle.verdict import (
     Leaf,
     Question,
     Verdict,
+    floor_of_step,
     judge,
     judge_leaf,
     misfit_leaf,
+    parameter_of,
     truth_of,
     worst_of,
 )
@@ -172,10 +174,14 @@ def check_update(
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves: list[Leaf] = []
+    asked: list[Asked] = []
     for group, update in zip(_groups(updates), updates, strict=True):
         judged = judge_update(case, solution, noise, update)
         leaves += [dataclasses.replace(leaf, group=group) for leaf in judged]
-    return report_on(case, declared, tuple(leaves))
+        given = Gradients(update.params, printed=update.printed)
+        asked.append(Asked(case, solution, noise, given, judged, update.learning_rate))
+    report = report_on(case, declared, tuple(leaves))
+    return dataclasses.replace(report, finder=partial(diagnose_several, asked, ("accumulated",)))
 
 
 def _groups(updates: list[Update]) -> list[str]:
@@ -214,30 +220,19 @@ def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
 
 def judge_update(case: Case, solution: Solution, noise: Noise, update: Update) -> tuple[Leaf, ...]:
     """The verdict on the parameters after one step; arguments as `verdict.judge`."""
-    truth, rate, storage = truth_of(solution), update.learning_rate, noise.precision.storage
+    truth, rate = truth_of(solution), update.learning_rate
     leaves = []
     with np.errstate(all="ignore"):
         for path, got in given_params(case, update.params).items():
             if isinstance(got, Misfit):
                 leaves.append(misfit_leaf(path, got))
                 continue
-            before = _parameter(case, path)
-            step = rate * truth[path]
-            after = before - step
-            # the parameter as stored, the product with the rate (which is rounded itself) and the subtraction round
-            rounding = storage.unit * (np.abs(before) + 4 * np.abs(step) + np.abs(after))
-            rounding = rounding + storage.smallest * (4 + np.abs(truth[path]))
-            floor = Floor(*(rate * part for part in noise.floors[path]))
-            floor = floor._replace(smooth=floor.smooth + rounding, bound=floor.bound + rounding)
+            before, step = parameter_of(case, path), rate * truth[path]
+            floor = floor_of_step(noise, path, before, truth[path], rate)
             limits = noise.limits[path]
             limits = limits._replace(delicate=rate * limits.delicate)
-            leaves.append(judge_leaf(Question(path, after, got, step, floor, update.printed, limits), noise))
+            leaves.append(judge_leaf(Question(path, before - step, got, step, floor, update.printed, limits), noise))
     return tuple(leaves)
-
-
-def _parameter(case: Case, path: str) -> np.ndarray:
-    number, _, name = path.removeprefix("params[").partition("].")
-    return getattr(case.params[int(number)], name)
 
 
 def assert_gradients(case: Case, gradients: Any, precision: str | None = None, **more: Any) -> Report:

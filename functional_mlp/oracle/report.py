@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from functional_mlp.oracle.diagnosis import EITHER, Diagnosis, Named
+from functional_mlp.oracle.diagnosis import EITHER, Diagnosis
+from functional_mlp.oracle.explaining import Named
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
 

@@ -14,8 +14,8 @@ import numpy as np
 from functional_mlp.activations import Activation
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.diagnosis import Explanation, Named
 from functional_mlp.oracle.drawing import draw_case
+from functional_mlp.oracle.explaining import Explanation, Named
 from functional_mlp.oracle.mistakes import Planted, Slip, places, plant_together
 
 APART = 1e-3  # relative distance of two gradients that every precision can tell apart

@@ -145,6 +145,23 @@ def judge(case: Case, solution: Solution, noise: Noise, given: Gradients) -> tup
     return tuple(leaves)
 
 
+def floor_of_step(noise: Noise, path: str, before: Array, gradient: Array, rate: float) -> Floor:
+    """How far a parameter may be from `before - rate * gradient` after a step: noise of the gradient, and rounding."""
+    storage, step = noise.precision.storage, rate * gradient
+    # the parameter as stored, the product with the rate (which is rounded itself) and the subtraction round
+    rounding = storage.unit * (np.abs(before) + 4 * np.abs(step) + np.abs(before - step))
+    rounding = rounding + storage.smallest * (4 + np.abs(gradient))
+    floor = Floor(*(rate * part for part in noise.floors[path]))
+    return floor._replace(smooth=floor.smooth + rounding, bound=floor.bound + rounding)
+
+
+def parameter_of(case: Case, path: str) -> Array:
+    """The parameter that a path such as "params[0].bias" names."""
+    number, _, name = path.removeprefix("params[").partition("].")
+    parameter: Array = getattr(case.params[int(number)], name)
+    return parameter
+
+
 REMEDIES = {
     Cause.KINK: "decide it by a case whose pre-activations keep away from 0: change a bias or an input a little, or"
     " take another seed",

@@ -10,9 +10,10 @@ from questions import answer, question
 
 import functional_mlp as fm
 from functional_mlp import oracle
-from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, candidates, first_wrong
+from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, first_wrong
+from functional_mlp.oracle.explaining import candidates
 from functional_mlp.oracle.files import validator
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant, plant_together
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant, plant_together, plant_update
 from reference import moons
 
 
@@ -203,3 +204,37 @@ def test_the_published_moons_never_compute_the_gradients_of_the_biases():
     found = oracle.check(case, steps).diagnosis
     assert (ids(found.mistakes), found.ties, found.kind) == (["bias-never-computed"], (), MISTAKE)
     assert found.mistakes[0].layers == (0, 1, 2, 3)
+
+
+# parameters after a step
+
+
+@pytest.mark.parametrize(
+    ("slip", "rates", "among"),
+    [
+        (Slip("updated-weights-used"), (0.5,), set()),
+        (Slip("updated-weights-used"), (0.5, 0.125), set()),
+        (Slip("learning-rate-twice"), (0.5, 0.125), set()),
+        (Slip("momentum-as-weights", value=0.75), (0.5,), set()),
+        (Slip("ascends"), (0.5,), {"sign-flipped", "layer-sign-flipped"}),
+        (Slip("bias-never-updated"), (0.5,), {"bias-never-computed"}),
+        (Slip("hidden-derivative-missing", 0), (0.5,), set()),
+        (Slip("bias-gradient-averaged", 1), (0.5,), set()),
+    ],
+)
+def test_a_step_shows_the_mistake_too(slip, rates, among):
+    case = case_of("softmax")
+    plan = {"layer": slip.layer, "value": slip.value}
+    steps = [plant_update(case, slip.id, rate, **plan) for rate in rates]
+    report = oracle.check_update(case, steps, list(rates))
+    found = report.diagnosis
+    assert report.verdict is oracle.Verdict.WRONG
+    assert {one.id for one in (*found.mistakes, *found.ties)} == {slip.id} | among
+    named = next(one for one in (*found.mistakes, *found.ties) if one.id == slip.id)
+    assert named.value == (None if slip.value is None else pytest.approx(slip.value, rel=1e-9))
+    assert slip.id in report.text()
+
+
+def test_a_right_step_has_no_diagnosis():
+    case = case_of("softmax")
+    assert oracle.check_update(case, plant_update(case, None, 0.5), 0.5).diagnosis is None
