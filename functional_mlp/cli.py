@@ -183,8 +183,9 @@ def case_separate(
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         fail(error)
     if output != Path("-"):
+        show(f"{output} tells these apart; compute its gradients too, and check them:\n")
         for own in separated.classes:
-            show(" or ".join(" with ".join(named.id for named in explanation) for explanation in own) + "\n")
+            show(f"  {' or '.join(' with '.join(named.id for named in explanation) for explanation in own)}\n")
 
 
 @app.command()

@@ -196,7 +196,7 @@ def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
     if isinstance(params_after, Update):
         params_after = [params_after]
     are_updates = isinstance(params_after, list | tuple) and bool(params_after) and isinstance(params_after[0], Update)
-    several = not isinstance(learning_rate, str) and np.ndim(learning_rate) == 1
+    several = isinstance(learning_rate, list | tuple) or getattr(learning_rate, "ndim", 0) == 1
     if several and not isinstance(params_after, list | tuple):
         kind = type(params_after).__name__
         raise TypeError(f"expected a list with one set of parameters per learning rate, got {kind}")

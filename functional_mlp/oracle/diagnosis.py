@@ -31,7 +31,7 @@ from functional_mlp.oracle.verdict import Leaf, Verdict, floor_of_step, judge, p
 
 CONVENTION, MISTAKE, EITHER = "convention", "mistake", "either"
 NEAR = 2.0  # noise floors of the mistaken numbers that the given ones may be away
-MOST_CASES = 5  # of one program in which its mistake is looked for
+ENOUGH_CASES, MOST_CASES = 3, 6  # of one program in which its mistake is looked for
 MOST_WORK, MOST_WORK_FOR_PAIRS = 2e7, 2e6  # weights times samples of a case in which they are looked for
 
 
@@ -88,8 +88,8 @@ def diagnose(asked: Asked) -> Diagnosis | None:
 def diagnose_several(asked: Sequence[Asked], excluded: Collection[str] = ()) -> Diagnosis | None:
     """The diagnosis of one program that was judged in several cases: what explains all of them, if anything does.
 
-    Small cases are searched first, until one explanation is left; if one case contradicts all that is left, as where
-    two mistakes show in different cases, it is passed over.
+    Small cases are searched first, until several are explained by one explanation. If none explains all of them, as
+    where two mistakes show in different cases, it is what explains the most.
 
     Args:
         asked: the cases.
@@ -98,23 +98,27 @@ def diagnose_several(asked: Sequence[Asked], excluded: Collection[str] = ()) -> 
     Returns:
         None if nothing is wrong.
     """
-    best: _Found | None = None
-    tried = 0
+    seen: list[_Found] = []
     for one in sorted(asked, key=lambda one: _work(one.case)):
-        found = _search(one)
-        if found is None:
-            continue
-        possible = (own for own in found.explanations if not any(named.id in excluded for named in own))
-        found = found._replace(explanations=tuple(possible))
-        if best is None or not best.explanations:
-            best = found
-        elif found.explanations:
-            kept = tuple(own for own in best.explanations if any(_same(own, other) for other in found.explanations))
-            best = best._replace(explanations=kept or best.explanations)
-        tried += 1
-        if len(best.explanations) == 1 or tried == MOST_CASES:
+        found = _search(one, frozenset(excluded))
+        seen += [] if found is None else [found]
+        if len(seen) == MOST_CASES or (len(seen) >= ENOUGH_CASES and len(_most_often(seen)) == 1):
             break
-    return _diagnosis(best)
+    if not seen:
+        return None
+    explaining = next((found for found in seen if found.explanations), seen[0])
+    return _diagnosis(explaining._replace(explanations=_most_often(seen)))
+
+
+def _most_often(seen: Sequence[_Found]) -> tuple[Explanation, ...]:
+    """The explanations that explain the most cases."""
+    counted: list[tuple[Explanation, int]] = []
+    for explanation in (one for found in seen for one in found.explanations):
+        if not any(_same(explanation, other) for other, _ in counted):
+            times = sum(any(_same(explanation, other) for other in found.explanations) for found in seen)
+            counted.append((explanation, times))
+    most = max((times for _, times in counted), default=0)
+    return tuple(explanation for explanation, times in counted if times == most)
 
 
 def _same(one: Explanation, other: Explanation) -> bool:
@@ -142,7 +146,7 @@ def _work(case: Case) -> int:
     return len(case.inputs) * sum(layer.weights.size for layer in case.params)
 
 
-def _search(asked: Asked) -> _Found | None:
+def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | None:
     """Every explanation of gradients that were judged; None if nothing is wrong."""
     case, solution, noise, given, leaves, rate = asked
     true = truth_of(solution)
@@ -161,7 +165,7 @@ def _search(asked: Asked) -> _Found | None:
             allowed[path] = (NEAR * floor.smooth + known_to(handed, printed)) / (rate or 1.0)
     unsearched = _Found((), first_wrong(leaves), searched=False)
     if not wrong <= arrays.keys():
-        return unsearched if rate is not None else _in_the_other_layout(asked) or unsearched
+        return unsearched if rate is not None else _in_the_other_layout(asked, excluded) or unsearched
     if _work(case) > MOST_WORK:
         return unsearched
     truth = {path: array for path, array in true.items() if path in arrays}
@@ -170,34 +174,52 @@ def _search(asked: Asked) -> _Found | None:
     dtype = "float64" if all(np.isfinite(array).all() for array in arrays.values()) else storage
     sizes = relative_sizes(truth, allowed)
     exact = storage == "float64"
-    question = Question(case, truth, arrays, allowed, sizes, wrong, way_back[0], dtype, exact, rate)
+    question = Question(case, truth, arrays, allowed, sizes, wrong, way_back[0], dtype, exact, rate, excluded)
     found = explanations(question, pairs=_work(case) <= MOST_WORK_FOR_PAIRS)
     return _Found(found, first_wrong(leaves))
 
 
-def _in_the_other_layout(asked: Asked) -> _Found | None:
+def _in_the_other_layout(asked: Asked, excluded: frozenset[str]) -> _Found | None:
     """What is wrong with gradients whose weights fit once they are transposed: the layout, and perhaps more; or None.
 
-    Weights of square layers are turned too, as all of a program's are.
+    Weights of square layers are turned with the others, if that leaves less wrong.
     """
-    case, solution, noise, given, *_ = asked
+    case, solution, noise, given, leaves, _ = asked
     layers = [weights_and_bias(f"params[{i}]", layer) for i, layer in enumerate(given.params)]
-    if len(layers) != len(case.params) or any(np.ndim(weights) != 2 for weights, _ in layers):
+    if len(layers) != len(case.params):
         return None
-    turned = given._replace(params=[(np.asarray(weights).T, bias) for weights, bias in layers])
-    leaves = judge(case, solution, noise, turned)
-    if any(leaf.cause in (Cause.SHAPE, Cause.MISSING) for leaf in leaves):
+    misfits = {layer_of(leaf.path) for leaf in leaves if leaf.cause is Cause.SHAPE and leaf.path.endswith("weights")}
+    best: tuple[int, Gradients, tuple[Leaf, ...], tuple[int, ...]] | None = None
+    for turned in dict.fromkeys((tuple(range(len(layers))), tuple(sorted(misfits)))):
+        try:
+            params = [(np.asarray(w).T if i in turned else w, bias) for i, (w, bias) in enumerate(layers)]
+        except ValueError:  # rows of unequal length
+            return None
+        own = given._replace(params=params)
+        judged = judge(case, solution, noise, own)
+        wrong = sum(leaf.verdict is Verdict.WRONG for leaf in judged)
+        fits = not any(leaf.cause in (Cause.SHAPE, Cause.MISSING) for leaf in judged)
+        if fits and (best is None or wrong < best[0]):
+            best = (wrong, own, judged, turned)
+    if best is None:
         return None
-    handed = {path: leaf.values for path, leaf in given_leaves(case, turned).items() if isinstance(leaf, Handed)}
-    truth, right = truth_of(solution), [leaf.path for leaf in leaves if leaf.verdict is not Verdict.WRONG]
-    digits = min((agreeing_digits(handed[path], truth[path]) for path in right if path.endswith("weights")), default=0)
-    mistake = MISTAKES["weight-gradient-transposed"]
-    every, said = tuple(range(len(layers))), (mistake.sentence, mistake.formula, mistake.fix, digits)
-    layout = Named(mistake.id, every[0] if len(every) == 1 else None, every, None, None, *said)
-    more = _search(Asked(case, solution, noise, turned, leaves))
+    _, own, judged, turned = best
+    layout = _transposed(case, solution, own, judged, turned)
+    more = _search(Asked(case, solution, noise, own, judged), excluded)
     if more is None:
         return _Found(((layout,),), "the layout of the weights")
     return more._replace(explanations=tuple((layout, *explanation) for explanation in more.explanations))
+
+
+def _transposed(
+    case: Case, solution: Solution, own: Gradients, judged: Sequence[Leaf], layers: tuple[int, ...]
+) -> Named:
+    handed = {path: leaf.values for path, leaf in given_leaves(case, own).items() if isinstance(leaf, Handed)}
+    truth, right = truth_of(solution), [leaf.path for leaf in judged if leaf.verdict is not Verdict.WRONG]
+    digits = min((agreeing_digits(handed[path], truth[path]) for path in right if path.endswith("weights")), default=0)
+    mistake = MISTAKES["weight-gradient-transposed"]
+    said = (mistake.sentence, mistake.formula, mistake.fix, digits)
+    return Named(mistake.id, layers[0] if len(layers) == 1 else None, layers, None, None, *said)
 
 
 def first_wrong(leaves: Sequence[Leaf]) -> str:

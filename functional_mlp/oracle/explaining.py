@@ -5,7 +5,7 @@ compared with the given ones, entry by entry, by the noise floor of the case. Wh
 them apart before anything is computed, and the first wrong array on the way back most of the others.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -21,6 +21,11 @@ Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
 STEPS = 12  # of fitting a number
+# conventions that multiply everything, and say more than that the loss is scaled
+SCALES = {
+    *("mean-missing", "mean-added", "outputs-summed-not-averaged", "outputs-averaged-not-summed", "sign-flipped"),
+    *("squared-error-factor", "loss-scale-missing"),
+}
 
 
 class Named(NamedTuple):
@@ -63,6 +68,7 @@ class Question(NamedTuple):
         dtype: what mistakes are planted in: float64, or the given one where numbers are infinite or NaN.
         exact: whether the given numbers are float64, so that every change of an array shows.
         rate: of a step, by which what it subtracted was divided; None for gradients.
+        excluded: ids of mistakes that the program is known not to make.
     """
 
     case: Case
@@ -75,6 +81,7 @@ class Question(NamedTuple):
     dtype: str
     exact: bool
     rate: float | None
+    excluded: frozenset[str] = frozenset()
 
 
 def explanations(question: Question, *, pairs: bool) -> tuple[Explanation, ...]:
@@ -96,9 +103,9 @@ def candidates(case: Case, updates: bool = False) -> tuple[Group, ...]:
         updates: whether to include the mistakes that show in updated parameters only.
     """
     groups: list[Group] = []
-    for mistake in MISTAKES.values():
-        if mistake.scope == "update" and not updates:
-            continue
+    of_updates = [mistake for mistake in MISTAKES.values() if mistake.scope == "update"]
+    others = [mistake for mistake in MISTAKES.values() if mistake.scope != "update"]
+    for mistake in (*of_updates, *others) if updates else others:
         spots = places(case, mistake.id)
         groups += [(Slip(mistake.id, layer, variant),) for layer, variant in spots]
         if mistake.scope != "layer":
@@ -240,18 +247,27 @@ def _named(question: Question, group: Group, arrays: Arrays) -> Named:
 
 
 def _alone(question: Question) -> list[Explanation]:
-    """Single mistakes that explain everything; exact ones, or if there are none those with a fitted number."""
+    """Single mistakes that explain everything; exact ones, or if there are none those with a fitted number.
+
+    Where mistakes multiply everything with a number, a loss that is scaled by it might be meant as well.
+    """
     groups = [
         group
         for group in candidates(question.case, updates=question.rate is not None)
-        if _reaches(group, question.wrong) and _starts(group, question)
+        if group[0].id not in question.excluded and _reaches(group, question.wrong) and _starts(group, question)
     ]
-    for explained in (_exact, _fitted):
-        found = [explained(question, group) for group in groups]
-        named: list[Explanation] = [(_named(question, *one),) for one in found if one is not None]
-        if named:
-            return _without_repetition(named)
-    return []
+    exact = _each(_exact, question, groups)
+    if any(named.id in SCALES for (named,) in exact):
+        return exact
+    scaled = [group for group in groups if group[0].id == "loss-scaled"]
+    return [*exact, *_each(_fitted, question, scaled if exact else groups)]
+
+
+def _each(
+    explained: Callable[[Question, Group], tuple[Group, Arrays] | None], question: Question, groups: Sequence[Group]
+) -> list[Explanation]:
+    found = [explained(question, group) for group in groups]
+    return _without_repetition([(_named(question, *one),) for one in found if one is not None])
 
 
 def _exact(question: Question, group: Group) -> tuple[Group, Arrays] | None:
@@ -324,7 +340,11 @@ def _fit(question: Question, group: Group, value: float, paths: Collection[str])
 
 def _in_pairs(question: Question) -> list[Explanation]:
     """Two mistakes: one that explains wrong arrays of its own, and another that explains the rest with it."""
-    groups = [group for group in candidates(question.case) if MISTAKES[group[0].id].parameter is None]
+    groups = [
+        group
+        for group in candidates(question.case)
+        if MISTAKES[group[0].id].parameter is None and group[0].id not in question.excluded
+    ]
     true = question._replace(given=question.truth)
     explains, leaves = (cache(partial(_shows, asked)) for asked in (question, true))
     firsts = {}

@@ -84,12 +84,13 @@ def given_params(case: Case, params: Any) -> Given:
             f"expected gradients to be a list with one (weights, bias) pair per layer, got {type(params).__name__}"
         )
     leaves: Given = {}
+    few = f"missing: {len(layers)} of {len(case.params)} layers were given"
     for i, (layer, own) in enumerate(zip(case.params, list(layers), strict=False)):
         leaves |= _given_layer(case, f"params[{i}]", layer, own)
     for i in range(len(layers), len(case.params)):
         for name, leaf in case.params[i]._asdict().items():
             if leaf is not None:
-                leaves[f"params[{i}].{name}"] = Misfit(Cause.MISSING, f"missing: only {len(layers)} layers were given")
+                leaves[f"params[{i}].{name}"] = Misfit(Cause.MISSING, few)
     if len(layers) > len(case.params):
         excess = f"the network has {len(case.params)} layers, but gradients of {len(layers)} were given"
         leaves[f"params[{len(case.params)}]"] = Misfit(Cause.SHAPE, excess)

@@ -82,7 +82,7 @@ class Report:
         lines = _wrapped(f"{self.verdict.upper()}: {', '.join(said) or 'nothing could be compared'}.")
         title = f"{self.name}: " if self.name else ""
         lines += _wrapped(f"{title}{self.network}, {_count(self.samples, 'sample')}, judged as {self.precision}.")
-        lines += _diagnosis_lines(self.diagnosis)
+        lines += _diagnosis_lines(self.diagnosis, one_case=not any(leaf.group for leaf in self.leaves))
         for group in dict.fromkeys(leaf.group for leaf in self.leaves):
             lines += [
                 "",
@@ -132,7 +132,7 @@ class Report:
         return json.dumps(self.document(), indent=1, allow_nan=False) + "\n"
 
 
-def _diagnosis_lines(diagnosis: Diagnosis | None) -> list[str]:
+def _diagnosis_lines(diagnosis: Diagnosis | None, *, one_case: bool) -> list[str]:
     if diagnosis is None:
         return []
     if not diagnosis.mistakes:
@@ -147,17 +147,18 @@ def _diagnosis_lines(diagnosis: Diagnosis | None) -> list[str]:
         lines += _wrapped(f"{kind} {_place(named)}: {named.sentence}{value}", hang=2)
         lines += _wrapped(f"  yours: {named.formula}", hang=9)
         lines += _wrapped(f"  right: {named.fix}", hang=9)
-    digits = min(named.digits for named in diagnosis.mistakes)
-    lines += _wrapped(f"  Your numbers are those of a program that does this, to {digits} digits.", hang=2)
+    digits, does = min(named.digits for named in diagnosis.mistakes), "this" if len(diagnosis.mistakes) == 1 else "both"
+    lines += _wrapped(f"  Your numbers are those of a program that does {does}, to {digits} digits.", hang=2)
     if diagnosis.ties:
-        others = ", ".join(dict.fromkeys(_place(named) for named in diagnosis.ties))
-        lines += _wrapped(f"  In this case the same numbers come from: {others}. {SEPARATE}", hang=2)
+        others = [" with ".join(map(_place, explanation)) for explanation in diagnosis.explanations[1:]]
+        said = f"The same numbers come from: {'; or '.join(dict.fromkeys(others))}."
+        lines += _wrapped(f"  {said}{SEPARATE if one_case else ''}", hang=2)
         if diagnosis.kind == EITHER:
             lines += _wrapped(f"  {MAY_BE_EITHER}", hang=2)
     return lines
 
 
-SEPARATE = "To tell them apart: functional-mlp case separate."
+SEPARATE = " To tell them apart: functional-mlp case separate CASE GRADIENTS -o NEXT."
 MAY_BE_EITHER = (
     "Some of these are mistakes, others only another convention: right for another scale or reduction of the loss."
 )

@@ -75,6 +75,29 @@ def test_the_other_layout_is_a_convention_and_does_not_hide_a_mistake():
         assert "CONVENTION weight-gradient-transposed" in report.text()
 
 
+def test_one_matrix_in_the_other_layout_does_not_hide_a_mistake_either():
+    case = case_of("softmax")
+    first, *others = plant_together(case, (Slip("bias-gradient-averaged", 2),)).grads
+    found = oracle.check(case, [(first.weights.T, first.bias), *others]).diagnosis
+    assert ids(found.mistakes) == ["weight-gradient-transposed", "bias-gradient-averaged"]
+    assert found.mistakes[0].layers == (0,)
+
+
+def test_rows_of_unequal_length_are_reported_and_not_searched():
+    case = case_of("softmax")
+    first, *others = plant_together(case, ()).grads
+    ragged = [[1.0, 2.0], *first.weights[1:].tolist()]
+    report = oracle.check(case, [(ragged, first.bias), *others])
+    assert (report.verdict, report.diagnosis.searched) == (oracle.Verdict.WRONG, False)
+    assert "params[0].weights: " in report.text()
+
+
+def test_a_mistake_that_doubles_everything_may_be_another_scale():
+    case = oracle.draw_case(fm.Network((3, 4, 3), ("tanh", "softmax")), fm.Loss("categorical_cross_entropy"))
+    found = oracle.check(case, [(2 * weights, 2 * bias) for weights, bias in oracle.solve(case).grads]).diagnosis
+    assert (ids(found.mistakes), ids(found.ties), found.kind) == (["accumulated"], ["loss-scaled"], "either")
+
+
 def test_any_other_scale_of_the_loss_is_a_convention():
     case = case_of("logits")
     scaled = oracle.Case(
@@ -184,6 +207,21 @@ def test_several_cases_leave_one_name(mistake, kind, value):
     found = oracle.check_function(two_layers(mistake), network, loss).diagnosis
     assert (ids(found.mistakes), found.ties, found.kind) == ([mistake], (), kind)
     assert found.mistakes[0].value == (None if value is None else pytest.approx(value, rel=1e-9))
+
+
+def test_a_function_that_doubles_everything_scales_its_loss():
+    """The harness knows that nothing is accumulated; of two classes, one case alone might show another loss."""
+
+    def doubled(params, inputs, targets):
+        [(weights, bias)] = params
+        z = inputs @ weights + bias
+        a = np.exp(z - z.max(axis=1, keepdims=True))
+        ct_z = 2 * (targets.sum(axis=1, keepdims=True) * a / a.sum(axis=1, keepdims=True) - targets)
+        return [(inputs.T @ ct_z, ct_z.sum(axis=0))]
+
+    network, loss = fm.Network((3, 2), "softmax"), fm.Loss("categorical_cross_entropy")
+    found = oracle.check_function(doubled, network, loss).diagnosis
+    assert (ids(found.mistakes), found.ties, found.mistakes[0].value) == (["loss-scaled"], (), pytest.approx(2))
 
 
 def test_a_right_function_has_no_diagnosis():

@@ -29,9 +29,10 @@ DOUBLED = Slip("sigmoid-derivative-doubled")
 
 def test_a_second_sigmoid_layer_tells_a_doubled_derivative_from_a_doubled_gradient(one_sigmoid):
     found = diagnosed(one_sigmoid, DOUBLED)
-    assert {one.id for one in (*found.mistakes, *found.ties)} == {"sigmoid-derivative-doubled", "accumulated"}
+    twice = {"accumulated", "loss-scaled"}
+    assert {one.id for one in (*found.mistakes, *found.ties)} == {"sigmoid-derivative-doubled", *twice}
     case, classes = separate(one_sigmoid, found.explanations)
-    assert sorted(names(classes)) == [[("accumulated",)], [("sigmoid-derivative-doubled",)]]
+    assert sorted(names(classes)) == [[("accumulated",), ("loss-scaled",)], [("sigmoid-derivative-doubled",)]]
     assert (case.network.sizes, case.loss) == ((2, 4, 4, 1), one_sigmoid.loss)
     assert [activation.name for activation in case.network.activations] == ["relu", "sigmoid", "sigmoid"]
     there = diagnosed(case, DOUBLED)
