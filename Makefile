@@ -10,7 +10,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PYTEST_ARGS ?= -n auto
+PYTEST_ARGS ?= -n auto --dist loadfile
 
 .PHONY: demo test fuzz lint certify verdicts bench clean
 .DELETE_ON_ERROR:
