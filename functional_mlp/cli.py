@@ -20,7 +20,7 @@ gradients that it computes (see check --help), and ask:
 \b
 functional-mlp case new --sizes 2,4,3,1 --activations relu,relu,sigmoid \\
     --loss binary_cross_entropy --samples 5 -o case.json
-./your_program case.json gradients.json
+./your_program case.json > gradients.json
 functional-mlp check case.json gradients.json
 
 The truth, to look at, and what is installed:
@@ -53,7 +53,7 @@ of the precision, or a kink, hides what is asked; the report says what would
 decide it.
 
 \b
-./your_program < case.json | functional-mlp check case.json -
+./your_program case.json | functional-mlp check case.json -
 functional-mlp check case.json gradients.json --precision float32 --json
 functional-mlp check case.json step-0.1.json step-0.01.json
 """

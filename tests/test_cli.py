@@ -54,7 +54,7 @@ except SystemExit as end:
 
 def test_help_teaches_the_commands_and_what_an_answer_looks_like():
     text, of_check = run("--help").stdout, run("check", "--help").stdout
-    for word in ("case new --sizes", "./your_program case.json gradients.json", "check case.json gradients.json"):
+    for word in ("case new --sizes", "./your_program case.json > gradients.json", "check case.json gradients.json"):
         assert word in text
     for word in ("solve case.json -o solution.json", "functional-mlp info"):
         assert word in text
@@ -65,7 +65,7 @@ def test_help_teaches_the_commands_and_what_an_answer_looks_like():
     ):
         assert word in of_check
     assert "Exit codes: 0 consistent, 1 wrong, 2 bad input or usage, 3 undecided" in of_check
-    assert "\n  ./your_program < case.json | functional-mlp check case.json -\n" in of_check
+    assert "\n  ./your_program case.json | functional-mlp check case.json -\n" in of_check
     for line in (text + of_check).splitlines():
         assert len(line) <= 80
         assert "\x1b" not in line

@@ -181,7 +181,7 @@ def check_update(
         given = Gradients(update.params, printed=update.printed)
         asked.append(Asked(case, solution, noise, given, judged, update.learning_rate))
     report = report_on(case, declared, tuple(leaves))
-    return dataclasses.replace(report, finder=partial(diagnose_several, asked, ("accumulated",)))
+    return dataclasses.replace(report, finder=partial(diagnose_several, asked))
 
 
 def _groups(updates: list[Update]) -> list[str]:
