@@ -191,10 +191,10 @@ def spoilt(layer, field, value):
         (spoilt(2, "bias", None), PATHS[5], Cause.MISSING, ["missing"]),
         ([(None, answer(question())[0][1]), *answer(question())[1:]], PATHS[0], Cause.MISSING, ["missing"]),
         ([(np.ones(12), answer(question())[0][1]), *answer(question())[1:]], PATHS[0], Cause.SHAPE, ["got (12,)"]),
-        (answer(question())[:2], PATHS[4], Cause.MISSING, ["only 2 layers"]),
-        (answer(question())[:2], PATHS[5], Cause.MISSING, ["only 2 layers"]),
+        (answer(question())[:2], PATHS[4], Cause.MISSING, ["2 of 3 layers"]),
+        (answer(question())[:2], PATHS[5], Cause.MISSING, ["2 of 3 layers"]),
         ([*answer(question()), (np.ones((2, 2)), None)], "params[3]", Cause.SHAPE, ["3 layers", "of 4"]),
-        ([], PATHS[0], Cause.MISSING, ["only 0 layers"]),
+        ([], PATHS[0], Cause.MISSING, ["0 of 3 layers"]),
     ],
 )
 def test_what_cannot_be_compared_is_wrong_with_the_reason_and_a_remedy(given_, path, cause, words):
