@@ -82,7 +82,7 @@ def _family_wise(rows: list[Correct]) -> str:
 
 
 def _reports(rows: Iterable[Correct]) -> dict[str, list[Correct]]:
-    return _grouped(rows, lambda row: f"{row.case} {row.implementation} {row.dtype}")
+    return grouped(rows, lambda row: f"{row.case} {row.implementation} {row.dtype}")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -91,14 +91,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)]) + "\n"
 
 
-def _grouped(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list[Row]]:
+def grouped(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list[Row]]:
+    """The rows by key, in the order in which the keys come."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
 
 
-def _share(part: int, whole: int) -> str:
+def share(part: int, whole: int) -> str:
+    """A percentage; a dash where there is nothing."""
     return "–" if whole == 0 else f"{100 * part / whole:.2f} %"
 
 
@@ -112,25 +114,25 @@ def _correct_row(name: str, rows: list[Correct]) -> list[Any]:
     verdicts = Counter(row.verdict for row in rows)
     open_plain = sum(row.verdict == UNDECIDED for row in plain)
     ratio = max((row.ratio for row in rows if row.verdict == CONSISTENT), default=0.0)
-    open_all = _share(verdicts[UNDECIDED], len(rows))
-    shares = (f"**{verdicts[WRONG]}**", open_all, _share(open_plain, len(plain)), f"{ratio:.2f}")
+    open_all = share(verdicts[UNDECIDED], len(rows))
+    shares = (f"**{verdicts[WRONG]}**", open_all, share(open_plain, len(plain)), f"{ratio:.2f}")
     return [name, len(rows), *shares, _median([row.detectable for row in plain])]
 
 
 def _correct_table(what: str, rows: list[Correct], key: Callable[[Correct], str]) -> str:
     head = (what, "checks", "wrong", "undecided", "undecided, not special", "error / floor", "detects (median)")
-    body = [_correct_row(name, group) for name, group in sorted(_grouped(rows, key).items())]
+    body = [_correct_row(name, group) for name, group in sorted(grouped(rows, key).items())]
     return table(head, [*body, _correct_row("all", rows)] if len(body) > 1 else body)
 
 
 def _cause_table(rows: list[Correct]) -> str:
     body = []
-    groups = _grouped([row for row in rows if row.verdict == UNDECIDED], lambda row: row.cause)
+    groups = grouped([row for row in rows if row.verdict == UNDECIDED], lambda row: row.cause)
     for cause, group in sorted(groups.items()):
         plain = sum(not row.special for row in group)
         total = sum(not row.special for row in rows)
         by_dtype = ", ".join(f"{name} {count}" for name, count in sorted(Counter(row.dtype for row in group).items()))
-        body.append([cause, len(group), plain, _share(plain, total), by_dtype])
+        body.append([cause, len(group), plain, share(plain, total), by_dtype])
     return table(("cause", "checks", "not special", "of all not special", "by storage"), body)
 
 
@@ -142,21 +144,21 @@ def _detection_row(name: str, rows: list[PlantedRow]) -> list[Any]:
     verdicts = Counter(row.verdict for row in effective)
     return [
         *(name, len(rows), len(effective), len(above), f"{len(above) - len(missed)}"),
-        *(_share(len(below), len(effective)), verdicts[WRONG], verdicts[UNDECIDED], verdicts[CONSISTENT]),
+        *(share(len(below), len(effective)), verdicts[WRONG], verdicts[UNDECIDED], verdicts[CONSISTENT]),
     ]
 
 
 def _detection_table(rows: list[PlantedRow]) -> str:
     head = ("", "planted", "effective", "above", "of these wrong", "below", "wrong", "undecided", "consistent")
     plain, other = ([row for row in rows if row.diluted == diluted] for diluted in (False, True))
-    groups = _grouped(plain, lambda row: f"{row.dtype}, {row.tag}") | _grouped(plain, lambda row: f"{row.dtype}, all")
-    groups |= _grouped(other, lambda row: f"{row.dtype}, lost probabilities or kinks")
+    groups = grouped(plain, lambda row: f"{row.dtype}, {row.tag}") | grouped(plain, lambda row: f"{row.dtype}, all")
+    groups |= grouped(other, lambda row: f"{row.dtype}, lost probabilities or kinks")
     return table(head, [_detection_row(name, group) for name, group in sorted(groups.items())])
 
 
 def _detectable_table(rows: list[Detectable]) -> str:
     body = []
-    for dtype, group in sorted(_grouped(rows, lambda row: row.dtype).items()):
+    for dtype, group in sorted(grouped(rows, lambda row: row.dtype).items()):
         values = [row.relative for row in group]
         body.append([dtype, len(values), _median(values), f"{np.quantile(values, 0.9):.1e}", f"{max(values):.1e}"])
     title = "smallest detectable change, relative to the array's norm"
@@ -166,7 +168,7 @@ def _detectable_table(rows: list[Detectable]) -> str:
 def _mistake_table(rows: list[PlantedRow]) -> str:
     head = ("mistake", "cases", "planted", "effective", "wrong f64", "open f64", "missed f64", "wrong f32", "open f32")
     body = []
-    for mistake, group in _grouped(rows, lambda row: row.mistake).items():
+    for mistake, group in grouped(rows, lambda row: row.mistake).items():
         effective = [row for row in group if row.effective]
         cells: list[Any] = [f"`{mistake}`", len({row.seed for row in group}), len(group), len(effective)]
         for dtype in ("float64", "float32"):
@@ -196,8 +198,8 @@ def _peer_table(correct: list[Correct], asked: list[Asked], planted: list[Plante
             plain = [alarm for alarm, special in alarms if not special]
             body.append(
                 [
-                    *(peer, dtype, len(alarms), _share(sum(alarm for alarm, _ in alarms), len(alarms))),
-                    *(_share(sum(plain), len(plain)), len(hits), _share(sum(hits), len(hits)), len(hits) - sum(hits)),
+                    *(peer, dtype, len(alarms), share(sum(alarm for alarm, _ in alarms), len(alarms))),
+                    *(share(sum(plain), len(plain)), len(hits), share(sum(hits), len(hits)), len(hits) - sum(hits)),
                 ]
             )
     return table(head, body)

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks._verdict_tables import table
+from benchmarks._verdict_tables import grouped, share, table
 from benchmarks._verdict_trials import small_case
 from experiments._common import Parser, positive
 from functional_mlp import oracle
@@ -34,10 +34,10 @@ from functional_mlp.backward import Stages, add_penalty_gradient, output_cotange
 from functional_mlp.forward import forward
 from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.diagnosis import CONVENTION, EITHER, MISTAKE, Asked, Diagnosis, diagnose
-from functional_mlp.oracle.mistakes import MISTAKES, Planted, Slip, by_path, places, plant, plant_together
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, places, plant, plant_together
 from functional_mlp.oracle.noise import Noise, estimate_noise
 from functional_mlp.oracle.precision import precision_named
-from functional_mlp.oracle.solution import Solution, float64_on_cpu
+from functional_mlp.oracle.solution import Solution, by_path, float64_on_cpu
 from functional_mlp.oracle.verdict import Verdict, judge, worst_of
 
 DTYPES = ("float64", "float32")
@@ -141,8 +141,7 @@ def _pairs(question: Question, every: list[Slip], rng: np.random.Generator) -> l
 
 
 def _changed(question: Question, slip: Slip) -> frozenset[str]:
-    solution = question.solution
-    true = by_path(Planted(None, solution.outputs, (), solution.grads, solution.ct_inputs))
+    true = by_path(question.solution)
     own = by_path(plant_together(question.case, (slip,)))
     return frozenset(
         path
@@ -287,23 +286,12 @@ KINDS = """What was planted, and what the diagnosis says it is; *either*: mistak
 """
 
 
-def _share(part: int, whole: int) -> str:
-    return "–" if whole == 0 else f"{100 * part / whole:.2f} %"
-
-
-def _groups(rows: list[Row], key: Any) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return dict(sorted(groups.items()))
-
-
 def _named_table(rows: list[Row]) -> str:
     body = []
-    for name, group in _groups(rows, lambda row: f"{row.group}, {row.dtype}").items():
+    for name, group in sorted(grouped(rows, lambda row: f"{row.group}, {row.dtype}").items()):
         named, alone = sum(row.named for row in group), sum(row.named and row.ties == 1 for row in group)
         median = int(np.median([row.ties for row in group]))
-        body.append([name, len(group), named, _share(named, len(group)), _share(alone, len(group)), median])
+        body.append([name, len(group), named, share(named, len(group)), share(alone, len(group)), median])
     return table(("", "wrong reports", "named", "share", "alone", "explanations (median)"), body)
 
 
@@ -316,19 +304,19 @@ def _missed_table(rows: list[Row]) -> str:
 
 def _kind_table(rows: list[Row]) -> str:
     body = []
-    for name, group in _groups(rows, lambda row: f"{row.expected}, {row.dtype}").items():
+    for name, group in sorted(grouped(rows, lambda row: f"{row.expected}, {row.dtype}").items()):
         kinds = Counter(row.kind for row in group)
-        body.append([name, len(group), *(_share(kinds[kind], len(group)) for kind in (CONVENTION, MISTAKE, EITHER))])
+        body.append([name, len(group), *(share(kinds[kind], len(group)) for kind in (CONVENTION, MISTAKE, EITHER))])
     return table(("planted", "diagnosed", "called a convention", "called a mistake", "either"), body)
 
 
 def _unlisted_table(rows: list[Row]) -> str:
     body = []
-    for name, group in _groups(rows, lambda row: f"{row.what}, {row.dtype}").items():
+    for name, group in sorted(grouped(rows, lambda row: f"{row.what}, {row.dtype}").items()):
         false, placed = sum(row.false for row in group), [row.located for row in group if row.located is not None]
-        body.append([name, len(group), false, _share(false, len(group)), _share(sum(placed), len(placed))])
+        body.append([name, len(group), false, share(false, len(group)), share(sum(placed), len(placed))])
     false = sum(row.false for row in rows)
-    body.append(["all", len(rows), false, _share(false, len(rows)), ""])
+    body.append(["all", len(rows), false, share(false, len(rows)), ""])
     return table(("error", "wrong reports", "falsely named", "share", "first wrong quantity found"), body)
 
 

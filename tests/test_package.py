@@ -57,6 +57,7 @@ LAYERS = [
     "oracle.report",
     "oracle.checking",
     "oracle.telling",
+    "oracle.calling",
     "oracle.functions",
     "cli",
     "__main__",

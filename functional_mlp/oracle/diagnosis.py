@@ -21,12 +21,13 @@ from functional_mlp.oracle.explaining import (
     Question,
     agreeing_digits,
     explanations,
+    named,
     relative_sizes,
 )
 from functional_mlp.oracle.leaves import Cause, Handed, Misfit, given_leaves, known_to
-from functional_mlp.oracle.mistakes import MISTAKES, layer_of
+from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.noise import Noise
-from functional_mlp.oracle.solution import Solution
+from functional_mlp.oracle.solution import Solution, layer_of
 from functional_mlp.oracle.verdict import Leaf, Verdict, floor_of_step, judge, parameter_of, truth_of
 
 CONVENTION, MISTAKE, EITHER = "convention", "mistake", "either"
@@ -123,7 +124,7 @@ def _most_often(seen: Sequence[_Found]) -> tuple[Explanation, ...]:
 
 def _same(one: Explanation, other: Explanation) -> bool:
     """Whether two explanations are the same mistakes, with the same free numbers."""
-    values = [{named.id: named.value for named in explanation} for explanation in (one, other)]
+    values = [{mistake.id: mistake.value for mistake in explanation} for explanation in (one, other)]
     if values[0].keys() != values[1].keys():
         return False
     pairs = [(value, values[1][id_]) for id_, value in values[0].items()]
@@ -136,9 +137,9 @@ def _diagnosis(found: _Found | None) -> Diagnosis | None:
     if not found.explanations:
         return Diagnosis((), (), "", found.first_wrong, found.searched)
     best, *others = found.explanations
-    kinds = {all(MISTAKES[named.id].convention for named in explanation) for explanation in found.explanations}
+    kinds = {all(MISTAKES[one.id].convention for one in explanation) for explanation in found.explanations}
     kind = EITHER if len(kinds) > 1 else CONVENTION if kinds == {True} else MISTAKE
-    ties = tuple(named for other in others for named in other)
+    ties = tuple(one for other in others for one in other)
     return Diagnosis(best, ties, kind, found.first_wrong, found.searched, found.explanations)
 
 
@@ -217,9 +218,7 @@ def _transposed(
     handed = {path: leaf.values for path, leaf in given_leaves(case, own).items() if isinstance(leaf, Handed)}
     truth, right = truth_of(solution), [leaf.path for leaf in judged if leaf.verdict is not Verdict.WRONG]
     digits = min((agreeing_digits(handed[path], truth[path]) for path in right if path.endswith("weights")), default=0)
-    mistake = MISTAKES["weight-gradient-transposed"]
-    said = (mistake.sentence, mistake.formula, mistake.fix, digits)
-    return Named(mistake.id, layers[0] if len(layers) == 1 else None, layers, None, None, *said)
+    return named("weight-gradient-transposed", layers, digits)
 
 
 def first_wrong(leaves: Sequence[Leaf]) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.catalogue.mistake import Mistake
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, layer_of, places, plant_update, planted_arrays
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, places, plant_update, planted_arrays
+from functional_mlp.oracle.solution import layer_of
 from functional_mlp.oracle.verdict import parameter_of
 
 Array = NDArray[np.float64]
@@ -100,12 +100,12 @@ def candidates(case: Case, updates: bool = False) -> tuple[Group, ...]:
 
     Args:
         case: the case.
-        updates: whether to include the mistakes that show in updated parameters only.
+        updates: whether to include the mistakes that show in updated parameters only; they come first.
     """
     groups: list[Group] = []
-    of_updates = [mistake for mistake in MISTAKES.values() if mistake.scope == "update"]
-    others = [mistake for mistake in MISTAKES.values() if mistake.scope != "update"]
-    for mistake in (*of_updates, *others) if updates else others:
+    for mistake in sorted(MISTAKES.values(), key=lambda mistake: mistake.scope != "update"):
+        if mistake.scope == "update" and not updates:
+            continue
         spots = places(case, mistake.id)
         groups += [(Slip(mistake.id, layer, variant),) for layer, variant in spots]
         if mistake.scope != "layer":
@@ -236,11 +236,18 @@ def agreeing_digits(given: Array, own: Array) -> int:
     return int(np.clip(np.nan_to_num(digits), 0.0, 17.0))
 
 
+def named(
+    id_: str, layers: tuple[int, ...], digits: int, variant: str | None = None, value: float | None = None
+) -> Named:
+    """A mistake of the catalogue, with what that says of it."""
+    mistake = MISTAKES[id_]
+    layer = layers[0] if len(layers) == 1 else None
+    return Named(id_, layer, layers, variant, value, mistake.sentence, mistake.formula, mistake.fix, digits)
+
+
 def _named(question: Question, group: Group, arrays: Arrays) -> Named:
     slip, layers = group[0], tuple(slip.layer for slip in group if slip.layer is not None)
-    mistake: Mistake = MISTAKES[slip.id]
-    said = (mistake.sentence, mistake.formula, mistake.fix, _digits(question, arrays))
-    return Named(slip.id, slip.layer if len(layers) == 1 else None, layers, slip.variant, slip.value, *said)
+    return named(slip.id, layers, _digits(question, arrays), slip.variant, slip.value)
 
 
 # one mistake
@@ -257,7 +264,7 @@ def _alone(question: Question) -> list[Explanation]:
         if group[0].id not in question.excluded and _reaches(group, question.wrong) and _starts(group, question)
     ]
     exact = _each(_exact, question, groups)
-    if any(named.id in SCALES for (named,) in exact):
+    if any(one.id in SCALES for (one,) in exact):
         return exact
     scaled = [group for group in groups if group[0].id == "loss-scaled"]
     return [*exact, *_each(_fitted, question, scaled if exact else groups)]
@@ -281,8 +288,8 @@ def _exact(question: Question, group: Group) -> tuple[Group, Arrays] | None:
 def _without_repetition(found: list[Explanation]) -> list[Explanation]:
     """The first of each set of mistakes: another layer or variant with the same numbers adds nothing."""
     first: dict[frozenset[str], Explanation] = {}
-    for named in found:
-        first.setdefault(frozenset(one.id for one in named), named)
+    for explanation in found:
+        first.setdefault(frozenset(one.id for one in explanation), explanation)
     return list(first.values())
 
 

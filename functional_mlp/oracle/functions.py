@@ -12,9 +12,7 @@ numbers each time is found, whatever its gradients are. What is found has one of
     stale-state       the result for a batch depends on the batch before it
 """
 
-import re
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,19 +22,17 @@ import numpy as np
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.answers import Gradients
+from functional_mlp.oracle.calling import Call, Fault, Function, called, values_of
 from functional_mlp.oracle.case import DTYPES, Case
-from functional_mlp.oracle.checking import dtype_of, notes_of, report_on
+from functional_mlp.oracle.checking import notes_of, report_on
 from functional_mlp.oracle.diagnosis import Asked, diagnose_several
-from functional_mlp.oracle.leaves import Cause, Misfit, given_leaves
+from functional_mlp.oracle.leaves import Cause, Misfit
 from functional_mlp.oracle.noise import Noise, estimate_noise
 from functional_mlp.oracle.precision import precision_named
 from functional_mlp.oracle.report import Finding, Report
-from functional_mlp.oracle.solution import Solution, solve
+from functional_mlp.oracle.solution import Solution, layer_of, solve
 from functional_mlp.oracle.telling import PURPOSES, SIDES, at_zero_of, telling_cases, telling_network, with_side
 from functional_mlp.oracle.verdict import Leaf, Verdict, judge, truth_of
-
-Function = Callable[..., Any]
-MAX_MESSAGE = 200
 
 
 def check_function(
@@ -98,94 +94,6 @@ def check_function(
     return _merged(cases, _watch(fn, cases, narrower, narrower), narrower, (said,))
 
 
-# one call
-
-
-class _Fault(NamedTuple):
-    """What a function does wrong as a program: the id of a finding, and a sentence about "your function"."""
-
-    id: str
-    sentence: str
-
-
-class _Call(NamedTuple):
-    """What came of one call.
-
-    Attributes:
-        case: its arguments.
-        answer: what was returned, in arrays that a later call may overwrite.
-        leaves: copies of them, by path.
-        dtype: of the gradients.
-        changed: names of the arguments that are no longer what they were.
-    """
-
-    case: Case
-    answer: Gradients
-    leaves: dict[str, np.ndarray | Misfit]
-    dtype: str
-    changed: tuple[str, ...]
-
-
-def _call(fn: Function, case: Case) -> _Call | _Fault:
-    dtype = DTYPES[case.dtype]
-    end_name = "targets" if case.loss is not None else "ct_outputs"
-    params = [tuple(None if leaf is None else leaf.astype(dtype) for leaf in layer) for layer in case.params]
-    inputs, end = case.inputs.astype(dtype), getattr(case, end_name).astype(dtype)
-    arguments = {"inputs": inputs, end_name: end}
-    for i, layer in enumerate(params):
-        arguments |= {f"params[{i}].{name}": leaf for name, leaf in zip(("weights", "bias"), layer, strict=True)}
-    before = {name: (array.shape, array.tobytes()) for name, array in arguments.items() if array is not None}
-    layers = list(params)
-    try:
-        result = fn(params, inputs, end)
-    except (Exception, SystemExit) as error:
-        return _Fault("raises", f"raises {_shown(error, fn)}")
-    changed = tuple(name for name, kept in before.items() if (arguments[name].shape, arguments[name].tobytes()) != kept)
-    if len(params) != len(layers) or any(now is not then for now, then in zip(params, layers, strict=True)):
-        changed = ("params", *changed)
-    try:
-        answer = _answer(result)
-        return _Call(case, answer, _values(case, answer), dtype_of(answer.params), changed)
-    except (TypeError, ValueError) as error:
-        return _Fault("returns", f"returns no gradients: {error}")
-
-
-def _values(case: Case, answer: Gradients) -> dict[str, np.ndarray | Misfit]:
-    given = given_leaves(case, answer)
-    return {path: leaf if isinstance(leaf, Misfit) else leaf.values for path, leaf in given.items()}
-
-
-def _answer(result: Any) -> Gradients:
-    """What a function returned, (loss, gradients) taken apart.
-
-    Raises:
-        TypeError: for None.
-    """
-    loss = None
-    if isinstance(result, tuple | list) and not isinstance(result, Gradients) and len(result) == 2:
-        first = result[0]
-        if isinstance(first, int | float) or getattr(first, "shape", None) == ():
-            loss, result = result
-    answer = result if isinstance(result, Gradients) else Gradients(result)
-    if answer.params is None:
-        raise TypeError(
-            "expected a list with one (weights, bias) pair per layer, got None; return the gradients, and leave the"
-            " parameters as they are"
-        )
-    return answer if loss is None else answer._replace(loss=loss)
-
-
-def _shown(error: BaseException, fn: Function) -> str:
-    """An exception in one line, with its place in the function's own file, if it is there."""
-    said = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
-    said = f"{said[:MAX_MESSAGE]}..." if len(said) > MAX_MESSAGE else said
-    frames = traceback.extract_tb(error.__traceback__)[1:]
-    own = getattr(getattr(fn, "__code__", None), "co_filename", None)
-    places = [frame for frame in frames if frame.filename == own] or frames
-    place = f" (line {places[-1].lineno}, in {places[-1].name})" if places else ""
-    return f"{type(error).__name__}{': ' if said else ''}{said}{place}"
-
-
 # one case
 
 
@@ -212,10 +120,10 @@ class _Seen(NamedTuple):
 
     name: str
     leaves: tuple[Leaf, ...] = ()
-    faults: tuple[_Fault, ...] = ()
+    faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
     as_float32: tuple[str, ...] = ()
-    call: _Call | None = None
+    call: Call | None = None
     asked: Asked | None = None
 
 
@@ -233,13 +141,13 @@ def _watch(fn: Function, cases: Sequence[Case], precision: str, given: str | Non
     """The function with every case; it stops where gradients of earlier calls are added, or are of a narrower dtype."""
     declared = precision_named(precision)
     seen: list[_Seen] = []
-    before: _Call | None = None
-    small: tuple[_Question, _Call] | None = None
+    before: Call | None = None
+    small: tuple[_Question, Call] | None = None
     for case in cases:
         solution = solve(case)
         question = _Question(case, solution, estimate_noise(case, solution, declared))
-        first = _call(fn, case)
-        if isinstance(first, _Fault):
+        first = called(fn, case)
+        if isinstance(first, Fault):
             seen.append(_Seen(case.name, faults=(first,)))
             continue
         notes = (REUSED,) if before is not None and _overwritten(before) else ()
@@ -248,7 +156,7 @@ def _watch(fn: Function, cases: Sequence[Case], precision: str, given: str | Non
         faults, again = _repeated(fn, question, first)
         if first.changed:
             words = f"changes its arguments ({_listed(first.changed)}); work on copies"
-            faults = (_Fault("mutates", words), *faults)
+            faults = (Fault("mutates", words), *faults)
         asked = _asked(question, first, leaves)
         seen.append(_Seen(case.name, leaves, faults, (*notes, *sides, *again), as_float32, first, asked))
         if any(fault.id == "accumulates" for fault in faults) or (given is None and first.dtype != "float64"):
@@ -265,7 +173,7 @@ def _watch(fn: Function, cases: Sequence[Case], precision: str, given: str | Non
     return seen
 
 
-def _asked(question: _Question, call: _Call, leaves: tuple[Leaf, ...]) -> Asked | None:
+def _asked(question: _Question, call: Call, leaves: tuple[Leaf, ...]) -> Asked | None:
     """A wrong answer, in copies that no later call overwrites; None for one that is right, or does not fit the case."""
     own = {path: leaf.astype(DTYPES[call.dtype]) for path, leaf in call.leaves.items() if isinstance(leaf, np.ndarray)}
     wrong = any(leaf.verdict is Verdict.WRONG for leaf in leaves)
@@ -277,7 +185,7 @@ def _asked(question: _Question, call: _Call, leaves: tuple[Leaf, ...]) -> Asked 
     return Asked(*question, given, leaves)
 
 
-def _judged(question: _Question, call: _Call) -> tuple[tuple[Leaf, ...], tuple[str, ...]]:
+def _judged(question: _Question, call: Call) -> tuple[tuple[Leaf, ...], tuple[str, ...]]:
     """The verdicts on a call, and notes about the side that it takes at kinks, if that is another than the network's.
 
     Units that are meant to be at their kink influence no other layer, so the side is a matter of each layer alone.
@@ -286,15 +194,15 @@ def _judged(question: _Question, call: _Call) -> tuple[tuple[Leaf, ...], tuple[s
     leaves = {leaf.path: leaf for leaf in judge(*question, call.answer)}
     sides: dict[str, list[int]] = {}
     for side in SIDES:
-        open_ = {_layer_of(path) for path, leaf in leaves.items() if leaf.cause is Cause.KINK}
+        open_ = {layer_of(path) for path, leaf in leaves.items() if leaf.cause is Cause.KINK}
         if not open_ or case.name != "at the kink":
             break
         other = with_side(case, side)
         solution = solve(other)
         noise = estimate_noise(other, solution, question.noise.precision)
         there = {leaf.path: leaf for leaf in judge(other, solution, noise, call.answer)}
-        for layer in sorted(layer for layer in open_ if layer is not None):
-            own = {path: leaf for path, leaf in there.items() if _layer_of(path) == layer}
+        for layer in sorted(layer for layer in open_ if layer >= 0):
+            own = {path: leaf for path, leaf in there.items() if layer_of(path) == layer}
             if all(leaf.verdict is not Verdict.WRONG and leaf.cause is not Cause.KINK for leaf in own.values()):
                 leaves |= own
                 sides.setdefault(side, []).append(layer)
@@ -310,39 +218,34 @@ def _judged(question: _Question, call: _Call) -> tuple[tuple[Leaf, ...], tuple[s
     return tuple(leaves.values()), tuple(notes)
 
 
-def _layer_of(path: str) -> int | None:
-    found = re.search(r"\[(\d+)\]", path)
-    return None if found is None else int(found[1])
-
-
 # several calls
 
 
-def _repeated(fn: Function, question: _Question, first: _Call) -> tuple[tuple[_Fault, ...], tuple[str, ...]]:
+def _repeated(fn: Function, question: _Question, first: Call) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
     """What a second call with the same numbers shows, and a third: faults and notes."""
-    second = _call(fn, question.case)
-    if isinstance(second, _Fault):
+    second = called(fn, question.case)
+    if isinstance(second, Fault):
         return (second._replace(sentence=f"{second.sentence}, when called again with the same numbers"),), ()
     apart, where = _apart(question, first, second)
     if apart == 0:
         return (), ()
-    third = _call(fn, question.case)
-    if not isinstance(third, _Fault) and _accumulates(question, first, second, third):
+    third = called(fn, question.case)
+    if not isinstance(third, Fault) and _accumulates(question, first, second, third):
         words = "adds the gradients of earlier calls; set them to zero before each call. No other case was tried"
-        return (_Fault("accumulates", words),), ()
+        return (Fault("accumulates", words),), ()
     if apart <= 1:
         return (), (IRREPRODUCIBLE,)
     words = (
         f"gives another {where} when called again with the same numbers: something is kept between calls, is random,"
         " or is read before it is set"
     )
-    return (_Fault("nondeterministic", words),), ()
+    return (Fault("nondeterministic", words),), ()
 
 
-def _after_another(fn: Function, question: _Question, first: _Call) -> tuple[tuple[_Fault, ...], tuple[str, ...]]:
+def _after_another(fn: Function, question: _Question, first: Call) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
     """What the same numbers give after another batch than before: faults and notes."""
-    again = _call(fn, question.case)
-    if isinstance(again, _Fault):
+    again = called(fn, question.case)
+    if isinstance(again, Fault):
         return (again,), ()
     apart, where = _apart(question, first, again)
     if apart <= 1:
@@ -351,10 +254,10 @@ def _after_another(fn: Function, question: _Question, first: _Call) -> tuple[tup
         f"gives another {where} when another, larger batch was computed before: it reads what that left in a buffer;"
         " use the rows of its own batch only"
     )
-    return (_Fault("stale-state", words),), ()
+    return (Fault("stale-state", words),), ()
 
 
-def _apart(question: _Question, first: _Call, second: _Call) -> tuple[float, str]:
+def _apart(question: _Question, first: Call, second: Call) -> tuple[float, str]:
     """How far two answers differ, at the worst array, and which that is.
 
     Rounding may bring a unit to the other side of its kink, but not where it is exactly there.
@@ -381,7 +284,7 @@ def _apart(question: _Question, first: _Call, second: _Call) -> tuple[float, str
     return worst, where
 
 
-def _accumulates(question: _Question, *calls: _Call) -> bool:
+def _accumulates(question: _Question, *calls: Call) -> bool:
     """Whether arrays grow by the same gradient, that of the first call or the true one, with each of three calls."""
     truth, moved = truth_of(question.solution), False
     for path, floor in question.noise.floors.items():
@@ -403,10 +306,10 @@ def _accumulates(question: _Question, *calls: _Call) -> bool:
     return moved
 
 
-def _overwritten(call: _Call) -> bool:
+def _overwritten(call: Call) -> bool:
     """Whether what a call returned is no longer what it was."""
     try:
-        now = _values(call.case, call.answer)
+        now = values_of(call.case, call.answer)
     except (TypeError, ValueError):
         return True
     return any(
@@ -420,7 +323,7 @@ def _overwritten(call: _Call) -> bool:
 
 def _merged(cases: Sequence[Case], seen: Sequence[_Seen], precision: str, notes: tuple[str, ...] = ()) -> Report:
     leaves = tuple(replace(leaf, group=one.name) for one in seen for leaf in one.leaves)
-    where: dict[_Fault, list[str]] = {}
+    where: dict[Fault, list[str]] = {}
     for one in seen:
         for fault in one.faults:
             where.setdefault(fault, []).append(one.name)

@@ -16,7 +16,7 @@ from functional_mlp.oracle.catalogue.mistake import Mistake
 from functional_mlp.oracle.conditions import Spot
 from functional_mlp.oracle.planting import Here
 from functional_mlp.oracle.program import Program, begin, computed, recalling, run, run_update, unchanged
-from functional_mlp.oracle.solution import float64_on_cpu
+from functional_mlp.oracle.solution import by_path, float64_on_cpu, layer_of
 
 MISTAKES: Mapping[str, Mistake] = {
     mistake.id: mistake
@@ -143,25 +143,6 @@ def planted_arrays(
     layers = [len(case.params) if path in ("loss", "outputs") else layer_of(path) for path in paths]
     arrays: dict[str, np.ndarray] = _run(case, slips, dtype, picked, max(0, min(layers)))
     return arrays
-
-
-def layer_of(path: str) -> int:
-    """The layer that an array belongs to; -1 for those of no layer."""
-    return int(path[path.index("[") + 1 : path.index("]")]) if "[" in path else -1
-
-
-def by_path(planted: Planted) -> dict[str, Any]:
-    """Every array of a program, by the path that a report calls it by."""
-    arrays = {
-        f"params[{i}].{name}": leaf
-        for i, layer in enumerate(planted.grads)
-        for name, leaf in layer._asdict().items()
-        if leaf is not None
-    }
-    arrays |= {f"deltas[{i}]": delta for i, delta in enumerate(planted.deltas)}
-    if planted.loss is not None:
-        arrays["loss"] = planted.loss
-    return arrays | {"outputs": planted.outputs, "ct_inputs": planted.ct_inputs}
 
 
 def _run(

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from functional_mlp.activations import Activation
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.drawing import draw_case
@@ -76,17 +75,13 @@ def _candidates(case: Case) -> Iterator[Case]:
 
 
 def _networks(network: Network) -> Iterator[Network]:
-    """The network itself; one output more; one layer more, like the last hidden one, and like the last one."""
+    """The network itself; one output more; one layer more, like the last one, and like the last hidden one."""
     sizes, activations = network.sizes, network.activations
     yield network
     yield Network((*sizes[:-1], sizes[-1] + 1), activations)
     deeper = (*sizes[:-1], max(3, sizes[-2]), sizes[-1])
-    for between in _between(activations):
+    for between in dict.fromkeys(reversed(activations[-2:])):
         yield Network(deeper, (*activations[:-1], between, activations[-1]))
-
-
-def _between(activations: Sequence[Activation]) -> list[Activation]:
-    return list(dict.fromkeys((activations[-1], *activations[:-1][-1:])))
 
 
 def _planted(case: Case, candidate: Case, explanation: Explanation) -> Planted:

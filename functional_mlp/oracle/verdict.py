@@ -20,7 +20,7 @@ from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.leaves import Cause, Handed, Misfit, given_leaves, known_to
 from functional_mlp.oracle.noise import Floor, Limits, Noise
 from functional_mlp.oracle.precision import FLOAT64, Format, wider
-from functional_mlp.oracle.solution import Solution
+from functional_mlp.oracle.solution import Solution, by_path
 
 Array = NDArray[np.float64]
 
@@ -111,14 +111,7 @@ class Question(NamedTuple):
 
 def truth_of(solution: Solution) -> dict[str, Array]:
     """Every array of a solution that may be judged, by path."""
-    leaves: dict[str, Array] = {}
-    for i, layer in enumerate(solution.grads):
-        leaves |= {f"params[{i}].{name}": leaf for name, leaf in layer._asdict().items() if leaf is not None}
-    if solution.loss is not None:
-        leaves["loss"] = np.asarray(solution.loss, np.float64)
-    leaves["outputs"] = solution.outputs
-    leaves |= {f"deltas[{i}]": delta for i, delta in enumerate(solution.deltas)}
-    return leaves | {"ct_inputs": solution.ct_inputs}
+    return {path: np.asarray(array, np.float64) for path, array in by_path(solution).items()}
 
 
 def judge(case: Case, solution: Solution, noise: Noise, given: Gradients) -> tuple[Leaf, ...]:
