@@ -5,6 +5,7 @@
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/certification.md
 # make verdicts  how often right is called wrong, and wrong overlooked: docs/verdicts.md (an hour)
 # make bench  speed, side by side with the NumPy reference
+# make accelerator  the workloads on the device that JAX finds
 # Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: demo test fuzz lint certify verdicts bench clean
+.PHONY: demo test fuzz lint certify verdicts bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -44,6 +45,9 @@ verdicts: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.moons
 	$(BIN)/python -m benchmarks.oracle
+
+accelerator: $(VENV)/installed
+	$(BIN)/python -m benchmarks.accelerator
 
 clean:
 	rm -rf $(VENV) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

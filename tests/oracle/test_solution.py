@@ -105,13 +105,13 @@ seen = []
 def ask(x):
     seen.append(oracle.solve(draw()).ct_inputs)
     return x
-with jax.default_device(jax.devices()[1]):
+with jax.default_device(jax.devices("cpu")[1]):
     seen.append(oracle.solve(draw()).ct_inputs)
     jax.block_until_ready(jax.jit(lambda x: jax.pure_callback(ask, x, x))(np.float32(1)))
 assert len(seen) == 2
 print(all(np.array_equal(other, plain.ct_inputs) for other in seen), plain.ct_inputs.tobytes().hex())
 """
-    environment = {**os.environ, "PYTHONPATH": "."}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])}
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     ).stdout
