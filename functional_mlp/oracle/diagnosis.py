@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from functional_mlp.oracle.answers import Gradients
+from functional_mlp.oracle.candidates import Question
 from functional_mlp.oracle.case import Case, weights_and_bias
 from functional_mlp.oracle.explaining import (
     Explanation,
     Named,
-    Question,
     agreeing_digits,
     explanations,
     named,
@@ -175,9 +175,23 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
     dtype = "float64" if all(np.isfinite(array).all() for array in arrays.values()) else storage
     sizes = relative_sizes(truth, allowed)
     exact = storage == "float64"
-    question = Question(case, truth, arrays, allowed, sizes, wrong, way_back[0], dtype, exact, rate, excluded)
+    loss, loss_noise = _loss_and_noise(asked)
+    question = Question(
+        *(case, truth, arrays, allowed, sizes, wrong, way_back[0], dtype, exact),
+        *(loss, loss_noise, noise.precision.storage.unit, rate, excluded),
+    )
     found = explanations(question, pairs=_work(case) <= MOST_WORK_FOR_PAIRS)
     return _Found(found, first_wrong(leaves))
+
+
+def _loss_and_noise(asked: Asked) -> tuple[float, float]:
+    """The number that a gradient is of, and how far it may be off: the loss, or outputs times their cotangents."""
+    case, solution, noise, *_ = asked
+    if solution.loss is not None:
+        return solution.loss, float(noise.floors["loss"].smooth)
+    ct, outputs = np.asarray(case.ct_outputs, np.float64), np.asarray(solution.outputs)
+    sizes = noise.floors["outputs"].smooth + noise.precision.storage.unit * np.abs(outputs)
+    return float(np.sum(ct * outputs)), float(np.sum(np.abs(ct) * sizes))
 
 
 def _in_the_other_layout(asked: Asked, excluded: frozenset[str]) -> _Found | None:

@@ -5,21 +5,20 @@ compared with the given ones, entry by entry, by the noise floor of the case. Wh
 them apart before anything is computed, and the first wrong array on the way back most of the others.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, places, plant_update, planted_arrays
+from functional_mlp.oracle.candidates import Array, Arrays, Group, Question, candidates, reaches, starts, that_reach
+from functional_mlp.oracle.differences import differences_on_grid
+from functional_mlp.oracle.mistakes import MISTAKES, plant_update, planted_arrays
 from functional_mlp.oracle.solution import layer_of
 from functional_mlp.oracle.verdict import parameter_of
 
-Array = NDArray[np.float64]
-Arrays = Mapping[str, Array]
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
+ROUNDED = 0.6  # of the spacing of a grid that a number which was rounded to it can be away, and a little more
 STEPS = 12  # of fitting a number
 # conventions that multiply everything, and say more than that the loss is scaled
 SCALES = {
@@ -55,102 +54,9 @@ class Named(NamedTuple):
 Explanation = tuple[Named, ...]  # mistakes that give the numbers together
 
 
-class Question(NamedTuple):
-    """What is to be explained.
-
-    Attributes:
-        case: the case.
-        truth, given: arrays by path, those of `given` alone.
-        allowed: how far each entry may be from a correct program's.
-        relative: the same relative to the largest numbers of each array.
-        wrong: paths of the wrong arrays.
-        first: the first of them on the way back; of several the smallest.
-        dtype: what mistakes are planted in: float64, or the given one where numbers are infinite or NaN.
-        exact: whether the given numbers are float64, so that every change of an array shows.
-        rate: of a step, by which what it subtracted was divided; None for gradients.
-        excluded: ids of mistakes that the program is known not to make.
-    """
-
-    case: Case
-    truth: Arrays
-    given: Arrays
-    allowed: Arrays
-    relative: Mapping[str, float]
-    wrong: frozenset[str]
-    first: str
-    dtype: str
-    exact: bool
-    rate: float | None
-    excluded: frozenset[str] = frozenset()
-
-
 def explanations(question: Question, *, pairs: bool) -> tuple[Explanation, ...]:
     """Single mistakes that explain everything, or, if there are none and `pairs` says so, two that do together."""
     return tuple(_alone(question) or (_in_pairs(question) if pairs else ()))
-
-
-# candidates
-
-
-Group = tuple[Slip, ...]  # one mistake, in one layer or in several
-
-
-def candidates(case: Case, updates: bool = False) -> tuple[Group, ...]:
-    """Every mistake at every place of a case, and in all layers, and in all hidden ones; in the catalogue's order.
-
-    Args:
-        case: the case.
-        updates: whether to include the mistakes that show in updated parameters only; they come first.
-    """
-    groups: list[Group] = []
-    for mistake in sorted(MISTAKES.values(), key=lambda mistake: mistake.scope != "update"):
-        if mistake.scope == "update" and not updates:
-            continue
-        spots = places(case, mistake.id)
-        groups += [(Slip(mistake.id, layer, variant),) for layer, variant in spots]
-        if mistake.scope != "layer":
-            continue
-        for variant in dict.fromkeys(variant for _, variant in spots):
-            everywhere = tuple(Slip(mistake.id, layer, variant) for layer, other in spots if other == variant)
-            hidden = tuple(slip for slip in everywhere if slip.layer != len(case.params) - 1)
-            groups += [group for group in dict.fromkeys((everywhere, hidden)) if len(group) > 1]
-    return tuple(groups)
-
-
-def _reaches(group: Group, paths: Iterable[str]) -> bool:
-    """Whether a mistake at these places can change all of these arrays."""
-    return all(any(_reaches_one(slip, path) for slip in group) for path in paths)
-
-
-def _reaches_one(slip: Slip, path: str) -> bool:
-    place, layer, at = MISTAKES[slip.id].change.place, slip.layer, layer_of(path)
-    if layer is None or place in ("forward", "gathered", "output_cotangent"):
-        return True
-    own = {
-        "weights_cotangent": path == f"params[{layer}].weights",
-        "bias_cotangent": path == f"params[{layer}].bias",
-        "returned": at == layer and path.startswith("params"),
-        "through_activation": at <= layer,
-        "previous_cotangent": at < layer,
-    }
-    return own[place] and path not in ("loss", "outputs")
-
-
-def _starts(group: Group, question: Question) -> bool:
-    """Whether the first wrong arrays on the way back are where a mistake at these places would make the first ones."""
-    top, last = layer_of(question.first), len(question.case.params) - 1
-    if question.first in ("loss", "outputs"):
-        return True
-    starts = []
-    for slip in group:
-        place = MISTAKES[slip.id].change.place
-        if place in ("forward", "output_cotangent"):
-            starts.append(not question.exact or question.case.loss is None or top == last)
-        elif slip.layer is not None and place in ("through_activation", "previous_cotangent"):
-            starts.append(top == slip.layer - (place == "previous_cotangent"))
-        else:
-            starts.append(True)
-    return any(starts)
 
 
 def _planted(question: Question, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
@@ -198,13 +104,21 @@ def relative_sizes(truth: Arrays, allowed: Arrays) -> dict[str, float]:
     return {path: own.get(path, most) for path in truth}
 
 
+def _loosened(question: Question, group: Group) -> Question:
+    """The question with what a mistake that magnifies rounding needs more of allowance."""
+    slip, parameter = group[0], MISTAKES[group[0].id].parameter
+    if parameter is None or parameter.magnified is None or slip.value is None:
+        return question
+    allowed = dict(question.allowed)
+    for path in (path for path in allowed if path.startswith("params")):
+        weights, grads = parameter_of(question.case, path), question.truth[path]
+        rounding = (question.loss_noise, question.unit, weights, grads)
+        allowed[path] = allowed[path] + parameter.magnified(slip.value, slip.variant, *rounding)
+    return question._replace(allowed=allowed)
+
+
 def _matched(question: Question, arrays: Arrays) -> frozenset[str]:
     return frozenset(path for path in arrays if _matches(question, arrays, path))
-
-
-def _that_reach(group: Group, path: str) -> Group:
-    """Those mistakes that can change an array; without the others it is the same."""
-    return tuple(slip for slip in group if _reaches_one(slip, path))
 
 
 def _explained(question: Question, group: Group, sign: str) -> Arrays | None:
@@ -215,7 +129,8 @@ def _explained(question: Question, group: Group, sign: str) -> Arrays | None:
         group: the mistakes.
         sign: path of the wrong array that is compared first: a few numbers rule out most mistakes.
     """
-    for slips, paths in ((_that_reach(group, sign), [sign]), (group, question.given)):
+    question = _loosened(question, group)
+    for slips, paths in ((that_reach(group, sign), [sign]), (group, question.given)):
         arrays = _planted(question, slips, paths)
         if arrays is None or len(_matched(question, arrays)) < len(paths):
             return None
@@ -254,20 +169,26 @@ def _named(question: Question, group: Group, arrays: Arrays) -> Named:
 
 
 def _alone(question: Question) -> list[Explanation]:
-    """Single mistakes that explain everything; exact ones, or if there are none those with a fitted number.
+    """Single mistakes that explain everything: exact ones and those with few choices; if there are none, fitted ones.
 
     Where mistakes multiply everything with a number, a loss that is scaled by it might be meant as well.
     """
     groups = [
         group
         for group in candidates(question.case, updates=question.rate is not None)
-        if group[0].id not in question.excluded and _reaches(group, question.wrong) and _starts(group, question)
+        if group[0].id not in question.excluded and reaches(group, question.wrong) and starts(group, question)
     ]
     exact = _each(_exact, question, groups)
-    if any(one.id in SCALES for (one,) in exact):
-        return exact
-    scaled = [group for group in groups if group[0].id == "loss-scaled"]
-    return [*exact, *_each(_fitted, question, scaled if exact else groups)]
+    if not exact:
+        return _each(_fitted, question, groups)
+    said = any(one.id in SCALES for (one,) in exact)
+    tied = [group for group in groups if _has_choices(group) or (group[0].id == "loss-scaled" and not said)]
+    return [*exact, *_each(_fitted, question, tied)]
+
+
+def _has_choices(group: Group) -> bool:
+    parameter = MISTAKES[group[0].id].parameter
+    return parameter is not None and parameter.choices is not None
 
 
 def _each(
@@ -307,8 +228,26 @@ def _fitted(question: Question, group: Group) -> tuple[Group, Arrays] | None:
         if fitting is not None and parameter.whole:
             fitting = float(round(fitting))
         arrays = None if fitting is None else _explained(question, _valued(group, fitting), question.first)
-        if arrays is not None:
+        if arrays is not None and not _is_noise(question, _valued(group, fitting)):
             return _valued(group, fitting), arrays
+    return None if parameter.magnified is None else _on_grid(question, group)
+
+
+def _is_noise(question: Question, group: Group) -> bool:
+    """Whether the given numbers are the true ones too, within what a fit of this mistake is allowed."""
+    return question.wrong <= _matched(_loosened(question, group), question.truth)
+
+
+def _on_grid(question: Question, group: Group) -> tuple[Group, Arrays] | None:
+    """Finite differences whose numbers rounding has spoilt, known by the grid that they lie on."""
+    numbers = [array.ravel() for path, array in question.given.items() if path.startswith("params")]
+    for found in differences_on_grid(np.concatenate(numbers), question.loss, question.unit):
+        own = tuple(slip._replace(variant=found.variant, value=found.value) for slip in group)
+        arrays = _explained(question, own, question.first)
+        # numbers that were printed with few decimals lie on a grid too, but each on its nearest point
+        gaps = (np.abs(question.given[path] - question.truth[path]) for path in question.wrong)
+        if arrays is not None and any((gap > ROUNDED * found.spacing).any() for gap in gaps):
+            return own, arrays
     return None
 
 
@@ -323,7 +262,7 @@ def _fit(question: Question, group: Group, value: float, paths: Collection[str])
         own = _planted(question, _valued(group, value), paths)
         if own is None:
             return None
-        if len(_matched(question, own)) == len(paths):
+        if len(_matched(_loosened(question, _valued(group, value)), own)) == len(paths):
             return value
         nudge = 1e-6 * max(abs(value), 1e-6)
         there = _planted(question, _valued(group, value + nudge), paths)
@@ -356,7 +295,7 @@ def _in_pairs(question: Question) -> list[Explanation]:
     explains, leaves = (cache(partial(_shows, asked)) for asked in (question, true))
     firsts = {}
     for group in groups:
-        explained = _explains_of_its_own(question, group) if _starts(group, question) else None
+        explained = _explains_of_its_own(question, group) if starts(group, question) else None
         if explained:
             firsts[group] = explained
     found: list[Explanation] = []
@@ -366,14 +305,14 @@ def _in_pairs(question: Question) -> list[Explanation]:
             continue
         kept = min(firsts[first], key=lambda path: question.given[path].size)
         for second in groups:
-            if second == first or not _reaches(second, rest) or not leaves(_that_reach(second, kept), kept):
+            if second == first or not reaches(second, rest) or not leaves(that_reach(second, kept), kept):
                 continue
             # what the first does not reach shows the second alone
-            apart = [path for path in rest if not _reaches(first, [path])]
-            if not all(explains(_that_reach(second, path), path) for path in apart):
+            apart = [path for path in rest if not reaches(first, [path])]
+            if not all(explains(that_reach(second, path), path) for path in apart):
                 continue
             both = _explained(question, (*first, *second), rest[0])
-            if both is not None:
+            if both is not None and _digits(question, both) > 0:  # infinities alone prove no pair
                 found.append(tuple(_named(question, group, both) for group in (first, second)))
     return _without_repetition(found)
 
@@ -386,7 +325,7 @@ def _shows(question: Question, group: Group, path: str) -> bool:
 
 def _explains_of_its_own(question: Question, group: Group) -> frozenset[str]:
     """The wrong arrays that a mistake explains, if it explains one of the first."""
-    top = [path for path in question.wrong if layer_of(path) == layer_of(question.first) and _reaches(group, [path])]
+    top = [path for path in question.wrong if layer_of(path) == layer_of(question.first) and reaches(group, [path])]
     arrays = _planted(question, group, top) if top else None
     if arrays is None or not _matched(question, arrays):
         return frozenset()

@@ -241,8 +241,8 @@ def places(case: Case, mistake_id: str, *, inputs: bool = False) -> tuple[tuple[
         return tuple(
             (layer, variant)
             for layer in (range(len(case.params)) if mistake.scope == "layer" else (None,))
-            if inputs or layer != 0 or mistake.change.place != "previous_cotangent"
             for variant in mistake.variants or (None,)
+            if inputs or layer != 0 or mistake.change.place_of(variant) != "previous_cotangent"
             if not _missing(mistake, _spot(case, mistake, layer, variant, None))
         )
 

@@ -14,6 +14,7 @@ one for each place:
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -95,10 +96,21 @@ class Here(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A change of a program at one named place."""
+    """A change of a program at one named place.
+
+    Attributes:
+        place: its name, as above.
+        apply: the program with the change.
+        places: by variant, where these are made at different places.
+    """
 
     place: str
     apply: Callable[[Here], Program]
+    places: Mapping[str, str] = MappingProxyType({})
+
+    def place_of(self, variant: str | None) -> str:
+        """Where a variant of it is made."""
+        return self.place if variant is None else self.places.get(variant, self.place)
 
 
 def _layers(here: Here) -> tuple[int, ...]:
@@ -233,8 +245,9 @@ def one_after_the_other(place: str, *changes: Change) -> Change:
 
 
 def by_variant(changes: Mapping[str, Change]) -> Change:
-    """The change that belongs to the variant; known by the place of the first."""
-    return Change(next(iter(changes.values())).place, lambda here: changes[here.variant].apply(here))
+    """The change that belongs to the variant, each at its own place."""
+    places = {variant: change.place for variant, change in changes.items()}
+    return Change(next(iter(places.values())), lambda here: changes[here.variant].apply(here), places)
 
 
 def in_gathered(function: Callable[[Here, Cotangents], Cotangents]) -> Change:

@@ -10,8 +10,8 @@ from questions import answer, question
 
 import functional_mlp as fm
 from functional_mlp import oracle
+from functional_mlp.oracle.candidates import candidates
 from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, first_wrong
-from functional_mlp.oracle.explaining import candidates
 from functional_mlp.oracle.files import validator
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant, plant_together, plant_update
 from reference import moons

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.conditions import Condition, Spot
 from functional_mlp.oracle.planting import Change
@@ -19,6 +21,8 @@ class Parameter(NamedTuple):
         traced: whether the change takes it as an array, so that one trace serves all values; not where it is part of a
             loss or an activation.
         whole: whether it is a whole number.
+        magnified: how far off the numbers may be because rounding is magnified by it; arguments of
+            `differences.magnified`. None if it is not.
     """
 
     name: str
@@ -26,6 +30,7 @@ class Parameter(NamedTuple):
     choices: Callable[[Spot], tuple[float, ...]] | None = None
     traced: bool = True
     whole: bool = False
+    magnified: Callable[..., np.ndarray] | None = None
 
     def starts(self, case: Case, layer: int | None, variant: str | None) -> tuple[float, ...]:
         """Where to begin a search for it: all choices, or the default."""

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from functional_mlp.backward import Residuals, Stages
 from functional_mlp.network import Dense
+from functional_mlp.oracle import differences
 from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.catalogue.chain_rule import derivative_from
 from functional_mlp.oracle.catalogue.mistake import Mistake, Parameter
@@ -382,7 +383,9 @@ MISTAKES = (
         ),
         scope="network",
         tag="fitted",
-        parameter=Parameter("the step h", lambda spot: 1e-5 if spot.variant == "forward" else 1e-3),
+        parameter=Parameter(
+            "the step h", lambda spot: 1e-5 if spot.variant == "forward" else 1e-3, magnified=differences.magnified
+        ),
         variants=("forward", "central"),
     ),
 )
