@@ -1,6 +1,6 @@
 """How often the diagnosis names the mistake that was made, and how often one that was not.
 
-    python -m benchmarks.diagnosis                            # prints the tables; some hours
+    python -m benchmarks.diagnosis                            # prints the tables; an hour
     python -m benchmarks.diagnosis -o docs/diagnosis.md       # writes the page
     python -m benchmarks.diagnosis --quick                    # 2 cases
 
@@ -41,7 +41,7 @@ from functional_mlp.oracle.solution import Solution, by_path, float64_on_cpu
 from functional_mlp.oracle.verdict import Verdict, judge, worst_of
 
 DTYPES = ("float64", "float32")
-PAIRS, UNLISTED, FUNCTIONS = 8, 24, 2  # trials per case and dtype; functions in float64 alone
+PAIRS, UNLISTED, FUNCTIONS = 8, 88, 2  # trials per case and dtype; functions in float64 alone
 
 
 class Row(NamedTuple):
@@ -73,21 +73,22 @@ class Row(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A case with its truth and noise, and the dtype that programs compute in."""
+    """A case with its truth and noise, the dtype that programs compute in, and what mistakes give in it."""
 
     case: oracle.Case
     solution: Solution
     noise: Noise
     dtype: str
+    planted: dict[Any, Any]
 
 
 def asked(question: Question, grads: Any) -> tuple[str, Diagnosis | None]:
     """The verdict and the diagnosis of gradients."""
-    case, solution, noise, _ = question
+    case, solution, noise, *_ = question
     given = Gradients(list(grads))
     leaves = judge(case, solution, noise, given)
     verdict = str(worst_of(leaf.verdict for leaf in leaves))
-    return verdict, diagnose(Asked(case, solution, noise, given, leaves))
+    return verdict, diagnose(Asked(case, solution, noise, given, leaves, planted=question.planted))
 
 
 def trial(seed: int) -> list[Row]:
@@ -97,7 +98,7 @@ def trial(seed: int) -> list[Row]:
     for dtype in DTYPES:
         case = small_case(seed, dtype)
         solution = oracle.solve(case)
-        question = Question(case, solution, estimate_noise(case, solution, precision_named(dtype)), dtype)
+        question = Question(case, solution, estimate_noise(case, solution, precision_named(dtype)), dtype, {})
         every = [
             Slip(mistake.id, *place)
             for mistake in MISTAKES.values()
@@ -346,7 +347,7 @@ def _run(name: str) -> tuple[str, list[Row]]:
 def main() -> int:
     """Runs the trials and prints the tables as Markdown."""
     parser = Parser(prog="python -m benchmarks.diagnosis", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--cases", type=positive, default=220, help="random cases")
+    parser.add_argument("--cases", type=positive, default=60, help="random cases")
     parser.add_argument("--jobs", type=positive, default=2, help="processes")
     parser.add_argument("--quick", action="store_true", help="2 cases")
     parser.add_argument("--rows", type=Path, help="keep the rows here, and go on from those that are there")

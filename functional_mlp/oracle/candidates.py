@@ -5,7 +5,7 @@ back most of the others.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class Question(NamedTuple):
         unit: unit roundoff of the declared format.
         rate: of a step, by which what it subtracted was divided; None for gradients.
         excluded: ids of mistakes that the program is known not to make.
+        planted: what mistakes give in this case, as far as that is known; added to, where somebody keeps it.
     """
 
     case: Case
@@ -52,6 +53,7 @@ class Question(NamedTuple):
     unit: float
     rate: float | None
     excluded: frozenset[str] = frozenset()
+    planted: dict[Any, Any] | None = None
 
 
 def candidates(case: Case, updates: bool = False) -> tuple[Group, ...]:

@@ -9,7 +9,7 @@ Nothing is named that does not reproduce the numbers; then only the first wrong 
 """
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -63,6 +63,7 @@ class Asked(NamedTuple):
     Attributes:
         case, solution, noise, given, leaves: as there; after a step `given` holds the parameters.
         rate: of the step of gradient descent that they were judged after, or None.
+        planted: a dict to keep what mistakes give in this case, for further questions about the same one; or None.
     """
 
     case: Case
@@ -71,6 +72,7 @@ class Asked(NamedTuple):
     given: Gradients
     leaves: Sequence[Leaf]
     rate: float | None = None
+    planted: dict[Any, Any] | None = None
 
 
 class _Found(NamedTuple):
@@ -149,7 +151,7 @@ def _work(case: Case) -> int:
 
 def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | None:
     """Every explanation of gradients that were judged; None if nothing is wrong."""
-    case, solution, noise, given, leaves, rate = asked
+    case, solution, noise, given, leaves, rate, planted = asked
     true = truth_of(solution)
     wrong = frozenset(leaf.path for leaf in leaves if leaf.verdict is Verdict.WRONG)
     if not wrong:
@@ -178,7 +180,7 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
     loss, loss_noise = _loss_and_noise(asked)
     question = Question(
         *(case, truth, arrays, allowed, sizes, wrong, way_back[0], dtype, exact),
-        *(loss, loss_noise, noise.precision.storage.unit, rate, excluded),
+        *(loss, loss_noise, noise.precision.storage.unit, rate, excluded, planted),
     )
     found = explanations(question, pairs=_work(case) <= MOST_WORK_FOR_PAIRS)
     return _Found(found, first_wrong(leaves))
@@ -199,7 +201,7 @@ def _in_the_other_layout(asked: Asked, excluded: frozenset[str]) -> _Found | Non
 
     Weights of square layers are turned with the others, if that leaves less wrong.
     """
-    case, solution, noise, given, leaves, _ = asked
+    case, solution, noise, given, leaves, *_ = asked
     layers = [weights_and_bias(f"params[{i}]", layer) for i, layer in enumerate(given.params)]
     if len(layers) != len(case.params):
         return None

@@ -20,6 +20,7 @@ from functional_mlp.oracle.verdict import parameter_of
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
 ROUNDED = 0.6  # of the spacing of a grid that a number which was rounded to it can be away, and a little more
 STEPS = 12  # of fitting a number
+ALIGNED = 0.5  # squared cosine between what is missing and what the number changes, from which on it is fitted
 # conventions that multiply everything, and say more than that the loss is scaled
 SCALES = {
     *("mean-missing", "mean-added", "outputs-summed-not-averaged", "outputs-averaged-not-summed", "sign-flipped"),
@@ -61,6 +62,15 @@ def explanations(question: Question, *, pairs: bool) -> tuple[Explanation, ...]:
 
 def _planted(question: Question, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
     """What a program with these mistakes computes, by path; None if they cannot be made together."""
+    if question.planted is None or any(slip.value is not None for slip in group):
+        return _planted_anew(question, group, paths)
+    key = (group, tuple(paths), question.dtype, question.rate)
+    if key not in question.planted:
+        question.planted[key] = _planted_anew(question, group, paths)
+    return question.planted[key]
+
+
+def _planted_anew(question: Question, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
     try:
         if any(MISTAKES[slip.id].scope == "update" for slip in group):
             arrays = _stepped(question, group, paths)
@@ -274,8 +284,9 @@ def _fit(question: Question, group: Group, value: float, paths: Collection[str])
             distance = sum(float(np.sum(gap**2)) for gap in gaps.values())
             over = sum(float(np.sum(slopes[path] * gap)) for path, gap in gaps.items())
             under = sum(float(np.sum(slope**2)) for slope in slopes.values())
-        # near a solution the distance falls fast; while it is far, it may rise once or twice
-        if not (under > 0 and np.isfinite(over)) or (step > 2 and not distance < before / 2):
+        # what is missing points where the number leads; near a solution the distance falls fast, and before it may rise
+        leads = under > 0 and np.isfinite(over) and over**2 >= ALIGNED * under * distance
+        if not leads or (step > 2 and not distance < before / 2):
             return None
         value, before = value + over / under, distance
     return None
