@@ -246,6 +246,17 @@ class Gradients(NamedTuple):
     printed_loss: Printed | None = None
 
 
+def handed_over(result: Any) -> Gradients:
+    """What somebody's code handed over: `Gradients`, the bare gradients, or a pair of the loss and the gradients."""
+    if isinstance(result, Gradients):
+        return result
+    if isinstance(result, tuple | list) and len(result) == 2:
+        loss, params = result
+        if isinstance(loss, int | float) or getattr(loss, "shape", None) == ():
+            return Gradients(params, loss)
+    return Gradients(result)
+
+
 class Update(NamedTuple):
     """Parameters after one step of plain gradient descent, as given.
 

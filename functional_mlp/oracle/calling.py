@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.answers import Gradients
+from functional_mlp.oracle.answers import Gradients, handed_over
 from functional_mlp.oracle.case import DTYPES, Case
 from functional_mlp.oracle.checking import dtype_of
 from functional_mlp.oracle.leaves import Misfit, given_leaves
@@ -77,18 +77,13 @@ def _answer(result: Any) -> Gradients:
     Raises:
         TypeError: for None.
     """
-    loss = None
-    if isinstance(result, tuple | list) and not isinstance(result, Gradients) and len(result) == 2:
-        first = result[0]
-        if isinstance(first, int | float) or getattr(first, "shape", None) == ():
-            loss, result = result
-    answer = result if isinstance(result, Gradients) else Gradients(result)
+    answer = handed_over(result)
     if answer.params is None:
         raise TypeError(
             "expected a list with one (weights, bias) pair per layer, got None; return the gradients, and leave the"
             " parameters as they are"
         )
-    return answer if loss is None else answer._replace(loss=loss)
+    return answer
 
 
 def _shown(error: BaseException, fn: Function) -> str:

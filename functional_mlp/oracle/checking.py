@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from functional_mlp._checks import finite_float
-from functional_mlp.oracle.answers import FEWEST_DIGITS, Gradients, Printed, Update
+from functional_mlp.oracle.answers import FEWEST_DIGITS, Gradients, Printed, Update, handed_over
 from functional_mlp.oracle.case import Case, weights_and_bias
 from functional_mlp.oracle.diagnosis import Asked, diagnose, diagnose_several
 from functional_mlp.oracle.leaves import Misfit, coarsest, given_params
@@ -48,7 +48,7 @@ def check(
         case: the question.
         gradients: per layer a pair (weights, bias), weights alone without a bias, or a mapping or object with these
             fields, in the layouts that the case declares and of any array type that NumPy understands; or what
-            `read_gradients` returns.
+            `read_gradients` returns; or (loss, gradients), as `jax.value_and_grad` orders them.
         precision: what the checked program computed in: "float64", "float32", "tf32", "bfloat16", "float16", or
             "stored/accumulated" such as "float16/float32". None: the dtype of the gradients, and float64 for lists.
         loss, outputs, deltas, ct_inputs: what else the program computed, to be judged too: the value of the loss, the
@@ -72,7 +72,7 @@ def check(
         <Verdict.WRONG: 'wrong'>
     """
     _require_case(case)
-    given = gradients if isinstance(gradients, Gradients) else Gradients(gradients)
+    given = handed_over(gradients)
     more = {"loss": loss, "outputs": outputs, "deltas": deltas, "ct_inputs": ct_inputs}
     given = given._replace(**{name: value for name, value in more.items() if value is not None})
     declared = precision_named(precision or dtype_of(given.params))

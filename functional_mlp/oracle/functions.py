@@ -23,7 +23,7 @@ from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.calling import Call, Fault, Function, called, values_of
-from functional_mlp.oracle.case import DTYPES, Case
+from functional_mlp.oracle.case import DTYPES, Case, weights_and_bias
 from functional_mlp.oracle.checking import notes_of, report_on
 from functional_mlp.oracle.diagnosis import Asked, diagnose_several
 from functional_mlp.oracle.leaves import Cause, Misfit
@@ -174,11 +174,17 @@ def _watch(fn: Function, cases: Sequence[Case], precision: str, given: str | Non
 
 
 def _asked(question: _Question, call: Call, leaves: tuple[Leaf, ...]) -> Asked | None:
-    """A wrong answer, in copies that no later call overwrites; None for one that is right, or does not fit the case."""
-    own = {path: leaf.astype(DTYPES[call.dtype]) for path, leaf in call.leaves.items() if isinstance(leaf, np.ndarray)}
-    wrong = any(leaf.verdict is Verdict.WRONG for leaf in leaves)
-    if not wrong or len(own) < len(call.leaves):
+    """A wrong answer, in copies that no later call overwrites; None for one that is right, or has no arrays."""
+    if all(leaf.verdict is not Verdict.WRONG for leaf in leaves):
         return None
+    own = {path: leaf.astype(DTYPES[call.dtype]) for path, leaf in call.leaves.items() if isinstance(leaf, np.ndarray)}
+    if len(own) < len(call.leaves):  # of other shapes, as in the other layout
+        layers = [weights_and_bias(f"params[{i}]", layer) for i, layer in enumerate(call.answer.params)]
+        try:
+            copied = [tuple(None if leaf is None else np.array(leaf) for leaf in layer) for layer in layers]
+        except (TypeError, ValueError):
+            return None
+        return Asked(*question, Gradients(copied), leaves)
     params = [(own[f"params[{i}].weights"], own.get(f"params[{i}].bias")) for i in range(len(question.case.params))]
     deltas = [own[path] for path in own if path.startswith("deltas")] or None
     given = Gradients(params, own.get("loss"), own.get("outputs"), deltas, own.get("ct_inputs"))

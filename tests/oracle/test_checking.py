@@ -42,6 +42,15 @@ def test_whatever_else_is_given_is_judged_too(name):
         assert inside.json() == report.json()
 
 
+@pytest.mark.parametrize("pair", [tuple, list])
+@pytest.mark.parametrize("number", [float, np.float64, np.asarray])
+def test_the_loss_and_the_gradients_may_come_as_a_pair(pair, number):
+    loss = everything(question())["loss"]
+    for value, verdict in ((number(loss), CONSISTENT), (number(2 * loss), WRONG)):
+        report = check(question(), pair((value, answer(question()))))
+        assert verdicts(report) == dict.fromkeys(PATHS, CONSISTENT) | {"loss": verdict}
+
+
 def test_a_gradient_may_be_right_for_the_wrong_function():
     """A constant forgotten in the loss shows in no gradient; another scale shows in all but the outputs."""
     case, right = question(), everything(question())

@@ -14,7 +14,11 @@ from functional_mlp.oracle.candidates import candidates
 from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, first_wrong
 from functional_mlp.oracle.files import validator
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant, plant_together, plant_update
+from functional_mlp.oracle.noise import estimate_noise
+from functional_mlp.oracle.precision import precision_named
 from reference import moons
+
+CASE = oracle.draw_case(fm.Network((3, 5, 2), ("tanh", "identity")), fm.Loss("squared_error"), samples=9)
 
 
 def ids(named):
@@ -39,6 +43,12 @@ def diagnosed(case, planted, precision=None):
         ("mean", Slip("l2-sign"), MISTAKE, "ct_z of layer 2"),  # the penalty is on the biases too
         ("logits", Slip("loss-mismatch", None, "squared_error"), CONVENTION, "ct_z of layer 1"),
         ("bare", Slip("derivative-of-wrong-variable", 0, "a-for-z"), MISTAKE, "ct_z of layer 0"),
+        (
+            "softmax",
+            Slip("layer-sign-flipped", 1, "cotangent"),
+            MISTAKE,
+            "ct_z of layer 1",
+        ),  # its variants differ in place
     ],
 )
 def test_what_was_planted_is_named_where_it_is(name, slip, kind, first, dtype):
@@ -106,6 +116,35 @@ def test_any_other_scale_of_the_loss_is_a_convention():
     found = oracle.check(case, list(oracle.solve(scaled).grads)).diagnosis
     assert (ids(found.mistakes), found.kind) == (["loss-scaled"], CONVENTION)
     assert found.mistakes[0].value == pytest.approx(2.75 / case.loss.scale, rel=1e-12)
+
+
+def test_mistakes_with_few_choices_are_named_among_exact_ones():
+    case = oracle.draw_case(fm.Network((3, 4, 2), ("tanh", "identity")), fm.Loss("squared_error"), samples=2)
+    found = diagnosed(case, plant(case, "overwritten", variant="last-sample"))
+    assert {*ids(found.mistakes), *ids(found.ties)} == {"sample-count-off-by-one", "overwritten"}
+
+
+def test_infinities_alone_prove_no_pair_of_mistakes():
+    case = oracle.draw_case(fm.Network((3, 4, 2), ("tanh", "identity")), fm.Loss("squared_error"), dtype="float32")
+    spoilt = [(np.full_like(weights, np.inf), np.full_like(bias, np.inf)) for weights, bias in oracle.solve(case).grads]
+    found = oracle.check(case, spoilt, "float32").diagnosis
+    assert (found.mistakes, found.first_wrong) == ((), "ct_z of layer 1")
+
+
+def test_a_number_that_is_fitted_within_noise_is_not_named():
+    """Numbers just outside the noise floor, which a factor of 1 + 3e-7 brings back into it, prove no factor."""
+    case = oracle.draw_case(CASE.network, CASE.loss, samples=9, dtype="float32")
+    solution = oracle.solve(case)
+    floors = estimate_noise(case, solution, precision_named("float32")).floors
+    grads = [
+        tuple(
+            leaf + 1.2 * floors[f"params[{i}].{name}"].smooth for name, leaf in zip(layer._fields, layer, strict=True)
+        )
+        for i, layer in enumerate(solution.grads)
+    ]
+    report = oracle.check(case, grads, "float32")
+    assert report.verdict is oracle.Verdict.WRONG
+    assert report.diagnosis.mistakes == ()
 
 
 def test_two_mistakes_are_both_named():

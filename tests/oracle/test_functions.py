@@ -214,6 +214,9 @@ def test_a_planted_mistake_is_wrong(fn, groups):
     if fn is averaged_bias:
         assert wrong(report, "path") == {"params[0].bias", "params[1].bias"}
         assert "one sample is right" in report.notes[0]
+    if fn is transposed:  # shapes that do not fit are no reason to say nothing
+        assert [one.id for one in report.diagnosis.mistakes] == ["weight-gradient-transposed"]
+        assert report.diagnosis.kind == "convention"
 
 
 def test_a_nominal_batch_size_shows_in_other_batches():
