@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import sys
+import textwrap
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -41,6 +42,8 @@ from functional_mlp.oracle.solution import Solution, by_path, float64_on_cpu
 from functional_mlp.oracle.verdict import Verdict, judge, worst_of
 
 DTYPES = ("float64", "float32")
+SHOWN = tuple(name for name, mistake in MISTAKES.items() if mistake.scope != "update")  # by one case's gradients
+OFTEN, MOST, AT_ONCE = 20, 320, 16  # cases of each mistake; cases looked for, for that; so many at once
 PAIRS, UNLISTED, FUNCTIONS = 8, 88, 2  # trials per case and dtype; functions in float64 alone
 
 
@@ -96,20 +99,33 @@ def trial(seed: int) -> list[Row]:
     warnings.simplefilter("ignore")
     rows: list[Row] = []
     for dtype in DTYPES:
-        case = small_case(seed, dtype)
-        solution = oracle.solve(case)
-        question = Question(case, solution, estimate_noise(case, solution, precision_named(dtype)), dtype, {})
-        every = [
-            Slip(mistake.id, *place)
-            for mistake in MISTAKES.values()
-            if mistake.scope != "update"
-            for place in places(case, mistake.id)
-        ]
+        question = question_of(seed, dtype)
+        every = [Slip(name, *place) for name in SHOWN for place in places(question.case, name)]
         rng = np.random.default_rng([seed, 2])
         rows += [_single(question, slip) for slip in every]
         rows += [_pair(question, pair) for pair in _pairs(question, every, rng)]
         rows += [_unlisted(question, rng, number) for number in range(UNLISTED)]
     return rows
+
+
+def rare_trial(seed: int, names: tuple[str, ...]) -> list[Row]:
+    """Some mistakes, alone, at every place of one more random case."""
+    warnings.simplefilter("ignore")
+    rows: list[Row] = []
+    for dtype in DTYPES:
+        case = small_case(seed, dtype)
+        slips = [Slip(name, *place) for name in names for place in places(case, name)]
+        if slips:
+            question = question_of(seed, dtype)
+            rows += [_single(question, slip) for slip in slips]
+    return rows
+
+
+def question_of(seed: int, dtype: str) -> Question:
+    """A random case, solved."""
+    case = small_case(seed, dtype)
+    solution = oracle.solve(case)
+    return Question(case, solution, estimate_noise(case, solution, precision_named(dtype)), dtype, {})
 
 
 def _row(question: Question, what: str, group: str, grads: Any, made: set[str], located: str | None = None) -> Row:
@@ -261,13 +277,15 @@ def _function_rows(case: oracle.Case, slip: Slip) -> list[Row]:
 # the page
 
 
-def page(rows: list[Row]) -> str:
-    """The tables, as Markdown; of trials whose verdict is wrong."""
+def page(trials: dict[str, list[Row]]) -> str:
+    """The tables, as Markdown, from the rows of every trial; of those whose verdict is wrong."""
+    rows = [row for own in trials.values() for row in own]
     wrong = [row for row in rows if row.verdict == str(Verdict.WRONG)]
     listed = [row for row in wrong if row.group != "unlisted"]
     unlisted = [row for row in wrong if row.group == "unlisted"]
     told = [row for row in listed if row.expected and row.kind]
     parts = [INTRODUCTION, "## Mistakes of the catalogue\n", _named_table(listed), MISSED, _missed_table(listed)]
+    parts += [_coverage(trials)]
     parts += ["## Convention or mistake\n", KINDS, _kind_table(told), "## Other errors\n", _unlisted_table(unlisted)]
     return "\n".join(parts)
 
@@ -303,6 +321,21 @@ def _missed_table(rows: list[Row]) -> str:
     return table(("mistake", "computed in", "not named", "of"), body)
 
 
+def _counts(trials: dict[str, list[Row]]) -> dict[str, int]:
+    """In how many cases each mistake was made, alone and from one case."""
+    groups = ("exact", "fitted", "second-case")
+    met = Counter(what for rows in trials.values() for what in {row.what for row in rows if row.group in groups})
+    return {name: met[name] for name in SHOWN}
+
+
+def _coverage(trials: dict[str, list[Row]]) -> str:
+    counts = _counts(trials)
+    rare = {name: count for name, count in counts.items() if count < OFTEN}
+    said = f"{len(counts)} mistakes were made, {len(counts) - len(rare)} of them in at least {OFTEN} of the cases"
+    others = ", ".join(f"`{name}` ({count})" for name, count in sorted(rare.items(), key=lambda item: item[1]))
+    return textwrap.fill(f"{said}{f'; in fewer: {others}' if rare else ''}.", 120, break_on_hyphens=False) + "\n"
+
+
 def _kind_table(rows: list[Row]) -> str:
     body = []
     for name, group in sorted(grouped(rows, lambda row: f"{row.expected}, {row.dtype}").items()):
@@ -321,27 +354,42 @@ def _unlisted_table(rows: list[Row]) -> str:
     return table(("error", "wrong reports", "falsely named", "share", "first wrong quantity found"), body)
 
 
-def rows_of(seeds: range, jobs: int, kept: Path | None) -> list[Row]:
-    """The rows of all cases; those in the file `kept` are read from it, and new ones are added to it."""
+def rows_of(cases: int, jobs: int, kept: Path | None) -> dict[str, list[Row]]:
+    """The rows of all trials, by name; those in the file `kept` are read from it, and new ones are added to it.
+
+    First those of `cases` cases, and of half as many functions; then those of more cases with mistakes that apply to
+    fewer than `OFTEN` of these.
+    """
     known: dict[str, list[Row]] = {}
     if kept is not None and kept.exists():
         for line in kept.read_text().splitlines():
             name, rows = json.loads(line)
             known[name] = [Row(*row) for row in rows]
-    todo = [name for seed in seeds for name in (f"case {seed}", f"function {seed}") if name not in known]
-    # a process ends after some trials, and with it what JAX keeps of every program that it traced
-    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=8) as pool:
-        for name, rows in tqdm(pool.imap_unordered(_run, todo), total=len(todo), file=sys.stderr, unit="trial"):
+    trials: dict[str, list[Row]] = {}
+
+    def run(pool: Any, calls: dict[str, partial[list[Row]]]) -> None:
+        todo = [(name, call) for name, call in calls.items() if name not in known]
+        for name, rows in tqdm(pool.imap_unordered(_named_rows, todo), total=len(todo), file=sys.stderr, unit="trial"):
             known[name] = rows
             if kept is not None:
                 with kept.open("a") as file:
                     file.write(json.dumps([name, rows]) + "\n")
-    return [row for seed in seeds for name in (f"case {seed}", f"function {seed}") for row in known[name]]
+        trials.update({name: known[name] for name in calls})
+
+    # a process ends after some trials, and with it what JAX keeps of every program that it traced
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=8) as pool:
+        calls = {f"case {seed}": partial(trial, seed) for seed in range(cases)}
+        run(pool, calls | {f"function {seed}": partial(function_trial, seed) for seed in range(cases // 2)})
+        for start in range(cases, MOST if cases >= OFTEN else 0, AT_ONCE):
+            rare = tuple(name for name, count in _counts(trials).items() if count < OFTEN)
+            seeds = range(start, min(start + AT_ONCE, MOST)) if rare else ()
+            run(pool, {f"rare {seed}": partial(rare_trial, seed, rare) for seed in seeds})
+    return trials
 
 
-def _run(name: str) -> tuple[str, list[Row]]:
-    kind, seed = name.split()
-    return name, (trial if kind == "case" else function_trial)(int(seed))
+def _named_rows(named: tuple[str, Callable[[], list[Row]]]) -> tuple[str, list[Row]]:
+    name, call = named
+    return name, call()
 
 
 def main() -> int:
@@ -355,7 +403,7 @@ def main() -> int:
     arguments: argparse.Namespace = parser.parse_args()
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # as many processes as cores: one thread each
         os.environ.setdefault(name, "1")
-    text = page(rows_of(range(2 if arguments.quick else arguments.cases), arguments.jobs, arguments.rows))
+    text = page(rows_of(2 if arguments.quick else arguments.cases, arguments.jobs, arguments.rows))
     if arguments.output is None:
         print(text, end="")
     else:
