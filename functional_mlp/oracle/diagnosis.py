@@ -17,9 +17,11 @@ from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.candidates import Question
 from functional_mlp.oracle.case import Case, weights_and_bias
 from functional_mlp.oracle.explaining import (
+    Evidence,
     Explanation,
     Named,
     agreeing_digits,
+    evidence,
     explanations,
     named,
     relative_sizes,
@@ -47,6 +49,8 @@ class Diagnosis(NamedTuple):
         first_wrong: the first wrong quantity on the way back, such as "ct_z of layer 1".
         searched: whether the catalogue was tried: not where an array is missing, nor in cases of too many numbers.
         explanations: `mistakes`, and each of the others that would give the same numbers.
+        evidence: the wrong arrays beside those of the mistakes; () where they only fit another layout.
+        case: the name of the case that `evidence` is of.
     """
 
     mistakes: tuple[Named, ...]
@@ -55,6 +59,8 @@ class Diagnosis(NamedTuple):
     first_wrong: str
     searched: bool = True
     explanations: tuple[Explanation, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    case: str = ""
 
 
 class Asked(NamedTuple):
@@ -76,11 +82,16 @@ class Asked(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What a search found: every explanation, the first wrong quantity, and whether the catalogue was tried."""
+    """What a search found: every explanation, the first wrong quantity, and whether the catalogue was tried.
+
+    `question` was answered; if `turned`, in the other layout, which is then the first mistake of every explanation.
+    """
 
     explanations: tuple[Explanation, ...]
     first_wrong: str
     searched: bool = True
+    question: Question | None = None
+    turned: bool = False
 
 
 def diagnose(asked: Asked) -> Diagnosis | None:
@@ -109,8 +120,9 @@ def diagnose_several(asked: Sequence[Asked], excluded: Collection[str] = ()) -> 
             break
     if not seen:
         return None
-    explaining = next((found for found in seen if found.explanations), seen[0])
-    return _diagnosis(explaining._replace(explanations=_most_often(seen)))
+    best = _most_often(seen)
+    explaining = (found for found in seen if best and any(_same(best[0], own) for own in found.explanations))
+    return _diagnosis(next(explaining, seen[0])._replace(explanations=best))
 
 
 def _most_often(seen: Sequence[_Found]) -> tuple[Explanation, ...]:
@@ -142,7 +154,10 @@ def _diagnosis(found: _Found | None) -> Diagnosis | None:
     kinds = {all(MISTAKES[one.id].convention for one in explanation) for explanation in found.explanations}
     kind = EITHER if len(kinds) > 1 else CONVENTION if kinds == {True} else MISTAKE
     ties = tuple(one for other in others for one in other)
-    return Diagnosis(best, ties, kind, found.first_wrong, found.searched, found.explanations)
+    question, own = found.question, best[1:] if found.turned else best
+    shown = evidence(question, own) if question is not None and own else ()
+    case = "" if question is None else question.case.name
+    return Diagnosis(best, ties, kind, found.first_wrong, found.searched, found.explanations, shown, case)
 
 
 def _work(case: Case) -> int:
@@ -183,7 +198,7 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
         *(loss, loss_noise, noise.precision.storage.unit, rate, excluded, planted),
     )
     found = explanations(question, pairs=_work(case) <= MOST_WORK_FOR_PAIRS)
-    return _Found(found, first_wrong(leaves))
+    return _Found(found, first_wrong(leaves), question=question)
 
 
 def _loss_and_noise(asked: Asked) -> tuple[float, float]:
@@ -225,7 +240,7 @@ def _in_the_other_layout(asked: Asked, excluded: frozenset[str]) -> _Found | Non
     more = _search(Asked(case, solution, noise, own, judged), excluded)
     if more is None:
         return _Found(((layout,),), "the layout of the weights")
-    return more._replace(explanations=tuple((layout, *explanation) for explanation in more.explanations))
+    return more._replace(explanations=tuple((layout, *found) for found in more.explanations), turned=True)
 
 
 def _transposed(

@@ -13,14 +13,14 @@ import numpy as np
 
 from functional_mlp.oracle.candidates import Array, Arrays, Group, Question, candidates, reaches, starts, that_reach
 from functional_mlp.oracle.differences import differences_on_grid
-from functional_mlp.oracle.mistakes import MISTAKES, plant_update, planted_arrays
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant_update, planted_arrays
 from functional_mlp.oracle.solution import layer_of
 from functional_mlp.oracle.verdict import parameter_of
 
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
 ROUNDED = 0.6  # of the spacing of a grid that a number which was rounded to it can be away, and a little more
 STEPS = 12  # of fitting a number
-ALIGNED = 0.5  # squared cosine between what is missing and what the number changes, from which on it is fitted
+ALIGNED = 0.7  # cosine of what is missing with what the number changes, from which on it is fitted
 # conventions that multiply everything, and say more than that the loss is scaled
 SCALES = {
     *("mean-missing", "mean-added", "outputs-summed-not-averaged", "outputs-averaged-not-summed", "sign-flipped"),
@@ -50,6 +50,24 @@ class Named(NamedTuple):
     formula: str
     fix: str
     digits: int
+
+
+class Evidence(NamedTuple):
+    """A wrong array, at the entry that is furthest off in noise floors.
+
+    Attributes:
+        path: of the array.
+        digits: to how many decimal digits the whole array agrees with that of the mistake.
+        at: index of the entry.
+        given, mistaken, true: the entry as it was given, as the mistake makes it, and as it is right.
+    """
+
+    path: str
+    digits: int
+    at: tuple[int, ...]
+    given: float
+    mistaken: float
+    true: float
 
 
 Explanation = tuple[Named, ...]  # mistakes that give the numbers together
@@ -89,6 +107,25 @@ def _stepped(question: Question, group: Group, paths: Collection[str]) -> dict[s
     after = plant_update(case, slip.id, rate, slip.layer, variant=slip.variant, value=slip.value)
     steps = {path: (parameter_of(case, path), getattr(after[layer_of(path)], path.partition(".")[2])) for path in paths}
     return {path: (before - stepped) / rate for path, (before, stepped) in steps.items()}
+
+
+def evidence(question: Question, explanation: Explanation) -> tuple[Evidence, ...]:
+    """Every wrong array beside that of a program with these mistakes, from the last layer to the first."""
+    group = tuple(
+        Slip(one.id, layer, one.variant, one.value) for one in explanation for layer in (one.layers or (None,))
+    )
+    arrays = _planted(question, group, question.wrong)
+    if arrays is None:
+        return ()
+    shown = []
+    for path in sorted(question.wrong, key=lambda path: (-layer_of(path), path)):
+        given, mistaken, true = question.given[path], arrays[path], question.truth[path]
+        with np.errstate(all="ignore"):
+            off = np.nan_to_num(np.abs(given - true) / question.allowed[path], nan=np.inf)
+        index = tuple(map(int, np.unravel_index(np.argmax(off), given.shape)))
+        entries = (float(array[index]) for array in (given, mistaken, true))
+        shown.append(Evidence(path, agreeing_digits(given, mistaken), index, *entries))
+    return tuple(shown)
 
 
 # matching
@@ -285,7 +322,7 @@ def _fit(question: Question, group: Group, value: float, paths: Collection[str])
             over = sum(float(np.sum(slopes[path] * gap)) for path, gap in gaps.items())
             under = sum(float(np.sum(slope**2)) for slope in slopes.values())
         # what is missing points where the number leads; near a solution the distance falls fast, and before it may rise
-        leads = under > 0 and np.isfinite(over) and over**2 >= ALIGNED * under * distance
+        leads = under > 0 and np.isfinite(over) and abs(over) >= ALIGNED * under**0.5 * distance**0.5
         if not leads or (step > 2 and not distance < before / 2):
             return None
         value, before = value + over / under, distance

@@ -147,6 +147,25 @@ def test_a_number_that_is_fitted_within_noise_is_not_named():
     assert report.diagnosis.mistakes == ()
 
 
+@pytest.mark.parametrize("slips", [(Slip("bias-gradient-averaged", 1),), (Slip("hidden-derivative-missing", 0),)])
+def test_the_evidence_is_the_worst_entry_beside_that_of_the_mistake(slips):
+    planted = plant_together(CASE, slips)
+    report = oracle.check(CASE, list(planted.grads))
+    wrong = {leaf.path: leaf for leaf in report.leaves if leaf.verdict is oracle.Verdict.WRONG}
+    assert {one.path for one in report.diagnosis.evidence} == set(wrong)
+    for one in report.diagnosis.evidence:
+        leaf = wrong[one.path]
+        assert (one.given, one.true) == (pytest.approx(leaf.got), pytest.approx(leaf.expected))
+        assert (one.at, one.mistaken, one.digits) == (leaf.index, pytest.approx(one.given, rel=1e-12), 17)
+        assert f"{one.path}{list(one.at)}" in report.text()
+
+
+def test_the_evidence_in_another_layout_is_in_that_of_the_case():
+    grads = [(w.T, b) for w, b in plant(CASE, "bias-gradient-averaged", 1).grads]
+    assert [one.path for one in oracle.check(CASE, grads).diagnosis.evidence] == ["params[1].bias"]
+    assert oracle.check(CASE, [(w.T, b) for w, b in oracle.solve(CASE).grads]).diagnosis.evidence == ()
+
+
 def test_two_mistakes_are_both_named():
     case = case_of("softmax")
     pair = (Slip("bias-gradient-averaged", 2), Slip("hidden-derivative-missing", 0))
