@@ -57,10 +57,11 @@ def grid_spacing(numbers: Array, unit: float, likely: Array) -> float | None:
 
 def _on_grid(sizes: Array, spacing: Array | float, unit: float) -> tuple[Any, Any]:
     """Whether numbers are multiples of a spacing, and the digits of evidence: −log10 of the probability by chance."""
-    multiples = sizes / spacing
-    allowed = SLACK + 4 * unit * multiples
-    near = np.abs(multiples - np.maximum(np.round(multiples), 1)) <= allowed
-    return near.all(axis=-1), -np.log10(np.minimum(2 * allowed, 1.0)).sum(axis=-1)
+    with np.errstate(all="ignore"):  # no number is a multiple of a spacing that underflows
+        multiples = sizes / spacing
+        allowed = SLACK + 4 * unit * multiples
+        near = np.abs(multiples - np.maximum(np.round(multiples), 1)) <= allowed
+        return near.all(axis=-1), -np.log10(np.minimum(2 * allowed, 1.0)).sum(axis=-1)
 
 
 class Differences(NamedTuple):
