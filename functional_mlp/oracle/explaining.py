@@ -7,7 +7,7 @@ them apart before anything is computed, and the first wrong array on the way bac
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,12 +80,21 @@ def explanations(question: Question, *, pairs: bool) -> tuple[Explanation, ...]:
 
 def _planted(question: Question, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
     """What a program with these mistakes computes, by path; None if they cannot be made together."""
-    if question.planted is None or any(slip.value is not None for slip in group):
-        return _planted_anew(question, group, paths)
     key = (group, tuple(paths), question.dtype, question.rate)
+    return _remembered(question, key, lambda: _planted_anew(question, group, paths))
+
+
+def _remembered(question: Question, key: Any, make: Callable[[], Any]) -> Any:
+    """What was made for this key, where the question says that somebody keeps it."""
+    if question.planted is None:
+        return make()
     if key not in question.planted:
-        question.planted[key] = _planted_anew(question, group, paths)
+        question.planted[key] = make()
     return question.planted[key]
+
+
+def _candidates(question: Question, updates: bool = False) -> tuple[Group, ...]:
+    return _remembered(question, ("candidates", updates), lambda: candidates(question.case, updates))
 
 
 def _planted_anew(question: Question, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
@@ -222,7 +231,7 @@ def _alone(question: Question) -> list[Explanation]:
     """
     groups = [
         group
-        for group in candidates(question.case, updates=question.rate is not None)
+        for group in _candidates(question, updates=question.rate is not None)
         if group[0].id not in question.excluded and reaches(group, question.wrong) and starts(group, question)
     ]
     exact = _each(_exact, question, groups)
@@ -336,7 +345,7 @@ def _in_pairs(question: Question) -> list[Explanation]:
     """Two mistakes: one that explains wrong arrays of its own, and another that explains the rest with it."""
     groups = [
         group
-        for group in candidates(question.case)
+        for group in _candidates(question)
         if MISTAKES[group[0].id].parameter is None and group[0].id not in question.excluded
     ]
     true = question._replace(given=question.truth)
