@@ -4,6 +4,7 @@
 # make lint   ruff and mypy
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/certification.md
 # make verdicts  how often right is called wrong, and wrong overlooked: docs/verdicts.md (an hour)
+# make diagnosis  how often the mistake is named, and one that was not made: docs/diagnosis.md (an hour)
 # make bench  speed, side by side with the NumPy reference
 # make accelerator  the workloads on the device that JAX finds
 # Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
@@ -13,7 +14,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: demo test fuzz lint certify verdicts bench accelerator clean
+.PHONY: demo test fuzz lint certify verdicts diagnosis bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -41,6 +42,9 @@ certify: $(VENV)/installed
 
 verdicts: $(VENV)/installed
 	$(BIN)/python -m benchmarks.verdicts --output docs/verdicts.md
+
+diagnosis: $(VENV)/installed
+	$(BIN)/python -m benchmarks.diagnosis --output docs/diagnosis.md
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.moons

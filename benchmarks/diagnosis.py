@@ -42,7 +42,7 @@ def rows_of(cases: int, trials: Trials) -> dict[str, list[Row]]:
 def main() -> int:
     """Runs the trials and prints the tables as Markdown."""
     parser = Parser(prog="python -m benchmarks.diagnosis", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--cases", type=positive, default=60, help="random cases")
+    parser.add_argument("--cases", type=positive, default=45, help="random cases")
     parser.add_argument("--jobs", type=positive, default=2, help="processes")
     parser.add_argument("--quick", action="store_true", help="2 cases")
     parser.add_argument("--rows", type=Path, help="keep the rows here, and go on from those that are there")
