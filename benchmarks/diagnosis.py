@@ -21,20 +21,20 @@ from benchmarks._diagnosis_trials import Row, function_trial, rare_trial, trial
 from benchmarks._trials import Trials, trials_in
 from experiments._common import Parser, positive
 
-MOST, AT_ONCE = 320, 16  # cases in which mistakes that rarely apply are looked for; so many at once
+AT_ONCE = 16  # further cases, after which it is counted again which mistakes were made in too few
 
 
-def rows_of(cases: int, trials: Trials) -> dict[str, list[Row]]:
+def rows_of(cases: int, more: int, trials: Trials) -> dict[str, list[Row]]:
     """The rows of all trials, by name.
 
-    First those of `cases` cases, and of half as many functions; then those of more cases with mistakes that apply to
-    fewer than `OFTEN` of these.
+    First those of `cases` cases, and of half as many functions; then those of at most `more` cases with the mistakes
+    that were made in fewer than `OFTEN` until then.
     """
     first = {f"case {seed}": partial(trial, seed) for seed in range(cases)}
     rows = trials.run(first | {f"function {seed}": partial(function_trial, seed) for seed in range(cases // 2)})
-    for start in range(cases, MOST if cases >= OFTEN else 0, AT_ONCE):
+    for start in range(cases, cases + more, AT_ONCE):
         rare = tuple(name for name, count in cases_of_each(rows).items() if count < OFTEN)
-        seeds = range(start, min(start + AT_ONCE, MOST)) if rare else ()
+        seeds = range(start, min(start + AT_ONCE, cases + more)) if rare else ()
         rows |= trials.run({f"rare {seed}": partial(rare_trial, seed, rare) for seed in seeds})
     return rows
 
@@ -43,13 +43,16 @@ def main() -> int:
     """Runs the trials and prints the tables as Markdown."""
     parser = Parser(prog="python -m benchmarks.diagnosis", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cases", type=positive, default=45, help="random cases")
+    help_ = "further cases, for mistakes that apply to few (default: %(default)s)"
+    parser.add_argument("--more", type=int, default=275, metavar="N", help=help_)
     parser.add_argument("--jobs", type=positive, default=2, help="processes")
     parser.add_argument("--quick", action="store_true", help="2 cases")
     parser.add_argument("--rows", type=Path, help="keep the rows here, and go on from those that are there")
     parser.add_argument("-o", "--output", type=Path, help="write the page here instead of printing it")
     arguments: argparse.Namespace = parser.parse_args()
     with trials_in(arguments.jobs, (Row,), arguments.rows) as trials:
-        text = page(rows_of(2 if arguments.quick else arguments.cases, trials))
+        cases, more = (2, 0) if arguments.quick else (arguments.cases, arguments.more)
+        text = page(rows_of(cases, more, trials))
     if arguments.output is None:
         print(text, end="")
     else:

@@ -133,7 +133,7 @@ def test_infinities_alone_prove_no_pair_of_mistakes():
 
 def test_a_number_that_is_fitted_within_noise_is_not_named():
     """Numbers just outside the noise floor, which a factor of 1 + 3e-7 brings back into it, prove no factor."""
-    case = oracle.draw_case(CASE.network, CASE.loss, samples=9, dtype="float32")
+    case = oracle.draw_case(fm.Network((3, 2), "tanh"), fm.Loss("squared_error"), samples=9, dtype="float32")
     solution = oracle.solve(case)
     floors = estimate_noise(case, solution, precision_named("float32")).floors
     grads = [
