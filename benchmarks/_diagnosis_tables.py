@@ -32,9 +32,11 @@ Written by `python -m benchmarks.diagnosis -o docs/diagnosis.md`; change nothing
 [oracle.md](oracle.md) says what a diagnosis is, [mistakes.md](mistakes.md) which mistakes are known.
 
 Random cases of 1–4 layers, widths 1–7 and 2–64 samples; every mistake in each of its variants at every place where it
-applies, from one case and its gradients alone. *Pairs* are of two mistakes each of which changes an array that the
-other does not. *Functions* are asked about the cases that `check_function` chooses. Only wrong reports are counted.
-*Alone*: no other mistake of the catalogue gives the same numbers in that case.
+applies, from one case and its gradients alone, a free number being random within a factor of three of its usual value.
+*Pairs* are of two mistakes each of which changes an array that the other does not. *Functions* are asked about the
+cases that `check_function` chooses. Only wrong reports are counted. *And its layer*: named in the layer where it was
+made; of several layers with the same numbers, one is named. *Alone*: no other mistake of the catalogue gives the same
+numbers in that case.
 """
 MISSED = "Which were not named:\n"
 KINDS = """What was planted, and what the diagnosis says it is; *either*: mistakes and conventions give these numbers.
@@ -45,9 +47,10 @@ def _named_table(rows: list[Row]) -> str:
     body = []
     for name, group in sorted(grouped(rows, lambda row: f"{row.group}, {row.dtype}").items()):
         named, alone = sum(row.named for row in group), sum(row.named and row.ties == 1 for row in group)
+        placed = share(sum(row.placed for row in group), len(group))
         median = int(np.median([row.ties for row in group]))
-        body.append([name, len(group), named, share(named, len(group)), share(alone, len(group)), median])
-    return table(("", "wrong reports", "named", "share", "alone", "explanations (median)"), body)
+        body.append([name, len(group), named, share(named, len(group)), placed, share(alone, len(group)), median])
+    return table(("", "wrong reports", "named", "share", "and its layer", "alone", "explanations (median)"), body)
 
 
 def _missed_table(rows: list[Row]) -> str:

@@ -12,8 +12,9 @@ from functional_mlp import oracle
 from functional_mlp.backward import Stages, add_penalty_gradient, output_cotangent, pull_back
 from functional_mlp.forward import forward
 from functional_mlp.oracle.answers import Gradients
-from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, Asked, Diagnosis, diagnose
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, places, plant, plant_together
+from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, Asked, Diagnosis, Remembered, diagnose
+from functional_mlp.oracle.explaining import Explanation
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, applies, places, plant, plant_together
 from functional_mlp.oracle.noise import Noise, estimate_noise
 from functional_mlp.oracle.precision import precision_named
 from functional_mlp.oracle.solution import Solution, by_path, float64_on_cpu
@@ -33,6 +34,7 @@ class Row(NamedTuple):
         group: "exact", "fitted", "second-case", "pair", "function" or "unlisted".
         verdict: on the gradients.
         named: whether every mistake that was made is named, perhaps among ties.
+        placed: whether each is also named in the layer where it was made.
         ties: how many explanations there are.
         false: whether something is named that does not explain the numbers; only unlisted errors can be.
         kind: what the diagnosis says of the numbers: a convention, a mistake, either, or nothing.
@@ -45,6 +47,7 @@ class Row(NamedTuple):
     group: str
     verdict: str
     named: bool
+    placed: bool
     ties: int
     false: bool
     kind: str
@@ -59,7 +62,7 @@ class Question(NamedTuple):
     solution: Solution
     noise: Noise
     dtype: str
-    planted: dict[Any, Any]
+    remembered: Remembered
 
 
 def asked(question: Question, grads: Any) -> tuple[str, Diagnosis | None]:
@@ -68,7 +71,7 @@ def asked(question: Question, grads: Any) -> tuple[str, Diagnosis | None]:
     given = Gradients(list(grads))
     leaves = judge(case, solution, noise, given)
     verdict = str(worst_of(leaf.verdict for leaf in leaves))
-    return verdict, diagnose(Asked(case, solution, noise, given, leaves, planted=question.planted))
+    return verdict, diagnose(Asked(case, solution, noise, given, leaves, remembered=question.remembered))
 
 
 def trial(seed: int) -> list[Row]:
@@ -79,7 +82,7 @@ def trial(seed: int) -> list[Row]:
         question = question_of(seed, dtype)
         every = [Slip(name, *place) for name in SHOWN for place in places(question.case, name)]
         rng = np.random.default_rng([seed, 2])
-        rows += [_single(question, slip) for slip in every]
+        rows += [_single(question, _valued(question.case, slip, rng)) for slip in every]
         rows += [_pair(question, pair) for pair in _pairs(question, every, rng)]
         rows += [_unlisted(question, rng, number) for number in range(UNLISTED)]
     return rows
@@ -93,8 +96,8 @@ def rare_trial(seed: int, names: tuple[str, ...]) -> list[Row]:
         case = small_case(seed, dtype)
         slips = [Slip(name, *place) for name in names for place in places(case, name)]
         if slips:
-            question = question_of(seed, dtype)
-            rows += [_single(question, slip) for slip in slips]
+            question, rng = question_of(seed, dtype), np.random.default_rng([seed, 4])
+            rows += [_single(question, _valued(case, slip, rng)) for slip in slips]
     return rows
 
 
@@ -102,24 +105,48 @@ def question_of(seed: int, dtype: str) -> Question:
     """A random case, solved."""
     case = small_case(seed, dtype)
     solution = oracle.solve(case)
-    return Question(case, solution, estimate_noise(case, solution, precision_named(dtype)), dtype, {})
+    return Question(case, solution, estimate_noise(case, solution, precision_named(dtype)), dtype, Remembered(case, {}))
 
 
-def _row(question: Question, what: str, group: str, grads: Any, made: set[str], located: str | None = None) -> Row:
+def _row(
+    question: Question, what: str, group: str, grads: Any, made: tuple[Slip, ...], located: str | None = None
+) -> Row:
     verdict, found = asked(question, grads)
-    kinds = {MISTAKES[name].convention for name in made}
+    kinds = {MISTAKES[slip.id].convention for slip in made}
     expected = "" if not made else CONVENTION if kinds == {True} else MISTAKE
     if found is None:
-        return Row(question.dtype, what, group, verdict, not made, 0, False, "", expected, None)
-    explanations = [{one.id for one in explanation} for explanation in found.explanations]
-    place = None if located is None else found.first_wrong == located
-    named, false = made in explanations, not made and bool(explanations)
-    return Row(question.dtype, what, group, verdict, named, len(explanations), false, found.kind, expected, place)
+        return Row(question.dtype, what, group, verdict, not made, not made, 0, False, "", expected, None)
+    named = [one for one in found.explanations if {mistake.id for mistake in one} == {slip.id for slip in made}]
+    placed = any(_same_places(one, made) for one in named)
+    located_right = None if located is None else found.first_wrong == located
+    counts = (bool(named), placed, len(found.explanations), not made and bool(found.explanations))
+    return Row(question.dtype, what, group, verdict, *counts, found.kind, expected, located_right)
+
+
+def _same_places(explanation: Explanation, made: tuple[Slip, ...]) -> bool:
+    return all(
+        slip.layer is None or any(one.id == slip.id and slip.layer in one.layers for one in explanation)
+        for slip in made
+    )
 
 
 def _single(question: Question, slip: Slip) -> Row:
     grads = plant_together(question.case, (slip,), question.dtype).grads
-    return _row(question, slip.id, MISTAKES[slip.id].tag, grads, {slip.id})
+    return _row(question, slip.id, MISTAKES[slip.id].tag, grads, (slip,))
+
+
+def _valued(case: oracle.Case, slip: Slip, rng: np.random.Generator) -> Slip:
+    """With a random value of its free number: one of its choices, or within a factor of three of its default."""
+    parameter = MISTAKES[slip.id].parameter
+    if parameter is None:
+        return slip
+    starts = parameter.starts(case, slip.layer, slip.variant)
+    for _ in range(20):
+        value = float(rng.choice(starts)) * (1.0 if parameter.choices else 10.0 ** rng.uniform(-0.5, 0.5))
+        value = float(round(value)) if parameter.whole else value
+        if applies(case, slip.id, slip.layer, variant=slip.variant, value=value):
+            return slip._replace(value=value)
+    return slip
 
 
 def _pairs(question: Question, every: list[Slip], rng: np.random.Generator) -> list[tuple[Slip, Slip]]:
@@ -146,7 +173,7 @@ def _changed(question: Question, slip: Slip) -> frozenset[str]:
 
 def _pair(question: Question, pair: tuple[Slip, Slip]) -> Row:
     grads = plant_together(question.case, pair, question.dtype).grads
-    return _row(question, "a pair", "pair", grads, {slip.id for slip in pair})
+    return _row(question, "a pair", "pair", grads, pair)
 
 
 # what the catalogue does not know
@@ -156,7 +183,7 @@ def _unlisted(question: Question, rng: np.random.Generator, number: int) -> Row:
     what, error = list(ERRORS.items())[number % len(ERRORS)]
     grads, located = error(question, rng)
     cast = [tuple(leaf.astype(question.dtype) for leaf in layer if leaf is not None) for layer in grads]
-    return _row(question, what, "unlisted", cast, set(), located)
+    return _row(question, what, "unlisted", cast, (), located)
 
 
 def _copies(question: Question) -> list[list[np.ndarray]]:
@@ -205,11 +232,20 @@ def _of_another_derivative(question: Question, rng: np.random.Generator) -> tupl
         return [[np.asarray(leaf) for leaf in pair if leaf is not None] for pair in grads], f"ct_z of layer {layer}"
 
 
+def _of_few_digits(question: Question, rng: np.random.Generator) -> tuple[Any, None]:
+    """Numbers cut off after some decimals, or cast to float16, or signs: they lie on grids."""
+    cut, scale = int(rng.integers(3)), 10.0 ** rng.integers(1, 6)
+    of = (lambda g: np.trunc(g * scale) / scale, lambda g: g.astype(np.float16).astype(float), np.sign)[cut]
+    with np.errstate(over="ignore"):
+        return [[of(leaf) for leaf in layer] for layer in _copies(question)], None
+
+
 ERRORS: dict[str, Callable[[Question, np.random.Generator], tuple[Any, str | None]]] = {
     "noise on an array": partial(_spoilt, random=False),
     "a random array": partial(_spoilt, random=True),
     "another derivative": _of_another_derivative,
     "gradients of another network": _of_another_network,
+    "numbers of few digits": _of_few_digits,
 }
 
 
@@ -246,6 +282,7 @@ def _function_rows(case: oracle.Case, slip: Slip) -> list[Row]:
     kind = "" if found is None else found.kind
     return [
         Row(
-            "float64", slip.id, "function", verdict, {slip.id} in explanations, len(explanations), False, kind, "", None
+            *("float64", slip.id, "function", verdict, {slip.id} in explanations, True, len(explanations)),
+            *(False, kind, "", None),
         )
     ]

@@ -1,6 +1,7 @@
 """Running many trials in several processes, kept in a file as they end, so that an interrupted run goes on."""
 
 import contextlib
+import hashlib
 import json
 import multiprocessing
 import os
@@ -11,7 +12,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from functional_mlp._atomic import write_bytes
+
+ROOT = Path(__file__).parents[1]
 Trial = Callable[[], list[Any]]  # its rows, NamedTuples; to be sent to another process
+
+
+class ForeignRowsError(ValueError):
+    """A file holds rows of other code."""
 
 
 class Trials:
@@ -21,14 +29,24 @@ class Trials:
         pool: the processes.
         kinds: the types of rows.
         kept: a file with a line per trial, which is read first and then added to; or None.
+
+    Raises:
+        ForeignRowsError: if the file is of other code.
     """
 
     def __init__(self, pool: Any, kinds: tuple[type, ...], kept: Path | None) -> None:
         self.pool, self.kept = pool, kept
         self.known: dict[str, list[Any]] = {}
+        if kept is None:
+            return
+        head = json.dumps({"code": _digest()}) + "\n"
+        lines = kept.read_text().splitlines(keepends=True) if kept.exists() else [head]
+        if lines[:1] != [head]:
+            raise ForeignRowsError(f"expected {kept} to hold rows of this very code; name another file, or remove it")
+        lines = [line for line in lines if line.endswith("\n")]  # the last one may have been cut off
+        write_bytes(kept, "".join(lines).encode())
         of = {kind.__name__: kind for kind in kinds}
-        lines = kept.read_text().splitlines() if kept is not None and kept.exists() else ()
-        for name, rows in map(json.loads, lines):
+        for name, rows in map(json.loads, lines[1:]):
             self.known[name] = [of[kind](*values) for kind, *values in rows]
 
     def run(self, trials: Mapping[str, Trial]) -> dict[str, list[Any]]:
@@ -52,6 +70,12 @@ def trials_in(jobs: int, kinds: tuple[type, ...], kept: Path | None) -> Iterator
     # a process ends after some trials, and with it what JAX keeps of every program that it traced
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=8) as pool:
         yield Trials(pool, kinds, kept)
+
+
+def _digest() -> str:
+    """Of all code that the rows depend on."""
+    sources = sorted(path for folder in ("functional_mlp", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def _rows_of(named: tuple[str, Trial]) -> tuple[str, list[Any]]:

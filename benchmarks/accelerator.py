@@ -136,7 +136,10 @@ def gradients(scale: Scale, repeats: int) -> tuple[list[list[Any]], list[dict[st
             rows.append(
                 [
                     *(name, batch, f"{1e3 * hand.seconds:.3f}", f"{hand.seconds / auto.seconds:.2f}"),
-                    *(f"{hand.operations / auto.operations:.3f}", f"{hand.temporary / max(auto.temporary, 1):.2f}"),
+                    *(
+                        f"{hand.operations / max(auto.operations, 1):.3f}",
+                        f"{hand.temporary / max(auto.temporary, 1):.2f}",
+                    ),
                     *(f"{rate / 1e12:.2f}", f"{peak[name] / 1e12:.2f}", f"{rate / peak[name]:.2f}"),
                 ]
             )
@@ -203,7 +206,7 @@ def basins(grid: int, repeats: int) -> Timed:
 
 def machine() -> dict[str, str]:
     """What this was measured on."""
-    device = jax.devices()[0]
+    [device] = jnp.zeros(()).devices()
     versions = {"python": platform.python_version(), "jax": jax.__version__}
     return {"device": device.device_kind, "platform": device.platform, **versions}
 
@@ -216,9 +219,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write every figure here too")
     arguments: argparse.Namespace = parser.parse_args()
     with on_device(arguments.device):
-        on_cpu = next(iter(jnp.zeros(()).devices())).platform == "cpu"
-        scale = CPU if on_cpu else ACCELERATOR
         where = machine()
+        scale = CPU if where["platform"] == "cpu" else ACCELERATOR
         print(", ".join(f"{name} {value}" for name, value in where.items()), flush=True)
         gradient_rows, gradient_figures = gradients(scale, arguments.repeats)
         head: tuple[str, ...] = ("784-1024-1024-10", "batch", "ms", "time / autodiff", "FLOPs / autodiff")

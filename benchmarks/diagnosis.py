@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks._diagnosis_tables import OFTEN, cases_of_each, page
 from benchmarks._diagnosis_trials import Row, function_trial, rare_trial, trial
-from benchmarks._trials import Trials, trials_in
+from benchmarks._trials import ForeignRowsError, Trials, trials_in
 from experiments._common import Parser, positive
 
 AT_ONCE = 16  # further cases, after which it is counted again which mistakes were made in too few
@@ -35,7 +35,7 @@ def rows_of(cases: int, more: int, trials: Trials) -> dict[str, list[Row]]:
     for start in range(cases, cases + more, AT_ONCE):
         rare = tuple(name for name, count in cases_of_each(rows).items() if count < OFTEN)
         seeds = range(start, min(start + AT_ONCE, cases + more)) if rare else ()
-        rows |= trials.run({f"rare {seed}": partial(rare_trial, seed, rare) for seed in seeds})
+        rows |= trials.run({f"rare {seed} {' '.join(rare)}": partial(rare_trial, seed, rare) for seed in seeds})
     return rows
 
 
@@ -50,9 +50,12 @@ def main() -> int:
     parser.add_argument("--rows", type=Path, help="keep the rows here, and go on from those that are there")
     parser.add_argument("-o", "--output", type=Path, help="write the page here instead of printing it")
     arguments: argparse.Namespace = parser.parse_args()
-    with trials_in(arguments.jobs, (Row,), arguments.rows) as trials:
-        cases, more = (2, 0) if arguments.quick else (arguments.cases, arguments.more)
-        text = page(rows_of(cases, more, trials))
+    cases, more = (2, 0) if arguments.quick else (arguments.cases, arguments.more)
+    try:
+        with trials_in(arguments.jobs, (Row,), arguments.rows) as trials:
+            text = page(rows_of(cases, more, trials))
+    except ForeignRowsError as error:
+        parser.error(str(error))
     if arguments.output is None:
         print(text, end="")
     else:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks._trials import Trial, trials_in
+from benchmarks._trials import ForeignRowsError, Trial, trials_in
 from benchmarks._verdict_tables import KINDS_OF_ROWS, page
 from benchmarks._verdict_trials import correct_trial, kink_trial, planted_trial
 from experiments._common import Parser, positive
@@ -43,8 +43,11 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.cases = arguments.planted = arguments.kinks = 2
-    with trials_in(arguments.jobs, KINDS_OF_ROWS, arguments.rows) as running:
-        rows = running.run(trials(arguments))
+    try:
+        with trials_in(arguments.jobs, KINDS_OF_ROWS, arguments.rows) as running:
+            rows = running.run(trials(arguments))
+    except ForeignRowsError as error:
+        parser.error(str(error))
     text = page([row for own in rows.values() for row in own])
     if arguments.output is None:
         print(text, end="")

@@ -31,6 +31,7 @@ class Question(NamedTuple):
         first: the first of them on the way back; of several the smallest.
         dtype: what mistakes are planted in: float64, or the given one where numbers are infinite or NaN.
         exact: whether the given numbers are float64, so that every change of an array shows.
+        hides: whether kinks or lost probabilities may hide a change of an array.
         loss: the true one; of a bare cotangent, outputs times cotangents.
         loss_noise: how far that may be off.
         unit: unit roundoff of the declared format.
@@ -48,6 +49,7 @@ class Question(NamedTuple):
     first: str
     dtype: str
     exact: bool
+    hides: bool
     loss: float
     loss_noise: float
     unit: float
@@ -106,9 +108,10 @@ def starts(group: Group, question: Question) -> bool:
     for slip in group:
         place = MISTAKES[slip.id].change.place_of(slip.variant)
         if place in ("forward", "output_cotangent"):
-            begins.append(not question.exact or question.case.loss is None or top == last)
+            begins.append(not question.exact or question.hides or question.case.loss is None or top == last)
         elif slip.layer is not None and place in ("through_activation", "previous_cotangent"):
-            begins.append(top == slip.layer - (place == "previous_cotangent"))
+            begin = slip.layer - (place == "previous_cotangent")
+            begins.append(top <= begin if question.hides else top == begin)
         else:
             begins.append(True)
     return any(begins)

@@ -179,7 +179,7 @@ def check_update(
         judged = judge_update(case, solution, noise, update)
         leaves += [dataclasses.replace(leaf, group=group) for leaf in judged]
         given = Gradients(update.params, printed=update.printed)
-        asked.append(Asked(case, solution, noise, given, judged, update.learning_rate))
+        asked.append(Asked(case, solution, noise, given, judged, update.learning_rate, group))
     report = report_on(case, declared, tuple(leaves))
     return dataclasses.replace(report, finder=partial(diagnose_several, asked))
 

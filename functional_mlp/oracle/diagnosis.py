@@ -50,7 +50,7 @@ class Diagnosis(NamedTuple):
         searched: whether the catalogue was tried: not where an array is missing, nor in cases of too many numbers.
         explanations: `mistakes`, and each of the others that would give the same numbers.
         evidence: the wrong arrays beside those of the mistakes; () where they only fit another layout.
-        case: the name of the case that `evidence` is of.
+        group: the case or the learning rate that `evidence` is of, where there are several.
     """
 
     mistakes: tuple[Named, ...]
@@ -60,7 +60,7 @@ class Diagnosis(NamedTuple):
     searched: bool = True
     explanations: tuple[Explanation, ...] = ()
     evidence: tuple[Evidence, ...] = ()
-    case: str = ""
+    group: str = ""
 
 
 class Asked(NamedTuple):
@@ -69,7 +69,8 @@ class Asked(NamedTuple):
     Attributes:
         case, solution, noise, given, leaves: as there; after a step `given` holds the parameters.
         rate: of the step of gradient descent that they were judged after, or None.
-        planted: a dict to keep what mistakes give in this case, for further questions about the same one; or None.
+        group: of the leaves, where there are several cases or rates.
+        remembered: what mistakes give in this case, kept for further questions about it; or None.
     """
 
     case: Case
@@ -78,7 +79,15 @@ class Asked(NamedTuple):
     given: Gradients
     leaves: Sequence[Leaf]
     rate: float | None = None
-    planted: dict[Any, Any] | None = None
+    group: str = ""
+    remembered: "Remembered | None" = None
+
+
+class Remembered(NamedTuple):
+    """What mistakes give in one case; `made` is added to."""
+
+    case: Case
+    made: dict[Any, Any]
 
 
 class _Found(NamedTuple):
@@ -92,6 +101,7 @@ class _Found(NamedTuple):
     searched: bool = True
     question: Question | None = None
     turned: bool = False
+    group: str = ""
 
 
 def diagnose(asked: Asked) -> Diagnosis | None:
@@ -156,8 +166,14 @@ def _diagnosis(found: _Found | None) -> Diagnosis | None:
     ties = tuple(one for other in others for one in other)
     question, own = found.question, best[1:] if found.turned else best
     shown = evidence(question, own) if question is not None and own else ()
-    case = "" if question is None else question.case.name
-    return Diagnosis(best, ties, kind, found.first_wrong, found.searched, found.explanations, shown, case)
+    if found.turned:  # entries of weights are named as they were handed over
+        shown = tuple(
+            one._replace(at=one.at[::-1])
+            if one.path.endswith("weights") and layer_of(one.path) in best[0].layers
+            else one
+            for one in shown
+        )
+    return Diagnosis(best, ties, kind, found.first_wrong, found.searched, found.explanations, shown, found.group)
 
 
 def _work(case: Case) -> int:
@@ -166,7 +182,7 @@ def _work(case: Case) -> int:
 
 def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | None:
     """Every explanation of gradients that were judged; None if nothing is wrong."""
-    case, solution, noise, given, leaves, rate, planted = asked
+    case, solution, noise, given, leaves, rate, group, remembered = asked
     true = truth_of(solution)
     wrong = frozenset(leaf.path for leaf in leaves if leaf.verdict is Verdict.WRONG)
     if not wrong:
@@ -181,7 +197,7 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
                 arrays[path] = (before - handed.values) / rate
                 floor = floor_of_step(noise, path, before, true[path], rate)
             allowed[path] = (NEAR * floor.smooth + known_to(handed, printed)) / (rate or 1.0)
-    unsearched = _Found((), first_wrong(leaves), searched=False)
+    unsearched = _Found((), first_wrong(leaves), searched=False, group=group)
     if not wrong <= arrays.keys():
         return unsearched if rate is not None else _in_the_other_layout(asked, excluded) or unsearched
     if _work(case) > MOST_WORK:
@@ -190,15 +206,27 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
     way_back = sorted(wrong, key=lambda path: (path != "outputs", -layer_of(path), arrays[path].size, path))
     storage = noise.precision.storage.name
     dtype = "float64" if all(np.isfinite(array).all() for array in arrays.values()) else storage
-    sizes = relative_sizes(truth, allowed)
-    exact = storage == "float64"
     loss, loss_noise = _loss_and_noise(asked)
     question = Question(
-        *(case, truth, arrays, allowed, sizes, wrong, way_back[0], dtype, exact),
-        *(loss, loss_noise, noise.precision.storage.unit, rate, excluded, planted),
+        case=case,
+        truth=truth,
+        given=arrays,
+        allowed=allowed,
+        relative=relative_sizes(truth, allowed),
+        wrong=wrong,
+        first=way_back[0],
+        dtype=dtype,
+        exact=storage == "float64",
+        hides=any((floor.slack > 0).any() for floor in noise.floors.values()),
+        loss=loss,
+        loss_noise=loss_noise,
+        unit=noise.precision.storage.unit,
+        rate=rate,
+        excluded=excluded,
+        planted=remembered.made if remembered is not None and remembered.case is case else None,
     )
     found = explanations(question, pairs=_work(case) <= MOST_WORK_FOR_PAIRS)
-    return _Found(found, first_wrong(leaves), question=question)
+    return _Found(found, first_wrong(leaves), question=question, group=group)
 
 
 def _loss_and_noise(asked: Asked) -> tuple[float, float]:
@@ -221,6 +249,8 @@ def _in_the_other_layout(asked: Asked, excluded: frozenset[str]) -> _Found | Non
     if len(layers) != len(case.params):
         return None
     misfits = {layer_of(leaf.path) for leaf in leaves if leaf.cause is Cause.SHAPE and leaf.path.endswith("weights")}
+    if not misfits:
+        return None
     best: tuple[int, Gradients, tuple[Leaf, ...], tuple[int, ...]] | None = None
     for turned in dict.fromkeys((tuple(range(len(layers))), tuple(sorted(misfits)))):
         try:
@@ -237,9 +267,9 @@ def _in_the_other_layout(asked: Asked, excluded: frozenset[str]) -> _Found | Non
         return None
     _, own, judged, turned = best
     layout = _transposed(case, solution, own, judged, turned)
-    more = _search(Asked(case, solution, noise, own, judged), excluded)
+    more = _search(asked._replace(given=own, leaves=judged), excluded)
     if more is None:
-        return _Found(((layout,),), "the layout of the weights")
+        return _Found(((layout,),), "the layout of the weights", group=asked.group)
     return more._replace(explanations=tuple((layout, *found) for found in more.explanations), turned=True)
 
 

@@ -18,7 +18,6 @@ from functional_mlp.oracle.solution import layer_of
 from functional_mlp.oracle.verdict import parameter_of
 
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
-ROUNDED = 0.6  # of the spacing of a grid that a number which was rounded to it can be away, and a little more
 STEPS = 12  # of fitting a number
 ALIGNED = 0.7  # cosine of what is missing with what the number changes, from which on it is fitted
 # conventions that multiply everything, and say more than that the loss is scaled
@@ -59,7 +58,8 @@ class Evidence(NamedTuple):
         path: of the array.
         digits: to how many decimal digits the whole array agrees with that of the mistake.
         at: index of the entry.
-        given, mistaken, true: the entry as it was given, as the mistake makes it, and as it is right.
+        given, mistaken, true: the entry as it was given, as the mistake makes it, and as it is right; after a step,
+            the parameter.
     """
 
     path: str
@@ -74,7 +74,12 @@ Explanation = tuple[Named, ...]  # mistakes that give the numbers together
 
 
 def explanations(question: Question, *, pairs: bool) -> tuple[Explanation, ...]:
-    """Single mistakes that explain everything, or, if there are none and `pairs` says so, two that do together."""
+    """Single mistakes that explain everything, or, if there are none and `pairs` says so, two that do together.
+
+    None where the right numbers are as near as those of a mistake may be: then nothing proves one.
+    """
+    if question.wrong <= _matched(question, question.truth):
+        return ()
     return tuple(_alone(question) or (_in_pairs(question) if pairs else ()))
 
 
@@ -132,7 +137,10 @@ def evidence(question: Question, explanation: Explanation) -> tuple[Evidence, ..
         with np.errstate(all="ignore"):
             off = np.nan_to_num(np.abs(given - true) / question.allowed[path], nan=np.inf)
         index = tuple(map(int, np.unravel_index(np.argmax(off), given.shape)))
-        entries = (float(array[index]) for array in (given, mistaken, true))
+        entries = [float(array[index]) for array in (given, mistaken, true)]
+        if question.rate is not None:
+            before = float(parameter_of(question.case, path)[index])
+            entries = [before - question.rate * entry for entry in entries]
         shown.append(Evidence(path, agreeing_digits(given, mistaken), index, *entries))
     return tuple(shown)
 
@@ -145,10 +153,12 @@ def _matches(question: Question, arrays: Arrays, path: str) -> bool:
     given, own = question.given[path], arrays[path]
     if own.shape != given.shape:
         return False
+    finite = np.isfinite(own) & np.isfinite(given)
     with np.errstate(all="ignore"):
         # where the truth is 0, as behind inactive units, the noise is that of the array's other numbers
-        allowed = np.maximum(question.allowed[path], question.relative[path] * np.max(np.abs(own), initial=0.0))
-        same = (np.abs(given - own) <= allowed) | (given == own) | (np.isnan(given) & np.isnan(own))
+        largest = np.max(np.abs(own), initial=0.0, where=np.isfinite(own))
+        allowed = np.maximum(question.allowed[path], question.relative[path] * largest)
+        same = (finite & (np.abs(given - own) <= allowed)) | (given == own) | (np.isnan(given) & np.isnan(own))
     return bool(same.all())
 
 
@@ -190,17 +200,25 @@ def _explained(question: Question, group: Group, sign: str) -> Arrays | None:
         arrays = _planted(question, slips, paths)
         if arrays is None or len(_matched(question, arrays)) < len(paths):
             return None
-    return arrays
+    return arrays if arrays is not None and _finite_pairs(question, arrays) else None  # infinities alone prove nothing
 
 
 def _digits(question: Question, arrays: Arrays) -> int:
-    """Decimal digits to which the wrong arrays agree, in the worst of them."""
-    return min(agreeing_digits(question.given[path], arrays[path]) for path in question.wrong)
+    """Decimal digits to which the wrong arrays agree, in the worst of those with finite numbers; 0 if none has any."""
+    return min((agreeing_digits(*pair) for pair in _finite_pairs(question, arrays)), default=0)
+
+
+def _finite_pairs(question: Question, arrays: Arrays) -> list[tuple[Array, Array]]:
+    """Those wrong arrays, beside those of a mistake, in which both have a finite number."""
+    pairs = [(question.given[path], arrays[path]) for path in question.wrong]
+    return [pair for pair in pairs if (np.isfinite(pair[0]) & np.isfinite(pair[1])).any()]
 
 
 def agreeing_digits(given: Array, own: Array) -> int:
     """Decimal digits to which the finite numbers of two arrays agree, at most 17."""
     finite = np.isfinite(given) & np.isfinite(own)
+    if not finite.any():
+        return 0
     with np.errstate(all="ignore"):
         far, size = float(np.linalg.norm((given - own)[finite])), float(np.linalg.norm(own[finite]))
         digits = 17.0 if far == 0 else -np.log10(far / size) if size > 0 else 0.0
@@ -296,13 +314,13 @@ def _is_noise(question: Question, group: Group) -> bool:
 
 def _on_grid(question: Question, group: Group) -> tuple[Group, Arrays] | None:
     """Finite differences whose numbers rounding has spoilt, known by the grid that they lie on."""
+    if question.rate is not None:  # what a step subtracts lies on the grid of the parameters
+        return None
     numbers = [array.ravel() for path, array in question.given.items() if path.startswith("params")]
     for found in differences_on_grid(np.concatenate(numbers), question.loss, question.unit):
         own = tuple(slip._replace(variant=found.variant, value=found.value) for slip in group)
         arrays = _explained(question, own, question.first)
-        # numbers that were printed with few decimals lie on a grid too, but each on its nearest point
-        gaps = (np.abs(question.given[path] - question.truth[path]) for path in question.wrong)
-        if arrays is not None and any((gap > ROUNDED * found.spacing).any() for gap in gaps):
+        if arrays is not None:
             return own, arrays
     return None
 
@@ -369,7 +387,7 @@ def _in_pairs(question: Question) -> list[Explanation]:
             if not all(explains(that_reach(second, path), path) for path in apart):
                 continue
             both = _explained(question, (*first, *second), rest[0])
-            if both is not None and _digits(question, both) > 0:  # infinities alone prove no pair
+            if both is not None:
                 found.append(tuple(_named(question, group, both) for group in (first, second)))
     return _without_repetition(found)
 

@@ -179,16 +179,27 @@ def _asked(question: _Question, call: Call, leaves: tuple[Leaf, ...]) -> Asked |
         return None
     own = {path: leaf.astype(DTYPES[call.dtype]) for path, leaf in call.leaves.items() if isinstance(leaf, np.ndarray)}
     if len(own) < len(call.leaves):  # of other shapes, as in the other layout
-        layers = [weights_and_bias(f"params[{i}]", layer) for i, layer in enumerate(call.answer.params)]
-        try:
-            copied = [tuple(None if leaf is None else np.array(leaf) for leaf in layer) for layer in layers]
-        except (TypeError, ValueError):
-            return None
-        return Asked(*question, Gradients(copied), leaves)
+        given = _copied(call.answer)
+        return None if given is None else Asked(*question, given, leaves, group=question.case.name)
     params = [(own[f"params[{i}].weights"], own.get(f"params[{i}].bias")) for i in range(len(question.case.params))]
     deltas = [own[path] for path in own if path.startswith("deltas")] or None
     given = Gradients(params, own.get("loss"), own.get("outputs"), deltas, own.get("ct_inputs"))
-    return Asked(*question, given, leaves)
+    return Asked(*question, given, leaves, group=question.case.name)
+
+
+def _copied(answer: Gradients) -> Gradients | None:
+    """An answer in arrays of its own, in whatever shapes; None if it is not in arrays."""
+
+    def copied(value: Any) -> Any:
+        return None if value is None else np.array(value)
+
+    try:
+        layers = [weights_and_bias(f"params[{i}]", layer) for i, layer in enumerate(answer.params)]
+        params = [tuple(map(copied, layer)) for layer in layers]
+        deltas = None if answer.deltas is None else list(map(copied, answer.deltas))
+        return Gradients(params, copied(answer.loss), copied(answer.outputs), deltas, copied(answer.ct_inputs))
+    except (TypeError, ValueError):
+        return None
 
 
 def _judged(question: _Question, call: Call) -> tuple[tuple[Leaf, ...], tuple[str, ...]]:

@@ -148,7 +148,9 @@ def _diagnosis_lines(diagnosis: Diagnosis | None, *, one_case: bool) -> list[str
         lines += _wrapped(f"  yours: {named.formula}", hang=9)
         lines += _wrapped(f"  right: {named.fix}", hang=9)
     digits, does = min(named.digits for named in diagnosis.mistakes), "this" if len(diagnosis.mistakes) == 1 else "both"
-    lines += _wrapped(f"  Your numbers are those of a program that does {does}, to {digits} digits.", hang=2)
+    spoilt = any((own := MISTAKES[one.id].parameter) is not None and own.magnified for one in diagnosis.mistakes)
+    but = ", but for the rounding that it magnifies" if spoilt else ""
+    lines += _wrapped(f"  Your numbers are those of a program that does {does}, to {digits} digits{but}.", hang=2)
     lines += _evidence_lines(diagnosis, one_case=one_case)
     if diagnosis.ties:
         others = [" with ".join(map(_place, explanation)) for explanation in diagnosis.explanations[1:]]
@@ -163,12 +165,13 @@ def _evidence_lines(diagnosis: Diagnosis, *, one_case: bool) -> list[str]:
     """Each wrong array at its worst entry: as given, as the mistake makes it, as it is right."""
     if not diagnosis.evidence:
         return []
-    where = "" if one_case else f" In the case {diagnosis.case!r}:"
-    names = [f"{one.path}{list(one.at) if one.at else ''}" for one in diagnosis.evidence]
-    wide = max(map(len, names)) + 2
-    head = f"  {'worst entry':<{wide}}{'yours':>15}{'mistake':>15}{'right':>15}{'digits':>8}"
+    where = "" if one_case else f" In {diagnosis.group!r}:"
+    names = [one.path + (f"[{','.join(map(str, one.at))}]" if one.at else "") for one in diagnosis.evidence]
+    wide = max(11, *map(len, names)) + 1
+    number = " {:>13.6g}".format
+    head = f"  {'worst entry':<{wide}}{'yours':>14}{'mistake':>14}{'right':>14}{'digits':>8}"
     rows = [
-        f"  {name:<{wide}}{one.given:>15.9g}{one.mistaken:>15.9g}{one.true:>15.9g}{one.digits:>8}"
+        f"  {name:<{wide}}{number(one.given)}{number(one.mistaken)}{number(one.true)}{one.digits:>8}"
         for name, one in zip(names, diagnosis.evidence, strict=True)
     ]
     return [*(_wrapped(f" {where}", hang=2) if where else []), head, *rows]
@@ -193,7 +196,7 @@ def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
         "ties": [named._asdict() for named in diagnosis.ties],
         "first_wrong": diagnosis.first_wrong,
         "searched": diagnosis.searched,
-        "case": diagnosis.case,
+        "group": diagnosis.group,
         "evidence": [
             {"path": one.path, "digits": one.digits, "index": list(one.at)}
             | {name: _number(getattr(one, name)) for name in ("given", "mistaken", "true")}

@@ -157,13 +157,50 @@ def test_the_evidence_is_the_worst_entry_beside_that_of_the_mistake(slips):
         leaf = wrong[one.path]
         assert (one.given, one.true) == (pytest.approx(leaf.got), pytest.approx(leaf.expected))
         assert (one.at, one.mistaken, one.digits) == (leaf.index, pytest.approx(one.given, rel=1e-12), 17)
-        assert f"{one.path}{list(one.at)}" in report.text()
+        assert f"{one.path}[{','.join(map(str, one.at))}]" in report.text()
 
 
 def test_the_evidence_in_another_layout_is_in_that_of_the_case():
     grads = [(w.T, b) for w, b in plant(CASE, "bias-gradient-averaged", 1).grads]
     assert [one.path for one in oracle.check(CASE, grads).diagnosis.evidence] == ["params[1].bias"]
     assert oracle.check(CASE, [(w.T, b) for w, b in oracle.solve(CASE).grads]).diagnosis.evidence == ()
+
+
+def test_the_evidence_of_a_step_is_the_parameters_and_says_of_which_rate():
+    rates = (0.1, 0.01)
+    steps = [plant_update(CASE, "bias-gradient-averaged", rate, 1) for rate in rates]
+    report = oracle.check_update(CASE, steps, rates)
+    found = report.diagnosis
+    assert (found.group, [one.path for one in found.evidence]) == ("learning rate 0.1", ["params[1].bias"])
+    [leaf] = [leaf for leaf in report.leaves if (leaf.path, leaf.group) == ("params[1].bias", "learning rate 0.1")]
+    [one] = found.evidence
+    assert (one.at, one.given, one.true) == (leaf.index, pytest.approx(leaf.got), pytest.approx(leaf.expected))
+    assert "In 'learning rate 0.1':" in report.text()
+
+
+def test_what_has_another_shape_beside_right_gradients_is_no_layout():
+    solution = oracle.solve(CASE)
+    report = oracle.check(CASE, list(solution.grads), outputs=np.asarray(solution.outputs).T)
+    assert report.verdict is oracle.Verdict.WRONG
+    assert report.diagnosis.mistakes == ()
+
+
+def test_an_infinity_matches_only_an_infinity():
+    case = oracle.draw_case(CASE.network, CASE.loss, samples=9, dtype="float16")
+    grads = [[np.array(leaf) for leaf in layer] for layer in oracle.solve(case).grads]
+    grads[0][0] = np.full_like(grads[0][0], 3.0)
+    grads[0][0][0, 0] = np.inf
+    assert oracle.check(case, grads, "float16").diagnosis.mistakes == ()
+
+
+@pytest.mark.parametrize("size", [1e-5, 1e-105, 1e105])
+def test_the_columns_of_the_evidence_stay_apart(size):
+    case = oracle.draw_case(fm.Network((2, 3), "identity"), fm.Loss("squared_error", scale=size))
+    report = oracle.check(case, list(plant(case, "bias-gradient-averaged", 0).grads))
+    lines = report.text().splitlines()
+    [row] = [line for line in lines if line.startswith("  params[0].bias[")]
+    assert len(row.split()) == 5
+    assert max(map(len, lines)) <= 80
 
 
 def test_two_mistakes_are_both_named():

@@ -1,18 +1,15 @@
 """Finite differences: known by the grid on which they lie, and by nothing else."""
 
-from functools import partial
-
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import functional_mlp as fm
-from benchmarks._textbook import Arithmetic, gradients
 from functional_mlp import oracle
-from functional_mlp.oracle.differences import differences_on_grid, grid_spacing
+from functional_mlp.oracle.differences import differences_on_grid
 
-NONE = np.zeros(0)
 CASE = oracle.draw_case(
     fm.Network((3, 5, 2), ("tanh", "identity")), fm.Loss("squared_error", over_samples="mean"), samples=9, seed=4
 )
@@ -48,7 +45,7 @@ def by_differences(case: oracle.Case, step: float, dtype: type, central: bool) -
 @pytest.mark.parametrize(
     ("dtype", "step"),
     [
-        *((np.float64, step) for step in (1e-4, 1e-5, 3e-7, 2.0**-20)),
+        *((np.float64, step) for step in (1e-4, 1e-5, 3e-7, 2.0**-26)),
         *((np.float32, step) for step in (1e-3, 1e-5, 3e-4)),
     ],
 )
@@ -64,14 +61,39 @@ def test_a_program_of_finite_differences_is_named_with_its_step(dtype, step, cen
     assert any(found.value == pytest.approx(step * factor, rel=0.02) for factor in (0.5, 1, 2))
 
 
-@pytest.mark.parametrize("decimals", [3, 6])
+SPOILT = {
+    "rounded": lambda g: np.round(g, 3),
+    "cut off": lambda g: np.trunc(g * 1000) / 1000,
+    "fixed point": lambda g: np.floor(g * 256) / 256,
+    "float16": lambda g: g.astype(np.float16),
+    "bfloat16": lambda g: g.astype(ml_dtypes.bfloat16),
+    "signs": np.sign,
+    "ones": np.ones_like,
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_rounded_numbers_are_no_finite_differences(dtype, decimals):
-    case = oracle.draw_case(CASE.network, CASE.loss, samples=9, seed=4, dtype=dtype)
-    right = gradients(case, Arithmetic(np.dtype(dtype)), fused=True).grads
-    grads = [tuple(np.round(leaf, decimals) for leaf in layer) for layer in right]
-    report = oracle.check(case, grads, precision=dtype)
-    assert report.diagnosis is None or report.diagnosis.mistakes == ()
+def test_numbers_on_other_grids_are_no_finite_differences(dtype, spoil):
+    for seed in range(8):
+        case = oracle.draw_case(CASE.network, CASE.loss, samples=9, seed=seed, dtype=dtype)
+        solution = oracle.solve(case)
+        unit = {"float64": 2.0**-53, "float32": 2.0**-24}[dtype]
+        leaves = [leaf.astype(dtype) for layer in solution.grads for leaf in layer]
+        numbers = np.concatenate([SPOILT[spoil](leaf).astype(float).ravel() for leaf in leaves])
+        assert differences_on_grid(numbers, solution.loss, unit) == ()
+
+
+@pytest.mark.parametrize("rate", [1e-2, 1e-3, 1e-4])
+def test_a_step_whose_numbers_lie_on_the_grid_of_the_parameters_is_no_finite_difference(rate):
+    case = oracle.draw_case(CASE.network, CASE.loss, samples=9, seed=4, dtype="float32")
+    rng = np.random.default_rng(0)
+    after = [
+        tuple((np.float32(leaf) - np.float32(rate) * np.float32(g * (1 + 1e-2 * rng.normal()))) for leaf, g in pairs)
+        for pairs in (zip(*layers, strict=True) for layers in zip(case.params, oracle.solve(case).grads, strict=True))
+    ]
+    report = oracle.check_update(case, after, rate, "float32")
+    assert report.diagnosis is None or "finite-difference" not in {one.id for one in report.diagnosis.mistakes}
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2.0**-53, 2.0**-24]))
@@ -83,25 +105,20 @@ def test_random_numbers_lie_on_no_grid(seed, unit):
     assert differences_on_grid(numbers, 0.7, unit) == ()
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(1e-6, 1e3))
-def test_the_spacing_of_a_grid_is_found(seed, spacing):
-    multiples = np.random.default_rng(seed).integers(-1000, 1000, size=30)
-    rounded = (multiples * spacing).astype(np.float32).astype(float)
-    found = grid_spacing(rounded, 2.0**-24, NONE)
-    assert found == pytest.approx(spacing * np.gcd.reduce(multiples), rel=1e-5)
-
-
-def test_few_numbers_are_no_evidence():
-    spacing = partial(grid_spacing, unit=2.0**-24, likely=NONE)
-    assert spacing(np.array([0.5, 1.0])) is None
-    assert spacing(np.zeros(50)) is None
-    assert spacing(NONE) is None
+def test_few_or_equal_numbers_are_no_evidence():
+    step = 2.0**-23 / 1e-5
+    assert differences_on_grid(step * np.arange(1.0, 12.0), 1.5, 2.0**-24)
+    assert differences_on_grid(np.full(50, step), 1.5, 2.0**-24) == ()
+    assert differences_on_grid(np.zeros(50), 1.5, 2.0**-24) == ()
+    assert differences_on_grid(np.zeros(0), 1.5, 2.0**-24) == ()
 
 
 @pytest.mark.parametrize("size", [5e-324, 1e-310, 1e308])
-def test_numbers_at_the_ends_of_float64_are_no_trouble(size):
+@pytest.mark.parametrize("loss", [5e-324, 5e-320, 1e-300, 1.0, 1e308])
+def test_numbers_and_losses_at_the_ends_of_float64_are_no_trouble(size, loss):
     numbers = size * np.random.default_rng(0).uniform(0.1, 1, size=30)
-    assert grid_spacing(numbers, 2.0**-53, NONE) is None or size < 1e-300  # few bits are left of a subnormal number
+    for unit in (2.0**-53, 2.0**-24, 2.0**-8):
+        assert differences_on_grid(numbers, loss, unit) == ()
 
 
 @pytest.mark.parametrize("loss", [0.0, np.inf, np.nan])

@@ -214,8 +214,8 @@ def test_a_planted_mistake_is_wrong(fn, groups):
     if fn is averaged_bias:
         assert wrong(report, "path") == {"params[0].bias", "params[1].bias"}
         assert "one sample is right" in report.notes[0]
-        assert report.diagnosis.case in {leaf.group for leaf in report.leaves}
-        assert f"In the case {report.diagnosis.case!r}:" in report.text()
+        assert report.diagnosis.group in {leaf.group for leaf in report.leaves}
+        assert f"In {report.diagnosis.group!r}:" in report.text()
     if fn is transposed:  # shapes that do not fit are no reason to say nothing
         assert [one.id for one in report.diagnosis.mistakes] == ["weight-gradient-transposed"]
         assert report.diagnosis.kind == "convention"
