@@ -9,6 +9,7 @@ from mistaken import case_of
 from questions import answer, question
 
 import functional_mlp as fm
+from benchmarks._verdict_trials import small_case
 from functional_mlp import oracle
 from functional_mlp.oracle.candidates import candidates
 from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, first_wrong
@@ -201,6 +202,13 @@ def test_the_columns_of_the_evidence_stay_apart(size):
     [row] = [line for line in lines if line.startswith("  params[0].bias[")]
     assert len(row.split()) == 5
     assert max(map(len, lines)) <= 80
+
+
+def test_a_mistake_is_found_where_lost_probabilities_hide_its_first_signs():
+    """The last layers are undecided, so that the first wrong array is not where the mistake begins."""
+    case = small_case(22, "float64")
+    found = diagnosed(case, plant(case, "bias-missing", 0))
+    assert (ids(found.mistakes), found.first_wrong) == (["bias-missing"], "ct_W of layer 1")
 
 
 def test_two_mistakes_are_both_named():
