@@ -32,11 +32,11 @@ Written by `python -m benchmarks.diagnosis -o docs/diagnosis.md`; change nothing
 [oracle.md](oracle.md) says what a diagnosis is, [mistakes.md](mistakes.md) which mistakes are known.
 
 Random cases of 1–4 layers, widths 1–7 and 2–64 samples; every mistake in each of its variants at every place where it
-applies, from one case and its gradients alone, a free number being random within a factor of three of its usual value.
-*Pairs* are of two mistakes each of which changes an array that the other does not. *Functions* are asked about the
-cases that `check_function` chooses. Only wrong reports are counted. *And its layer*: named in the layer where it was
-made; of several layers with the same numbers, one is named. *Alone*: no other mistake of the catalogue gives the same
-numbers in that case.
+applies, from one case and its gradients alone, a free number being random within a factor of three of its usual value
+(of finite differences, a round step from 1e-7 to 0.05). *Pairs* are of two mistakes each of which changes an array that
+the other does not. *Functions* are asked about the cases that `check_function` chooses. Only wrong reports are counted.
+*And its layer*: named in the layer where it was made; of several layers with the same numbers, one is named. *Alone*:
+no other mistake of the catalogue gives the same numbers in that case.
 """
 MISSED = "Which were not named:\n"
 KINDS = """What was planted, and what the diagnosis says it is; *either*: mistakes and conventions give these numbers.

@@ -140,6 +140,8 @@ def _valued(case: oracle.Case, slip: Slip, rng: np.random.Generator) -> Slip:
     parameter = MISTAKES[slip.id].parameter
     if parameter is None:
         return slip
+    if parameter.magnified is not None:  # the step of a finite difference
+        return slip._replace(value=float(rng.choice((1, 2, 5)) * 10.0 ** -rng.integers(2, 8)))
     starts = parameter.starts(case, slip.layer, slip.variant)
     for _ in range(20):
         value = float(rng.choice(starts)) * (1.0 if parameter.choices else 10.0 ** rng.uniform(-0.5, 0.5))
@@ -234,7 +236,8 @@ def _of_another_derivative(question: Question, rng: np.random.Generator) -> tupl
 
 def _of_few_digits(question: Question, rng: np.random.Generator) -> tuple[Any, None]:
     """Numbers cut off after some decimals, or cast to float16, or signs: they lie on grids."""
-    cut, scale = int(rng.integers(3)), 10.0 ** rng.integers(1, 6)
+    cut, largest = int(rng.integers(3)), max(float(np.abs(leaf).max()) for layer in _copies(question) for leaf in layer)
+    scale = 10.0 ** (rng.integers(1, 6) - np.floor(np.log10(largest or 1.0)))
     of = (lambda g: np.trunc(g * scale) / scale, lambda g: g.astype(np.float16).astype(float), np.sign)[cut]
     with np.errstate(over="ignore"):
         return [[of(leaf) for leaf in layer] for layer in _copies(question)], None

@@ -53,6 +53,7 @@ LAYERS = [
     "oracle.leaves",
     "oracle.verdict",
     "oracle.candidates",
+    "oracle.matching",
     "oracle.explaining",
     "oracle.diagnosis",
     "oracle.separating",

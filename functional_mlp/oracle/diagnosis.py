@@ -20,13 +20,12 @@ from functional_mlp.oracle.explaining import (
     Evidence,
     Explanation,
     Named,
-    agreeing_digits,
     evidence,
     explanations,
     named,
-    relative_sizes,
 )
 from functional_mlp.oracle.leaves import Cause, Handed, Misfit, given_leaves, known_to
+from functional_mlp.oracle.matching import agreeing_digits, relative_sizes
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.solution import Solution, layer_of

@@ -13,12 +13,18 @@ import numpy as np
 
 from functional_mlp.oracle.candidates import Array, Arrays, Group, Question, candidates, reaches, starts, that_reach
 from functional_mlp.oracle.differences import differences_on_grid
+from functional_mlp.oracle.matching import agreeing_digits, matched, matches, proves
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant_update, planted_arrays
 from functional_mlp.oracle.solution import layer_of
 from functional_mlp.oracle.verdict import parameter_of
 
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
 STEPS = 12  # of fitting a number
+NUDGE, NUDGE_OF_STEP = 1e-6, 1e-2  # of a number, relative, to see what it changes; of a step that magnifies rounding
+CLEAR, CLEAR_OF_FIT = (
+    2.0,
+    4.0,
+)  # how many times nearer than the right numbers are those of a mistake; of a fit, or of two
 ALIGNED = 0.7  # cosine of what is missing with what the number changes, from which on it is fitted
 # conventions that multiply everything, and say more than that the loss is scaled
 SCALES = {
@@ -78,7 +84,7 @@ def explanations(question: Question, *, pairs: bool) -> tuple[Explanation, ...]:
 
     None where the right numbers are as near as those of a mistake may be: then nothing proves one.
     """
-    if question.wrong <= _matched(question, question.truth):
+    if question.wrong <= matched(question, question.truth):
         return ()
     return tuple(_alone(question) or (_in_pairs(question) if pairs else ()))
 
@@ -148,28 +154,6 @@ def evidence(question: Question, explanation: Explanation) -> tuple[Evidence, ..
 # matching
 
 
-def _matches(question: Question, arrays: Arrays, path: str) -> bool:
-    """Whether an array that was given is this one, to within the noise of numbers of its size."""
-    given, own = question.given[path], arrays[path]
-    if own.shape != given.shape:
-        return False
-    finite = np.isfinite(own) & np.isfinite(given)
-    with np.errstate(all="ignore"):
-        # where the truth is 0, as behind inactive units, the noise is that of the array's other numbers
-        largest = np.max(np.abs(own), initial=0.0, where=np.isfinite(own))
-        allowed = np.maximum(question.allowed[path], question.relative[path] * largest)
-        same = (finite & (np.abs(given - own) <= allowed)) | (given == own) | (np.isnan(given) & np.isnan(own))
-    return bool(same.all())
-
-
-def relative_sizes(truth: Arrays, allowed: Arrays) -> dict[str, float]:
-    """The largest allowance of each array relative to its largest number; of an array of zeros, that of the others."""
-    sizes = {path: float(np.max(np.abs(array), initial=0.0)) for path, array in truth.items()}
-    own = {path: float(np.max(allowed[path])) / size for path, size in sizes.items() if size > 0}
-    most = max((ratio for ratio in own.values() if np.isfinite(ratio)), default=0.0)
-    return {path: own.get(path, most) for path in truth}
-
-
 def _loosened(question: Question, group: Group) -> Question:
     """The question with what a mistake that magnifies rounding needs more of allowance."""
     slip, parameter = group[0], MISTAKES[group[0].id].parameter
@@ -183,46 +167,28 @@ def _loosened(question: Question, group: Group) -> Question:
     return question._replace(allowed=allowed)
 
 
-def _matched(question: Question, arrays: Arrays) -> frozenset[str]:
-    return frozenset(path for path in arrays if _matches(question, arrays, path))
-
-
-def _explained(question: Question, group: Group, sign: str) -> Arrays | None:
+def _explained(question: Question, group: Group, sign: str, times: float = CLEAR) -> Arrays | None:
     """All arrays of a program with these mistakes, if they are the given ones; else None.
 
     Args:
         question: what is to be explained.
         group: the mistakes.
         sign: path of the wrong array that is compared first: a few numbers rule out most mistakes.
+        times: by which the given numbers must be nearer to the mistaken than to the right ones.
     """
     question = _loosened(question, group)
     for slips, paths in ((that_reach(group, sign), [sign]), (group, question.given)):
         arrays = _planted(question, slips, paths)
-        if arrays is None or len(_matched(question, arrays)) < len(paths):
+        if arrays is None or len(matched(question, arrays)) < len(paths):
             return None
-    return arrays if arrays is not None and _finite_pairs(question, arrays) else None  # infinities alone prove nothing
+    return arrays if arrays is not None and proves(question, arrays, times) else None
 
 
 def _digits(question: Question, arrays: Arrays) -> int:
     """Decimal digits to which the wrong arrays agree, in the worst of those with finite numbers; 0 if none has any."""
-    return min((agreeing_digits(*pair) for pair in _finite_pairs(question, arrays)), default=0)
-
-
-def _finite_pairs(question: Question, arrays: Arrays) -> list[tuple[Array, Array]]:
-    """Those wrong arrays, beside those of a mistake, in which both have a finite number."""
     pairs = [(question.given[path], arrays[path]) for path in question.wrong]
-    return [pair for pair in pairs if (np.isfinite(pair[0]) & np.isfinite(pair[1])).any()]
-
-
-def agreeing_digits(given: Array, own: Array) -> int:
-    """Decimal digits to which the finite numbers of two arrays agree, at most 17."""
-    finite = np.isfinite(given) & np.isfinite(own)
-    if not finite.any():
-        return 0
-    with np.errstate(all="ignore"):
-        far, size = float(np.linalg.norm((given - own)[finite])), float(np.linalg.norm(own[finite]))
-        digits = 17.0 if far == 0 else -np.log10(far / size) if size > 0 else 0.0
-    return int(np.clip(np.nan_to_num(digits), 0.0, 17.0))
+    told = [pair for pair in pairs if (np.isfinite(pair[0]) & np.isfinite(pair[1])).any()]
+    return min((agreeing_digits(*pair) for pair in told), default=0)
 
 
 def named(
@@ -301,15 +267,11 @@ def _fitted(question: Question, group: Group) -> tuple[Group, Arrays] | None:
                 fitting = _fit(question, group, fitting, question.given)
         if fitting is not None and parameter.whole:
             fitting = float(round(fitting))
-        arrays = None if fitting is None else _explained(question, _valued(group, fitting), question.first)
-        if arrays is not None and not _is_noise(question, _valued(group, fitting)):
+        times = CLEAR if parameter.choices else CLEAR_OF_FIT
+        arrays = None if fitting is None else _explained(question, _valued(group, fitting), question.first, times)
+        if arrays is not None:
             return _valued(group, fitting), arrays
     return None if parameter.magnified is None else _on_grid(question, group)
-
-
-def _is_noise(question: Question, group: Group) -> bool:
-    """Whether the given numbers are the true ones too, within what a fit of this mistake is allowed."""
-    return question.wrong <= _matched(_loosened(question, group), question.truth)
 
 
 def _on_grid(question: Question, group: Group) -> tuple[Group, Arrays] | None:
@@ -319,7 +281,7 @@ def _on_grid(question: Question, group: Group) -> tuple[Group, Arrays] | None:
     numbers = [array.ravel() for path, array in question.given.items() if path.startswith("params")]
     for found in differences_on_grid(np.concatenate(numbers), question.loss, question.unit):
         own = tuple(slip._replace(variant=found.variant, value=found.value) for slip in group)
-        arrays = _explained(question, own, question.first)
+        arrays = _explained(question, own, question.first, times=0.0)  # within this noise the right numbers match too
         if arrays is not None:
             return own, arrays
     return None
@@ -331,14 +293,14 @@ def _valued(group: Group, value: float | None) -> Group:
 
 def _fit(question: Question, group: Group, value: float, paths: Collection[str]) -> float | None:
     """The number that explains some arrays, by Gauss-Newton steps; None where they lead nowhere."""
-    before = np.inf
+    before, parameter = np.inf, MISTAKES[group[0].id].parameter
     for step in range(STEPS):
         own = _planted(question, _valued(group, value), paths)
         if own is None:
             return None
-        if len(_matched(_loosened(question, _valued(group, value)), own)) == len(paths):
+        if len(matched(_loosened(question, _valued(group, value)), own)) == len(paths):
             return value
-        nudge = 1e-6 * max(abs(value), 1e-6)
+        nudge = (NUDGE if parameter is None or parameter.magnified is None else NUDGE_OF_STEP) * max(abs(value), 1e-6)
         there = _planted(question, _valued(group, value + nudge), paths)
         if there is None:
             return None
@@ -386,7 +348,7 @@ def _in_pairs(question: Question) -> list[Explanation]:
             apart = [path for path in rest if not reaches(first, [path])]
             if not all(explains(that_reach(second, path), path) for path in apart):
                 continue
-            both = _explained(question, (*first, *second), rest[0])
+            both = _explained(question, (*first, *second), rest[0], CLEAR_OF_FIT)
             if both is not None:
                 found.append(tuple(_named(question, group, both) for group in (first, second)))
     return _without_repetition(found)
@@ -395,14 +357,14 @@ def _in_pairs(question: Question) -> list[Explanation]:
 def _shows(question: Question, group: Group, path: str) -> bool:
     """Whether a program with these mistakes has one of the given arrays."""
     arrays = _planted(question, group, [path])
-    return arrays is not None and _matches(question, arrays, path)
+    return arrays is not None and matches(question, arrays, path)
 
 
 def _explains_of_its_own(question: Question, group: Group) -> frozenset[str]:
     """The wrong arrays that a mistake explains, if it explains one of the first."""
     top = [path for path in question.wrong if layer_of(path) == layer_of(question.first) and reaches(group, [path])]
     arrays = _planted(question, group, top) if top else None
-    if arrays is None or not _matched(question, arrays):
+    if arrays is None or not matched(question, arrays):
         return frozenset()
     arrays = _planted(question, group, question.wrong)
-    return frozenset() if arrays is None else _matched(question, arrays)
+    return frozenset() if arrays is None else matched(question, arrays)

@@ -215,7 +215,7 @@ MISTAKES = (
             }
         ),
         (
-            Condition("another constant than 1", lambda spot: spot.value != 1),
+            Condition("another constant than 1, and than 0", lambda spot: spot.value != 1 and abs(spot.value) > 1e-9),
             for_variant("a loss", {"loss-too": A_LOSS.test}),
         ),
         scope="network",
