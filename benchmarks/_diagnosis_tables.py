@@ -13,14 +13,20 @@ from functional_mlp.oracle.verdict import Verdict
 OFTEN = 20  # cases in which each mistake is to be made
 
 
-def page(trials: dict[str, list[Row]]) -> str:
+def page(trials: dict[str, list[Row]], command: str) -> str:
     """The tables, as Markdown, from the rows of every trial; of those whose verdict is wrong."""
     rows = [row for own in trials.values() for row in own]
     wrong = [row for row in rows if row.verdict == str(Verdict.WRONG)]
     listed = [row for row in wrong if row.group != "unlisted"]
     unlisted = [row for row in wrong if row.group == "unlisted"]
     told = [row for row in listed if row.expected and row.kind]
-    parts = [INTRODUCTION, "## Mistakes of the catalogue\n", _named_table(listed), MISSED, _missed_table(listed)]
+    parts = [
+        INTRODUCTION.format(command=command),
+        "## Mistakes of the catalogue\n",
+        _named_table(listed),
+        MISSED,
+        _missed_table(listed),
+    ]
     parts += [_coverage(trials)]
     parts += ["## Convention or mistake\n", KINDS, _kind_table(told), "## Other errors\n", _unlisted_table(unlisted)]
     return "\n".join(parts)
@@ -28,7 +34,7 @@ def page(trials: dict[str, list[Row]]) -> str:
 
 INTRODUCTION = """# Diagnosis: measured rates
 
-Written by `python -m benchmarks.diagnosis -o docs/diagnosis.md`; change nothing by hand.
+Written by `{command}`; change nothing by hand.
 [oracle.md](oracle.md) says what a diagnosis is, [mistakes.md](mistakes.md) which mistakes are known.
 
 Random cases of 1–4 layers, widths 1–7 and 2–64 samples; every mistake in each of its variants at every place where it

@@ -53,7 +53,8 @@ def main() -> int:
     cases, more = (2, 0) if arguments.quick else (arguments.cases, arguments.more)
     try:
         with trials_in(arguments.jobs, (Row,), arguments.rows) as trials:
-            text = page(rows_of(cases, more, trials))
+            command = f"python -m benchmarks.diagnosis --cases {cases} --more {more} -o docs/diagnosis.md"
+            text = page(rows_of(cases, more, trials), command)
     except ForeignRowsError as error:
         parser.error(str(error))
     if arguments.output is None:
