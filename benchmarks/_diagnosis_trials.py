@@ -285,7 +285,16 @@ def _function_rows(case: oracle.Case, slip: Slip) -> list[Row]:
     kind = "" if found is None else found.kind
     return [
         Row(
-            *("float64", slip.id, "function", verdict, {slip.id} in explanations, True, len(explanations)),
-            *(False, kind, "", None),
+            dtype="float64",
+            what=slip.id,
+            group="function",
+            verdict=verdict,
+            named={slip.id} in explanations,
+            placed=True,
+            ties=len(explanations),
+            false=False,
+            kind=kind,
+            expected="",
+            located=None,
         )
     ]

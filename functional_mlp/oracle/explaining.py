@@ -181,7 +181,7 @@ def _explained(question: Question, group: Group, sign: str, times: float = CLEAR
         arrays = _planted(question, slips, paths)
         if arrays is None or len(matched(question, arrays)) < len(paths):
             return None
-    return arrays if arrays is not None and proves(question, arrays, times) else None
+    return arrays if arrays and proves(question, arrays, times) else None
 
 
 def _digits(question: Question, arrays: Arrays) -> int:
@@ -293,14 +293,15 @@ def _valued(group: Group, value: float | None) -> Group:
 
 def _fit(question: Question, group: Group, value: float, paths: Collection[str]) -> float | None:
     """The number that explains some arrays, by Gauss-Newton steps; None where they lead nowhere."""
-    before, parameter = np.inf, MISTAKES[group[0].id].parameter
+    parameter, before = MISTAKES[group[0].id].parameter, np.inf
+    relative = NUDGE if parameter is None or parameter.magnified is None else NUDGE_OF_STEP
     for step in range(STEPS):
         own = _planted(question, _valued(group, value), paths)
         if own is None:
             return None
         if len(matched(_loosened(question, _valued(group, value)), own)) == len(paths):
             return value
-        nudge = (NUDGE if parameter is None or parameter.magnified is None else NUDGE_OF_STEP) * max(abs(value), 1e-6)
+        nudge = relative * max(abs(value), 1e-6)
         there = _planted(question, _valued(group, value + nudge), paths)
         if there is None:
             return None
