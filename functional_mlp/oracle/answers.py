@@ -235,6 +235,7 @@ class Gradients(NamedTuple):
         loss, outputs, deltas, ct_inputs: what else is to be judged, or None.
         printed: how the numbers in the arrays were printed, if in a text with decimals.
         printed_loss: the same of the loss.
+        case: the name of the case that they are of, if they say so.
     """
 
     params: Any
@@ -244,6 +245,11 @@ class Gradients(NamedTuple):
     ct_inputs: Any = None
     printed: Printed | None = None
     printed_loss: Printed | None = None
+    case: str | None = None
+
+
+class UnsupportedError(FileError):
+    """Instead of gradients, the sentence of a program that it does not support the case."""
 
 
 def handed_over(result: Any) -> Gradients:
@@ -299,9 +305,29 @@ def read_update(path: Path_, max_bytes: int = MAX_BYTES) -> Update:
 
 
 def _read(path: Path_, kinds: tuple[str, ...], max_bytes: int) -> Gradients | Update:
-    source = str(path)
-    content = read_bytes(path, max_bytes)
+    return parse_answer(read_bytes(path, max_bytes), str(path), kinds, max_bytes)
+
+
+def parse_answer(
+    content: bytes, source: str, kinds: tuple[str, ...] = KINDS, max_bytes: int = MAX_BYTES
+) -> Gradients | Update:
+    """Gradients or an update from the bytes of a document, in whichever format it begins like.
+
+    Args:
+        content: all of it.
+        source: its name, for messages.
+        kinds: what is wanted: "gradients", "update".
+        max_bytes: the most that an archive may unpack to.
+
+    Raises:
+        UnsupportedError: if it says that its program does not support the case.
+        FileError: if it is no sound document of these kinds.
+    """
     document = decode(content, source, max_bytes, not_finite=True)
+    if document.get("unsupported") is True:
+        reason = document.get("reason")
+        said = f": {reason[:120]}" if isinstance(reason, str) and reason else ""
+        raise UnsupportedError(f"{source}: says that its program does not support this case{said}")
     form = document.get("format")
     kind = next((kind for kind in kinds if form == f"functional-mlp/{kind}"), None)
     if kind is None:
@@ -316,7 +342,7 @@ def _read(path: Path_, kinds: tuple[str, ...], max_bytes: int) -> Gradients | Up
         if not math.isfinite(rate):
             raise FileError(f"{source}: learning_rate: expected a finite number, got {rate}")
         return Update(document["params"], rate, printed)
-    fields = {name: document.get(name) for name in ("params", "loss", "outputs", "deltas", "ct_inputs")}
+    fields = {name: document.get(name) for name in ("params", "loss", "outputs", "deltas", "ct_inputs", "case")}
     return Gradients(**fields, printed=printed, printed_loss=_printed_loss(text, printed))
 
 
@@ -349,6 +375,8 @@ def _document_of(gradients: Gradients, dtype: str) -> dict[str, Any]:
         pair = zip(("weights", "bias"), weights_and_bias(f"params[{i}]", layer), strict=True)
         fields = {name: _array(f"params[{i}].{name}", leaf, dtype) for name, leaf in pair if leaf is not None}
         document["params"].append(fields)
+    if gradients.case is not None:
+        document["case"] = gradients.case
     if gradients.loss is not None:
         loss = numbers("loss", gradients.loss)
         require_shape("loss", loss, ())

@@ -1,4 +1,7 @@
-"""One call of somebody's function: what it returned or raised, and whether it changed what it was given."""
+"""One call of somebody's function: what it returned or raised, and whether it changed what it was given.
+
+Of whatever is asked (`watching.py`), what comes of one case is a `Call`, a `Fault` or `Skipped`.
+"""
 
 import traceback
 from collections.abc import Callable
@@ -10,16 +13,24 @@ from functional_mlp.oracle.answers import Gradients, handed_over
 from functional_mlp.oracle.case import DTYPES, Case
 from functional_mlp.oracle.checking import dtype_of
 from functional_mlp.oracle.leaves import Misfit, given_leaves
+from functional_mlp.oracle.verdict import Verdict
 
 Function = Callable[..., Any]
 MAX_MESSAGE = 200
 
 
 class Fault(NamedTuple):
-    """What a function does wrong as a program: the id of a finding, and a sentence about "your function"."""
+    """What a function does wrong as a program: the id of a finding, a sentence about "your function", the verdict."""
 
     id: str
     sentence: str
+    verdict: Verdict = Verdict.WRONG
+
+
+class Skipped(NamedTuple):
+    """Why a program does not support a case, in its own words."""
+
+    reason: str
 
 
 class Call(NamedTuple):
@@ -31,13 +42,15 @@ class Call(NamedTuple):
         leaves: copies of them, by path.
         dtype: of the gradients.
         changed: names of the arguments that are no longer what they were.
+        faults: of the program, although it gave an answer.
     """
 
     case: Case
     answer: Gradients
     leaves: dict[str, np.ndarray | Misfit]
     dtype: str
-    changed: tuple[str, ...]
+    changed: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 def called(fn: Function, case: Case) -> Call | Fault:

@@ -75,6 +75,8 @@ def check(
     given = handed_over(gradients)
     more = {"loss": loss, "outputs": outputs, "deltas": deltas, "ct_inputs": ct_inputs}
     given = given._replace(**{name: value for name, value in more.items() if value is not None})
+    if given.case is not None and case.name and given.case != case.name:
+        raise ValueError(f"expected the gradients of the case {case.name!r}, got those of the case {given.case!r}")
     declared = precision_named(precision or dtype_of(given.params))
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
@@ -91,11 +93,16 @@ def _require_case(case: Any) -> None:
 
 def report_on(case: Case, declared: Precision, leaves: tuple[Leaf, ...], notes: tuple[str, ...] = ()) -> Report:
     """A report on one case."""
+    return Report(case.name, described(case), len(case.inputs), declared.name, leaves, notes=notes)
+
+
+def described(case: Case) -> str:
+    """The network and the loss of a case, in words."""
     sizes = "-".join(map(str, case.network.sizes))
     names = [activation.name for activation in case.network.activations]
     ends = case.loss.kind if case.loss is not None else "a bare cotangent"
     shown = names[0] if len(set(names)) == 1 else ", ".join(names)
-    return Report(case.name, f"{sizes} ({shown}; {ends})", len(case.inputs), declared.name, leaves, notes=notes)
+    return f"{sizes} ({shown}; {ends})"
 
 
 def dtype_of(params: Any) -> str:

@@ -169,6 +169,11 @@ def _doubts(case: Case, precision: Precision) -> int:
     return sum(leaf.verdict is not Verdict.CONSISTENT for leaf in leaves) + len(near_kinks)
 
 
+def purpose_of(case: Case) -> str:
+    """Which of `PURPOSES` a telling case has; it stands at the beginning of its name, perhaps before a comma."""
+    return case.name.partition(", ")[0]
+
+
 def batch_sizes(network: Network) -> Batches:
     """The numbers of samples in the telling cases of a network."""
     several = next(n for n in itertools.count(7, 2) if n not in network.sizes)
