@@ -4,6 +4,7 @@ Exit codes: 0 done (or consistent), 1 wrong, 2 bad input or usage, 3 undecided.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -57,6 +58,23 @@ decide it.
 functional-mlp check case.json gradients.json --precision float32 --json
 functional-mlp check case.json step-0.1.json step-0.01.json
 """
+PROGRAMS = """
+Your program reads one case as JSON, and answers as in check --help; it may name
+the case ("case": its name), and say that it does not support it:
+
+\b
+{"format": "functional-mlp/gradients", "version": 1, "unsupported": true}
+
+With --stream it reads one case per line, and answers each with a line, until
+its input ends; flush the output after each line.
+
+\b
+functional-mlp drive -- ./my_backprop
+functional-mlp drive --sizes 2,4,3,1 --activations relu,relu,sigmoid \\
+    --loss binary_cross_entropy --precision float32 --jobs 2 -- node mlp.mjs
+
+A crash, a hang or garbage is named; exit codes are those of check.
+"""
 VERDICT_CODES = {"consistent": 0, "wrong": 1, "undecided": 3}
 
 app = typer.Typer(
@@ -78,6 +96,11 @@ MaxBytes = Annotated[int, typer.Option(min=1, help="Refuse files that are larger
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="A name in .json, .npz or .safetensors; - is the terminal.")
 ]
+OverSamples = Annotated[str, typer.Option(help="sum or mean.")]
+OverOutputs = Annotated[str, typer.Option(help="sum or mean.")]
+Scale = Annotated[float, typer.Option(help="Factor of the loss.")]
+L2 = Annotated[float, typer.Option(help="Coefficient of the penalty l2/2 sum(w^2).")]
+L2OnBias = Annotated[bool, typer.Option(help="The penalty covers the biases too.")]
 
 
 def fail(message: object) -> NoReturn:
@@ -121,11 +144,11 @@ def case_new(
     sizes: Annotated[str, typer.Option(help="Inputs, hidden layers, outputs: 2,4,3,1.")],
     activations: Annotated[str, typer.Option(help="One name for all layers, or one per layer: relu,relu,sigmoid.")],
     loss: Annotated[str, typer.Option(help="A loss, or `none`: a bare output cotangent.")] = "squared_error",
-    over_samples: Annotated[str, typer.Option(help="sum or mean.")] = "sum",
-    over_outputs: Annotated[str, typer.Option(help="sum or mean.")] = "sum",
-    scale: Annotated[float, typer.Option(help="Factor of the loss.")] = 1.0,
-    l2: Annotated[float, typer.Option(help="Coefficient of the penalty l2/2 sum(w^2).")] = 0.0,
-    l2_on_bias: Annotated[bool, typer.Option(help="The penalty covers the biases too.")] = False,
+    over_samples: OverSamples = "sum",
+    over_outputs: OverOutputs = "sum",
+    scale: Scale = 1.0,
+    l2: L2 = 0.0,
+    l2_on_bias: L2OnBias = False,
     samples: Annotated[int, typer.Option(help="Rows of data.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers; the same seed gives the same case.")] = 0,
     precision: Annotated[
@@ -142,9 +165,7 @@ def case_new(
 
     try:
         network = fm.Network(_integers("--sizes", sizes), _names(activations))
-        chosen = None
-        if loss != "none":
-            chosen = fm.Loss(loss, over_samples, over_outputs, scale, l2, l2_on_bias)
+        chosen = _loss(loss, over_samples, over_outputs, scale, l2, l2_on_bias)
         write_case(output, draw_case(network, chosen, samples=samples, seed=seed, dtype=precision, name=name))
     except BrokenPipeError:
         _drop_output()
@@ -264,6 +285,62 @@ def check(
     raise typer.Exit(VERDICT_CODES[report.verdict])
 
 
+@app.command(epilog=PROGRAMS, context_settings={"allow_interspersed_args": False})
+def drive(
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="Your program and its arguments, after --.")],
+    sizes: Annotated[str | None, typer.Option(help="Of the network, as in case new; default: chosen.")] = None,
+    activations: Annotated[str | None, typer.Option(help="Of the network; default: several networks.")] = None,
+    loss: Annotated[str | None, typer.Option(help="With --activations: as in case new.")] = None,
+    over_samples: OverSamples = "sum",
+    over_outputs: OverOutputs = "sum",
+    scale: Scale = 1.0,
+    l2: L2 = 0.0,
+    l2_on_bias: L2OnBias = False,
+    cases: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
+    precision: Annotated[str | None, typer.Option(help="As in check; default: float64.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for one answer.")] = 10.0,
+    jobs: Annotated[int, typer.Option(min=1, help="Cases computed side by side.")] = 1,
+    stream: Annotated[bool, typer.Option("--stream", help="One process answers all cases, line by line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
+) -> None:
+    """Judge a program in any language.
+
+    It is started once per case, reads the case on its standard input, and writes its gradients on its standard output.
+    The cases are chosen so that they show the usual mistakes, and the mistake is named.
+    """
+    from functional_mlp import oracle
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the default would leave the program running
+    try:
+        network: Any = None
+        chosen = None
+        if activations is not None:
+            network = _names(activations)
+            if sizes is not None:
+                network = fm.Network(_integers("--sizes", sizes), network)
+            chosen = _loss(loss or "squared_error", over_samples, over_outputs, scale, l2, l2_on_bias)
+        elif sizes is not None or loss is not None:
+            raise ValueError("expected --activations with --sizes or --loss; without them, networks are chosen")
+        with typer.progressbar(length=cases, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+            report = oracle.drive(
+                command,
+                network,
+                chosen,
+                precision,
+                seed,
+                cases=cases,
+                timeout=timeout,
+                jobs=jobs,
+                stream=stream,
+                progress=lambda: bar.update(1),
+            )
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        fail(error)
+    show(report.json() if as_json else report.text())
+    raise typer.Exit(VERDICT_CODES[report.verdict])
+
+
 @mistakes_app.command("list")
 def mistakes_list() -> None:
     """List every mistake: its name, and what was done."""
@@ -320,6 +397,10 @@ def summary(case: Any, solution: Any) -> str:
         largest = leaf.flat[np.abs(leaf).argmax()]
         lines.append(f"{label:<20}{leaf.shape!s:<14}{float(np.linalg.norm(leaf))!r:<26}{float(largest)!r}")
     return "\n".join(lines)
+
+
+def _loss(kind: str, *settings: Any) -> fm.Loss | None:
+    return None if kind == "none" else fm.Loss(kind, *settings)
 
 
 def _names(text: str) -> str | list[str]:

@@ -10,6 +10,8 @@ from .checking import assert_gradients as assert_gradients
 from .checking import check as check
 from .checking import check_update as check_update
 from .drawing import draw_case as draw_case
+from .driving import drive as drive
+from .external import CommandError as CommandError
 from .files import FileError as FileError
 from .files import read_case as read_case
 from .files import write_case as write_case

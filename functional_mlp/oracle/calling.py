@@ -13,18 +13,23 @@ from functional_mlp.oracle.answers import Gradients, handed_over
 from functional_mlp.oracle.case import DTYPES, Case
 from functional_mlp.oracle.checking import dtype_of
 from functional_mlp.oracle.leaves import Misfit, given_leaves
-from functional_mlp.oracle.verdict import Verdict
 
 Function = Callable[..., Any]
 MAX_MESSAGE = 200
 
 
 class Fault(NamedTuple):
-    """What a function does wrong as a program: the id of a finding, a sentence about "your function", the verdict."""
+    """What a function does wrong as a program.
+
+    Attributes:
+        id: of the finding.
+        sentence: about "your function".
+        details: what may differ from case to case: the first ones are shown.
+    """
 
     id: str
     sentence: str
-    verdict: Verdict = Verdict.WRONG
+    details: str = ""
 
 
 class Skipped(NamedTuple):
@@ -43,6 +48,7 @@ class Call(NamedTuple):
         dtype: of the gradients.
         changed: names of the arguments that are no longer what they were.
         faults: of the program, although it gave an answer.
+        notes: what changes no verdict.
     """
 
     case: Case
@@ -51,6 +57,7 @@ class Call(NamedTuple):
     dtype: str
     changed: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def called(fn: Function, case: Case) -> Call | Fault:

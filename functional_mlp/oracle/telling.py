@@ -307,11 +307,17 @@ def with_side(case: Case, side: str) -> Case:
             left = left_slope(activation)
             parameters["at_zero"] = {"left side": left, "right side": 1.0, "middle": (1.0 + left) / 2}[side]
         activations.append(dataclasses.replace(activation, parameters=tuple(parameters.items())))
-    network = Network(case.network.sizes, activations)
-    return Case(
-        *(network, case.loss, list(case.params), case.inputs, case.targets, case.ct_outputs, case.sample_weights),
-        *(case.name, case.dtype),
-    )
+    return _with(case, Network(case.network.sizes, activations), case.name)
+
+
+def renamed(case: Case, name: str) -> Case:
+    """The case with another name."""
+    return _with(case, case.network, name)
+
+
+def _with(case: Case, network: Network, name: str) -> Case:
+    data = (list(case.params), case.inputs, case.targets, case.ct_outputs, case.sample_weights)
+    return Case(network, case.loss, *data, name, case.dtype)
 
 
 def at_zero_of(activation: Activation) -> float:

@@ -107,7 +107,7 @@ def watch(ask: Ask, cases: Sequence[Case], precision: str, given: str | None, *,
             faults = (Fault("mutates", words), *faults)
         faults = (*first.faults, *faults)
         asked = _asked(question, first, leaves)
-        said = (*notes, *sides, *again)
+        said = (*first.notes, *notes, *sides, *again)
         seen.append(Seen(case.name, leaves, faults, said, as_float32, first, asked, question))
         if any(fault.id == "accumulates" for fault in faults) or (given is None and first.dtype != "float64"):
             break
@@ -317,14 +317,14 @@ def merged(
     """
     answered = [one for one in seen if one.skipped is None]
     leaves = tuple(replace(leaf, group=one.name) for one in answered for leaf in one.leaves)
-    where: dict[Fault, list[str]] = {}
+    where: dict[tuple[str, str], dict[str, str]] = {}
     for one in answered:
         for fault in one.faults:
-            where.setdefault(fault, []).append(one.name)
+            where.setdefault((fault.id, fault.sentence), {})[one.name] = fault.details
     possible = len(cases) - (len(seen) - len(answered))
     findings = tuple(
-        Finding(fault.id, fault.verdict, f"{_where(names, possible)} {code} {fault.sentence}.")
-        for fault, names in where.items()
+        Finding(id_, Verdict.WRONG, f"{_where(list(names), possible)} {code} {sentence}{_first_of(names)}.")
+        for (id_, sentence), names in where.items()
     )
     wrong = [one for one in answered if any(leaf.verdict is Verdict.WRONG for leaf in one.leaves)]
     if wrong and all(one.as_float32 for one in wrong):
@@ -363,6 +363,14 @@ def _pattern(wrong: Mapping[Case, bool]) -> tuple[str, ...]:
     if names == every - {"one sample"}:
         return ("one sample is right, several are not: look at sums, means and factors 1/n over samples",)
     return ()
+
+
+def _first_of(details: Mapping[str, str]) -> str:
+    """The details of the first case that has any."""
+    name, first = next(((name, text) for name, text in details.items() if text), ("", ""))
+    if not first:
+        return ""
+    return f": {first}" if len(details) == 1 else f": {first}, in {name!r}"
 
 
 def _where(names: Sequence[str], total: int) -> str:
