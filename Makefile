@@ -1,6 +1,7 @@
 # make demo   every published system beside its JAX counterpart, with figures, into results/
 # make test   the tests
 # make fuzz   10,000 spoilt files against the readers of the oracle (FUZZ_SEED= for other ones)
+# make faults  500 faults of programs under `drive` (FAULTS= for more)
 # make lint   ruff and mypy
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/certification.md
 # make verdicts  how often right is called wrong, and wrong overlooked: docs/verdicts.md (an hour)
@@ -12,9 +13,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: demo test fuzz lint certify verdicts diagnosis bench accelerator clean
+.PHONY: demo test fuzz faults lint certify verdicts diagnosis bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -31,6 +33,9 @@ test: $(VENV)/installed
 
 fuzz: $(VENV)/installed
 	FUZZ_MUTATIONS=10000 $(BIN)/python -m pytest tests/oracle/test_fuzz.py
+
+faults: $(VENV)/installed
+	$(BIN)/python -m tools.fault_injection --count $(FAULTS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -131,7 +131,7 @@ def _watched(
     """The first case of every battery, and more of those that are supported: as many as there are to be in total."""
     first = [next(battery) for battery in batteries]
     put.prepare(first)
-    able = [not isinstance(put.one(case), Skipped) for case in first]
+    able = [len(batteries) == 1 or not isinstance(put.one(case), Skipped) for case in first]
     more = total - len(first)
     seen: list[Seen] = []
     cases: list[Case] = []

@@ -184,11 +184,11 @@ class _Child:
             if remaining <= 0 or stop.is_set():
                 return End.STOPPED if stop.is_set() else End.TIMEOUT
             ended = self.process.poll() is not None
-            if not self.take(0 if ended else min(remaining, TICK)) and ended:
+            if not self.take(0.0 if ended else min(remaining, TICK)) and ended:
                 return End.EXITED
         return End.ANSWERED
 
-    def take(self, seconds: float = 0) -> bool:
+    def take(self, seconds: float = 0.0) -> bool:
         """Writes and reads what is possible now, or else within some seconds; whether anything was."""
         if not self.selector.get_map():  # every pipe is closed
             with contextlib.suppress(subprocess.TimeoutExpired):
