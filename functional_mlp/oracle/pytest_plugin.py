@@ -1,0 +1,128 @@
+"""The pytest plugin: a fixture whose checks fail a test with the oracle's report.
+
+    def test_gradients(gradient_oracle):
+        gradient_oracle.check_function(backward, network, loss)
+
+pytest finds it by its entry point. Importing it imports neither JAX nor NumPy: they come when a test asks something.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functional_mlp._atomic import write_bytes
+
+MARKER = "gradient_precision"
+OPTION = "--gradient-report"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that keeps reports."""
+    group = parser.getgroup("functional-mlp", "gradients")
+    group.addoption(OPTION, metavar="DIR", help="write an HTML report on the gradients of each failing test into DIR")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker; and the folder for reports, which is made before the tests cost any time."""
+    config.addinivalue_line(
+        "markers",
+        f"{MARKER}(precision): what the gradients that gradient_oracle checks are computed in, such as 'float32'",
+    )
+    folder = config.getoption(OPTION)
+    if folder is not None:
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise pytest.UsageError(
+                f"{OPTION}: expected a folder that can be written, got {folder}: {reason}"
+            ) from error
+
+
+class GradientOracle:
+    """The oracle's checks, which fail the test unless the verdict is consistent.
+
+    Each takes the arguments of the function of `functional_mlp.oracle` that it is named after, and returns its report.
+    A precision that is not given is that of the marker `gradient_precision`, if the test has one.
+    """
+
+    def __init__(self, test: str, precision: str | None, folder: Path | None) -> None:
+        self.test, self.precision, self.folder = test, precision, folder
+        self.failures = 0
+
+    def check(self, *arguments: Any, **keywords: Any) -> Any:
+        """Of gradients: `oracle.check(case, gradients)`."""
+        __tracebackhide__ = True
+        return self._asked("check", *arguments, **keywords)
+
+    def check_update(self, *arguments: Any, **keywords: Any) -> Any:
+        """Of parameters after a step: `oracle.check_update(case, params_after, learning_rate)`."""
+        __tracebackhide__ = True
+        return self._asked("check_update", *arguments, **keywords)
+
+    def check_function(self, *arguments: Any, **keywords: Any) -> Any:
+        """Of a function: `oracle.check_function(fn, network, loss)`."""
+        __tracebackhide__ = True
+        return self._asked("check_function", *arguments, **keywords)
+
+    def check_model(self, *arguments: Any, **keywords: Any) -> Any:
+        """Of a model of another framework: `oracle.check_model(model, loss)`."""
+        __tracebackhide__ = True
+        return self._asked("check_model", *arguments, **keywords)
+
+    def drive(self, *arguments: Any, **keywords: Any) -> Any:
+        """Of a program: `oracle.drive(command, network, loss)`."""
+        __tracebackhide__ = True
+        return self._asked("drive", *arguments, **keywords)
+
+    def _asked(self, name: str, *arguments: Any, **keywords: Any) -> Any:
+        __tracebackhide__ = True
+        from functional_mlp import oracle
+
+        ask: Callable[..., Any] = getattr(oracle, name)
+        # a precision given by its place is the test's own affair
+        if self.precision is not None and len(arguments) <= PLACES[name]:
+            keywords = {"precision": self.precision} | keywords
+        report = ask(*arguments, **keywords)
+        if report.verdict != "consistent":
+            pytest.fail("\n" + report.text() + self._kept(report))
+        return report
+
+    def _kept(self, report: Any) -> str:
+        """Writes the report, if that is wanted; a line that says where."""
+        if self.folder is None:
+            return ""
+        self.failures += 1
+        path = self.folder / report_name(self.test, self.failures)
+        try:
+            write_bytes(path, report.html().encode())
+        except OSError as error:
+            return f"\nNo HTML report: {path}: {error.strerror or error}\n"
+        return f"\nHTML report: {path}\n"
+
+
+PLACES = {"check": 2, "check_update": 3, "check_function": 3, "check_model": 2, "drive": 3}  # of the precision
+
+
+def report_name(test: str, number: int = 1) -> str:
+    """The name of a test's file: its own, as far as any file system takes it, and a few digits that tell it apart."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", test).strip("-.")[-100:]
+    digest = hashlib.sha256(test.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{plain}-{digest}{f'-{number}' if number > 1 else ''}.html"
+
+
+@pytest.fixture
+def gradient_oracle(request: pytest.FixtureRequest) -> GradientOracle:
+    """Checks of gradients that fail the test with the oracle's report; see `GradientOracle`."""
+    marker = request.node.get_closest_marker(MARKER)
+    precision = None
+    if marker is not None:
+        if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], str):
+            raise pytest.UsageError(f"expected @pytest.mark.{MARKER}('float32') with one precision, got {marker}")
+        precision = marker.args[0]
+    folder = request.config.getoption(OPTION)
+    return GradientOracle(request.node.nodeid, precision, None if folder is None else Path(folder).absolute())
