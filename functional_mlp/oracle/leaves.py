@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from functional_mlp.oracle.answers import Gradients, Printed
+from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.case import Case, numbers, weights_and_bias
 from functional_mlp.oracle.precision import FORMATS
+from functional_mlp.oracle.printed import Printed
 
 Array = NDArray[np.float64]
 

@@ -15,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from functional_mlp.oracle.answers import Gradients, Printed
+from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.leaves import Cause, Handed, Misfit, given_leaves, known_to
 from functional_mlp.oracle.noise import Floor, Limits, Noise
 from functional_mlp.oracle.precision import FLOAT64, Format, wider
+from functional_mlp.oracle.printed import Printed
 from functional_mlp.oracle.solution import Solution, by_path
 
 Array = NDArray[np.float64]

@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from functional_mlp.oracle import formats
 from functional_mlp.oracle.answers import (
     Gradients,
-    Printed,
     Update,
-    printed_style,
     read_answer,
     read_gradients,
     read_update,
@@ -24,6 +22,7 @@ from functional_mlp.oracle.answers import (
 )
 from functional_mlp.oracle.case import numbers
 from functional_mlp.oracle.files import FileError, write_document
+from functional_mlp.oracle.printed import Printed, printed_style
 
 GRADIENTS, UPDATE = EXAMPLES["gradients"], EXAMPLES["update"]
 

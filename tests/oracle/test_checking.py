@@ -13,10 +13,11 @@ from test_solution import SETTINGS
 
 import functional_mlp as fm
 from functional_mlp import oracle
-from functional_mlp.oracle.answers import Gradients, Printed, Update
+from functional_mlp.oracle.answers import Gradients, Update
 from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.checking import assert_gradients, check, check_update
 from functional_mlp.oracle.precision import PRECISIONS
+from functional_mlp.oracle.printed import Printed
 from functional_mlp.oracle.verdict import Cause, Verdict
 
 PATHS = [f"params[{i}].{name}" for i in range(3) for name in ("weights", "bias")]
