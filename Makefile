@@ -1,7 +1,9 @@
 # make demo   every published system beside its JAX counterpart, with figures, into results/
 # make test   the tests
+# make test-peers  the tests with PyTorch, flax, equinox and Keras, in .venv-peers (2 GB)
 # make fuzz   10,000 spoilt files against the readers of the oracle (FUZZ_SEED= for other ones)
 # make faults  500 faults of programs under `drive` (FAULTS= for more)
+# make test-browser  the HTML report in headless Chromium, installed if it is missing (as root), with axe-core (npm)
 # make lint   ruff and mypy
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/certification.md
 # make verdicts  how often right is called wrong, and wrong overlooked: docs/verdicts.md (an hour)
@@ -13,10 +15,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PEERS ?= .venv-peers
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: demo test fuzz faults lint certify verdicts diagnosis bench accelerator clean
+.PHONY: demo test test-peers test-browser fuzz faults lint certify verdicts diagnosis bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -31,11 +34,23 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+$(PEERS)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,peers]'
+	touch $@
+
+test-peers: $(PEERS)/installed
+	$(PEERS)/bin/python -m pytest $(PYTEST_ARGS) tests/peers
+
 fuzz: $(VENV)/installed
 	FUZZ_MUTATIONS=10000 $(BIN)/python -m pytest tests/oracle/test_fuzz.py
 
 faults: $(VENV)/installed
 	$(BIN)/python -m tools.fault_injection --count $(FAULTS)
+
+test-browser: $(VENV)/installed
+	sh tools/install_chromium.sh
+	$(BIN)/python -m pytest tests/oracle/test_page_in_browser.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -59,4 +74,4 @@ accelerator: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accelerator
 
 clean:
-	rm -rf $(VENV) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(PEERS) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

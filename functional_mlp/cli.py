@@ -56,6 +56,7 @@ decide it.
 \b
 ./your_program case.json | functional-mlp check case.json -
 functional-mlp check case.json gradients.json --precision float32 --json
+functional-mlp check case.json gradients.json --html report.html
 functional-mlp check case.json step-0.1.json step-0.01.json
 """
 PROGRAMS = """
@@ -252,6 +253,10 @@ def check(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write the report as a page too, for a browser; it needs nothing else."),
+    ] = None,
     max_bytes: MaxBytes = MAX_BYTES,
 ) -> None:
     """Judge gradients that your program computed.
@@ -261,12 +266,14 @@ def check(
     """
     from functional_mlp.oracle import answers as reading
     from functional_mlp.oracle import checking
-    from functional_mlp.oracle.files import FileError, read_case
+    from functional_mlp.oracle.files import FileError, read_case, write_text
     from functional_mlp.oracle.precision import precision_named
 
     try:
         if [case, *answers].count(Path("-")) > 1:
             raise ValueError("expected - for one file at most: standard input can be read only once")
+        if html is not None:
+            _require_new_name("--html", html, [case, *answers])
         if precision is not None:
             precision_named(precision)
         asked = read_case(case, max_bytes)
@@ -279,6 +286,8 @@ def check(
             report = report or checking.check(asked, given[0], precision)
         except (TypeError, ValueError) as error:  # of numbers that are none
             raise FileError(f"{', '.join(map(str, answers))}: {error}") from error
+        if html is not None:
+            write_text(html, report.html())
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
     show(report.json() if as_json else report.text())
@@ -401,6 +410,14 @@ def summary(case: Any, solution: Any) -> str:
 
 def _loss(kind: str, *settings: Any) -> fm.Loss | None:
     return None if kind == "none" else fm.Loss(kind, *settings)
+
+
+def _require_new_name(option: str, path: Path, inputs: list[Path]) -> None:
+    """Raises ValueError if a file to be written is one that is read, or the terminal."""
+    if path == Path("-"):
+        raise ValueError(f"expected {option} to be the name of a file: standard output has the text")
+    if any(path.resolve() == read.resolve() for read in inputs):
+        raise ValueError(f"expected {option} to be another file than those that are read, got {path}")
 
 
 def _names(text: str) -> str | list[str]:

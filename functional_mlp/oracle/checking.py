@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from functional_mlp._checks import finite_float
-from functional_mlp.oracle.answers import FEWEST_DIGITS, Gradients, Printed, Update, handed_over
+from functional_mlp.oracle.answers import Gradients, Update, handed_over
 from functional_mlp.oracle.case import Case, weights_and_bias
 from functional_mlp.oracle.diagnosis import Asked, diagnose, diagnose_several
+from functional_mlp.oracle.exhibits import Exhibit
 from functional_mlp.oracle.leaves import Misfit, coarsest, given_params
 from functional_mlp.oracle.noise import Noise, estimate_noise
 from functional_mlp.oracle.precision import Precision, precision_named
+from functional_mlp.oracle.printed import FEWEST_DIGITS, Printed
 from functional_mlp.oracle.report import Report
 from functional_mlp.oracle.solution import Solution, solve
 from functional_mlp.oracle.verdict import (
@@ -83,7 +85,8 @@ def check(
     leaves = judge(case, solution, noise, given)
     notes = notes_of(case, solution, given, noise, leaves, precision)
     report = report_on(case, declared, leaves, notes)
-    return dataclasses.replace(report, finder=partial(diagnose, Asked(case, solution, noise, given, leaves)))
+    finder = partial(diagnose, Asked(case, solution, noise, given, leaves))
+    return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
 
 
 def _require_case(case: Any) -> None:
@@ -188,7 +191,8 @@ def check_update(
         given = Gradients(update.params, printed=update.printed)
         asked.append(Asked(case, solution, noise, given, judged, update.learning_rate, group))
     report = report_on(case, declared, tuple(leaves))
-    return dataclasses.replace(report, finder=partial(diagnose_several, asked))
+    exhibits = tuple(Exhibit(one.group, case, update) for one, update in zip(asked, updates, strict=True))
+    return dataclasses.replace(report, finder=partial(diagnose_several, asked), exhibits=exhibits)
 
 
 def _groups(updates: list[Update]) -> list[str]:

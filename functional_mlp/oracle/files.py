@@ -212,10 +212,19 @@ def write_document(path: Path_, document: dict[str, Any], dtype: str = "float64"
     if str(path) == "-":
         sys.stdout.buffer.write(content)
         return
+    _write(path, content)
+
+
+def write_text(path: Path_, text: str) -> None:
+    """Writes a text as UTF-8, whole or not at all; raises FileError for a place that cannot be written."""
+    _write(path, text.encode())
+
+
+def _write(path: Path_, content: bytes) -> None:
     try:
         write_bytes(path, content)
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise FileError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def write_case(path: Path_, case: Case) -> None:

@@ -18,13 +18,14 @@ from functional_mlp.oracle.calling import Call, Fault, Skipped, values_of
 from functional_mlp.oracle.case import DTYPES, Case, weights_and_bias
 from functional_mlp.oracle.checking import described, notes_of, report_on
 from functional_mlp.oracle.diagnosis import Asked, diagnose_several
+from functional_mlp.oracle.exhibits import Exhibit
 from functional_mlp.oracle.leaves import Cause, Misfit
 from functional_mlp.oracle.noise import Noise, estimate_noise
 from functional_mlp.oracle.precision import precision_named
 from functional_mlp.oracle.report import Finding, Report
 from functional_mlp.oracle.solution import Solution, layer_of, solve
 from functional_mlp.oracle.telling import PURPOSES, SIDES, at_zero_of, purpose_of, with_side
-from functional_mlp.oracle.verdict import Leaf, Verdict, judge, truth_of
+from functional_mlp.oracle.verdict import Leaf, Verdict, judge, truth_of, worst_of
 
 Ask = Callable[[Case], Call | Fault | Skipped]
 
@@ -50,7 +51,8 @@ class Seen(NamedTuple):
         notes: what changes no verdict.
         as_float32: of a wrong answer in float64: whether it would be consistent in float32.
         call: the first one, if it gave an answer.
-        asked: the first answer as it was judged, if it is wrong.
+        kept: the first answer, in arrays of its own.
+        asked: the same with all that it was judged by, if it is wrong and to be explained.
         posed: the case with the truth about it.
         skipped: why the case was not answered, where it is not supported.
     """
@@ -61,6 +63,7 @@ class Seen(NamedTuple):
     notes: tuple[str, ...] = ()
     as_float32: tuple[str, ...] = ()
     call: Call | None = None
+    kept: Gradients | None = None
     asked: Asked | None = None
     posed: Posed | None = None
     skipped: str | None = None
@@ -106,9 +109,11 @@ def watch(ask: Ask, cases: Sequence[Case], precision: str, given: str | None, *,
             words = f"changes its arguments ({_listed(first.changed)}); work on copies"
             faults = (Fault("mutates", words), *faults)
         faults = (*first.faults, *faults)
-        asked = _asked(question, first, leaves)
+        kept = _kept(first)
+        wrong = worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG
+        asked = Asked(*question, kept, leaves, group=case.name) if wrong and kept is not None else None
         said = (*first.notes, *notes, *sides, *again)
-        seen.append(Seen(case.name, leaves, faults, said, as_float32, first, asked, question))
+        seen.append(Seen(case.name, leaves, faults, said, as_float32, first, kept, asked, question))
         if any(fault.id == "accumulates" for fault in faults) or (given is None and first.dtype != "float64"):
             break
         before = first
@@ -123,19 +128,15 @@ def watch(ask: Ask, cases: Sequence[Case], precision: str, given: str | None, *,
     return seen
 
 
-def _asked(question: Posed, call: Call, leaves: tuple[Leaf, ...]) -> Asked | None:
-    """A wrong answer, in copies that no later call overwrites; None for one that is right, or has no arrays."""
-    if all(leaf.verdict is not Verdict.WRONG for leaf in leaves):
-        return None
+def _kept(call: Call) -> Gradients | None:
+    """An answer in copies that no later call overwrites; None if it is not in arrays."""
     own = {path: leaf.astype(DTYPES[call.dtype]) for path, leaf in call.leaves.items() if isinstance(leaf, np.ndarray)}
     if len(own) < len(call.leaves):  # of other shapes, as in the other layout
-        given = _copied(call.answer)
-        return None if given is None else Asked(*question, given, leaves, group=question.case.name)
-    params = [(own[f"params[{i}].weights"], own.get(f"params[{i}].bias")) for i in range(len(question.case.params))]
+        return _copied(call.answer)
+    params = [(own[f"params[{i}].weights"], own.get(f"params[{i}].bias")) for i in range(len(call.case.params))]
     deltas = [own[path] for path in own if path.startswith("deltas")] or None
     more: dict[str, Any] = {"deltas": deltas} | {name: own.get(name) for name in ("loss", "outputs", "ct_inputs")}
-    given = call.answer._replace(params=params, **more)
-    return Asked(*question, given, leaves, group=question.case.name)
+    return call.answer._replace(params=params, **more)
 
 
 def _copied(answer: Gradients) -> Gradients | None:
@@ -346,6 +347,11 @@ def merged(
         samples=sum(len(case.inputs) for case in cases[: len(seen)]),
         findings=findings,
         finder=partial(diagnose_several, asked, excluded),
+        exhibits=tuple(
+            Exhibit(one.name, one.posed.case, one.kept)
+            for one in answered
+            if one.posed is not None and one.kept is not None
+        ),
     )
 
 

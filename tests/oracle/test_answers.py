@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from functional_mlp.oracle import formats
 from functional_mlp.oracle.answers import (
     Gradients,
+    UnsupportedError,
     Update,
     read_answer,
     read_gradients,
@@ -42,6 +43,22 @@ def document(form, values):
 
 def values_in(written):
     return np.array(json.loads(written)["params"][0]["weights"][0], np.float64)
+
+
+# what a program says of itself
+
+
+def test_a_program_may_say_that_it_does_not_support_a_case(tmp_path):
+    path = tmp_path / "gradients.json"
+    head = {"format": "functional-mlp/gradients", "version": 1}
+    path.write_text(json.dumps(head | {"unsupported": True, "reason": "no softmax"}))
+    with pytest.raises(UnsupportedError, match=r"says that its program does not support this case: no softmax$"):
+        read_answer(path)
+    path.write_text(json.dumps(head | {"unsupported": False}))
+    with pytest.raises(FileError, match=r"expected the field 'params'$"):
+        read_answer(path)
+    path.write_text(json.dumps(GRADIENTS | {"case": "a name"}))
+    assert read_answer(path).case == "a name"
 
 
 # how numbers were printed

@@ -85,6 +85,13 @@ def test_deltas_of_too_few_and_too_many_layers_are_wrong():
     assert [many[f"deltas[{i}]"] for i in range(4)] == [CONSISTENT, CONSISTENT, CONSISTENT, WRONG]
 
 
+def test_gradients_that_name_another_case_are_refused():
+    case = question()
+    assert check(case, Gradients(answer(case), case="a question")).verdict == CONSISTENT
+    with pytest.raises(ValueError, match=r"expected the gradients of the case 'a question', got those of .* 'another'"):
+        check(case, Gradients(answer(case), case="another"))
+
+
 def test_a_loss_of_one_number_in_an_array_is_taken():
     loss = everything(question())["loss"]
     for form in (loss, np.float64(loss), np.array(loss), [loss], np.array([loss])):

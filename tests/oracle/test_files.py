@@ -402,9 +402,10 @@ def test_the_schemas_list_what_the_code_knows():
     assert properties["name"]["maxLength"] == MAX_NAME
     assert set(properties) == {field.name for field in fields(Case)} | {"format", "version"}
     common = {"format", "version", "params", "loss", "outputs", "deltas", "ct_inputs"}
-    assert set(gradients["properties"]) == common
+    assert set(gradients["properties"]) == common | {"case", "unsupported", "reason"}
     assert set(solution["properties"]) == common | {"case", "pre_activations", "activations"}
-    assert set(gradients["required"]) == {"format", "version", "params"}
+    assert set(gradients["required"]) == {"format", "version"}
+    assert gradients["else"]["required"] == ["params"]  # unless the case is not supported
     for kind in files.KINDS:
         schema = files.validator(kind).schema
         assert schema["additionalProperties"] is False
