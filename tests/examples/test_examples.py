@@ -1,0 +1,209 @@
+"""Each example is right, and its mistake is named, in float64 and float32; its README shows what the commands print.
+
+A README shows one precision; the other is tested here. Cases take time to compile, so the oracle asks about the first
+that it chooses only, and what a README says of numbers of cases is left out of the comparison. EXAMPLES_IN_FULL=1 asks
+about all, and compares everything.
+"""
+
+import contextlib
+import io
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+from consoles import EXAMPLES, ROOT, code_in, copied, holds, needed, shown_in
+from typer.testing import CliRunner
+
+import functional_mlp as fm
+from functional_mlp import oracle
+from functional_mlp.cli import app
+from functional_mlp.oracle.pytest_plugin import GradientOracle
+from functional_mlp.oracle.telling import telling_cases
+
+NETWORK = fm.Network((2, 4, 3, 1), ("relu", "relu", "sigmoid"))
+LOSS = fm.Loss("binary_cross_entropy")
+MISTAKES = {
+    "numpy": "bias-gradient-averaged",
+    "pytorch": "relu-drops-cotangent",
+    "c": "sum-not-accumulated",
+    "javascript": "hidden-derivative-missing",
+}
+CALLS = {"numpy": "check_function", "pytorch": "check_model"}  # of the oracle, in their scripts
+MODULES = ("mlp", "model")  # beside the scripts
+IN_FULL = os.environ.get("EXAMPLES_IN_FULL", "") == "1"
+FEW = 1  # telling cases
+SHOWN = {"numpy": "float64", "pytorch": "float32", "c": "float64", "javascript": "float64"}  # in the README
+SUFFIXES = (".py", ".c", ".h", ".mjs")
+
+pytestmark = pytest.mark.usefixtures("as_a_person", "few_cases")
+
+
+@pytest.fixture
+def few_cases(monkeypatch):
+    """What is chosen by `check_function` and `check_model`; `drive` is told."""
+    if not IN_FULL:
+        for module in ("functions", "adapters.adapted"):
+            monkeypatch.setattr(
+                f"functional_mlp.oracle.{module}.telling_cases", lambda *args: telling_cases(*args)[:FEW]
+            )
+
+
+def without_counts(text):
+    """Without the numbers of cases, samples and arrays, if few cases were asked about; they change its lines, too."""
+    if IN_FULL:
+        return text
+    head = r"^\d+ telling cases?: .*?judged as\s\w+\."
+    text = re.sub(head, lambda found: " ".join(found[0].split()), text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"\d+ of \d+(?= arrays)|\d+ telling cases?|\d+(?= samples)", "#", text)
+
+
+def require(language):
+    """Skips the test where the language is not installed."""
+    if language == "pytorch":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    elif language != "numpy" and (missing := needed({"c": "gcc", "javascript": "node"}[language])):
+        pytest.skip(missing)
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """script(folder, name): what a Python script prints, and its names, in this process."""
+
+    def run(folder, name):
+        for module in MODULES:
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        printed = io.StringIO()
+        with monkeypatch.context() as inside, contextlib.redirect_stdout(printed):
+            inside.syspath_prepend(str(folder))
+            names = runpy.run_path(str(folder / name), run_name="__main__")
+        return printed.getvalue(), names
+
+    return run
+
+
+@pytest.fixture
+def report(command, script, monkeypatch):
+    """report(language, precision, mistaken): what the oracle says of an example."""
+
+    def ask(language, precision, mistaken):
+        require(language)
+        if language not in CALLS:
+            program = command(language, precision, mistaken)
+            return oracle.drive(program, NETWORK, LOSS, precision, cases=7 if IN_FULL else FEW, stream=True)
+        call = getattr(oracle, CALLS[language])
+        monkeypatch.setattr(oracle, CALLS[language], partial(call, precision=precision))
+        return script(EXAMPLES / language, "check_mistaken.py" if mistaken else "check.py")[1]["report"]
+
+    return ask
+
+
+def other(precision):
+    return {"float64": "float32", "float32": "float64"}[precision]
+
+
+@pytest.mark.parametrize("language", MISTAKES)
+def test_right_variant_is_consistent_in_the_other_precision(report, language):
+    found = report(language, other(SHOWN[language]), mistaken=False)
+    assert found.verdict is oracle.Verdict.CONSISTENT
+    assert found.precision == other(SHOWN[language])
+
+
+@pytest.mark.parametrize("language", MISTAKES)
+def test_wrong_variant_is_wrong_in_the_other_precision(report, language):
+    found = report(language, other(SHOWN[language]), mistaken=True)
+    assert found.verdict is oracle.Verdict.WRONG
+    if IN_FULL:  # to look for the mistake takes seconds
+        assert [mistake.id for mistake in found.diagnosis.mistakes] == [MISTAKES[language]]
+
+
+@pytest.mark.parametrize("language", MISTAKES)
+def test_readme_shows_what_the_commands_print(language, script, tmp_path, monkeypatch):
+    require(language)
+    folder = copied(language, tmp_path)
+    monkeypatch.chdir(folder)
+    shown = shown_in(EXAMPLES / language / "README.md")
+    right, wrong = [output for _, output in shown if output]
+    assert right.startswith("CONSISTENT: ")
+    assert wrong.startswith("WRONG: ")
+    assert f"MISTAKE {MISTAKES[language]} in layer" in wrong
+    assert all(f"judged as {SHOWN[language]}." in " ".join(output.split()) for output in (right, wrong))
+    for line, output in shown:
+        program, *arguments = shlex.split(line)
+        if program == "functional-mlp":
+            few = [] if IN_FULL else ["--cases", str(FEW)]
+            printed = CliRunner().invoke(app, [arguments[0], *few, *arguments[1:]], catch_exceptions=False).stdout
+        elif program == "python":
+            printed, _ = script(folder, *arguments)
+        else:
+            printed = subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout
+        assert holds(without_counts(printed), without_counts(output)), f"{line} prints\n{printed}"
+
+
+@pytest.mark.parametrize("language", MISTAKES)
+def test_code_in_readme_is_that_of_the_files(language):
+    for block in code_in(EXAMPLES / language / "README.md", "python", "c", "javascript"):
+        assert any(holds(source, block) for source in sources()), block
+
+
+# the pages in docs/
+
+
+def sources():
+    return [path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*/*") if path.suffix in SUFFIXES]
+
+
+def test_five_minutes_shows_what_the_readmes_show():
+    page = ROOT / "docs" / "five_minutes.md"
+    known = [shown for language in MISTAKES for shown in shown_in(EXAMPLES / language / "README.md")]
+    assert [shown for shown in shown_in(page) if shown.output] == [shown for shown in known if shown.output]
+    for block in code_in(page, "python", "c", "javascript"):
+        assert any(holds(source, block) for source in sources()), block
+
+
+SUBMISSION = (
+    (EXAMPLES / "numpy" / "mlp.py").read_text(encoding="utf-8")
+    + """
+print("not an answer")
+
+
+def backward(params, inputs, targets):
+    return MLP(params).backward(inputs, targets)
+"""
+)
+SUBMISSIONS = {
+    "averaged": SUBMISSION.replace("ct_z.sum", "ct_z.mean"),
+    "crashes": "import os; os.abort()",
+    "hangs": "while True: pass",
+    "right": SUBMISSION,
+}
+
+
+def test_submissions_are_graded_as_the_course_shows(tmp_path):
+    chosen = SUBMISSIONS if IN_FULL else {name: text for name, text in SUBMISSIONS.items() if name != "hangs"}
+    for name, text in chosen.items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    grades = runpy.run_path(str(EXAMPLES / "course" / "grade.py"))
+    rows = [",".join(map(str, row)) for row in grades["grade"](tmp_path, cases=7 if IN_FULL else FEW)]
+    [shown] = code_in(ROOT / "docs" / "course.md", "text")
+    assert rows == [line for line in shown.splitlines() if line.partition(",")[0] in chosen]
+
+
+def test_code_of_the_course_is_that_of_its_files(tmp_path, monkeypatch):
+    blocks = list(code_in(ROOT / "docs" / "course.md", "python"))
+    assert all(any(holds(source, block) for source in sources()) for block in blocks[1:])
+    (tmp_path / "homework.py").write_text(SUBMISSION, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = {}
+    exec(blocks[0], names)
+    names["test_gradients"](GradientOracle("test", None, None))
+
+
+def test_check_of_the_numpy_class_is_five_lines():
+    text = (EXAMPLES / "numpy" / "check.py").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith('"""')]
+    assert len(lines) <= 5
