@@ -1,3 +1,9 @@
+from .adapters.adapted import Adapted as Adapted
+from .adapters.models import adapt as adapt
+from .adapters.models import check_autograd_function as check_autograd_function
+from .adapters.models import check_model as check_model
+from .adapters.pairs import names_of as names_of
+from .adapters.pairs import pairs_of as pairs_of
 from .answers import Gradients as Gradients
 from .answers import Update as Update
 from .answers import read_answer as read_answer

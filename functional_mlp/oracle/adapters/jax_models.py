@@ -1,0 +1,161 @@
+"""What models of JAX frameworks have in common: `jax.vjp` of their forward pass, and `jax.nn` as activations."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from functional_mlp.activations import resolve
+from functional_mlp.losses import Loss
+from functional_mlp.oracle.adapters.adapted import Adapted, Forward, by_hand
+from functional_mlp.oracle.adapters.layers import Argument, Found, Rule, follow, network_of, refuse
+from functional_mlp.oracle.case import DTYPES, Layer
+
+EXACT = Argument(
+    "approximate",
+    True,
+    allowed=(False,),
+    reason="the oracle's gelu is the exact one; use functools.partial(jax.nn.gelu, approximate=False)",
+)
+RULES: tuple[tuple[Callable[..., Any], Rule], ...] = (
+    (jax.nn.identity, Rule("identity")),
+    (jax.nn.sigmoid, Rule("sigmoid")),
+    (jnp.tanh, Rule("tanh")),
+    (jax.nn.tanh, Rule("tanh")),
+    (jax.nn.relu, Rule("relu")),
+    (jax.nn.leaky_relu, Rule("leaky_relu", (Argument("negative_slope", 0.01, means="slope"),))),
+    (jax.nn.elu, Rule("elu", (Argument("alpha", 1.0, means="alpha"),))),
+    (jax.nn.softplus, Rule("softplus")),
+    (jax.nn.silu, Rule("silu")),
+    (jax.nn.gelu, Rule("gelu", (EXACT,))),
+    (
+        jax.nn.softmax,
+        Rule("softmax", (Argument("axis", -1, allowed=(-1,), reason="softmax is over the units of a layer"),)),
+    ),
+)
+
+
+class Part(NamedTuple):
+    """A dense layer of a model.
+
+    Attributes:
+        path: what the model calls it.
+        weights: in the layout (fan_in, fan_out).
+        bias: (fan_out,), or None.
+        activation, unknown: as `layers.Found`.
+    """
+
+    path: str
+    weights: Any
+    bias: Any
+    activation: Any = None
+    unknown: str = ""
+
+
+def understood(function: Any) -> tuple[Any, str]:
+    """The activation that a function of JAX is, whatever `functools.partial` binds included; or None and its name."""
+    given: dict[str, Any] = {}
+    name = getattr(function, "__name__", type(function).__name__)
+    while isinstance(function, functools.partial) and not function.args:
+        given = function.keywords | given
+        function = function.func
+        name = f"partial of {getattr(function, '__name__', name)}"
+    rule = next((rule for own, rule in RULES if own is function), None)
+    if rule is not None and set(given) <= {argument.name for argument in rule.arguments}:
+        return follow(rule, f"the function {name}", given), ""
+    with contextlib.suppress(Exception):  # somebody's function, which may want something else
+        probe = jnp.zeros(2)
+        if function(probe) is probe:
+            return "identity", ""
+    return None, f"the function {name}"
+
+
+def parts_in_row(layers: Sequence[Any], read: Callable[[str, Any], Part | Any]) -> list[Part]:
+    """Dense layers with the activation that follows each, from layers and functions in a row.
+
+    Args:
+        layers: as the model has them.
+        read: maps a path and a layer to its Part, or to the function that it applies.
+
+    Raises:
+        ValueError: for a function before the first dense layer, or two in a row.
+    """
+    parts: list[Part] = []
+    free = False
+    for number, layer in enumerate(layers):
+        part = read(f"layers[{number}]", layer)
+        if isinstance(part, Part):
+            parts.append(part._replace(activation="identity"))
+            free = True
+            continue
+        spec, unknown = understood(part)
+        if spec is not None and resolve(spec).name == "identity":
+            continue
+        if not free:
+            raise refuse(f"layers[{number}]", "it does not follow a dense layer")
+        parts[-1] = parts[-1]._replace(activation=spec, unknown=unknown)
+        free = False
+    return parts
+
+
+def adapted_by_jax(
+    parts: Sequence[Part],
+    apply: Callable[[Any, Any], Any],
+    assign: Callable[[Any], Any],
+    loss: Any,
+    activations: Any,
+    **more: Any,
+) -> Adapted:
+    """The `Adapted` of a model whose forward pass is a function of JAX.
+
+    Args:
+        parts: its layers, in the order of the forward pass.
+        apply: maps params, a list of (weights (fan_in, fan_out), bias) per layer, and inputs (n, n_0) to the outputs.
+        assign: as in `Adapted`.
+        loss, activations: as `models.adapt`.
+        more: further fields of `Adapted`.
+
+    Raises:
+        TypeError: for a loss that is none of the package.
+        ValueError: as `network_of`, and for parameters of several dtypes.
+    """
+    if loss is not None and not isinstance(loss, Loss):
+        raise TypeError(f"expected loss to be a functional_mlp.Loss or None, got {type(loss).__name__}")
+    for part in parts:
+        if np.ndim(part.weights) != 2:
+            raise refuse(f"layer {part.path}", f"its weights have the shape {np.shape(part.weights)}")
+    found = [Found(part.path, np.shape(part.weights), part.activation, part.unknown) for part in parts]
+    network = network_of(found, activations)
+    params = tuple(Layer(np.array(part.weights), None if part.bias is None else np.array(part.bias)) for part in parts)
+    dtypes = {str(leaf.dtype) for layer in params for leaf in layer if leaf is not None}
+    if len(dtypes) > 1 or not dtypes <= set(DTYPES):
+        raise refuse("the model", f"its parameters have the dtypes {sorted(dtypes)}; expected one of floats")
+    [dtype] = dtypes
+    return Adapted(network, loss, params, by_hand(_forward_by_jax(apply), loss), assign, dtype, **more)
+
+
+def _forward_by_jax(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Forward]:
+    value = jax.jit(apply)
+    pull = jax.jit(lambda params, inputs, ct: jax.vjp(lambda own: apply(own, inputs), params)[1](ct)[0])
+
+    def forward(params: Any, inputs: np.ndarray) -> Forward:
+        params = [tuple(layer) for layer in params]
+        # the caller's settings otherwise: a right model is right under them
+        wide = functools.partial(jax.enable_x64, True) if inputs.dtype == np.float64 else contextlib.nullcontext
+
+        def pulled(ct: np.ndarray) -> Any:
+            with wide():
+                return [tuple(map(_numpy, layer)) for layer in pull(params, inputs, ct)]
+
+        with wide():
+            return Forward(np.array(value(params, inputs)), pulled)
+
+    return forward
+
+
+def _numpy(leaf: Any) -> np.ndarray | None:
+    return None if leaf is None else np.array(leaf)

@@ -1,0 +1,142 @@
+"""Keras 3: `keras.Sequential` of Dense layers, on the backends JAX and PyTorch.
+
+The gradients are those of the backend, through `model.stateless_call`, so that the model is not written to. A layer
+computes in its own dtype whatever it is given, so a model is judged in that dtype alone; and float64 is refused, since
+Keras casts to float32 on the way (as of 3.15). A loss is the oracle's: those
+of Keras clip probabilities at 1e-7, which the true gradient does not.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from functional_mlp.oracle.adapters.adapted import Adapted, Forward, by_hand
+from functional_mlp.oracle.adapters.jax_models import Part, adapted_by_jax
+from functional_mlp.oracle.adapters.layers import Argument, Rule, follow, refuse
+
+RULES = {
+    "linear": Rule("identity"),
+    "sigmoid": Rule("sigmoid"),
+    "tanh": Rule("tanh"),
+    "relu": Rule("relu"),
+    "leaky_relu": Rule("leaky_relu", (Argument("negative_slope", 0.2, means="slope"),)),
+    "elu": Rule("elu", (Argument("alpha", 1.0, means="alpha"),)),
+    "softplus": Rule("softplus"),
+    "silu": Rule("silu"),
+    "gelu": Rule(
+        "gelu", (Argument("approximate", False, allowed=(False,), reason="the oracle's gelu is the exact one"),)
+    ),
+    "softmax": Rule("softmax", (Argument("axis", -1, allowed=(-1,), reason="softmax is over the units of a layer"),)),
+}
+# layers that are activations, with the function that they apply
+LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "Softmax": "softmax"}
+PLAIN = {"max_value": None, "threshold": 0.0}  # of ReLU; its negative_slope is 0 too
+NOTHING = ("InputLayer", "Flatten", "Dropout")  # Dropout is off outside training
+
+
+def adapt_keras(model: Any, loss: Any, activations: Any) -> Adapted:
+    """The `Adapted` of a keras.Sequential; arguments and errors as `models.adapt`."""
+    import keras
+
+    if not isinstance(model, keras.Sequential):
+        raise TypeError(f"expected a keras.Sequential, got {type(model).__name__}")
+    backend = keras.backend.backend()
+    if backend not in ("jax", "torch"):
+        raise ValueError(f"expected Keras with the backend jax or torch, got {backend}; set KERAS_BACKEND=jax")
+    if not model.built:
+        raise ValueError("expected a model that is built; begin it with keras.Input((features,)), or call it once")
+    layers, parts = _read(model)
+    fixed = [(variable, variable.value) for variable in (*model.trainable_variables, *model.non_trainable_variables)]
+
+    def apply(params: Any, inputs: Any) -> Any:
+        new: dict[int, Any] = {}
+        for layer, pair in zip(layers, params, strict=True):
+            new |= {id(own): leaf for own, leaf in zip(layer.weights, pair, strict=False)}
+        values = [new.get(id(variable), value) for variable, value in fixed]
+        count = len(model.trainable_variables)
+        return model.stateless_call(values[:count], values[count:], inputs, training=False)[0]
+
+    def assign(params: Any) -> Any:
+        for layer, pair in zip(layers, params, strict=True):
+            layer.set_weights([np.asarray(leaf) for leaf in pair if leaf is not None])
+        return model
+
+    adapted = adapted_by_jax(parts, apply, assign, loss, activations, castable=False)
+    if adapted.dtype == "float64":
+        raise ValueError(
+            "expected a model of float32 or narrower, got float64: Keras casts to float32 on the way (in tanh on JAX, in"
+            " products of matrices on PyTorch)"
+        )
+    for part in (model, *model.layers):
+        if part.compute_dtype != adapted.dtype:
+            raise ValueError(
+                f"expected every part to compute in the dtype of the parameters, {adapted.dtype}, but {part.name}"
+                f" computes in {part.compute_dtype}; call keras.config.set_dtype_policy before building the model"
+            )
+    if backend == "jax":
+        return adapted
+    return dataclasses.replace(
+        adapted, gradients=by_hand(lambda params, inputs: _by_torch(apply, params, inputs), loss)
+    )
+
+
+def _by_torch(apply: Any, params: Any, inputs: np.ndarray) -> Forward:
+    import torch
+
+    own = [[None if leaf is None else torch.tensor(leaf, requires_grad=True) for leaf in layer] for layer in params]
+    leaves = [leaf for layer in own for leaf in layer if leaf is not None]
+    with torch.enable_grad():
+        outputs = apply(own, torch.tensor(inputs))
+
+    def pull(ct: np.ndarray) -> list[Any]:
+        grads = iter(
+            torch.autograd.grad(outputs, leaves, torch.tensor(ct, dtype=outputs.dtype), materialize_grads=True)
+        )
+        return [tuple(None if leaf is None else next(grads).numpy() for leaf in layer) for layer in own]
+
+    return Forward(outputs.detach().numpy(), pull)
+
+
+def _read(model: Any) -> tuple[list[Any], list[Part]]:
+    """The dense layers of a model, and what they are."""
+    import keras
+
+    layers: list[Any] = []
+    parts: list[Part] = []
+    for layer in model.layers:
+        kind = type(layer).__name__
+        own = type(layer).__module__.startswith("keras.")
+        if own and kind == "Dense":
+            weights = [np.array(keras.ops.convert_to_numpy(own.value)) for own in layer.weights]
+            spec, unknown = _function(layer.activation, {})
+            layers.append(layer)
+            parts.append(Part(layer.name, weights[0], weights[1] if len(weights) > 1 else None, spec, unknown))
+        elif own and kind in NOTHING:
+            continue
+        elif layer.weights or not (kind in LAYERS or kind == "Activation" or not own):
+            raise refuse(f"the layer {layer.name} ({kind})", "it is neither dense nor an activation")
+        elif not parts or parts[-1].unknown or parts[-1].activation != {"name": "identity"}:
+            raise refuse(f"the layer {layer.name} ({kind})", "it does not follow a dense layer without an activation")
+        else:
+            spec, unknown = _activation_layer(layer, kind) if own else (None, f"the layer {layer.name} ({kind})")
+            parts[-1] = parts[-1]._replace(activation=spec, unknown=unknown)
+    return layers, parts
+
+
+def _activation_layer(layer: Any, kind: str) -> tuple[Any, str]:
+    if kind == "Activation":
+        return _function(layer.activation, {})
+    if kind == "ReLU" and (layer.negative_slope or any(getattr(layer, name) != plain for name, plain in PLAIN.items())):
+        raise refuse(f"the layer {layer.name} (ReLU)", "the oracle's relu has no bounds and no slope; use LeakyReLU")
+    return follow(RULES[LAYERS[kind]], f"the layer {layer.name} ({kind})", vars(layer)), ""
+
+
+def _function(function: Any, given: dict[str, Any]) -> tuple[Any, str]:
+    """The activation that a function is, or None and its name."""
+    import keras
+
+    name = getattr(function, "__name__", type(function).__name__)
+    if name in RULES and getattr(keras.activations, name, None) is function:
+        return follow(RULES[name], f"the function {name}", given), ""
+    return None, f"the function {name}"

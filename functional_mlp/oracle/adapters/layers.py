@@ -1,0 +1,132 @@
+"""From the layers that a framework's model is found to have, to a `Network`.
+
+A framework says what it found, layer by layer (`Found`); which activation of the oracle a framework's own is, stands in
+tables of `Rule`. Nothing here knows a framework.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from functional_mlp.activations import Activation, resolve
+from functional_mlp.network import Network
+
+Spec = str | Activation | Mapping[str, Any]
+
+
+class Argument(NamedTuple):
+    """An argument of a framework's activation.
+
+    Attributes:
+        name: in the framework.
+        default: what the framework takes if it is left out.
+        means: the parameter of the oracle's activation that it is; "" if it is none.
+        allowed: the values for which the function is the oracle's, if `means` is "".
+        reason: why others are refused.
+    """
+
+    name: str
+    default: Any
+    means: str = ""
+    allowed: tuple[Any, ...] = ()
+    reason: str = ""
+
+
+class Rule(NamedTuple):
+    """Which of the oracle's activations a framework's is: its name, and the arguments in their order."""
+
+    name: str
+    arguments: tuple[Argument, ...] = ()
+
+
+class Found(NamedTuple):
+    """One layer of a model.
+
+    Attributes:
+        path: what the model calls it.
+        shape: (fan_in, fan_out).
+        activation: what follows it; None if the model does not say, or says it in a way that is not understood.
+        unknown: what that is, for messages: "MyTanh".
+    """
+
+    path: str
+    shape: tuple[int, int]
+    activation: Spec | None
+    unknown: str = ""
+
+
+def follow(rule: Rule, what: str, given: Mapping[str, Any]) -> Spec:
+    """The activation that a rule gives for the arguments of the framework's function.
+
+    Raises:
+        ValueError: for arguments with which it is another function.
+    """
+    spec: dict[str, Any] = {"name": rule.name}
+    for argument in rule.arguments:
+        value = given.get(argument.name, argument.default)
+        if argument.means:
+            spec[argument.means] = float(value)
+        elif value not in argument.allowed:
+            wanted = " or ".join(map(repr, argument.allowed))
+            raise ValueError(f"{what}: expected {argument.name}={wanted}, got {value!r}: {argument.reason}")
+    return spec
+
+
+def refuse(what: str, why: str) -> ValueError:
+    """The error for a model that is no plain multilayer perceptron: which part, and why."""
+    return ValueError(
+        f"{what}: {why}; the oracle knows plain multilayer perceptrons: dense layers in a row, each with an activation"
+    )
+
+
+def network_of(found: Sequence[Found], activations: Any = None) -> Network:
+    """The network that a model's layers make.
+
+    Args:
+        found: at least one layer, in the order of the forward pass.
+        activations: what is meant where the model does not say: one for all such layers, or a sequence with one per
+            layer, None where the model says it.
+
+    Raises:
+        TypeError: for declarations that are no activations.
+        ValueError: if layers do not fit, or an activation is neither found nor declared, or is found to be another one.
+    """
+    if not found:
+        raise refuse("the model", "it has no dense layer")
+    for before, after in itertools.pairwise(found):
+        if before.shape[1] != after.shape[0]:
+            raise refuse(
+                f"layer {after.path}", f"it takes {after.shape[0]} numbers, but {before.path} gives {before.shape[1]}"
+            )
+    declared = _declared(found, activations)
+    sizes = (found[0].shape[0], *(layer.shape[1] for layer in found))
+    return Network(sizes, [_chosen(layer, own) for layer, own in zip(found, declared, strict=True)])
+
+
+def _declared(found: Sequence[Found], activations: Any) -> list[Spec | None]:
+    """One declaration per layer."""
+    if activations is None or isinstance(activations, str | Activation | Mapping):
+        return [activations if layer.activation is None else None for layer in found]
+    if not isinstance(activations, Sequence):
+        raise TypeError(
+            "expected activations to be the name of an activation, or a sequence with one per layer, got"
+            f" {type(activations).__name__}"
+        )
+    if len(activations) != len(found):
+        names = ", ".join(layer.path for layer in found)
+        raise ValueError(f"expected {len(found)} activations, one for each of {names}, got {len(activations)}")
+    return list(activations)
+
+
+def _chosen(layer: Found, declared: Spec | None) -> Activation:
+    found = None if layer.activation is None else resolve(layer.activation)
+    own = found if declared is None else resolve(declared)
+    if own is None:
+        what = f" ({layer.unknown})" if layer.unknown else ""
+        raise ValueError(
+            f"what follows layer {layer.path}{what} is no activation that the oracle recognises; declare what it is"
+            " meant to be, as in activations='tanh', or a list with one name per layer"
+        )
+    if found is not None and own != found:
+        raise ValueError(f"layer {layer.path}: {own.name} was declared, but the model has {found.name} there")
+    return own

@@ -1,0 +1,183 @@
+"""What the forward pass of a PyTorch module computes: linear layers and activations, from the graph of `torch.fx`.
+
+The graph is walked back from the output, linear layer by linear layer. Linear layers may be `nn.Linear`, or modules of
+your own that hold a weight (fan_out, fan_in), perhaps a bias (fan_out,), and nothing else. Any other module of yours
+without parameters, and any other computation between two layers, is an activation whose meaning must be declared.
+Refused are whatever has other parameters (normalisation, convolution, PReLU), dropout in training mode, layers used
+twice, and outputs of earlier layers that come in again (residual connections).
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from functional_mlp.oracle.adapters.layers import Argument, Found, Rule, follow, refuse
+
+ONE_AXIS = Argument("dim", None, allowed=(1, -1), reason="softmax is over the units of a layer")
+# by the names of modules, functions and methods, small letters without underscores
+RULES = {
+    "identity": Rule("identity"),
+    "sigmoid": Rule("sigmoid"),
+    "tanh": Rule("tanh"),
+    "relu": Rule("relu"),
+    "leakyrelu": Rule("leaky_relu", (Argument("negative_slope", 0.01, means="slope"),)),
+    "elu": Rule("elu", (Argument("alpha", 1.0, means="alpha"),)),
+    "softplus": Rule("softplus", (Argument("beta", 1.0, allowed=(1, 1.0), reason="the oracle's is log(1 + exp(z))"),)),
+    "silu": Rule("silu"),
+    "gelu": Rule(
+        "gelu", (Argument("approximate", "none", allowed=("none",), reason="the oracle's gelu is the exact one"),)
+    ),
+    "softmax": Rule("softmax", (ONE_AXIS,)),
+}
+NOTHING = ("flatten", "identity", "contiguous")  # for inputs with two axes, samples and features
+REASONS = {
+    "logsoftmax": "leave it out, and use CrossEntropyLoss, which takes logits",
+    "dropout": "it is random; call model.eval() first",
+    "alphadropout": "it is random; call model.eval() first",
+}
+
+
+class Weighted(NamedTuple):
+    """A linear layer in a traced module: its name, and those of its parameters."""
+
+    path: str
+    weight: str
+    bias: str | None
+
+
+def _traced(model: Any) -> Any:
+    """The graph of the forward pass, every module without parts of its own left whole."""
+    import torch.fx
+
+    class Tracer(torch.fx.Tracer):
+        def is_leaf_module(self, m: Any, module_qualified_name: str) -> bool:
+            return not list(m.children())
+
+    try:
+        return Tracer().trace(model)
+    except Exception as error:
+        said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise refuse(
+            f"the model {type(model).__name__}", f"torch.fx cannot trace its forward pass ({said}); use nn.Sequential"
+        ) from error
+
+
+def read_layers(model: Any, named: Mapping[str, Any]) -> tuple[list[Weighted], list[Found]]:
+    """The linear layers of a module in the order of its forward pass, and what they are."""
+    graph = _traced(model)
+    modules = {node: model.get_submodule(node.target) for node in graph.nodes if node.op == "call_module"}
+    weighted = {}
+    for node in graph.nodes:
+        layer = _weighted(node, modules.get(node), named)
+        if layer is not None:
+            weighted[node] = layer
+    _require_each_once(model, named, list(weighted.values()))
+    layers: list[Weighted] = []
+    found: list[Found] = []
+    node = next(node for node in graph.nodes if node.op == "output").args[0]
+    while True:
+        between, start = _walk_back(node, weighted)
+        steps = [step for step in graph.nodes if step in between and not _is_nothing(step, modules)]
+        if start.op == "placeholder":
+            if steps:
+                raise refuse(_called(steps[0], modules), "it comes before the first linear layer")
+            break
+        layer = weighted[start]
+        fan_out, fan_in = named[layer.weight].shape
+        layers.insert(0, layer)
+        found.insert(0, Found(layer.path, (fan_in, fan_out), *_activation(steps, modules)))
+        node = start.args[0]
+    if len(layers) < len(weighted):
+        raise refuse("the model", "the output of a linear layer is not used")
+    return layers, found
+
+
+def _require_each_once(model: Any, named: Mapping[str, Any], layers: list[Weighted]) -> None:
+    """Raises unless every parameter belongs to one linear layer."""
+    used = [name for layer in layers for name in (layer.weight, layer.bias) if name is not None]
+    for name in named:
+        if used.count(name) > 1:
+            raise refuse(f"the parameter {name}", "it is used more than once")
+        if name not in used:
+            owner = model.get_submodule(name.rpartition(".")[0])
+            whose = "" if owner is model else f", but to a {type(owner).__name__}"
+            raise refuse(f"the parameter {name}", f"it belongs to no linear layer{whose}")
+
+
+def _weighted(node: Any, module: Any, named: Mapping[str, Any]) -> Weighted | None:
+    """The linear layer that a node is, or None."""
+    if node.op == "call_function" and node.target.__name__ == "linear":
+        given = [one for one in (*node.args[1:], *node.kwargs.values()) if one is not None]
+        names = [str(getattr(one, "target", None)) for one in given]
+        return Weighted(names[0], names[0], names[1] if len(names) > 1 else None) if set(names) <= set(named) else None
+    if module is None or (is_torchs(module) and type(module).__name__ != "Linear"):
+        return None
+    axes = {name: parameter.ndim for name, parameter in module.named_parameters()}
+    if axes not in ({"weight": 2}, {"weight": 2, "bias": 1}):
+        return None
+    return Weighted(node.target, f"{node.target}.weight", f"{node.target}.bias" if "bias" in axes else None)
+
+
+def _walk_back(node: Any, weighted: Mapping[Any, Weighted]) -> tuple[set[Any], Any]:
+    """What is computed between a node and the one linear layer, or input, that it depends on; and that one."""
+    between, ends, todo = set(), set(), [node]
+    while todo:
+        node = todo.pop()
+        if not hasattr(node, "all_input_nodes"):
+            raise refuse("the model", f"it returns a {type(node).__name__}, not one tensor")
+        if node in weighted or node.op == "placeholder":
+            ends.add(node)
+        elif node not in between:
+            between.add(node)
+            todo += node.all_input_nodes
+    if len(ends) != 1:
+        names = sorted(weighted[end].path if end in weighted else "the input" for end in ends)
+        raise refuse("the model", f"{' and '.join(names)} come together, as in a residual connection")
+    return between, ends.pop()
+
+
+def _activation(steps: list[Any], modules: Mapping[Any, Any]) -> tuple[Any, str]:
+    """The activation that a row of nodes is, or None and what is there."""
+    if not steps:
+        return "identity", ""
+    for step in steps:
+        name = _name(step, modules)
+        if step not in modules or is_torchs(modules[step]):
+            if name in REASONS:
+                raise refuse(_called(step, modules), REASONS[name])
+            if step in modules and name not in RULES:
+                raise refuse(_called(step, modules), "the oracle has no such activation")
+    step, module = steps[0], modules.get(steps[0])
+    what = " and ".join(_called(step, modules) for step in steps)
+    if len(steps) > 1 or _name(step, modules) not in RULES or not (module is None or is_torchs(module)):
+        return None, what
+    rule = RULES[_name(step, modules)]
+    names = [argument.name for argument in rule.arguments]
+    given = dict(zip(names, step.args[1:], strict=False)) | step.kwargs if module is None else vars(module)
+    return follow(rule, what, given), ""
+
+
+def _is_nothing(node: Any, modules: Mapping[Any, Any]) -> bool:
+    """Whether a node changes nothing: flattening what is flat, dropout that is off."""
+    module, name = modules.get(node), _name(node, modules)
+    if name.endswith("dropout"):
+        given = node.kwargs if module is None else vars(module)
+        return not given.get("training", True) or given.get("p") == 0
+    return name in NOTHING and (module is None or is_torchs(module))
+
+
+def _name(node: Any, modules: Mapping[Any, Any]) -> str:
+    """The name of a module's class, of a function or a method, as `RULES` has it."""
+    name = type(modules[node]).__name__ if node in modules else getattr(node.target, "__name__", str(node.target))
+    return name.lower().replace("_", "")
+
+
+def _called(node: Any, modules: Mapping[Any, Any]) -> str:
+    """A node for messages: the module act (MyTanh), or the function tanh."""
+    if node in modules:
+        return f"the module {node.target} ({type(modules[node]).__name__})"
+    return f"the function {getattr(node.target, '__name__', node.target)}"
+
+
+def is_torchs(module: Any) -> bool:
+    """Whether a module is exactly one of PyTorch's, and not of a class derived from it."""
+    return type(module).__module__.startswith("torch.nn.")
