@@ -1,6 +1,6 @@
 # make demo   every published system beside its JAX counterpart, with figures, into results/
 # make test   the tests
-# make test-peers  the tests with PyTorch, flax, equinox and Keras, in .venv-peers (2 GB)
+# make test-peers  the tests with PyTorch, flax, equinox and Keras, and all examples, in .venv-peers (2 GB)
 # make fuzz   10,000 spoilt files against the readers of the oracle (FUZZ_SEED= for other ones)
 # make faults  500 faults of programs under `drive` (FAULTS= for more)
 # make test-browser  the HTML report in headless Chromium, installed if it is missing (as root), with axe-core (npm)
@@ -40,7 +40,7 @@ $(PEERS)/installed: pyproject.toml constraints.txt
 	touch $@
 
 test-peers: $(PEERS)/installed
-	$(PEERS)/bin/python -m pytest $(PYTEST_ARGS) tests/peers
+	EXAMPLES_IN_FULL=1 $(PEERS)/bin/python -m pytest $(PYTEST_ARGS) tests/peers tests/examples
 
 fuzz: $(VENV)/installed
 	FUZZ_MUTATIONS=10000 $(BIN)/python -m pytest tests/oracle/test_fuzz.py

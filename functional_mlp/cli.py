@@ -12,70 +12,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import functional_mlp as fm
+from functional_mlp._help import ANSWERS, EXAMPLES, PROGRAMS
 
 MAX_BYTES = 64 * 2**20  # as files.MAX_BYTES, which is not imported for --help; a test compares them
-EXAMPLES = """
-Is your gradient right? Draw a case, let your program read it and write the
-gradients that it computes (see check --help), and ask:
-
-\b
-functional-mlp case new --sizes 2,4,3,1 --activations relu,relu,sigmoid \\
-    --loss binary_cross_entropy --samples 5 -o case.json
-./your_program case.json > gradients.json
-functional-mlp check case.json gradients.json
-
-The truth, to look at, and what is installed:
-
-\b
-functional-mlp solve case.json -o solution.json
-functional-mlp info
-"""
-ANSWERS = """
-An ANSWER is what your program computed, laid out as the case's own parameters:
-
-\b
-{"format": "functional-mlp/gradients", "version": 1,
- "params": [{"weights": [[...], ...], "bias": [...]}, ...]}
-
-where "loss", "outputs", "deltas" and "ct_inputs" may be added and are judged
-too; or, of a program that shows no gradients, the parameters after one step of
-plain gradient descent from those of the case:
-
-\b
-{"format": "functional-mlp/update", "version": 1, "learning_rate": 0.1,
- "params": [{"weights": [[...], ...], "bias": [...]}, ...]}
-
-Several updates, with several rates, show weights that were updated too early.
-JSON, .npz and .safetensors are read. Numbers in JSON are judged to the digits
-printed: "%.17g" in C, repr in Python shows all of them.
-
-Exit codes: 0 consistent, 1 wrong, 2 bad input or usage, 3 undecided: the noise
-of the precision, or a kink, hides what is asked; the report says what would
-decide it.
-
-\b
-./your_program case.json | functional-mlp check case.json -
-functional-mlp check case.json gradients.json --precision float32 --json
-functional-mlp check case.json gradients.json --html report.html
-functional-mlp check case.json step-0.1.json step-0.01.json
-"""
-PROGRAMS = """
-Your program reads one case as JSON, and answers as in check --help; it may name
-the case ("case": its name), and say that it does not support it:
-
-\b
-{"format": "functional-mlp/gradients", "version": 1, "unsupported": true}
-
-With --stream it reads one case per line, and answers each with a line, until
-its input ends; flush the output after each line.
-
-\b
-functional-mlp drive -- ./my_backprop
-functional-mlp drive --sizes 2,4,3,1 --activations relu,relu,sigmoid \\
-    --loss binary_cross_entropy --precision float32 --jobs 2 -- node mlp.mjs
-
-A crash, a hang or garbage is named; exit codes are those of check.
-"""
 VERDICT_CODES = {"consistent": 0, "wrong": 1, "undecided": 3}
 
 app = typer.Typer(
@@ -101,6 +40,9 @@ OverSamples = Annotated[str, typer.Option(help="sum or mean.")]
 OverOutputs = Annotated[str, typer.Option(help="sum or mean.")]
 Scale = Annotated[float, typer.Option(help="Factor of the loss.")]
 L2 = Annotated[float, typer.Option(help="Coefficient of the penalty l2/2 sum(w^2).")]
+Html = Annotated[
+    Path | None, typer.Option("--html", help="Write the report as a page too, for a browser; it needs nothing else.")
+]
 L2OnBias = Annotated[bool, typer.Option(help="The penalty covers the biases too.")]
 
 
@@ -253,10 +195,7 @@ def check(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", help="Write the report as a page too, for a browser; it needs nothing else."),
-    ] = None,
+    html: Html = None,
     max_bytes: MaxBytes = MAX_BYTES,
 ) -> None:
     """Judge gradients that your program computed.
@@ -312,6 +251,7 @@ def drive(
     jobs: Annotated[int, typer.Option(min=1, help="Cases computed side by side.")] = 1,
     stream: Annotated[bool, typer.Option("--stream", help="One process answers all cases, line by line.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
+    html: Html = None,
 ) -> None:
     """Judge a program in any language.
 
@@ -319,9 +259,13 @@ def drive(
     The cases are chosen so that they show the usual mistakes, and the mistake is named.
     """
     from functional_mlp import oracle
+    from functional_mlp.oracle.files import write_text
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the default would leave the program running
+    # the default would leave the program running
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
+        if html is not None:
+            _require_new_name("--html", html, [])
         network: Any = None
         chosen = None
         if activations is not None:
@@ -344,8 +288,12 @@ def drive(
                 stream=stream,
                 progress=lambda: bar.update(1),
             )
+        if html is not None:
+            write_text(html, report.html())
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     show(report.json() if as_json else report.text())
     raise typer.Exit(VERDICT_CODES[report.verdict])
 
@@ -408,7 +356,7 @@ def summary(case: Any, solution: Any) -> str:
     return "\n".join(lines)
 
 
-def _loss(kind: str, *settings: Any) -> fm.Loss | None:
+def _loss(kind: str, *settings: Any) -> "fm.Loss | None":  # quoted: naming it would import JAX
     return None if kind == "none" else fm.Loss(kind, *settings)
 
 

@@ -87,6 +87,7 @@ LAYERS = [
     "oracle.adapters.scikit_learn",
     "oracle.adapters.models",
     "oracle.pytest_plugin",
+    "_help",
     "cli",
     "__main__",
 ]

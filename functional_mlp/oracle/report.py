@@ -13,7 +13,7 @@ from functional_mlp.oracle import wording
 from functional_mlp.oracle.diagnosis import Diagnosis
 from functional_mlp.oracle.outcome import Finding as Finding
 from functional_mlp.oracle.outcome import Outcome
-from functional_mlp.oracle.verdict import Leaf
+from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
 from functional_mlp.oracle.wording import SIGNS, short
 
 WIDTH = 80
@@ -30,15 +30,22 @@ class Report(Outcome):
         title = f"{self.name}: " if self.name else ""
         lines += _wrapped(f"{title}{wording.subject(self)}")
         lines += _diagnosis_lines(self.diagnosis, one_case=wording.is_of_one_case(self))
-        for group, leaves in wording.groups(self).items():
-            lines += ["", *([f"[{group}]"] if group else []), *_table(leaves)]
+        groups = wording.groups(self)
+        shown = wording.shown_groups(self)
+        if len(shown) < len(groups):
+            lines += ["", *_overview(groups)]
+        for group in shown:
+            lines += ["", *([f"[{group}]"] if group else []), *_table(groups[group])]
         lines.append("")
         for finding in self.findings:
             lines += _wrapped(f"{finding.verdict.upper()}: {finding.sentence}", hang=2)
         spoken = wording.spoken_of(self)
-        for leaf in spoken:
+        for leaf in (leaf for leaf in spoken if leaf.group in shown):
             where = f"[{leaf.group}] {leaf.path}" if leaf.group else leaf.path
             lines += _wrapped(f"{SIGNS[leaf.verdict]} {where}: {leaf.sentence}.", hang=2)
+        elsewhere = sum(leaf.group not in shown for leaf in spoken)
+        if elsewhere:
+            lines += _wrapped(f"And {wording.count(elsewhere, 'array')} of other cases, which --json and --html show.")
         for remedy in wording.remedies(self):
             lines += _wrapped(f"To do: {remedy}.", hang=2)
         for note in self.notes:
@@ -130,6 +137,20 @@ def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
             for one in diagnosis.evidence
         ],
     }
+
+
+def _overview(groups: dict[str, list[Leaf]]) -> list[str]:
+    """A line for each of many groups."""
+    wide = max(map(len, groups)) + 1
+    head = f"{'case':<{wide}}{'verdict':<10}{'arrays':<12}{'error / floor':>14}{'detects':>10}"
+    lines = [head]
+    for group, leaves in groups.items():
+        verdict = worst_of(leaf.verdict for leaf in leaves)
+        wrong = sum(leaf.verdict is verdict for leaf in leaves)
+        arrays = f"{len(leaves)}" if verdict is Verdict.CONSISTENT else f"{wrong} of {len(leaves)}"
+        numbers = f"{short(wording.farthest(leaves)):>14}{short(wording.detects_everywhere(leaves)):>10}"
+        lines.append(f"{group:<{wide}}{SIGNS[verdict]:<10}{arrays:<12}{numbers}")
+    return lines
 
 
 def _table(leaves: list[Leaf]) -> list[str]:

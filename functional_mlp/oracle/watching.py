@@ -26,6 +26,7 @@ from functional_mlp.oracle.report import Finding, Report
 from functional_mlp.oracle.solution import Solution, layer_of, solve
 from functional_mlp.oracle.telling import PURPOSES, SIDES, at_zero_of, purpose_of, with_side
 from functional_mlp.oracle.verdict import Leaf, Verdict, judge, truth_of, worst_of
+from functional_mlp.oracle.wording import count
 
 Ask = Callable[[Case], Call | Fault | Skipped]
 
@@ -342,7 +343,7 @@ def merged(
     asked = [one.asked for one in answered if one.asked is not None]
     return replace(
         report,
-        name=f"{len(answered)} telling cases",
+        name=count(len(answered), "telling case"),
         network=report.network if len(networks) == 1 else f"{len(networks)} networks",
         samples=sum(len(case.inputs) for case in cases[: len(seen)]),
         findings=findings,

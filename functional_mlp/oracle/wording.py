@@ -3,13 +3,16 @@
 import math
 from collections import Counter
 
+import numpy as np
+
 from functional_mlp.oracle.diagnosis import EITHER, Diagnosis
 from functional_mlp.oracle.explaining import Evidence, Named
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.outcome import Outcome
-from functional_mlp.oracle.verdict import Leaf, Verdict
+from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
 
 SIGNS = {Verdict.CONSISTENT: "ok", Verdict.UNDECIDED: "UNDECIDED", Verdict.WRONG: "WRONG"}
+FEW_GROUPS = 3
 SEPARATE = "To tell them apart: functional-mlp case separate CASE GRADIENTS -o NEXT."
 MAY_BE_EITHER = (
     "Some of these are mistakes, others only another convention: right for another scale or reduction of the loss."
@@ -44,6 +47,27 @@ def groups(outcome: Outcome) -> dict[str, list[Leaf]]:
         group: [leaf for leaf in outcome.leaves if leaf.group == group]
         for group in dict.fromkeys(leaf.group for leaf in outcome.leaves)
     }
+
+
+def shown_groups(outcome: Outcome) -> list[str]:
+    """The groups that a short text shows array by array: all of a few; else those that say most.
+
+    That is the one which the evidence is from, or the first wrong one, and the first undecided one.
+    """
+    every = groups(outcome)
+    if len(every) <= FEW_GROUPS:
+        return list(every)
+    worst = {group: worst_of(leaf.verdict for leaf in leaves) for group, leaves in every.items()}
+    first = {verdict: next((group for group in every if worst[group] is verdict), None) for verdict in Verdict}
+    told = None if outcome.diagnosis is None else outcome.diagnosis.group
+    chosen = (told if told in every else first[Verdict.WRONG], first[Verdict.UNDECIDED])
+    return [group for group in every if group in chosen]
+
+
+def farthest(leaves: list[Leaf]) -> float:
+    """The largest error over its noise floor; NaN where nothing could be compared."""
+    largest = [float(np.max(leaf.ratios)) for leaf in leaves if leaf.ratios is not None and leaf.ratios.size]
+    return max(largest, default=math.nan)
 
 
 def spoken_of(outcome: Outcome) -> list[Leaf]:
@@ -121,6 +145,11 @@ def shape_of(leaf: Leaf) -> str:
 def detects(leaf: Leaf) -> float:
     """The smallest detectable change, relative to the array; NaN where the array is 0."""
     return leaf.smallest_detectable / leaf.norm if leaf.norm > 0 else math.nan
+
+
+def detects_everywhere(leaves: list[Leaf]) -> float:
+    """The same of the array where it is largest."""
+    return max((own for own in map(detects, leaves) if not math.isnan(own)), default=math.nan)
 
 
 def count(number: int, what: str) -> str:

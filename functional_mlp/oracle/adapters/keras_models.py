@@ -65,8 +65,8 @@ def adapt_keras(model: Any, loss: Any, activations: Any) -> Adapted:
     adapted = adapted_by_jax(parts, apply, assign, loss, activations, castable=False)
     if adapted.dtype == "float64":
         raise ValueError(
-            "expected a model of float32 or narrower, got float64: Keras casts to float32 on the way (in tanh on JAX, in"
-            " products of matrices on PyTorch)"
+            "expected a model of float32 or narrower, got float64: Keras casts to float32 on the way (in tanh on JAX,"
+            " in products of matrices on PyTorch)"
         )
     for part in (model, *model.layers):
         if part.compute_dtype != adapted.dtype:

@@ -1,0 +1,69 @@
+"""What the command line says of itself at length."""
+
+EXAMPLES = """
+Is your gradient right? Draw a case, let your program read it and write the
+gradients that it computes (see check --help), and ask:
+
+\b
+functional-mlp case new --sizes 2,4,3,1 --activations relu,relu,sigmoid \\
+    --loss binary_cross_entropy --samples 5 -o case.json
+./your_program case.json > gradients.json
+functional-mlp check case.json gradients.json
+
+Or let it be run with cases that are chosen for it (see drive --help):
+
+\b
+functional-mlp drive -- ./your_program
+
+The truth, to look at, and what is installed:
+
+\b
+functional-mlp solve case.json -o solution.json
+functional-mlp info
+"""
+ANSWERS = """
+An ANSWER is what your program computed, laid out as the case's own parameters:
+
+\b
+{"format": "functional-mlp/gradients", "version": 1,
+ "params": [{"weights": [[...], ...], "bias": [...]}, ...]}
+
+where "loss", "outputs", "deltas" and "ct_inputs" may be added and are judged
+too; or, of a program that shows no gradients, the parameters after one step of
+plain gradient descent from those of the case:
+
+\b
+{"format": "functional-mlp/update", "version": 1, "learning_rate": 0.1,
+ "params": [{"weights": [[...], ...], "bias": [...]}, ...]}
+
+Several updates, with several rates, show weights that were updated too early.
+JSON, .npz and .safetensors are read. Numbers in JSON are judged to the digits
+printed: "%.17g" in C, repr in Python shows all of them.
+
+Exit codes: 0 consistent, 1 wrong, 2 bad input or usage, 3 undecided: the noise
+of the precision, or a kink, hides what is asked; the report says what would
+decide it.
+
+\b
+./your_program case.json | functional-mlp check case.json -
+functional-mlp check case.json gradients.json --precision float32 --json
+functional-mlp check case.json gradients.json --html report.html
+functional-mlp check case.json step-0.1.json step-0.01.json
+"""
+PROGRAMS = """
+Your program reads one case as JSON, and answers as in check --help; it may name
+the case ("case": its name), and say that it does not support it:
+
+\b
+{"format": "functional-mlp/gradients", "version": 1, "unsupported": true}
+
+With --stream it reads one case per line, and answers each with a line, until
+its input ends; flush the output after each line.
+
+\b
+functional-mlp drive -- ./my_backprop
+functional-mlp drive --sizes 2,4,3,1 --activations relu,relu,sigmoid \\
+    --loss binary_cross_entropy --precision float32 --jobs 2 -- node mlp.mjs
+
+A crash, a hang or garbage is named; exit codes are those of check.
+"""
