@@ -158,14 +158,9 @@ def test_flax_models_that_are_no_plain_network_are_refused(says):
 
         @linen.compact
         def __call__(self, x):
-            x = linen.Dense(4, name="only")(x)
-            if self.extra == "twice":
-                return linen.Dense(4, name="other").clone(name="copy")(x) if False else self._again(x)
-            return {"norm": linen.LayerNorm, "batch": lambda: linen.BatchNorm(True)}[self.extra]()(x)
-
-        def _again(self, x):
-            dense = linen.Dense(4, name="again")
-            return dense(dense(x))
+            dense = linen.Dense(4)
+            after = {"norm": linen.LayerNorm, "batch": lambda: linen.BatchNorm(True), "twice": lambda: dense}
+            return after[self.extra]()(dense(x))
 
     for extra, words in {"norm": "LayerNorm_0", "batch": "batch_stats", "twice": "more than once"}.items():
         module = Net(extra)
