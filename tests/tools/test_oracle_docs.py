@@ -79,3 +79,14 @@ def test_every_row_of_the_error_rates_is_one_of_the_verdicts() -> None:
     assert set(rows) <= set(texts[1].splitlines())
     [reports] = [line for line in section.splitlines() if "entries; false alarms" in line]
     assert reports in texts[1].splitlines()
+
+
+def test_the_rates_in_the_readme_are_those_of_the_diagnosis() -> None:
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    page = (DOCS / "diagnosis.md").read_text(encoding="utf-8")
+    [exact] = [line.split("|") for line in page.splitlines() if line.startswith("| exact, float64 |")]
+    [other] = [line.split("|") for line in page.splitlines() if line.startswith("| all |")]
+    wrong, named, unlisted, falsely = (f"{int(cell):,}" for cell in (*exact[2:4], *other[2:4]))
+    said = " ".join(readme.split())
+    assert falsely == "0"
+    assert f"Of {wrong} planted mistakes, {named} were named; of {unlisted} errors that are not in the" in said
