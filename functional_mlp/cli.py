@@ -15,6 +15,8 @@ import functional_mlp as fm
 from functional_mlp._help import ANSWERS, EXAMPLES, PROGRAMS
 
 MAX_BYTES = 64 * 2**20  # as files.MAX_BYTES, which is not imported for --help; a test compares them
+PLAIN = ("sum", "sum", 1.0, 0.0, False)  # a loss that says nothing else: see `losses.Loss`
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 VERDICT_CODES = {"consistent": 0, "wrong": 1, "undecided": 3}
 
 app = typer.Typer(
@@ -87,11 +89,11 @@ def case_new(
     sizes: Annotated[str, typer.Option(help="Inputs, hidden layers, outputs: 2,4,3,1.")],
     activations: Annotated[str, typer.Option(help="One name for all layers, or one per layer: relu,relu,sigmoid.")],
     loss: Annotated[str, typer.Option(help="A loss, or `none`: a bare output cotangent.")] = "squared_error",
-    over_samples: OverSamples = "sum",
-    over_outputs: OverOutputs = "sum",
-    scale: Scale = 1.0,
-    l2: L2 = 0.0,
-    l2_on_bias: L2OnBias = False,
+    over_samples: OverSamples = PLAIN[0],
+    over_outputs: OverOutputs = PLAIN[1],
+    scale: Scale = PLAIN[2],
+    l2: L2 = PLAIN[3],
+    l2_on_bias: L2OnBias = PLAIN[4],
     samples: Annotated[int, typer.Option(help="Rows of data.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers; the same seed gives the same case.")] = 0,
     precision: Annotated[
@@ -239,11 +241,11 @@ def drive(
     sizes: Annotated[str | None, typer.Option(help="Of the network, as in case new; default: chosen.")] = None,
     activations: Annotated[str | None, typer.Option(help="Of the network; default: several networks.")] = None,
     loss: Annotated[str | None, typer.Option(help="With --activations: as in case new.")] = None,
-    over_samples: OverSamples = "sum",
-    over_outputs: OverOutputs = "sum",
-    scale: Scale = 1.0,
-    l2: L2 = 0.0,
-    l2_on_bias: L2OnBias = False,
+    over_samples: OverSamples = PLAIN[0],
+    over_outputs: OverOutputs = PLAIN[1],
+    scale: Scale = PLAIN[2],
+    l2: L2 = PLAIN[3],
+    l2_on_bias: L2OnBias = PLAIN[4],
     cases: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
     precision: Annotated[str | None, typer.Option(help="As in check; default: float64.")] = None,
@@ -261,8 +263,8 @@ def drive(
     from functional_mlp import oracle
     from functional_mlp.oracle.files import write_text
 
-    # the default would leave the program running
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # what would end this process would leave the program running
+    before = {name: signal.signal(name, lambda number, _: sys.exit(128 + number)) for name in ENDING}
     try:
         if html is not None:
             _require_new_name("--html", html, [])
@@ -273,8 +275,8 @@ def drive(
             if sizes is not None:
                 network = fm.Network(_integers("--sizes", sizes), network)
             chosen = _loss(loss or "squared_error", over_samples, over_outputs, scale, l2, l2_on_bias)
-        elif sizes is not None or loss is not None:
-            raise ValueError("expected --activations with --sizes or --loss; without them, networks are chosen")
+        elif (sizes, loss, over_samples, over_outputs, scale, l2, l2_on_bias) != (None, None, *PLAIN):
+            raise ValueError("expected --activations with --sizes or a loss; without them, both are chosen")
         with typer.progressbar(length=cases, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
             report = oracle.drive(
                 command,
@@ -293,7 +295,8 @@ def drive(
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
     show(report.json() if as_json else report.text())
     raise typer.Exit(VERDICT_CODES[report.verdict])
 
@@ -366,6 +369,8 @@ def _require_new_name(option: str, path: Path, inputs: list[Path]) -> None:
         raise ValueError(f"expected {option} to be the name of a file: standard output has the text")
     if any(path.resolve() == read.resolve() for read in inputs):
         raise ValueError(f"expected {option} to be another file than those that are read, got {path}")
+    if not os.access(path.resolve().parent, os.W_OK):  # said before, not after, the work
+        raise ValueError(f"expected {option} to be in a folder that exists and can be written, got {path}")
 
 
 def _names(text: str) -> str | list[str]:

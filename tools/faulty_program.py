@@ -215,6 +215,11 @@ MODES: dict[str, tuple[Callable[[Case], object], ...]] = {
     "unknown-field": (lambda case: changed(case.document, **{"<script>": 1}),),
     "texts": (lambda case: spoilt(case, put("bias", "zero")),),
     "missing-layer": (lambda case: spoilt(case, list.pop),),
+    "blank-lines": (lambda case: say(b"\n \r\n" + case.text + b"\n\n"),),
+    "byte-order-mark": (lambda case: say(b"\xef\xbb\xbf" + case.text),),
+    "long-number": (lambda case: say_and_exit(b"1" * 2**20),),
+    "unclosed-text": (lambda case: say_and_exit(b'"\\"' * 2**19),),
+    "answers-once": (lambda case: say_and_exit(case.text),),
     "twice": (lambda case: say(case.text + case.text),),
 }
 

@@ -23,7 +23,7 @@ class Fault(NamedTuple):
 
     Attributes:
         id: of the finding.
-        sentence: about "your function".
+        sentence: about "your function", "your program" or "your model".
         details: what may differ from case to case: the first ones are shown.
     """
 

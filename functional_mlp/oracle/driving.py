@@ -13,6 +13,7 @@ a line (`stream`); then cases are put to it twice, as to a function, to see what
     decimal-commas   it prints 0,5 for 0.5
     kept-back        of a stream: it answers only when its input ends
     early            of a stream: it prints more than one line for a case
+    ends             of a stream: it ends after an answer
     wrong-case       its answer names another case
     another-case     its answer is right, for another case
     unsupported      it supports none of the cases; this is UNDECIDED
@@ -22,6 +23,7 @@ and those of `functions.py` but "raises" and "returns". What it does not support
 
 import itertools
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +32,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+from functional_mlp._checks import finite_float
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.calling import Call, Fault, Skipped
@@ -62,7 +65,7 @@ def drive(
     seed: int = 0,
     *,
     cases: int = 20,
-    timeout: float = 10.0,
+    timeout: float | int = 10.0,
     max_bytes: int | None = None,
     jobs: int = 1,
     stream: bool = False,
@@ -92,7 +95,9 @@ def drive(
     for name, number in (("cases", cases), ("jobs", jobs), ("max_bytes", 1 if max_bytes is None else max_bytes)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ValueError(f"expected {name} to be an integer of at least 1, got {number!r}")
-    if not 0 < timeout < threading.TIMEOUT_MAX:
+    if isinstance(command, str | bytes) or not isinstance(command, Sequence):
+        raise TypeError(f"expected command to be a list such as ['./my_backprop', '--fast'], got {command!r}")
+    if not 0 < finite_float("timeout", timeout) < threading.TIMEOUT_MAX:
         raise ValueError(f"expected timeout to be a number of seconds above 0, got {timeout!r}")
     if stream and jobs > 1:
         raise ValueError("expected jobs=1 with a stream: one program answers one case after the other")
@@ -105,7 +110,7 @@ def drive(
     else:
         networks = [(telling_network(activations), loss) for activations, loss in KINDS[:cases]]
         batteries = [_battery(*pair, declared, seed, kind="-".join(_names(pair[0]))) for pair in networks]
-    with _putting(tuple(command), partial(_limits, float(timeout), max_bytes), jobs, stream) as put:
+    with _putting(tuple(map(os.fsdecode, command)), partial(_limits, float(timeout), max_bytes), jobs, stream) as put:
         seen, chosen = _watched(batteries, put, declared, cases, progress or (lambda: None))
     return _reported(seen, declared, chosen)
 
@@ -226,7 +231,7 @@ def _once(
     command: tuple[str, ...], limits: Callable[[Case], Limits], stop: threading.Event, case: Case
 ) -> Call | Fault | Skipped:
     own = limits(case)
-    return understood(run(command, _text(case), own, stop), case, own)
+    return understood(run(command, _text(case) + b"\n", own, stop), case, own)
 
 
 def _next(conversation: Conversation, limits: Callable[[Case], Limits], case: Case) -> Call | Fault | Skipped:

@@ -10,6 +10,7 @@ Linux and macOS (`selectors` does not listen to pipes on Windows).
 
 import contextlib
 import enum
+import errno
 import os
 import selectors
 import signal
@@ -24,8 +25,9 @@ import psutil
 
 MARK = "FUNCTIONAL_MLP_DRIVE"  # an environment variable that descendants inherit
 CHUNK = 2**16
-ERRORS_KEPT = 2**16  # bytes at the end of standard error
+ERRORS_KEPT, ERRORS_BEGIN = 2**16, 2**12  # bytes of standard error, and how many of these are its first
 TICK = 0.02  # seconds between looks at whether a program has ended whose pipes are still open
+LAST_WORDS = 0.1  # seconds in which its children may end after it
 GRACE = 1.0  # seconds in which a program ends when its input has, or shows what it has kept back
 ROUNDS, PAUSE = 50, 0.005  # of killing, and seconds after each; whoever forks in one is killed in the next
 
@@ -46,11 +48,12 @@ class Ran(NamedTuple):
     Attributes:
         end: why listening ended.
         output: what it printed on standard output; of a stream one line, without its end.
-        errors: the last of what it printed on standard error.
+        errors: the beginning and the end of what it printed on standard error.
         status: its exit status, negative for a signal; None if it had not ended by itself.
         left: how many processes it left behind.
         early: what it printed before it was asked.
         kept_back: whether it printed only when its input ended.
+        answered: how many lines it had answered before.
     """
 
     end: End
@@ -60,6 +63,7 @@ class Ran(NamedTuple):
     left: int = 0
     early: bytes = b""
     kept_back: bool = False
+    answered: int = 0
 
 
 class Limits(NamedTuple):
@@ -88,7 +92,7 @@ def run(command: Sequence[str], text: bytes, limits: Limits, stop: threading.Eve
     with _started(command) as child:
         end = child.listen(text, limits, stop, close=True, enough=lambda: False)
         status = child.process.poll() if end is End.EXITED else None
-        left = child.kill() if end is End.EXITED else 0
+        left = child.kill(wait=LAST_WORDS) if end is End.EXITED else 0
         return Ran(end, bytes(child.output[: limits.output]), child.errors, status, left)
 
 
@@ -116,10 +120,10 @@ class Conversation:
         """
         child = self.child = self.child or _Child(self.command)
         child.take()
-        early = bytes(child.output[: limits.output])
+        early = bytes(child.output[: limits.output]).strip()
         child.output.clear()
         child.errors = b""
-        end = child.listen(line + b"\n", limits, self.stop, close=False, enough=lambda: b"\n" in child.output)
+        end = child.listen(line + b"\n", limits, self.stop, close=False, enough=child.has_line)
         kept_back = False
         if end is End.TIMEOUT and not child.output.strip():
             child.listen(b"", limits._replace(seconds=GRACE), self.stop, close=True, enough=lambda: False)
@@ -129,9 +133,10 @@ class Conversation:
         if end is End.EXITED and newline:
             end = End.ANSWERED  # its last
         status = child.process.poll() if end is End.EXITED else None
+        answered, child.answered = child.answered, child.answered + 1
         if end is not End.ANSWERED or early:
             self.end()
-        return Ran(end, output[: limits.output], child.errors, status, 0, early, kept_back)
+        return Ran(end, output[: limits.output], child.errors, status, 0, early, kept_back, answered)
 
     def end(self) -> None:
         """Ends the program, if it runs: by the end of its input, and soon by force."""
@@ -164,12 +169,23 @@ class _Child:
             raise CommandError(_why_not(command, error)) from error
         self.output = bytearray()
         self.errors = b""
-        self.selector = selectors.DefaultSelector()
+        self.answered = 0
+        try:
+            self.selector = selectors.DefaultSelector()
+        except OSError as error:
+            self.kill()
+            raise CommandError(_why_not(command, error)) from error
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
         self.selector.register(self.process.stdout, selectors.EVENT_READ, self._read_output)  # type: ignore[arg-type]
         self.selector.register(self.process.stderr, selectors.EVENT_READ, self._read_errors)  # type: ignore[arg-type]
+
+    def has_line(self) -> bool:
+        """Whether the output begins with a whole line; empty ones are dropped."""
+        if self.output[:1].isspace():
+            self.output[:] = self.output.lstrip()
+        return b"\n" in self.output
 
     def listen(
         self, text: bytes, limits: Limits, stop: threading.Event, *, close: bool, enough: Callable[[], bool]
@@ -241,11 +257,15 @@ class _Child:
         self.output += self._read(self.process.stdout)
 
     def _read_errors(self) -> None:
-        self.errors = (self.errors + self._read(self.process.stderr))[-ERRORS_KEPT:]
+        said = self.errors + self._read(self.process.stderr)
+        self.errors = said if len(said) <= ERRORS_KEPT else said[:ERRORS_BEGIN] + said[ERRORS_BEGIN - ERRORS_KEPT :]
 
-    def kill(self) -> int:
-        """Kills the program and its descendants; how many of these were found."""
+    def kill(self, wait: float = 0.0) -> int:
+        """Kills the program and its descendants; how many of these were there after some seconds."""
         found = list(_marked(self.mark))
+        if found and wait:
+            time.sleep(wait)
+            found = list(_marked(self.mark))
         killed = {process.pid for process in found}
         with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in its group
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -271,11 +291,12 @@ class _Child:
 
 
 def _marked(mark: str) -> Iterator[psutil.Process]:
-    """The running processes whose environment has the mark."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
+    """The running processes whose environment has the mark; none where processes cannot be listed."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                    yield process
 
 
 def _why_not(command: Sequence[str], error: Exception) -> str:
@@ -285,6 +306,8 @@ def _why_not(command: Sequence[str], error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         here = "/" not in name and os.path.exists(name)
         return f"expected a program, found none named {name!r}{f'; is it ./{name}?' if here else ''}"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "expected to start a program, got too many open files; run fewer side by side (--jobs)"
     if isinstance(error, PermissionError):
         return f"expected a program that may be executed, got {name!r}: permission denied"
     return f"expected a program, got {name!r}, which does not start: {error}"

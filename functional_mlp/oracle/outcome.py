@@ -17,7 +17,8 @@ class Finding:
     """Something that several runs show and no single array does, such as results that differ from run to run.
 
     Attributes:
-        id: "raises", "returns", "mutates", "accumulates", "nondeterministic" or "stale-state" (`functions.py`).
+        id: "raises", "returns", "mutates", "accumulates", "nondeterministic" or "stale-state" (`functions.py`), or
+            one of those in `driving.py`.
         verdict: WRONG, or UNDECIDED.
         sentence: what was seen, and how to mend it.
     """

@@ -18,6 +18,7 @@ from functional_mlp._atomic import write_bytes
 
 MARKER = "gradient_precision"
 OPTION = "--gradient-report"
+FOLDER = pytest.StashKey[Path]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,8 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     folder = config.getoption(OPTION)
     if folder is not None:
+        path = config.invocation_params.dir / folder  # a test may change the current folder
+        config.stash[FOLDER] = path
         try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             reason = error.strerror or str(error)
             raise pytest.UsageError(
@@ -89,7 +92,7 @@ class GradientOracle:
             keywords = {"precision": self.precision} | keywords
         report = ask(*arguments, **keywords)
         if report.verdict != "consistent":
-            pytest.fail("\n" + report.text() + self._kept(report))
+            pytest.fail(report.text() + self._kept(report))
         return report
 
     def _kept(self, report: Any) -> str:
@@ -124,5 +127,4 @@ def gradient_oracle(request: pytest.FixtureRequest) -> GradientOracle:
         if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], str):
             raise pytest.UsageError(f"expected @pytest.mark.{MARKER}('float32') with one precision, got {marker}")
         precision = marker.args[0]
-    folder = request.config.getoption(OPTION)
-    return GradientOracle(request.node.nodeid, precision, None if folder is None else Path(folder).absolute())
+    return GradientOracle(request.node.nodeid, precision, request.config.stash.get(FOLDER, None))

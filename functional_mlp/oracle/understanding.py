@@ -17,12 +17,17 @@ from functional_mlp.oracle.formats import kind_of
 from functional_mlp.oracle.leaves import Misfit
 
 SHOWN = 160  # characters of what a program printed
+LINES_TRIED = 10  # of those that look like gradients
 SOURCE = "standard output"
-_MARK = b'"functional-mlp/gradients"'
-_TEXT = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-# nan, -nan(ind), inf, 1.#INF: outside of quoted texts
-_NOT_FINITE = re.compile(rf"{_TEXT}|(?P<sign>[-+]?)(?P<name>nan|infinity|inf)\b(?:\([^()]*\))?", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(rf"{_TEXT}|(-?\d+),(\d+(?:[eE][-+]?\d+)?)")
+_MARKS = (b"functional-mlp", b"gradients")
+# a quoted text, or one that is never closed: none of these looks at a character more than a few times
+_TEXT = r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)'
+# nan, -nan(ind), inf: outside of quoted texts
+_NOT_FINITE = re.compile(
+    rf"{_TEXT}|(?P<sign>[-+]?)(?P<name>nan|infinity|inf)\b(?:\([^()]*+\))?", re.IGNORECASE | re.DOTALL
+)
+_SPELLED, _COMMA = re.compile(rb"nan|inf", re.IGNORECASE), re.compile(rb"\d,\d")  # without these, there are none
+_DECIMAL_COMMA = re.compile(rf"{_TEXT}|(?<!\d)(-?\d++),(\d++(?:[eE][-+]?\d++)?)", re.DOTALL)
 
 
 def understood(ran: Ran, case: Case, limits: Limits) -> Call | Fault | Skipped:
@@ -51,6 +56,7 @@ def understood(ran: Ran, case: Case, limits: Limits) -> Call | Fault | Skipped:
 
 
 LEFT = "your program leaves processes behind when it ends; they were killed"
+WRONG_STREAM = Fault("wrong-stream", "prints its gradients to standard error; print them to standard output")
 DECIMAL_COMMAS = Fault(
     "decimal-commas",
     "prints decimal commas, 0,5 where JSON has 0.5; set the locale for numbers to C",
@@ -91,15 +97,21 @@ def _unanswered(ran: Ran, limits: Limits) -> Fault | None:
         case End.STOPPED:
             return Fault("timeout", "was ended from outside")
         case End.TIMEOUT if ran.kept_back:
-            words = "answers only when its input ends; flush the standard output after each line"
+            words = (
+                f"answers only when its input has ended, after {limits.seconds:g} s; read line by line, and flush the"
+                " standard output after each line (or give it more time)"
+            )
             return Fault("kept-back", words)
         case End.TIMEOUT:
             what = "does not end its answer" if ran.output.strip() else "gives no answer"
+            what = "answers, but does not exit" if _is_document(ran.output, limits) else what
             words = f"{what} within {limits.seconds:g} s; it was ended"
             return Fault("timeout", words, _errors(ran))
         case _ if not ran.output.strip():
-            if _MARK in ran.errors:
-                return Fault("wrong-stream", "prints its gradients to standard error; print them to standard output")
+            if _has_marks(ran.errors):
+                return WRONG_STREAM
+            if ran.answered and not ran.status:
+                return Fault("ends", "ends after an answer; with --stream it must go on until its input ends")
             return _exit(ran) if ran.status else Fault("silent", "prints nothing", _errors(ran))
     return None
 
@@ -121,15 +133,21 @@ def _unreadable(ran: Ran, case: Case, limits: Limits, error: FileError) -> Fault
         return _exit(ran)
     if _with_points(ran.output, case, limits):
         return DECIMAL_COMMAS
-    lines = [line.strip() for line in ran.output.splitlines()]
-    place = next((i for i, line in enumerate(lines) if len(lines) > 1 and _is_document(line, limits)), None)
+    lines = ran.output.splitlines() if _has_marks(ran.output) else []
+    marked = [i for i, line in enumerate(lines) if _MARKS[0] in line and len(lines) > 1]
+    place = next((i for i in marked[:LINES_TRIED] if _is_document(lines[i], limits)), None)
     if place is not None:
-        words = "prints more than one document; print everything else to standard error"
+        words = "prints something beside its gradients; print everything else to standard error"
         return Fault("garbage", words, f"the gradients stand in line {place + 1} of {len(lines)}")
-    if _MARK in ran.errors:
-        return Fault("wrong-stream", "prints its gradients to standard error; print them to standard output")
+    if _has_marks(ran.errors):
+        return WRONG_STREAM
     reason = str(error).removeprefix(f"{SOURCE}: ")
     return Fault("garbage", "prints no document of gradients", f"{_short(reason)}; it begins {_quoted(ran.output)}")
+
+
+def _has_marks(text: bytes) -> bool:
+    """Whether this may hold gradients."""
+    return all(mark in text for mark in _MARKS)
 
 
 def _is_document(line: bytes, limits: Limits) -> bool:
@@ -153,14 +171,14 @@ def _as_json(output: bytes) -> tuple[bytes, int]:
         count += spelled != found[0]
         return spelled
 
-    if kind_of(output) != "json":
+    if kind_of(output) != "json" or not _SPELLED.search(output):
         return output, 0
     return _NOT_FINITE.sub(replaced, output.decode("utf-8", "replace")).encode(), count
 
 
 def _with_points(output: bytes, case: Case, limits: Limits) -> bool:
     """Whether the output fits the case once every comma between two digits is a point."""
-    if kind_of(output) != "json":
+    if kind_of(output) != "json" or not _COMMA.search(output):
         return False
     text = output.decode("utf-8", "replace")
     mended = _DECIMAL_COMMA.sub(lambda found: f"{found[1]}.{found[2]}" if found[1] else found[0], text)

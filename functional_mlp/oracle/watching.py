@@ -74,10 +74,7 @@ IRREPRODUCIBLE = (
     "the same arguments do not always give the same bits; the differences are within the rounding noise (sums in an"
     " order that changes, as with threads)"
 )
-REUSED = (
-    "arrays that your function returned are overwritten by its next call: correct, but whoever keeps them must copy"
-    " them"
-)
+REUSED = "arrays that were returned are overwritten by the next call: correct, but whoever keeps them must copy them"
 
 
 def watch(ask: Ask, cases: Sequence[Case], precision: str, given: str | None, *, repeat: bool = True) -> list[Seen]:
@@ -202,7 +199,7 @@ def _repeated(ask: Ask, question: Posed, first: Call) -> tuple[tuple[Fault, ...]
         return (), ()
     third = _answered(ask, question.case)
     if not isinstance(third, Fault) and _accumulates(question, first, second, third):
-        words = "adds the gradients of earlier calls; set them to zero before each call. No other case was tried"
+        words = "adds the gradients of earlier calls; set them to zero before each call. Further cases were not tried"
         return (Fault("accumulates", words),), ()
     if apart <= 1:
         return (), (IRREPRODUCIBLE,)
@@ -345,7 +342,7 @@ def merged(
         report,
         name=count(len(answered), "telling case"),
         network=report.network if len(networks) == 1 else f"{len(networks)} networks",
-        samples=sum(len(case.inputs) for case in cases[: len(seen)]),
+        samples=sum(len(case.inputs) for case in cases if case.name in {one.name for one in seen}),
         findings=findings,
         finder=partial(diagnose_several, asked, excluded),
         exhibits=tuple(
@@ -361,6 +358,8 @@ def _pattern(wrong: Mapping[Case, bool]) -> tuple[str, ...]:
     if len({described(case) for case in wrong}) > 1:
         return ()
     names = {purpose_of(case) for case, is_wrong in wrong.items() if is_wrong}
+    if not names:
+        return ()
     every = {purpose_of(case) for case in wrong}
     if len(names) == 1:
         [name] = names

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.oracle import external
+from functional_mlp.oracle.driving import _limits
 from functional_mlp.oracle.external import Conversation, End, Limits
 from tools import fault_injection
 from tools.fault_injection import CASES, LOSS, MODES, NETWORK, PROGRAM, Injection, injected, survivors
@@ -163,13 +165,47 @@ def test_control_characters_of_a_program_do_not_reach_the_terminal():
     [
         ({"cases": 0}, "expected cases to be an integer of at least 1, got 0"),
         ({"jobs": True}, "expected jobs to be an integer"),
-        ({"timeout": float("nan")}, "expected timeout to be a number of seconds above 0"),
+        ({"timeout": float("nan")}, "expected timeout to be finite, got nan"),
+        ({"timeout": 0}, "expected timeout to be a number of seconds above 0, got 0"),
         ({"stream": True, "jobs": 2}, "expected jobs=1 with a stream"),
     ],
 )
 def test_bad_arguments_are_refused(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
         driven(**wrong)
+
+
+def test_a_command_is_a_list():
+    with pytest.raises(TypeError, match=r"expected command to be a list such as .*, got './mlp'"):
+        oracle.drive("./mlp", NETWORK, LOSS)
+
+
+def test_progress_is_reported_once_per_case():
+    for stream in (False, True):
+        ticks = []
+        driven(stream=stream, progress=lambda ticks=ticks: ticks.append(1))
+        assert len(ticks) == 3
+
+
+def test_an_answer_may_be_as_long_as_its_case_is_large():
+    case = oracle.draw_case(fm.Network((300, 300), "identity"), fm.Loss("squared_error"), samples=2)
+    assert _limits(1.0, None, case).output > 64 * 300 * 300
+    assert _limits(1.0, 10, case) == Limits(1.0, 10)
+
+
+def test_where_nothing_is_wrong_no_pattern_is_seen():
+    report = oracle.drive(python("print('{\"unsupported\": true}')"), NETWORK, LOSS, cases=3)
+    assert report.notes == ()
+
+
+def test_processes_that_cannot_be_listed_do_not_keep_a_program_alive(monkeypatch):
+    def fail():
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(external.psutil, "process_iter", fail)
+    started = time.monotonic()
+    assert external.run(python("import time; time.sleep(60)"), b"", QUICK, threading.Event()).end is End.TIMEOUT
+    assert time.monotonic() - started < 30
 
 
 def test_a_program_that_is_not_there_is_refused(tmp_path, monkeypatch):
@@ -192,7 +228,7 @@ def test_a_program_that_is_not_there_is_refused(tmp_path, monkeypatch):
 
 def test_a_program_is_given_its_input_and_heard():
     ran = run("import sys; sys.stdout.write(sys.stdin.read().upper()); sys.stderr.write('said')", b"ab" * 10**5)
-    assert ran == (End.EXITED, b"AB" * 10**5, b"said", 0, 0, b"", False)
+    assert ran == (End.EXITED, b"AB" * 10**5, b"said", 0, 0, b"", False, 0)
 
 
 def test_output_is_bounded():
@@ -247,7 +283,9 @@ def test_the_command_gives_the_verdict_as_its_exit_code():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--loss", "squared_error", "cat"), "expected --activations with --sizes or --loss"),
+        (("--loss", "squared_error", "cat"), "expected --activations with --sizes or a loss"),
+        (("--scale", "2", "cat"), "expected --activations with --sizes or a loss"),
+        (("--html", "/nowhere/page.html", "cat"), "expected --html to be in a folder that exists"),
         (("nowhere",), "found none named 'nowhere'"),
         ((), "Missing argument 'COMMAND'"),
     ],
@@ -260,13 +298,14 @@ def test_bad_usage_ends_in_exit_code_2(arguments, sentence):
 
 
 @pytest.mark.usefixtures("marked")
-def test_the_command_takes_its_program_along_when_it_is_ended():
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_command_takes_its_program_along_when_it_is_ended(number):
     run = [sys.executable, "-m", "functional_mlp", "drive", "--timeout", "60", "--", *command("hangs")]
     with subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while len(survivors()) < 2:
             time.sleep(0.05)
-        process.terminate()
-        assert process.wait(30) == 143
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
     assert survivors() == []
 
 

@@ -52,7 +52,8 @@ def test_declared_by_the_test_itself(gradient_oracle):
     gradient_oracle.check_function(narrow, NETWORK, LOSS, "float64")
 
 
-def test_two_cases(gradient_oracle):
+def test_two_cases(gradient_oracle, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     from functional_mlp import oracle
 
     case = oracle.draw_case(NETWORK, LOSS)
