@@ -89,7 +89,7 @@ def run(command: Sequence[str], text: bytes, limits: Limits, stop: threading.Eve
     Raises:
         CommandError: if it cannot be started.
     """
-    with _started(command) as child:
+    with contextlib.closing(_Child(command)) as child:
         end = child.listen(text, limits, stop, close=True, enough=lambda: False)
         status = child.process.poll() if end is End.EXITED else None
         left = child.kill(wait=LAST_WORDS) if end is End.EXITED else 0
@@ -145,15 +145,6 @@ class Conversation:
             return
         with contextlib.closing(child):
             child.listen(b"", Limits(GRACE, CHUNK), self.stop, close=True, enough=lambda: False)
-
-
-@contextlib.contextmanager
-def _started(command: Sequence[str]) -> Iterator["_Child"]:
-    child = _Child(command)
-    try:
-        yield child
-    finally:
-        child.close()
 
 
 class _Child:

@@ -46,6 +46,25 @@ def pytest_configure(config: pytest.Config) -> None:
             ) from error
 
 
+def _check(name: str, place: int, doc: str) -> Callable[..., Any]:
+    """The method that asks a function of `oracle`; `place` is that of the precision among its arguments."""
+
+    def check(self: "GradientOracle", *arguments: Any, **keywords: Any) -> Any:
+        __tracebackhide__ = True
+        from functional_mlp import oracle
+
+        # a precision given by its place is the test's own affair
+        if self.precision is not None and len(arguments) <= place:
+            keywords = {"precision": self.precision} | keywords
+        report = getattr(oracle, name)(*arguments, **keywords)
+        if report.verdict != "consistent":
+            pytest.fail(report.text() + self._kept(report))
+        return report
+
+    check.__name__, check.__doc__ = name, doc
+    return check
+
+
 class GradientOracle:
     """The oracle's checks, which fail the test unless the verdict is consistent.
 
@@ -57,43 +76,13 @@ class GradientOracle:
         self.test, self.precision, self.folder = test, precision, folder
         self.failures = 0
 
-    def check(self, *arguments: Any, **keywords: Any) -> Any:
-        """Of gradients: `oracle.check(case, gradients)`."""
-        __tracebackhide__ = True
-        return self._asked("check", *arguments, **keywords)
-
-    def check_update(self, *arguments: Any, **keywords: Any) -> Any:
-        """Of parameters after a step: `oracle.check_update(case, params_after, learning_rate)`."""
-        __tracebackhide__ = True
-        return self._asked("check_update", *arguments, **keywords)
-
-    def check_function(self, *arguments: Any, **keywords: Any) -> Any:
-        """Of a function: `oracle.check_function(fn, network, loss)`."""
-        __tracebackhide__ = True
-        return self._asked("check_function", *arguments, **keywords)
-
-    def check_model(self, *arguments: Any, **keywords: Any) -> Any:
-        """Of a model of another framework: `oracle.check_model(model, loss)`."""
-        __tracebackhide__ = True
-        return self._asked("check_model", *arguments, **keywords)
-
-    def drive(self, *arguments: Any, **keywords: Any) -> Any:
-        """Of a program: `oracle.drive(command, network, loss)`."""
-        __tracebackhide__ = True
-        return self._asked("drive", *arguments, **keywords)
-
-    def _asked(self, name: str, *arguments: Any, **keywords: Any) -> Any:
-        __tracebackhide__ = True
-        from functional_mlp import oracle
-
-        ask: Callable[..., Any] = getattr(oracle, name)
-        # a precision given by its place is the test's own affair
-        if self.precision is not None and len(arguments) <= PLACES[name]:
-            keywords = {"precision": self.precision} | keywords
-        report = ask(*arguments, **keywords)
-        if report.verdict != "consistent":
-            pytest.fail(report.text() + self._kept(report))
-        return report
+    check = _check("check", 2, "Of gradients: `oracle.check(case, gradients)`.")
+    check_update = _check(
+        "check_update", 3, "Of parameters after a step: `oracle.check_update(case, params_after, learning_rate)`."
+    )
+    check_function = _check("check_function", 3, "Of a function: `oracle.check_function(fn, network, loss)`.")
+    check_model = _check("check_model", 2, "Of a model of another framework: `oracle.check_model(model, loss)`.")
+    drive = _check("drive", 3, "Of a program: `oracle.drive(command, network, loss)`.")
 
     def _kept(self, report: Any) -> str:
         """Writes the report, if that is wanted; a line that says where."""
@@ -106,9 +95,6 @@ class GradientOracle:
         except OSError as error:
             return f"\nNo HTML report: {path}: {error.strerror or error}\n"
         return f"\nHTML report: {path}\n"
-
-
-PLACES = {"check": 2, "check_update": 3, "check_function": 3, "check_model": 2, "drive": 3}  # of the precision
 
 
 def report_name(test: str, number: int = 1) -> str:

@@ -335,6 +335,7 @@ def merged(
     notes += tuple(note for note in said if not (random and note == IRREPRODUCIBLE))
     report = report_on(cases[0], precision_named(precision), leaves, notes)
     networks = {described(case) for case in cases}
+    asked_for = {one.name for one in seen}
     adds = any(finding.id == "accumulates" for finding in findings)
     excluded = () if adds else ("accumulated",)  # every call was made twice
     asked = [one.asked for one in answered if one.asked is not None]
@@ -342,7 +343,7 @@ def merged(
         report,
         name=count(len(answered), "telling case"),
         network=report.network if len(networks) == 1 else f"{len(networks)} networks",
-        samples=sum(len(case.inputs) for case in cases if case.name in {one.name for one in seen}),
+        samples=sum(len(case.inputs) for case in cases if case.name in asked_for),
         findings=findings,
         finder=partial(diagnose_several, asked, excluded),
         exhibits=tuple(

@@ -43,10 +43,10 @@ def is_of_one_case(outcome: Outcome) -> bool:
 
 def groups(outcome: Outcome) -> dict[str, list[Leaf]]:
     """The leaves by their groups, in the order in which these appear."""
-    return {
-        group: [leaf for leaf in outcome.leaves if leaf.group == group]
-        for group in dict.fromkeys(leaf.group for leaf in outcome.leaves)
-    }
+    found: dict[str, list[Leaf]] = {}
+    for leaf in outcome.leaves:
+        found.setdefault(leaf.group, []).append(leaf)
+    return found
 
 
 def shown_groups(outcome: Outcome) -> list[str]:

@@ -12,30 +12,27 @@ import numpy as np
 from functional_mlp.activations import resolve
 from functional_mlp.losses import Loss
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, by_hand
-from functional_mlp.oracle.adapters.layers import Argument, Found, Rule, follow, network_of, refuse
+from functional_mlp.oracle.adapters.layers import (
+    ELU,
+    PLAIN,
+    Found,
+    Rule,
+    follow,
+    gelu,
+    leaky_relu,
+    network_of,
+    refuse,
+    softmax,
+)
 from functional_mlp.oracle.case import DTYPES, Layer
 
-EXACT = Argument(
-    "approximate",
-    True,
-    allowed=(False,),
-    reason="the oracle's gelu is the exact one; use functools.partial(jax.nn.gelu, approximate=False)",
-)
 RULES: tuple[tuple[Callable[..., Any], Rule], ...] = (
-    (jax.nn.identity, Rule("identity")),
-    (jax.nn.sigmoid, Rule("sigmoid")),
-    (jnp.tanh, Rule("tanh")),
-    (jax.nn.tanh, Rule("tanh")),
-    (jax.nn.relu, Rule("relu")),
-    (jax.nn.leaky_relu, Rule("leaky_relu", (Argument("negative_slope", 0.01, means="slope"),))),
-    (jax.nn.elu, Rule("elu", (Argument("alpha", 1.0, means="alpha"),))),
-    (jax.nn.softplus, Rule("softplus")),
-    (jax.nn.silu, Rule("silu")),
-    (jax.nn.gelu, Rule("gelu", (EXACT,))),
-    (
-        jax.nn.softmax,
-        Rule("softmax", (Argument("axis", -1, allowed=(-1,), reason="softmax is over the units of a layer"),)),
-    ),
+    *((getattr(jax.nn, name), rule) for name, rule in PLAIN.items()),
+    (jnp.tanh, PLAIN["tanh"]),
+    (jax.nn.leaky_relu, leaky_relu(0.01)),
+    (jax.nn.elu, ELU),
+    (jax.nn.gelu, gelu(True, False, "; use functools.partial(jax.nn.gelu, approximate=False)")),
+    (jax.nn.softmax, softmax("axis", -1, (-1,))),
 )
 
 

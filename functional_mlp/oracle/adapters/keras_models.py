@@ -2,8 +2,8 @@
 
 The gradients are those of the backend, through `model.stateless_call`, so that the model is not written to. A layer
 computes in its own dtype whatever it is given, so a model is judged in that dtype alone; and float64 is refused, since
-Keras casts to float32 on the way (as of 3.15). A loss is the oracle's: those
-of Keras clip probabilities at 1e-7, which the true gradient does not.
+Keras casts to float32 on the way (as of 3.15). A loss is the oracle's: those of Keras clip probabilities at 1e-7, which
+the true gradient does not.
 """
 
 import dataclasses
@@ -13,25 +13,13 @@ import numpy as np
 
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, by_hand
 from functional_mlp.oracle.adapters.jax_models import Part, adapted_by_jax
-from functional_mlp.oracle.adapters.layers import Argument, Rule, follow, refuse
+from functional_mlp.oracle.adapters.layers import ELU, PLAIN, follow, gelu, leaky_relu, refuse, softmax
 
-RULES = {
-    "linear": Rule("identity"),
-    "sigmoid": Rule("sigmoid"),
-    "tanh": Rule("tanh"),
-    "relu": Rule("relu"),
-    "leaky_relu": Rule("leaky_relu", (Argument("negative_slope", 0.2, means="slope"),)),
-    "elu": Rule("elu", (Argument("alpha", 1.0, means="alpha"),)),
-    "softplus": Rule("softplus"),
-    "silu": Rule("silu"),
-    "gelu": Rule(
-        "gelu", (Argument("approximate", False, allowed=(False,), reason="the oracle's gelu is the exact one"),)
-    ),
-    "softmax": Rule("softmax", (Argument("axis", -1, allowed=(-1,), reason="softmax is over the units of a layer"),)),
-}
+RULES = {"linear": PLAIN["identity"]} | {name: rule for name, rule in PLAIN.items() if name != "identity"}
+RULES |= {"leaky_relu": leaky_relu(0.2), "elu": ELU, "gelu": gelu(False, False), "softmax": softmax("axis", -1, (-1,))}
 # layers that are activations, with the function that they apply
 LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "Softmax": "softmax"}
-PLAIN = {"max_value": None, "threshold": 0.0}  # of ReLU; its negative_slope is 0 too
+BOUNDS = {"max_value": None, "threshold": 0.0}  # of ReLU; its negative_slope is 0 too
 NOTHING = ("InputLayer", "Flatten", "Dropout")  # Dropout is off outside training
 
 
@@ -127,7 +115,9 @@ def _read(model: Any) -> tuple[list[Any], list[Part]]:
 def _activation_layer(layer: Any, kind: str) -> tuple[Any, str]:
     if kind == "Activation":
         return _function(layer.activation, {})
-    if kind == "ReLU" and (layer.negative_slope or any(getattr(layer, name) != plain for name, plain in PLAIN.items())):
+    if kind == "ReLU" and (
+        layer.negative_slope or any(getattr(layer, name) != plain for name, plain in BOUNDS.items())
+    ):
         raise refuse(f"the layer {layer.name} (ReLU)", "the oracle's relu has no bounds and no slope; use LeakyReLU")
     return follow(RULES[LAYERS[kind]], f"the layer {layer.name} ({kind})", vars(layer)), ""
 

@@ -39,6 +39,28 @@ class Rule(NamedTuple):
     arguments: tuple[Argument, ...] = ()
 
 
+# what frameworks have in common; each adds what its own functions are called and take
+PLAIN = {name: Rule(name) for name in ("identity", "sigmoid", "tanh", "relu", "softplus", "silu")}
+ELU = Rule("elu", (Argument("alpha", 1.0, means="alpha"),))
+
+
+def leaky_relu(slope: float) -> Rule:
+    """A leaky_relu whose slope a framework takes to be this if it is left out."""
+    return Rule("leaky_relu", (Argument("negative_slope", slope, means="slope"),))
+
+
+def gelu(default: Any, exact: Any, remedy: str = "") -> Rule:
+    """A gelu that is the exact one for `approximate` = `exact`."""
+    return Rule(
+        "gelu", (Argument("approximate", default, "", (exact,), f"the oracle's gelu is the exact one{remedy}"),)
+    )
+
+
+def softmax(axis: str, default: Any, allowed: tuple[int, ...]) -> Rule:
+    """A softmax over the units, whose axis a framework calls so."""
+    return Rule("softmax", (Argument(axis, default, allowed=allowed, reason="softmax is over the units of a layer"),))
+
+
 class Found(NamedTuple):
     """One layer of a model.
 

@@ -10,23 +10,26 @@ twice, and outputs of earlier layers that come in again (residual connections).
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from functional_mlp.oracle.adapters.layers import Argument, Found, Rule, follow, refuse
+from functional_mlp.oracle.adapters.layers import (
+    ELU,
+    PLAIN,
+    Argument,
+    Found,
+    Rule,
+    follow,
+    gelu,
+    leaky_relu,
+    refuse,
+    softmax,
+)
 
-ONE_AXIS = Argument("dim", None, allowed=(1, -1), reason="softmax is over the units of a layer")
 # by the names of modules, functions and methods, small letters without underscores
-RULES = {
-    "identity": Rule("identity"),
-    "sigmoid": Rule("sigmoid"),
-    "tanh": Rule("tanh"),
-    "relu": Rule("relu"),
-    "leakyrelu": Rule("leaky_relu", (Argument("negative_slope", 0.01, means="slope"),)),
-    "elu": Rule("elu", (Argument("alpha", 1.0, means="alpha"),)),
+RULES = PLAIN | {
+    "leakyrelu": leaky_relu(0.01),
+    "elu": ELU,
     "softplus": Rule("softplus", (Argument("beta", 1.0, allowed=(1, 1.0), reason="the oracle's is log(1 + exp(z))"),)),
-    "silu": Rule("silu"),
-    "gelu": Rule(
-        "gelu", (Argument("approximate", "none", allowed=("none",), reason="the oracle's gelu is the exact one"),)
-    ),
-    "softmax": Rule("softmax", (ONE_AXIS,)),
+    "gelu": gelu("none", "none"),
+    "softmax": softmax("dim", None, (1, -1)),
 }
 NOTHING = ("flatten", "identity", "contiguous")  # for inputs with two axes, samples and features
 REASONS = {
