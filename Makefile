@@ -8,6 +8,9 @@
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/certification.md
 # make verdicts  how often right is called wrong, and wrong overlooked: docs/verdicts.md (an hour)
 # make diagnosis  how often the mistake is named, and one that was not made: docs/diagnosis.md (an hour)
+# make vectors  the conformance vectors anew: functional_mlp/vectors (minutes); vectors-archive packs them into dist/
+# make conformance  who passes the vectors: docs/conformance.md
+# make mutations  which mistakes the vectors alone catch: docs/mutation.md
 # make bench  speed, side by side with the NumPy reference
 # make accelerator  the workloads on the device that JAX finds
 # Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
@@ -19,7 +22,7 @@ PEERS ?= .venv-peers
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: demo test test-peers test-browser fuzz faults lint certify verdicts diagnosis bench accelerator clean
+.PHONY: demo test test-peers test-browser fuzz faults lint certify verdicts diagnosis vectors vectors-archive conformance mutations bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -65,6 +68,18 @@ verdicts: $(VENV)/installed
 
 diagnosis: $(VENV)/installed
 	$(BIN)/python -m benchmarks.diagnosis --output docs/diagnosis.md
+
+vectors: $(VENV)/installed
+	$(BIN)/python -m tools.make_vectors
+
+vectors-archive: $(VENV)/installed
+	$(BIN)/python -m tools.vectors_archive
+
+conformance: $(VENV)/installed
+	$(BIN)/python -m benchmarks.conformance --output docs/conformance.md
+
+mutations: $(VENV)/installed
+	$(BIN)/python -m tools.mutate --output docs/mutation.md
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.moons

@@ -8,6 +8,7 @@ from . import objectives as objectives
 from . import oracle as oracle
 from . import sweeps as sweeps
 from . import training as training
+from . import vectors as vectors
 from .activations import Activation as Activation
 from .backward import apply as apply
 from .backward import backward as backward

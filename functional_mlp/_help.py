@@ -67,3 +67,17 @@ functional-mlp drive --sizes 2,4,3,1 --activations relu,relu,sigmoid \\
 
 A crash, a hang or garbage is named; exit codes are those of check.
 """
+CONSUMERS = """
+Your program is asked as by drive (see drive --help): one case on its standard
+input, gradients on its standard output; with --stream, line by line. Every
+vector of a float64 program's precision and of narrower ones is put to it, and
+what it gives (gradients, and loss, outputs, deltas, ct_inputs where it has
+them) must be within what the vector allows.
+
+\b
+functional-mlp vectors verify -- ./my_backprop
+functional-mlp vectors verify --stream --group losses --group kinks -- ./mlp
+functional-mlp vectors verify --precision float32 --jobs 2 -- node mlp.mjs
+
+Exit codes: 0 all right, 1 one wrong, 2 bad input or usage, 3 none supported.
+"""

@@ -4,20 +4,19 @@ Exit codes: 0 done (or consistent), 1 wrong, 2 bad input or usage, 3 undecided.
 """
 
 import os
-import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 import functional_mlp as fm
+from functional_mlp._console import VERDICT_CODES, drop_output, ended_by_signals, fail, show
 from functional_mlp._help import ANSWERS, EXAMPLES, PROGRAMS
+from functional_mlp.vectors.commands import vectors_app
 
 MAX_BYTES = 64 * 2**20  # as files.MAX_BYTES, which is not imported for --help; a test compares them
 PLAIN = ("sum", "sum", 1.0, 0.0, False)  # a loss that says nothing else: see `losses.Loss`
-ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
-VERDICT_CODES = {"consistent": 0, "wrong": 1, "undecided": 3}
 
 app = typer.Typer(
     name="functional-mlp",
@@ -33,6 +32,7 @@ case_app = typer.Typer(help="Write cases.", no_args_is_help=True, rich_markup_mo
 app.add_typer(case_app, name="case")
 mistakes_app = typer.Typer(help="Mistakes that check knows by name.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(mistakes_app, name="mistakes")
+app.add_typer(vectors_app, name="vectors")
 
 MaxBytes = Annotated[int, typer.Option(min=1, help="Refuse files that are larger, or unpack to more.")]
 Output = Annotated[
@@ -46,27 +46,6 @@ Html = Annotated[
     Path | None, typer.Option("--html", help="Write the report as a page too, for a browser; it needs nothing else.")
 ]
 L2OnBias = Annotated[bool, typer.Option(help="The penalty covers the biases too.")]
-
-
-def fail(message: object) -> NoReturn:
-    """Ends the program with one sentence on standard error and exit code 2."""
-    print(f"functional-mlp: {message}", file=sys.stderr)
-    raise typer.Exit(2)
-
-
-def show(text: str) -> None:
-    """Prints to standard output, in its encoding; a reader who has gone (`| head`) is no error."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _drop_output()
-
-
-def _drop_output() -> None:
-    """Sends what is still to be written to nowhere, or the interpreter would complain of the broken pipe at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def version(wanted: bool) -> None:
@@ -113,7 +92,7 @@ def case_new(
         chosen = _loss(loss, over_samples, over_outputs, scale, l2, l2_on_bias)
         write_case(output, draw_case(network, chosen, samples=samples, seed=seed, dtype=precision, name=name))
     except BrokenPipeError:
-        _drop_output()
+        drop_output()
     except (TypeError, ValueError) as error:
         fail(error)
 
@@ -144,7 +123,7 @@ def case_separate(
         separated = separate(asked, found.explanations)
         oracle.write_case(output, separated.case)
     except BrokenPipeError:
-        _drop_output()
+        drop_output()
         return
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         fail(error)
@@ -177,7 +156,7 @@ def solve(
         else:
             oracle.write_solution(output, read, solution)
     except BrokenPipeError:
-        _drop_output()
+        drop_output()
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
 
@@ -263,8 +242,6 @@ def drive(
     from functional_mlp import oracle
     from functional_mlp.oracle.files import write_text
 
-    # what would end this process would leave the program running
-    before = {name: signal.signal(name, lambda number, _: sys.exit(128 + number)) for name in ENDING}
     try:
         if html is not None:
             _require_new_name("--html", html, [])
@@ -277,7 +254,8 @@ def drive(
             chosen = _loss(loss or "squared_error", over_samples, over_outputs, scale, l2, l2_on_bias)
         elif (sizes, loss, over_samples, over_outputs, scale, l2, l2_on_bias) != (None, None, *PLAIN):
             raise ValueError("expected --activations with --sizes or a loss; without them, both are chosen")
-        with typer.progressbar(length=cases, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        hidden = not sys.stderr.isatty()
+        with ended_by_signals(), typer.progressbar(length=cases, file=sys.stderr, hidden=hidden) as bar:
             report = oracle.drive(
                 command,
                 network,
@@ -294,9 +272,6 @@ def drive(
             write_text(html, report.html())
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
     show(report.json() if as_json else report.text())
     raise typer.Exit(VERDICT_CODES[report.verdict])
 

@@ -143,34 +143,49 @@ def solve(case: Case) -> Solution:
 
 
 def _solved(problem: Problem) -> Solution:
+    units, params, loss = problem.units, problem.params, problem.loss
     pre_activations, activations = [], [problem.inputs]
-    for unit, (w, b) in zip(problem.units, problem.params, strict=True):
-        z = activations[-1] @ w if b is None else activations[-1] @ w + b
+    for unit, (w, b) in zip(units, params, strict=True):
+        z = activations[-1] @ w
+        if b is not None:
+            z = z + b
+        a = VALUES[unit.name](z, _float(unit.parameter))
         pre_activations.append(z)
-        activations.append(VALUES[unit.name](z, _float(unit.parameter)))
-    outputs, loss, ct, value, decay, fused = activations[-1], problem.loss, problem.given, None, 0.0, False
-    if loss is not None:
-        terms, derivatives = _terms(loss.kind, outputs, problem.given)
-        last = problem.units[-1].name
-        fused = loss.kind in PROBABILITY_LOSSES and (last == "sigmoid") == (loss.kind == "binary_cross_entropy")
-        if fused:  # p − t; for targets that do not sum to 1, p Σt − t
-            total = problem.given.sum(axis=1, keepdims=True) if last == "softmax" else 1.0
-            derivatives = outputs * total - problem.given
-        factors = coefficients(problem, loss)
-        ct, decay = factors * derivatives, _float(loss.l2)
-        penalised = [w for w, _ in problem.params]
-        if loss.l2_on_bias:
-            penalised += [b for _, b in problem.params if b is not None]
-        value = float((factors * terms).sum() + decay / 2 * sum(float((x**2).sum()) for x in penalised))
+        activations.append(a)
+    outputs = activations[-1]
+    value, ct, fused = (None, problem.given, False) if loss is None else _ended(problem, loss, outputs)
+    decay = 0.0 if loss is None else _float(loss.l2)
+    bias_decay = decay if loss is not None and loss.l2_on_bias else 0.0
     deltas: list[Array] = []
     grads: list[tuple[Array, Array | None]] = []
-    for layer in range(len(problem.params) - 1, -1, -1):
-        w, b = problem.params[layer]
-        if not (fused and layer == len(problem.params) - 1):
-            ct = _through_activation(problem.units[layer], pre_activations[layer], activations[layer + 1], ct)
-        deltas.append(ct)
-        bias_decay = decay if loss is not None and loss.l2_on_bias else 0.0
-        ct_b = None if b is None else ct.sum(axis=0) + bias_decay * b
-        grads.append((activations[layer].T @ ct + decay * w, ct_b))
-        ct = ct @ w.T
+    for layer in reversed(range(len(params))):
+        unit, (w, b) = units[layer], params[layer]
+        a_prev, z, a = activations[layer], pre_activations[layer], activations[layer + 1]
+        is_last = layer == len(params) - 1
+        ct_z = ct if fused and is_last else _through_activation(unit, z, a, ct)
+        ct_w = a_prev.T @ ct_z
+        ct_b = ct_z.sum(axis=0)
+        deltas.append(ct_z)
+        grads.append((ct_w + decay * w, None if b is None else ct_b + bias_decay * b))
+        ct = ct_z @ w.T
     return Solution(value, outputs, tuple(deltas[::-1]), tuple(grads[::-1]), ct)
+
+
+def _ended(problem: Problem, loss: LossSpec, outputs: Array) -> tuple[float, Array, bool]:
+    """The loss; its cotangent (n, K), of the logits where loss and output activation are fused; whether they are."""
+    terms, derivatives = _terms(loss.kind, outputs, problem.given)
+    last = problem.units[-1].name
+    fused = loss.kind in PROBABILITY_LOSSES and (last == "sigmoid") == (loss.kind == "binary_cross_entropy")
+    if fused:  # p − t; for targets that do not sum to 1, p Σt − t
+        total = problem.given.sum(axis=1, keepdims=True) if last == "softmax" else 1.0
+        derivatives = outputs * total - problem.given
+    factors = coefficients(problem, loss)
+    value = float((factors * terms).sum() + _penalty(problem, loss))
+    return value, factors * derivatives, fused
+
+
+def _penalty(problem: Problem, loss: LossSpec) -> float:
+    penalised = [w for w, _ in problem.params]
+    if loss.l2_on_bias:
+        penalised += [b for _, b in problem.params if b is not None]
+    return _float(loss.l2) / 2 * sum(float((x**2).sum()) for x in penalised)

@@ -1,7 +1,7 @@
 /* A small JSON reader: one document from a stream, whole or not at all.
  *
  * It reads no further than the end of the document, so that a program may answer one before the next is written.
- * Whatever is wrong becomes one sentence on standard error and exit status 1. It refuses numbers that are not finite or
+ * Whatever is wrong becomes one sentence on standard error and an exit status. It refuses numbers that are not finite or
  * exceed a double, and nesting beyond JSON_DEPTH. Strings keep their escapes as they came (a name is only handed back);
  * that their bytes are UTF-8 is not checked.
  */
@@ -29,10 +29,14 @@ typedef struct Json {
     struct Json *next;  /* item of what this is an item of */
 } Json;
 
+/* Who complains of bad input, and the exit status then. */
+static const char *speaker = "mlp";
+static int bad_input = 1;
+
 static _Noreturn void fail(const char *sentence, const char *detail)
 {
-    fprintf(stderr, "mlp: %s%s\n", sentence, detail);
-    exit(1);
+    fprintf(stderr, "%s: %s%s\n", speaker, sentence, detail);
+    exit(bad_input);
 }
 
 /* Memory: everything that belongs to one document is released at once. */
@@ -57,9 +61,10 @@ static void *allocate(size_t count, size_t size)
     return block->content;
 }
 
-static void release_all(void)
+/* Everything that was allocated after `mark`, which was the value of `blocks` then; NULL for all. */
+static void release_to(const Block *mark)
 {
-    while (blocks != NULL) {
+    while (blocks != mark) {
         Block *before = blocks->before;
         free(blocks);
         blocks = before;
@@ -261,7 +266,7 @@ static Json *json_value(FILE *stream, int depth)
     }
 }
 
-/* The next document of the stream, or NULL at its end. Released by release_all. */
+/* The next document of the stream, or NULL at its end. Released by release_to(NULL). */
 static Json *json_read(FILE *stream)
 {
     if (json_skip_space(stream) == EOF)

@@ -5,122 +5,152 @@
 #ifndef MLP_H
 #define MLP_H
 
-#include <stddef.h>
-#include <tgmath.h> /* exp and tanh of a float are computed in float */
-
-#ifndef REAL
-#define REAL double
-#endif
-typedef REAL real;
-
-/* Activations: a = f(z), and f'(z) in terms of a */
-
-typedef struct {
-    const char *name;
-    real (*value)(real z);
-    real (*derivative)(real a);
-} Activation;
-
-static real identity(real z) { return z; }
-static real identity_derivative(real a) { return (void)a, 1; }
-
-static real sigmoid(real z) { return 1 / (1 + exp(-z)); }
-static real sigmoid_derivative(real a) { return a * (1 - a); }
-
-static real tangent(real z) { return tanh(z); }
-static real tangent_derivative(real a) { return 1 - a * a; }
-
-static real relu(real z) { return z > 0 ? z : 0; }
-static real relu_derivative(real a) { return a > 0; }
-
-static const Activation ACTIVATIONS[] = {
-    {"identity", identity, identity_derivative},
-    {"sigmoid", sigmoid, sigmoid_derivative},
-    {"tanh", tangent, tangent_derivative},
-    {"relu", relu, relu_derivative},
-};
+#include "functions.h"
 
 /* The network: weights[i * fan_out + j] leads from input i to unit j */
 
 typedef struct {
     size_t fan_in, fan_out;
     const Activation *activation;
-    const real *weights, *bias;
+    real parameter, at_zero;    /* of the activation */
+    const real *weights, *bias; /* bias may be NULL */
     real *ct_weights, *ct_bias; /* summed over the samples */
-    real *a, *ct_z;             /* of one sample */
+    real *z, *a;                /* of one sample */
+    real *ct_z;                 /* of all samples, one row each */
 } Layer;
+
+static Unit unit_of(const Layer *layer, size_t j)
+{
+    return (Unit){layer->z[j], layer->a[j], layer->parameter, layer->at_zero};
+}
 
 static void forward(const Layer *layer, const real *inputs)
 {
     for (size_t j = 0; j < layer->fan_out; j++) {
-        real z = layer->bias[j];
+        layer->z[j] = layer->bias == NULL ? 0 : layer->bias[j];
         for (size_t i = 0; i < layer->fan_in; i++)
-            z += inputs[i] * layer->weights[i * layer->fan_out + j];
-        layer->a[j] = layer->activation->value(z);
+            layer->z[j] += inputs[i] * layer->weights[i * layer->fan_out + j];
     }
+    if (layer->activation->value == NULL)
+        softmax(layer->z, layer->a, layer->fan_out);
+    else
+        for (size_t j = 0; j < layer->fan_out; j++)
+            layer->a[j] = layer->activation->value(unit_of(layer, j));
+}
+
+/* The cotangent of z, in place of that of a. */
+static void through_activation(const Layer *layer, real *ct)
+{
+    if (layer->activation->value == NULL)
+        softmax_derivative(layer->a, ct, layer->fan_out);
+    else
+        for (size_t j = 0; j < layer->fan_out; j++)
+            ct[j] *= layer->activation->derivative(unit_of(layer, j));
 }
 
 /* Adds this sample's contribution to the gradient of the layer's parameters. */
-static void add_gradient(const Layer *layer, const real *inputs)
+static void add_gradient(const Layer *layer, const real *inputs, const real *ct_z)
 {
-    for (size_t j = 0; j < layer->fan_out; j++)
-        layer->ct_bias[j] += layer->ct_z[j];
+    if (layer->bias != NULL)
+        for (size_t j = 0; j < layer->fan_out; j++)
+            layer->ct_bias[j] += ct_z[j];
     for (size_t i = 0; i < layer->fan_in; i++)
         for (size_t j = 0; j < layer->fan_out; j++)
-            layer->ct_weights[i * layer->fan_out + j] += inputs[i] * layer->ct_z[j];
+            layer->ct_weights[i * layer->fan_out + j] += inputs[i] * ct_z[j];
 }
 
-/* From the ct_z of a layer to that of the layer below: first through the weights, then through the activation. */
-static void backward(const Layer *layer, const Layer *below)
+/* From the ct_z of a layer, through its weights, to the cotangent of what it was given. */
+static void backward(const Layer *layer, const real *ct_z, real *ct_inputs)
 {
     for (size_t i = 0; i < layer->fan_in; i++) {
         real ct_a = 0;
         for (size_t j = 0; j < layer->fan_out; j++)
 #ifdef MISTAKE
-            ct_a = layer->weights[i * layer->fan_out + j] * layer->ct_z[j]; /* each product overwrites the one before */
+            ct_a = layer->weights[i * layer->fan_out + j] * ct_z[j]; /* each product overwrites the one before */
 #else
-            ct_a += layer->weights[i * layer->fan_out + j] * layer->ct_z[j];
+            ct_a += layer->weights[i * layer->fan_out + j] * ct_z[j];
 #endif
-        below->ct_z[i] = ct_a * below->activation->derivative(below->a[i]);
+        ct_inputs[i] = ct_a;
     }
 }
 
-/* The loss: what it says of one output, as the cotangent of z */
-
-typedef enum { BARE_COTANGENT, SQUARED_ERROR, BINARY_CROSS_ENTROPY } LossKind;
+/* A case: what is asked, and what is computed */
 
 typedef struct {
-    LossKind kind;
-    real factor; /* scale, and both divisors */
-} Loss;
+    Layer *layers;
+    size_t depth, samples;
+    LossFunction *loss;       /* NULL: there is none, and `wanted` holds the cotangents of the outputs */
+    bool fused;               /* with the last activation: it is computed from z, and ct_z is its derivative */
+    const real *coefficients; /* of the loss of each sample: scale, both divisors, and the sample's weight */
+    real l2;                  /* of the penalty l2 / 2 sum w^2 */
+    bool l2_on_bias;
+    const real *inputs, *wanted;
+    real value, *outputs, *ct_inputs;
+} Case;
 
-/* `wanted` is the target, or the cotangent of the output where there is no loss. */
-static real output_cotangent(Loss loss, const Activation *activation, real a, real wanted)
+static const real *inputs_of(const Case *asked, size_t l, size_t n)
 {
-    switch (loss.kind) {
-    case SQUARED_ERROR:
-        return loss.factor * 2 * (a - wanted) * activation->derivative(a);
-    case BINARY_CROSS_ENTROPY: /* after the sigmoid, whose derivative cancels */
-        return loss.factor * (a - wanted);
-    default:
-        return wanted * activation->derivative(a);
+    return l == 0 ? asked->inputs + n * asked->layers[0].fan_in : asked->layers[l - 1].a;
+}
+
+/* The loss of sample n, whose derivative becomes ct_z of the last layer. */
+static real apply_loss(const Case *asked, size_t n)
+{
+    const Layer *last = &asked->layers[asked->depth - 1];
+    const real *wanted = asked->wanted + n * last->fan_out;
+    real *ct = last->ct_z + n * last->fan_out, value = 0;
+    if (asked->loss == NULL) {
+        for (size_t j = 0; j < last->fan_out; j++)
+            ct[j] = wanted[j];
+    } else {
+        value = times(asked->coefficients[n], asked->loss(asked->fused ? last->z : last->a, wanted, last->fan_out, ct));
+        for (size_t j = 0; j < last->fan_out; j++)
+            ct[j] = times(asked->coefficients[n], ct[j]);
+    }
+    if (!asked->fused)
+        through_activation(last, ct);
+    return value;
+}
+
+/* One sample through the network and back: its outputs, and its part of the loss and of the gradients. */
+static void learn(Case *asked, size_t n)
+{
+    const Layer *layers = asked->layers, *last = &layers[asked->depth - 1];
+    for (size_t l = 0; l < asked->depth; l++)
+        forward(&layers[l], inputs_of(asked, l, n));
+    for (size_t j = 0; j < last->fan_out; j++)
+        asked->outputs[n * last->fan_out + j] = last->a[j];
+    asked->value += apply_loss(asked, n);
+    for (size_t l = asked->depth; l-- > 0;) {
+        const real *ct_z = layers[l].ct_z + n * layers[l].fan_out;
+        add_gradient(&layers[l], inputs_of(asked, l, n), ct_z);
+        real *ct_below = l == 0 ? asked->ct_inputs : layers[l - 1].ct_z;
+        backward(&layers[l], ct_z, ct_below + n * layers[l].fan_in);
+        if (l > 0)
+            through_activation(&layers[l - 1], ct_below + n * layers[l].fan_in);
     }
 }
 
-/* One sample through the network and back: its outputs, and its part of the gradients. */
-static void learn(const Layer *layers, size_t depth, Loss loss, const real *inputs, const real *wanted, real *outputs)
+/* The penalty on some parameters, whose gradient is added to theirs. */
+static real penalise(real l2, const real *w, real *ct_w, size_t count)
 {
-    const Layer *last = &layers[depth - 1];
-    for (size_t l = 0; l < depth; l++)
-        forward(&layers[l], l == 0 ? inputs : layers[l - 1].a);
-    for (size_t j = 0; j < last->fan_out; j++) {
-        outputs[j] = last->a[j];
-        last->ct_z[j] = output_cotangent(loss, last->activation, last->a[j], wanted[j]);
+    real sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += w[i] * w[i];
+        ct_w[i] += l2 * w[i];
     }
-    for (size_t l = depth; l-- > 0;) {
-        add_gradient(&layers[l], l == 0 ? inputs : layers[l - 1].a);
-        if (l > 0)
-            backward(&layers[l], &layers[l - 1]);
+    return l2 / 2 * sum;
+}
+
+static void solve(Case *asked)
+{
+    for (size_t n = 0; n < asked->samples; n++)
+        learn(asked, n);
+    for (size_t l = 0; l < asked->depth && asked->l2 > 0; l++) {
+        const Layer *layer = &asked->layers[l];
+        asked->value += penalise(asked->l2, layer->weights, layer->ct_weights, layer->fan_in * layer->fan_out);
+        if (asked->l2_on_bias && layer->bias != NULL)
+            asked->value += penalise(asked->l2, layer->bias, layer->ct_bias, layer->fan_out);
     }
 }
 

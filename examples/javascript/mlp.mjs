@@ -3,82 +3,145 @@
 //     node mlp.mjs               numbers are stored as float64
 //     node mlp.mjs --float32     and as float32
 //
-// `MLP` is the network; `serve.mjs` reads the cases and writes the gradients.
+// `MLP` is the network; `losses.mjs` has the losses; `serve.mjs` reads the cases and writes the gradients.
 
 import { fileURLToPath } from "node:url";
+import { LOSSES, addPenalty, factorsOf, lossOf } from "./losses.mjs";
 import { serve } from "./serve.mjs";
+import { addMultiple, normalDensity, normalDistribution, sigmoid, softplus, sum } from "./special.mjs";
 
-// a = f(z), and f'(z) in terms of a
-const ACTIVATIONS = new Map([
-  ["identity", { value: (z) => z, derivative: () => 1 }],
-  ["sigmoid", { value: (z) => 1 / (1 + Math.exp(-z)), derivative: (a) => a * (1 - a) }],
-  ["tanh", { value: Math.tanh, derivative: (a) => 1 - a * a }],
-  ["relu", { value: (z) => Math.max(z, 0), derivative: (a) => (a > 0 ? 1 : 0) }],
-]);
+/** An activation of each unit alone: a = value(z), da/dz = derivative(z, a). */
+const ofUnits = ({ value, derivative }) => ({
+  value: (z) => z.map((x) => value(x)),
+  vjp: (z, a, ctA) => ctA.map((ct, j) => ct * derivative(z[j], a[j])),
+});
+
+/** The derivative beside a kink at 0, on whose right side it is 1. */
+const beside = (z, left, atZero) => (z > 0 ? 1 : z < 0 ? left : atZero);
+
+// name: from the parameters to {value, vjp}, where vjp takes ctA = dLoss/da to dLoss/dz
+const ACTIVATIONS = {
+  identity: () => ofUnits({ value: (z) => z, derivative: () => 1 }),
+  sigmoid: () => ofUnits({ value: sigmoid, derivative: (z, a) => a * (1 - a) }),
+  tanh: () => ofUnits({ value: Math.tanh, derivative: (z, a) => 1 - a * a }),
+  relu: ({ at_zero = 0 }) => ofUnits({ value: (z) => Math.max(z, 0), derivative: (z) => beside(z, 0, at_zero) }),
+  leaky_relu: ({ slope = 0.01, at_zero = slope }) =>
+    ofUnits({ value: (z) => (z > 0 ? z : slope * z), derivative: (z) => beside(z, slope, at_zero) }),
+  elu: ({ alpha = 1, at_zero = alpha }) =>
+    ofUnits({
+      value: (z) => (z > 0 ? z : alpha * Math.expm1(z)),
+      derivative: (z) => beside(z, alpha * Math.exp(z), at_zero),
+    }),
+  softplus: () => ofUnits({ value: softplus, derivative: sigmoid }),
+  silu: () => ofUnits({ value: (z) => z * sigmoid(z), derivative: (z) => sigmoid(z) * (1 + z * sigmoid(-z)) }),
+  gelu: () =>
+    ofUnits({
+      value: (z) => z * normalDistribution(z),
+      derivative: (z) => normalDistribution(z) + z * normalDensity(z),
+    }),
+  softmax: () => ({ value: softmax, vjp: softmaxVjp }),
+};
+
+function softmax(z) {
+  const largest = Math.max(...z);
+  const e = z.map((x) => Math.exp(x - largest));
+  const total = sum(e);
+  return e.map((x) => x / total);
+}
+
+/** da_k/dz_j = a_k ([j = k] - a_j) */
+function softmaxVjp(z, a, ctA) {
+  const mean = sum(a, (p, k) => p * ctA[k]);
+  return a.map((p, j) => p * (ctA[j] - mean));
+}
 
 export class MLP {
-  static activations = [...ACTIVATIONS.keys()];
+  static activations = Object.keys(ACTIVATIONS);
+  static losses = LOSSES;
 
   /**
-   * @param layers one {weights, bias, activation} per layer; weights[i][j] leads from input i to unit j.
+   * @param layers one {weights, bias, activation} per layer: weights[i][j] leads from input i to unit j, bias may be
+   *   undefined, and activation is {name, ...parameters}.
    * @param Numbers Float64Array or Float32Array, in which everything is stored.
    */
   constructor(layers, Numbers) {
     this.Numbers = Numbers;
     this.layers = layers.map(({ weights, bias, activation }) => ({
       weights: weights.map((row) => Numbers.from(row)),
-      bias: Numbers.from(bias),
-      activation: ACTIVATIONS.get(activation),
-      ctWeights: weights.map((row) => new Numbers(row.length)), // summed over the samples
-      ctBias: new Numbers(bias.length),
+      bias: bias && Numbers.from(bias),
+      activation: { name: activation.name, ...ACTIVATIONS[activation.name](activation) },
     }));
   }
 
-  /** The activations of one sample, from the inputs to the outputs. */
-  forward(inputs) {
-    const values = [this.Numbers.from(inputs)];
-    for (const { weights, bias, activation } of this.layers) {
-      const z = this.Numbers.from(bias);
-      values.at(-1).forEach((input, i) => weights[i].forEach((w, j) => (z[j] += input * w)));
-      values.push(z.map(activation.value));
-    }
-    return values;
-  }
-
-  /** Adds the gradients of one sample; `ctZ` is dLoss/dz of the last layer. */
-  backward(values, ctZ) {
-    for (let l = this.layers.length - 1; l >= 0; l--) {
-      const { weights, ctWeights, ctBias } = this.layers[l];
-      ctZ.forEach((ct, j) => (ctBias[j] += ct));
-      values[l].forEach((input, i) => ctZ.forEach((ct, j) => (ctWeights[i][j] += input * ct)));
-      if (l > 0) ctZ = this.throughLayer(weights, ctZ, values[l], this.layers[l - 1].activation);
-    }
-  }
-
-  /** From the ctZ of a layer to that of the layer below, whose activations are `a`. */
-  throughLayer(weights, ctZ, a, activation) {
-    return a.map((value, i) => weights[i].reduce((sum, w, j) => sum + w * ctZ[j], 0) * activation.derivative(value));
-  }
-
   /**
-   * dLoss/dz of the last layer.
+   * Both passes. Returns the loss, its gradients as params, the outputs, deltas (dLoss/dz of each layer) and ct_inputs
+   * (dLoss/dinputs).
    *
-   * @param loss {kind, factor}; without one, `wanted` is dLoss/doutputs instead of the targets.
+   * @param batch inputs, loss (with the fields of a case file, none left out), targets and sampleWeights; or inputs and
+   *   ctOutputs, which is dLoss/doutputs. Samples are rows.
    */
-  outputCotangent(outputs, wanted, loss) {
-    const { derivative } = this.layers.at(-1).activation;
-    switch (loss?.kind) {
-      case "squared_error":
-        return outputs.map((o, j) => loss.factor * 2 * (o - wanted[j]) * derivative(o));
-      case "binary_cross_entropy": // after the sigmoid, whose derivative cancels
-        return outputs.map((o, j) => loss.factor * (o - wanted[j]));
-      default:
-        return outputs.map((o, j) => wanted[j] * derivative(o));
+  solve({ inputs, loss, targets, sampleWeights, ctOutputs }) {
+    const gradients = this.zeros();
+    const { activation } = this.layers.at(-1);
+    const factors = loss && factorsOf(loss, sampleWeights, targets[0].length);
+    const samples = inputs.map((sample, n) => {
+      const tape = this.forward(sample);
+      const { z, a } = tape.at(-1);
+      const { value, ctZ } = loss
+        ? lossOf(loss.kind, factors[n], { z, a }, activation, targets[n])
+        : { ctZ: activation.vjp(z, a, this.Numbers.from(ctOutputs[n])) };
+      return { value, outputs: a, ...this.backward(tape, ctZ, gradients) };
+    });
+    const value = loss && sum(samples, (sample) => sample.value) + addPenalty(loss, this.layers, gradients);
+    return {
+      loss: loss && this.Numbers.of(value)[0],
+      params: gradients,
+      outputs: samples.map(({ outputs }) => outputs),
+      deltas: this.layers.map((_, l) => samples.map(({ deltas }) => deltas[l])),
+      ct_inputs: samples.map(({ ctInputs }) => ctInputs),
+    };
+  }
+
+  /** What every layer reads and computes of one sample: {inputs, z, a}. */
+  forward(sample) {
+    const tape = [];
+    let inputs = this.Numbers.from(sample);
+    for (const { weights, bias, activation } of this.layers) {
+      const z = bias ? bias.slice() : new this.Numbers(weights[0].length);
+      inputs.forEach((input, i) => addMultiple(z, input, weights[i]));
+      const a = activation.value(z);
+      tape.push({ inputs, z, a });
+      inputs = a;
+    }
+    return tape;
+  }
+
+  /** Adds the gradients of one sample; from dLoss/dz of the last layer, returns that of each, and dLoss/dinputs. */
+  backward(tape, ctZ, gradients) {
+    const deltas = [];
+    for (let l = this.layers.length - 1; ; l--) {
+      const { weights, bias } = gradients[l];
+      if (bias) addMultiple(bias, 1, ctZ);
+      tape[l].inputs.forEach((input, i) => addMultiple(weights[i], input, ctZ));
+      deltas.unshift(ctZ);
+      const ctInputs = this.throughWeights(this.layers[l].weights, ctZ);
+      if (l === 0) return { deltas, ctInputs };
+      ctZ = this.throughHidden(this.layers[l - 1].activation, tape[l - 1], ctInputs);
     }
   }
 
-  get gradients() {
-    return this.layers.map(({ ctWeights, ctBias }) => ({ weights: ctWeights, bias: ctBias }));
+  throughWeights(weights, ctZ) {
+    return this.Numbers.from(weights, (row) => sum(row, (w, j) => w * ctZ[j]));
+  }
+
+  throughHidden(activation, { z, a }, ctA) {
+    return activation.vjp(z, a, ctA);
+  }
+
+  /** Parameters of the same shapes that are 0. */
+  zeros() {
+    const zeros = (row) => new this.Numbers(row.length);
+    return this.layers.map(({ weights, bias }) => ({ weights: weights.map(zeros), bias: bias && zeros(bias) }));
   }
 }
 

@@ -1,14 +1,21 @@
 // Reads cases (docs/oracle.md), one per line, from standard input and answers each with a line of gradients on standard
 // output. A case of another kind than the network computes is answered "unsupported"; input that is no case is refused
 // with a sentence on standard error and exit status 1.
+//
+// A network is a class with a constructor and a method `solve`, as described in mlp.mjs, and with the names of the
+// activations and losses that it computes as static `activations` and `losses`.
 
 import { createInterface } from "node:readline";
 
-class Unsupported extends Error {}
-class Refused extends Error {}
+export class Unsupported extends Error {}
+export class Refused extends Error {}
 
-const FIELDS = ["format", "version", "name", "dtype", "network", "loss", "params", "inputs", "targets", "ct_outputs"];
-const LOSSES = ["squared_error", "binary_cross_entropy"];
+const LAYOUTS = { weights_layout: "in_out", bias_layout: "separate" };
+const DATA = ["params", "inputs", "targets", "sample_weights", "ct_outputs"];
+const FIELDS = ["format", "version", "name", "dtype", ...Object.keys(LAYOUTS), "network", "loss", ...DATA];
+const PARAMETERS = { relu: ["at_zero"], leaky_relu: ["slope", "at_zero"], elu: ["alpha", "at_zero"] };
+const PROBABILITIES = ["sigmoid", "softmax"];
+const OF_PROBABILITIES = ["binary_cross_entropy", "categorical_cross_entropy"];
 
 /** Answers cases with networks of the class `Network` until the input ends. */
 export async function serve(Network) {
@@ -31,10 +38,7 @@ export async function serve(Network) {
 }
 
 function answer(document, Network, Numbers) {
-  require(document?.format === "functional-mlp/case", "expected a document of the format functional-mlp/case");
-  require(document.version === 1, "expected version 1");
-  require(["string", "undefined"].includes(typeof document.name), "expected a text as name");
-  const head = { format: "functional-mlp/gradients", version: 1, case: document.name };
+  const head = { format: "functional-mlp/gradients", version: 1, case: document?.name };
   try {
     return { ...head, ...solved(document, Network, Numbers) };
   } catch (error) {
@@ -43,29 +47,21 @@ function answer(document, Network, Numbers) {
   }
 }
 
-function solved(document, Network, Numbers) {
-  support(Object.keys(document).every((field) => FIELDS.includes(field)), "only the usual layout, and equal samples");
+/** The fields of a gradients file for a case: loss, params, outputs and so on. */
+export function solved(document, Network, Numbers) {
+  requireCase(document);
+  for (const [field, usual] of Object.entries(LAYOUTS)) {
+    support([usual, undefined].includes(document[field]), `only the ${field} ${usual}`);
+  }
+  const others = Object.keys(document).filter((field) => !FIELDS.includes(field));
+  support(others.length === 0, `no ${others[0]}`);
   const layers = layersOf(document, Network.activations);
-  const { inputs } = document;
-  require(Array.isArray(inputs) && inputs.length > 0, "expected at least one sample");
-  const last = layers.at(-1);
-  const loss = document.loss === undefined ? undefined : lossOf(document.loss, last, inputs.length);
-  const wanted = loss ? document.targets : document.ct_outputs;
-  requireMatrix(inputs, inputs.length, layers[0].weights.length, "inputs");
-  requireMatrix(wanted, inputs.length, last.bias.length, loss ? "targets" : "ct_outputs");
-
-  const network = new Network(layers, Numbers);
-  const outputs = inputs.map((sample, n) => {
-    const values = network.forward(sample);
-    network.backward(values, network.outputCotangent(values.at(-1), wanted[n], loss));
-    return values.at(-1);
-  });
-  return { params: network.gradients, outputs };
+  return new Network(layers, Numbers).solve(batchOf(document, layers, Network.losses));
 }
 
 // reading
 
-function require(condition, sentence) {
+export function require(condition, sentence) {
   if (!condition) throw new Refused(sentence);
 }
 
@@ -79,6 +75,12 @@ function parsed(line) {
   } catch (error) {
     throw new Refused(`expected a JSON document on each line: ${error.message}`);
   }
+}
+
+function requireCase(document) {
+  require(document?.format === "functional-mlp/case", "expected a document of the format functional-mlp/case");
+  require(document.version === 1, "expected version 1");
+  require(["string", "undefined"].includes(typeof document.name), "expected a text as name");
 }
 
 function requireMatrix(matrix, rows, columns, name) {
@@ -99,23 +101,57 @@ function layersOf({ network, params }, known) {
   const each = Array.isArray(activations) ? activations : params.map(() => activations);
   require(each.length === params.length, "expected one activation, or one per layer");
   return params.map((layer, l) => {
-    support(known.includes(each[l]), `only ${known.join(", ")}`);
-    support(typeof layer?.bias?.[0] === "number", "only biases that are lists of numbers");
-    requireMatrix(layer.weights, sizes[l], sizes[l + 1], `params.${l}.weights`);
-    requireVector(layer.bias, sizes[l + 1], `params.${l}.bias`);
-    return { ...layer, activation: each[l] };
+    const bias = layer?.bias ?? undefined; // null and left out: none
+    support(bias === undefined || typeof bias?.[0] === "number", "only biases that are lists of numbers");
+    requireMatrix(layer?.weights, sizes[l], sizes[l + 1], `params.${l}.weights`);
+    if (bias) requireVector(bias, sizes[l + 1], `params.${l}.bias`);
+    return { weights: layer.weights, bias, activation: activationOf(each[l], known) };
   });
 }
 
-function lossOf(loss, last, samples) {
-  const { kind, over_samples = "sum", over_outputs = "sum", scale = 1, l2 = 0 } = loss ?? {};
-  const counts = { sum: () => 1, mean: (count) => count };
-  require(Object.hasOwn(counts, over_samples) && Object.hasOwn(counts, over_outputs), "expected reductions sum or mean");
+function activationOf(given, known) {
+  const { name, ...parameters } = typeof given === "string" ? { name: given } : (given ?? {});
+  require(typeof name === "string", "expected the name of an activation");
+  support(known.includes(name), `only ${known.join(", ")}`);
+  for (const [parameter, value] of Object.entries(parameters)) {
+    require(PARAMETERS[name]?.includes(parameter), `expected no ${parameter} for ${name}`);
+    require(Number.isFinite(value), `expected a number as ${parameter}`);
+  }
+  return { name, ...parameters };
+}
+
+function batchOf({ inputs, loss, targets, sample_weights, ct_outputs }, layers, known) {
+  const { weights, activation } = layers.at(-1);
+  require(Array.isArray(inputs) && inputs.length > 0, "expected at least one sample");
+  requireMatrix(inputs, inputs.length, layers[0].weights.length, "inputs");
+  if (loss === undefined) {
+    require(targets === undefined && sample_weights === undefined, "expected ct_outputs alone where there is no loss");
+    requireMatrix(ct_outputs, inputs.length, weights[0].length, "ct_outputs");
+    return { inputs, ctOutputs: ct_outputs };
+  }
+  require(ct_outputs === undefined, "expected a loss or ct_outputs, not both");
+  requireMatrix(targets, inputs.length, weights[0].length, "targets");
+  const sampleWeights = sample_weights ?? inputs.map(() => 1);
+  requireVector(sampleWeights, inputs.length, "sample_weights");
+  require(sampleWeights.every((weight) => weight >= 0), "expected sample_weights that are not negative");
+  require(sampleWeights.some((weight) => weight > 0), "expected sample_weights that are not all 0");
+  return { inputs, loss: lossOf(loss, known, activation.name), targets, sampleWeights };
+}
+
+function lossOf(given, known, activation) {
+  require(typeof given === "object" && given !== null, "expected an object as loss");
+  const loss = { over_samples: "sum", over_outputs: "sum", scale: 1, l2: 0, l2_on_bias: false, ...given };
+  const { kind, over_samples, over_outputs, scale, l2, l2_on_bias, ...others } = loss;
+  require(Object.keys(others).length === 0, `expected no ${Object.keys(others)[0]} in loss`);
+  const reductions = [over_samples, over_outputs];
+  require(reductions.every((how) => ["sum", "mean"].includes(how)), "expected reductions sum or mean");
   require(Number.isFinite(scale), "expected a number as scale");
-  support(l2 === 0, "no penalty");
-  support(LOSSES.includes(kind), `only ${LOSSES.join(", ")}`);
-  support(kind === "squared_error" || last.activation === "sigmoid", "binary_cross_entropy only after a sigmoid");
-  return { kind, factor: scale / (counts[over_samples](samples) * counts[over_outputs](last.bias.length)) };
+  require(Number.isFinite(l2) && l2 >= 0, "expected a number of at least 0 as l2");
+  require(typeof l2_on_bias === "boolean", "expected true or false as l2_on_bias");
+  support(known.includes(kind), `only ${known.join(", ")}`);
+  const admissible = !OF_PROBABILITIES.includes(kind) || PROBABILITIES.includes(activation);
+  require(admissible, `expected ${PROBABILITIES.join(" or ")} before ${kind}`);
+  return loss;
 }
 
 // writing

@@ -22,27 +22,17 @@ and those of `functions.py` but "raises" and "returns". What it does not support
 """
 
 import itertools
-import math
-import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from functional_mlp._checks import finite_float
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.calling import Call, Fault, Skipped
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.external import Conversation, Limits, run
-from functional_mlp.oracle.files import document_of
-from functional_mlp.oracle.formats import encode
+from functional_mlp.oracle.putting import Put, putting
 from functional_mlp.oracle.report import Finding, Report
 from functional_mlp.oracle.telling import renamed, telling_cases, telling_network
-from functional_mlp.oracle.understanding import understood
 from functional_mlp.oracle.verdict import Verdict, judge
 from functional_mlp.oracle.watching import Ask, Seen, merged, watch
 
@@ -54,7 +44,6 @@ KINDS: tuple[tuple[tuple[str, ...], Loss], ...] = (
     (("tanh", "relu", "identity"), Loss("softmax_cross_entropy")),
 )
 SKIPPED_SHOWN = 3  # names of cases
-LEAST_OUTPUT, BYTES_OF_NUMBER = 2**21, 64  # that a program may print, whatever the case, and for each number of it
 
 
 def drive(
@@ -92,15 +81,9 @@ def drive(
         CommandError: a ValueError: if the program cannot be started.
         TypeError, ValueError: for other arguments that `check_function` would refuse, and numbers out of range.
     """
-    for name, number in (("cases", cases), ("jobs", jobs), ("max_bytes", 1 if max_bytes is None else max_bytes)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"expected {name} to be an integer of at least 1, got {number!r}")
-    if isinstance(command, str | bytes) or not isinstance(command, Sequence):
-        raise TypeError(f"expected command to be a list such as ['./my_backprop', '--fast'], got {command!r}")
-    if not 0 < finite_float("timeout", timeout) < threading.TIMEOUT_MAX:
-        raise ValueError(f"expected timeout to be a number of seconds above 0, got {timeout!r}")
-    if stream and jobs > 1:
-        raise ValueError("expected jobs=1 with a stream: one program answers one case after the other")
+    if isinstance(cases, bool) or not isinstance(cases, int) or cases < 1:
+        raise ValueError(f"expected cases to be an integer of at least 1, got {cases!r}")
+    put_to_it = putting(command, timeout, max_bytes, jobs, stream)
     if network is None and loss is not None:
         raise ValueError("expected a network with the loss, or neither: without one, losses are chosen too")
     declared = precision or "float64"
@@ -110,7 +93,7 @@ def drive(
     else:
         networks = [(telling_network(activations), loss) for activations, loss in KINDS[:cases]]
         batteries = [_battery(*pair, declared, seed, kind="-".join(_names(pair[0]))) for pair in networks]
-    with _putting(tuple(map(os.fsdecode, command)), partial(_limits, float(timeout), max_bytes), jobs, stream) as put:
+    with put_to_it as put:
         seen, chosen = _watched(batteries, put, declared, cases, progress or (lambda: None))
     return _reported(seen, declared, chosen)
 
@@ -131,7 +114,7 @@ def _names(network: Network) -> list[str]:
 
 
 def _watched(
-    batteries: Sequence[Iterator[Case]], put: "_Put", precision: str, total: int, progress: Callable[[], object]
+    batteries: Sequence[Iterator[Case]], put: Put, precision: str, total: int, progress: Callable[[], object]
 ) -> tuple[list[Seen], list[Case]]:
     """The first case of every battery, and more of those that are supported: as many as there are to be in total."""
     first = [next(battery) for battery in batteries]
@@ -178,73 +161,6 @@ def _of_another_case(one: Seen, watched: Sequence[Seen]) -> Seen:
             fault = Fault("another-case", words, details=f"those of {other.name!r}")
             return one._replace(faults=(*one.faults, fault), asked=None)
     return one
-
-
-# how they are put
-
-
-class _Put(NamedTuple):
-    """How cases are put to the program.
-
-    Attributes:
-        prepare: says which will be asked, so that several can be computed side by side.
-        one: puts one, or takes its answer.
-        repeats: whether a case may be put again.
-    """
-
-    prepare: Callable[[Sequence[Case]], None]
-    one: Ask
-    repeats: bool
-
-
-def _limits(seconds: float, max_bytes: int | None, case: Case) -> Limits:
-    """What the answer to a case may take."""
-    layers = sum(math.prod(shape) for shape in case.network.shapes)
-    samples = len(case.inputs) * sum(case.network.sizes)
-    return Limits(seconds, max_bytes or LEAST_OUTPUT + BYTES_OF_NUMBER * (layers + 3 * samples))
-
-
-@contextmanager
-def _putting(command: tuple[str, ...], limits: Callable[[Case], Limits], jobs: int, stream: bool) -> Iterator[_Put]:
-    """Puts cases; whatever runs is ended with the context."""
-    stop = threading.Event()
-    if stream:
-        with Conversation(command, stop) as conversation:
-            yield _Put(lambda _: None, partial(_next, conversation, limits), True)
-        return
-    results: dict[str, Future[Call | Fault | Skipped]] = {}
-    pool = ThreadPoolExecutor(jobs)
-
-    def prepare(cases: Sequence[Case]) -> None:
-        for case in cases:
-            if case.name not in results:
-                results[case.name] = pool.submit(_once, command, limits, stop, case)
-
-    try:
-        yield _Put(prepare, lambda case: results[case.name].result(), False)
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
-
-
-def _once(
-    command: tuple[str, ...], limits: Callable[[Case], Limits], stop: threading.Event, case: Case
-) -> Call | Fault | Skipped:
-    own = limits(case)
-    return understood(run(command, _text(case) + b"\n", own, stop), case, own)
-
-
-def _next(conversation: Conversation, limits: Callable[[Case], Limits], case: Case) -> Call | Fault | Skipped:
-    own = limits(case)
-    result = understood(conversation.ask(_text(case), own), case, own)
-    if isinstance(result, Fault):  # what else it prints belongs to this case
-        conversation.end()
-    return result
-
-
-def _text(case: Case) -> bytes:
-    """A case as one line, without its end."""
-    return encode(document_of(case), ".json", case.dtype, case.name).strip()
 
 
 # one report

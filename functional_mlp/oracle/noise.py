@@ -308,7 +308,7 @@ def _floors(
             smooth = smooth + accumulation.unit * sums.partial.reshape(true.shape)
         smooth = np.nan_to_num(smooth, nan=np.inf, posinf=np.inf)
         bound = bound + more + 2 * storage.unit * np.abs(true)
-        return Floor(smooth, np.nan_to_num(slack, nan=np.inf), np.nan_to_num(bound, nan=np.inf, posinf=np.inf))
+        return Floor(smooth, *(np.nan_to_num(part, nan=np.inf, posinf=np.inf) for part in (slack, bound)))
 
     floors: dict[str, Floor] = {}
     n = len(case.inputs)

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,25 +42,39 @@ def drawn(network, loss, **options):
     return oracle.draw_case(network, loss, **{"samples": 4, "seed": 1, **options})
 
 
+SQUARED = fm.Loss("squared_error")
 CASES = {
-    "mean, scale": drawn(NETWORK, fm.Loss("squared_error", "mean", "mean", 0.25), name="mean, scale"),
-    "one activation": drawn(fm.Network((2, 3, 2), "sigmoid"), fm.Loss("binary_cross_entropy"), name="one activation"),
-    "bare cotangent": drawn(fm.Network((2, 3, 2), ("relu", "tanh")), None, name="bare cotangent"),
-    "one layer": drawn(fm.Network((3, 1), "identity"), fm.Loss("squared_error"), samples=1, name="one layer"),
-    "deep": drawn(fm.Network((1, 2, 1, 2, 1, 2), "tanh"), fm.Loss("squared_error"), name="deep"),
+    "mean, scale": drawn(NETWORK, fm.Loss("squared_error", "mean", "mean", 0.25)),
+    "one activation": drawn(fm.Network((2, 3, 2), "sigmoid"), fm.Loss("binary_cross_entropy")),
+    "bare cotangent": drawn(fm.Network((2, 3, 2), ("relu", "tanh")), None),
+    "one layer": drawn(fm.Network((3, 1), "identity"), SQUARED, samples=1),
+    "deep": drawn(fm.Network((1, 2, 1, 2, 1, 2), "tanh"), SQUARED),
+    "smooth": drawn(fm.Network((2, 3, 3, 2), ("softplus", "silu", "gelu")), SQUARED),
+    "parameters": drawn(fm.Network((2, 4, 4, 2), (fm.activations.leaky_relu(0.1), "elu", "softmax")), SQUARED),
+    "logits": drawn(fm.Network((2, 2), "identity"), fm.Loss("softmax_cross_entropy")),
+    "after softmax": drawn(fm.Network((2, 2), "softmax"), fm.Loss("binary_cross_entropy")),
+    "penalty": drawn(fm.Network((2, 2), "tanh"), fm.Loss("squared_error", l2=0.1, l2_on_bias=True)),
 }
+CASES |= {
+    "no bias": replace(CASES["deep"], params=[layer.weights for layer in CASES["deep"].params]),
+    "weighted": replace(CASES["mean, scale"], sample_weights=np.array([0.0, 1.0, 2.0, 0.5])),
+}
+CASES = {name: replace(case, name=name) for name, case in CASES.items()}
 
 
 def gradients_of(case):
     """By the NumPy reference."""
     document = json.loads(line_of(case))
-    layers = [(layer["weights"], layer["bias"]) for layer in document["params"]]
-    data = {name: document.get(name) for name in ("inputs", "loss", "targets", "ct_outputs")}
+    layers = [(layer["weights"], layer.get("bias")) for layer in document["params"]]
+    data = {name: document.get(name) for name in ("inputs", "loss", "targets", "sample_weights", "ct_outputs")}
     return [fm.Dense(*layer) for layer in plain.solve(plain.Case(**document["network"], params=layers, **data)).grads]
 
 
 def arrays_of(answer):
-    return [fm.Dense(np.array(layer["weights"]), np.array(layer["bias"])) for layer in answer["params"]]
+    return [
+        fm.Dense(*(np.array(layer[name]) if name in layer else None for name in ("weights", "bias")))
+        for layer in answer["params"]
+    ]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -70,28 +85,23 @@ def test_every_case_of_the_supported_kinds_is_computed(command, language):
         assert relative_difference(arrays_of(answer), gradients_of(case)) < RELATIVE["float64"]
 
 
-OTHERS = {
-    "another activation": drawn(fm.Network((2, 2), "softplus"), fm.Loss("squared_error")),
-    "an activation with parameters": drawn(
-        fm.Network((2, 2), fm.activations.leaky_relu(0.1)), fm.Loss("squared_error")
-    ),
-    "logits": drawn(fm.Network((2, 2), "identity"), fm.Loss("softmax_cross_entropy")),
-    "after softmax": drawn(fm.Network((2, 2), "softmax"), fm.Loss("binary_cross_entropy")),
-    "penalty": drawn(fm.Network((2, 2), "tanh"), fm.Loss("squared_error", l2=0.1)),
-}
-
-
 def declared(**fields):
     """The document of a case, with other fields."""
     document = json.loads(line_of(CASES["one layer"]))
     return json.dumps(document | fields).encode() + b"\n"
 
 
+OTHERS = {
+    "an activation of your own": declared(network={"sizes": [3, 1], "activations": "cube"}),
+    "another loss": declared(loss={"kind": "hinge"}),
+    "weights the other way round": declared(weights_layout="out_in"),
+    "a bias that is a row": declared(params=[{"weights": [[1.0], [2.0], [3.0]], "bias": [[0.5]]}]),
+}
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_other_cases_are_said_to_be_unsupported(command, language):
-    lines = [*map(line_of, OTHERS.values()), declared(sample_weights=[1.0]), declared(weights_layout="out_in")]
-    lines.append(declared(params=[{"weights": [[1.0], [2.0], [3.0]]}]))  # no bias
-    for answer in answers(command(language), *lines):
+    for answer in answers(command(language), *OTHERS.values()):
         assert answer["unsupported"] is True
         assert answer["reason"]
         check_schema(answer, "gradients", language)
@@ -189,6 +199,18 @@ HOSTILE = {
     "a loss that is text": declared(loss="squared_error"),
     "another reduction": declared(loss={"kind": "squared_error", "over_samples": "median"}),
     "scale that is text": declared(loss={"kind": "squared_error", "scale": "1"}),
+    "a penalty that is negative": declared(loss={"kind": "squared_error", "l2": -1.0}),
+    "l2_on_bias that is a number": declared(loss={"kind": "squared_error", "l2_on_bias": 1}),
+    "probabilities after identity": declared(loss={"kind": "categorical_cross_entropy"}),
+    "an activation that is a number": declared(network={"sizes": [3, 1], "activations": 3}),
+    "an activation without name": declared(network={"sizes": [3, 1], "activations": {"slope": 0.1}}),
+    "a parameter of another activation": declared(
+        network={"sizes": [3, 1], "activations": {"name": "tanh", "slope": 0.1}}
+    ),
+    "slope that is text": declared(network={"sizes": [3, 1], "activations": {"name": "leaky_relu", "slope": "0.1"}}),
+    "too many sample weights": declared(sample_weights=[1.0, 1.0]),
+    "negative sample weights": declared(sample_weights=[-1.0]),
+    "sample weights that are all 0": declared(sample_weights=[0.0]),
     "name that is a number": declared(name=3),
     "name that is an object": declared(name={}),
 }

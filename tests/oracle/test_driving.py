@@ -13,8 +13,8 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.oracle import external
-from functional_mlp.oracle.driving import _limits
 from functional_mlp.oracle.external import Conversation, End, Limits
+from functional_mlp.oracle.putting import _limits
 from tools import fault_injection
 from tools.fault_injection import CASES, LOSS, MODES, NETWORK, PROGRAM, Injection, injected, survivors
 

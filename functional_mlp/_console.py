@@ -1,0 +1,45 @@
+"""What the commands share: how they print, how they fail, and that a signal ends them tidily."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+VERDICT_CODES = {"consistent": 0, "wrong": 1, "undecided": 3}
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+
+
+def fail(message: object) -> NoReturn:
+    """Ends the program with one sentence on standard error and exit code 2."""
+    print(f"functional-mlp: {message}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+def show(text: str) -> None:
+    """Prints to standard output, in its encoding; a reader who has gone (`| head`) is no error."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+
+
+def drop_output() -> None:
+    """Sends what is still to be written to nowhere, or the interpreter would complain of the broken pipe at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Within, a signal that would end this process raises SystemExit first, so that what was started is ended too."""
+    before = {name: signal.signal(name, lambda number, _: sys.exit(128 + number)) for name in ENDING}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)

@@ -1,0 +1,13 @@
+from .judging import Mismatch as Mismatch
+from .judging import judge as judge
+from .reading import Answer as Answer
+from .reading import Group as Group
+from .reading import Planted as Planted
+from .reading import Vector as Vector
+from .reading import find as find
+from .reading import group_names as group_names
+from .reading import read_group as read_group
+from .reading import read_vectors as read_vectors
+from .verifying import Outcome as Outcome
+from .verifying import Verification as Verification
+from .verifying import verify as verify

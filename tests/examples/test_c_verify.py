@@ -1,0 +1,223 @@
+"""The consumer of vectors in C: what it finds right and wrong, and files that it refuses."""
+
+import copy
+import json
+import subprocess
+
+import numpy as np
+import pytest
+from consoles import EXAMPLES, needed
+
+import functional_mlp as fm
+from functional_mlp import oracle
+from functional_mlp.oracle.files import document_of, encode
+from reference import exact
+
+LOSS = fm.Loss("binary_cross_entropy", "mean", l2=0.5)
+CASE = oracle.draw_case(fm.Network((2, 3, 2), ("tanh", "sigmoid")), LOSS, samples=3, seed=1, name="tiny-001")
+
+
+@pytest.fixture(scope="module")
+def verify(tmp_path_factory):
+    """verify(group, *flags): what the program, compiled with these flags, says of a group."""
+    if missing := needed("gcc"):
+        pytest.skip(missing)
+    folder, programs = tmp_path_factory.mktemp("verify"), {}
+
+    def run(group, *flags):
+        if flags not in programs:
+            programs[flags] = str(folder / f"verify{len(programs)}")
+            strict = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", *flags]
+            source = str(EXAMPLES / "c" / "verify.c")
+            subprocess.run(["gcc", *strict, source, "-o", programs[flags], "-lm"], check=True)
+        path = folder / "group.json"
+        path.write_text(group if isinstance(group, str) else json.dumps(group), encoding="ascii")
+        return subprocess.run([programs[flags], str(path)], capture_output=True, text=True, timeout=20, check=False)
+
+    return run
+
+
+def each(shown, value):
+    return [each(shown, item) for item in value] if isinstance(value, list) else shown(value)
+
+
+def fields_of(solution, shown):
+    """The fields of a gradients file, with `shown` of every number."""
+    fields = {
+        "loss": solution.loss.tolist(),
+        "params": [{"weights": w.tolist(), "bias": b.tolist()} for w, b in solution.grads],
+        "outputs": solution.outputs.tolist(),
+        "deltas": [delta.tolist() for delta in solution.deltas],
+        "ct_inputs": solution.ct_inputs.tolist(),
+    }
+    listed = {name: each(shown, value) for name, value in fields.items() if name != "params"}
+    params = [{name: each(shown, value) for name, value in layer.items()} for layer in fields["params"]]
+    return listed | {"params": params}
+
+
+def vector_of(case):
+    document = json.loads(encode(document_of(case), ".json", case.dtype, case.name))
+    layers = [(layer["weights"], layer["bias"]) for layer in document["params"]]
+    data = {name: document[name] for name in ("inputs", "loss", "targets")}
+    solution = exact.solve(exact.Case(**document["network"], params=layers, **data))
+    vector = {"id": case.name, "comment": "A comment.", "precision": case.dtype, "result": "valid", "case": document}
+    vector |= {"expected": fields_of(solution, float), "expected_hex": fields_of(solution, float.hex)}
+    return vector | {"allowed": fields_of(solution, lambda _: 1e-13)}
+
+
+def group_of(*vectors):
+    return {"format": "functional-mlp/vectors", "version": 1, "count": len(vectors), "vectors": list(vectors)}
+
+
+@pytest.fixture(scope="module")
+def right():
+    return vector_of(CASE)
+
+
+@pytest.fixture
+def vector(right):
+    return copy.deepcopy(right)
+
+
+ONE = "1 vectors of 1 files: "
+
+
+def test_right_vector(verify, vector):
+    done = verify(group_of(vector, vector))
+    assert done.stdout == ("2 vectors of 1 files: 2 right, 0 wrong, 0 of another precision and 0 updates skipped\n")
+    assert done.returncode == 0
+
+
+ENTRIES = {
+    "loss": lambda document: (document, "loss"),
+    "params[0].weights[1][2]": lambda document: (document["params"][0]["weights"][1], 2),
+    "params[1].bias[0]": lambda document: (document["params"][1]["bias"], 0),
+    "outputs[2][1]": lambda document: (document["outputs"][2], 1),
+    "deltas[0][2][0]": lambda document: (document["deltas"][0][2], 0),
+    "ct_inputs[1][1]": lambda document: (document["ct_inputs"][1], 1),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_any_entry_that_is_off_is_told_in_a_line(verify, vector, entry):
+    for field, shift in (
+        ("expected", lambda x: x + 2e-13),
+        ("expected_hex", lambda x: (float.fromhex(x) + 2e-13).hex()),
+    ):
+        whole, key = ENTRIES[entry](vector[field])
+        whole[key] = shift(whole[key])
+    done = verify(group_of(vector))
+    line, count = done.stdout.splitlines()
+    assert line.startswith(f"tiny-001: {entry}: got ")
+    assert line.endswith("allowed 1e-13: A comment.")
+    assert count.startswith(f"{ONE}0 right, 1 wrong")
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_hexadecimal_that_is_another_number(verify, vector, entry):
+    whole, key = ENTRIES[entry](vector["expected_hex"])
+    whole[key] = other = np.nextafter(float.fromhex(whole[key]), np.inf).hex()
+    done = verify(group_of(vector))
+    assert done.stdout.startswith(f"tiny-001: expected is not {other}: A comment.\n")
+    assert done.returncode == 1
+
+
+def test_no_bound_on_the_loss(verify, vector):
+    vector["allowed"]["loss"] = None
+    vector["expected"]["loss"], vector["expected_hex"]["loss"] = 7.0, "0x1.cp+2"
+    assert verify(group_of(vector)).returncode == 0
+
+
+def test_mistake_is_wrong(verify, vector):
+    done = verify(group_of(vector), "-DMISTAKE")
+    assert done.returncode == 1
+    assert done.stdout.startswith("tiny-001: params[0].weights[0][0]: got ")
+
+
+def other_side(vector):
+    other = {field: copy.deepcopy(vector[field]) for field in ("expected", "expected_hex", "allowed")}
+    other["expected"]["params"][0]["bias"][0], other["expected_hex"]["params"][0]["bias"][0] = 7.0, "0x1.cp+2"
+    return other | {"comment": "the other side"}
+
+
+def test_any_alternative_is_right_as_a_whole(verify, vector):
+    right = {field: vector[field] for field in ("expected", "expected_hex", "allowed")}
+    acceptable = vector | other_side(vector) | {"comment": "A comment.", "result": "acceptable"}
+    assert verify(group_of(acceptable | {"alternatives": [other_side(vector), right]})).returncode == 0
+    half = copy.deepcopy(right)
+    half["expected"]["outputs"][0][0], half["expected_hex"]["outputs"][0][0] = 7.0, "0x1.cp+2"
+    done = verify(group_of(acceptable | {"alternatives": [half]}))
+    assert done.returncode == 1
+    assert done.stdout.startswith("tiny-001: params[0].bias[0]: got ")
+
+
+def answering(vector, params, **fields):
+    answer = {"format": "functional-mlp/gradients", "version": 1, "params": params} | fields
+    return vector | {"result": "invalid", "answer": answer}
+
+
+def test_wrong_answers_must_not_be_found_right(verify, vector):
+    params = copy.deepcopy(vector["expected"]["params"])
+    done = verify(group_of(answering(vector, params)))
+    assert done.stdout.startswith("tiny-001: its wrong answer is found right: A comment.\n")
+    assert done.returncode == 1
+    params[1]["weights"][2][1] += 2e-13
+    assert verify(group_of(answering(vector, params))).returncode == 0
+    turned = [{"weights": np.transpose(layer["weights"]).tolist(), "bias": layer["bias"]} for layer in params]
+    assert verify(group_of(answering(vector, turned))).returncode == 0
+
+
+def test_updates_are_skipped(verify, vector):
+    update = answering(vector, vector["expected"]["params"], format="functional-mlp/update", learning_rate=0.1)
+    done = verify(group_of(update))
+    assert done.stdout == f"{ONE}0 right, 0 wrong, 0 of another precision and 1 updates skipped\n"
+    assert done.returncode == 0
+
+
+def test_float_program_skips_float64(verify, vector):
+    done = verify(group_of(vector), "-DREAL=float")
+    assert done.stdout == f"{ONE}0 right, 0 wrong, 1 of another precision and 0 updates skipped\n"
+
+
+def test_unknown_case_is_wrong(verify, vector):
+    vector["case"]["network"]["activations"] = "cube"
+    done = verify(group_of(vector))
+    assert done.stdout.startswith("tiny-001: not supported: ")
+    assert done.returncode == 1
+
+
+def without(document, *path):
+    whole = copy.deepcopy(document)
+    place = whole
+    for key in path[:-1]:
+        place = place[key]
+    del place[path[-1]]
+    return whole
+
+
+SPOILT = {
+    "no JSON": lambda vector: "{",
+    "nothing": lambda vector: "",
+    "another format": lambda vector: group_of(vector) | {"format": "functional-mlp/case"},
+    "another version": lambda vector: group_of(vector) | {"version": 2},
+    "cut": lambda vector: group_of(vector) | {"count": 2},
+    "two groups": lambda vector: json.dumps(group_of(vector)) * 2,
+    "no vector": lambda vector: group_of(7),
+    "another result": lambda vector: group_of(vector | {"result": "perhaps"}),
+    "invalid, no answer": lambda vector: group_of(vector | {"result": "invalid"}),
+    "a number for a list": lambda vector: group_of(vector | {"expected": vector["expected"] | {"outputs": 7}}),
+    "ragged": lambda vector: group_of(without(vector, "allowed", "outputs", 0, 0)),
+    "short": lambda vector: group_of(without(without(vector, "expected", "deltas", 1), "expected_hex", "deltas", 1)),
+} | {
+    f"no {field}": lambda vector, field=field: group_of(without(vector, field))
+    for field in ("id", "precision", "result", "case", "expected", "expected_hex", "allowed")
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_what_is_no_group_is_refused(verify, vector, spoil):
+    done = verify(spoil(vector), "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    assert done.returncode == 2, done.stdout
+    assert done.stderr.count("\n") == 1
+    assert "group.json: " in done.stderr

@@ -1,0 +1,250 @@
+"""The files of the vectors: their form, that their numbers are what the recipes and the referee make; the archive."""
+
+import copy
+import hashlib
+import io
+import json
+import math
+import zipfile
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from functional_mlp.oracle import MISTAKES
+from functional_mlp.oracle.case import DTYPES
+from functional_mlp.vectors import group_names, read_vectors
+from functional_mlp.vectors.reading import read_documents
+from functional_mlp.vectors.validating import validate
+from reference import exact
+from tools import make_vectors
+from tools.conformance import published
+from tools.conformance.certified import hexadecimal, referee_case, rounded_up
+from tools.conformance.mistaken import NOT_WRONG
+from tools.conformance.recipes import Numbers
+from tools.vectors_archive import contents, packed
+
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def documents():
+    return {name: read_documents(name) for name in group_names()}
+
+
+@pytest.fixture(scope="module")
+def every(documents):
+    return [vector for document in documents.values() for vector in document["vectors"]]
+
+
+def hash_of(text):
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def numbers_in(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from numbers_in(item)
+    else:
+        yield value
+
+
+def shortened(value):
+    """A document with a few entries of every array of numbers: to validate all of them takes ten seconds."""
+    if isinstance(value, dict):
+        return {name: shortened(item) for name, item in value.items()}
+    if isinstance(value, list):
+        kept = value if any(isinstance(item, dict) for item in value) else value[:3]
+        return [shortened(item) for item in kept]
+    return value
+
+
+def test_every_group_of_the_generator_is_there_and_of_its_schema(documents):
+    # the generator validates whole files before it writes them
+    assert set(documents) == {*make_vectors.GROUPS, make_vectors.MISTAKES}
+    for document in documents.values():
+        validate(shortened(document))
+        assert document["count"] == len(document["vectors"])
+        assert document["release"] == make_vectors.RELEASE
+
+
+def test_there_are_enough_vectors_in_little_space(every):
+    valid = [vector for vector in every if vector["result"] != "invalid"]
+    assert len(valid) >= 400
+    assert sum(path.stat().st_size for path in make_vectors.FOLDER.glob("*.json")) < 20 * MIB
+
+
+def test_names_are_unique_and_say_group_and_precision(documents):
+    names = [vector["id"] for document in documents.values() for vector in document["vectors"]]
+    assert len(set(names)) == len(names)
+    for group, document in documents.items():
+        for vector in document["vectors"]:
+            assert vector["id"].split("/")[::2] == [group, vector["precision"]]
+            assert vector["case"]["name"] == vector["id"]
+            assert vector["case"]["dtype"] == vector["precision"]
+
+
+def test_flags_are_explained_and_name_known_mistakes(documents):
+    hunted = set()
+    for document in documents.values():
+        used = {flag for vector in document["vectors"] for flag in vector["flags"]}
+        assert used == set(document["notes"])
+        hunted |= {mistake for note in document["notes"].values() for mistake in note["mistakes"]}
+    assert hunted <= set(MISTAKES)
+
+
+def test_hexadecimals_are_the_decimals(every):
+    for vector in every:
+        for answer in (vector, *vector.get("alternatives", ())):
+            pairs = zip(numbers_in(answer["expected"]), numbers_in(answer["expected_hex"]), strict=True)
+            assert all(number == float.fromhex(text) for number, text in pairs)
+
+
+def test_every_case_fits_its_precision_and_every_answer_is_finite(every):
+    for vector in every:
+        case = vector["case"]
+        given = [case["params"], case["inputs"], case.get("targets"), case.get("ct_outputs")]
+        values = np.array([x for x in numbers_in(given) if x is not None])
+        assert np.array_equal(values, values.astype(DTYPES[vector["precision"]]).astype(np.float64))
+        assert all(map(math.isfinite, numbers_in(vector["expected"])))
+
+
+def test_every_mistake_of_the_catalogue_has_an_invalid_vector(documents):
+    planted = {vector["mistake"]["id"] for vector in documents["mistakes"]["vectors"]}
+    assert planted == set(MISTAKES) - set(NOT_WRONG)
+
+
+def test_expected_numbers_are_the_referees(every):
+    # one in eight; `python -m tools.make_vectors --check` makes all of them anew
+    vectors = [
+        vector for vector in read_vectors(results=("valid", "acceptable", "invalid")) if hash_of(vector.id) % 8 == 0
+    ]
+    assert len(vectors) > 60
+    for vector in vectors:
+        solution = exact.solve(referee_case(vector.case))
+        for path, expected in vector.answers[0].expected.items():
+            if not path.startswith("params_after"):
+                name = path.replace("params[", "grads.").replace("deltas[", "deltas.").replace("]", "")
+                assert np.array_equal(solution.leaves[name], expected), (vector.id, path)
+                balls = solution.balls[name].ravel()
+                assert all(exact.ulp_distance(x, y) <= 0.5 for x, y in zip(expected.ravel(), balls, strict=True))
+
+
+SAMPLE = (
+    *("shapes/one-unit/float32", "kinks/relu-hidden/float64", "updates/sum/float64", "vjp/ones-tanh-identity/float64"),
+    *("published/mazur-2-2-2/float64", "mistakes/sign-flipped-at-the-end/float64"),
+)
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_making_a_vector_again_gives_the_same_bytes(name, every):
+    group = name.partition("/")[0]
+    if group == make_vectors.MISTAKES:
+        slugs = [making.recipe.slug for making in make_vectors._makings()]
+    else:
+        slugs = [recipe.slug for recipe in make_vectors.GROUPS[group].recipes()]
+    _, slug, precision = name.split("/")
+    made = make_vectors.made(make_vectors.Task(group, slugs.index(slug), precision))
+    [written] = [vector for vector in every if vector["id"] == name]
+    assert json.dumps(made) == json.dumps(written)
+
+
+def test_files_are_written_as_the_generator_writes_them(documents):
+    for name in ("shapes", "kinks", "published", "mistakes"):
+        text = resources.files("functional_mlp.vectors").joinpath(f"{name}.json").read_text()
+        assert make_vectors.text_of(documents[name]) == text
+
+
+def spoilt(document, change):
+    document = copy.deepcopy(document)
+    change(document["vectors"][0])
+    return document
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda vector: vector.pop("expected"),
+        lambda vector: vector.update(result="fine"),
+        lambda vector: vector.update(unknown=1),
+        lambda vector: vector["expected"].pop("outputs"),
+        lambda vector: vector["expected"]["outputs"][0].append("1"),
+        lambda vector: vector["expected_hex"]["outputs"][0].append("1.5"),
+        lambda vector: vector["case"].pop("params"),
+        lambda vector: vector.update(result="acceptable"),
+        lambda vector: vector.update(result="invalid"),
+        lambda vector: vector.update(id="../etc/passwd"),
+    ],
+)
+def test_the_schema_refuses_what_is_no_vector(documents, change):
+    with pytest.raises(ValueError, match="shapes"):
+        validate(spoilt(documents["shapes"], change))
+
+
+# how the numbers are made
+
+
+def test_numbers_depend_on_name_attempt_and_precision_alone():
+    first, again, other = (Numbers("a/b/float64", attempt, "float64") for attempt in (0, 0, 1))
+    drawn = first.uniform((3, 2))
+    assert np.array_equal(drawn, again.uniform((3, 2)))
+    assert not np.array_equal(drawn, other.uniform((3, 2)))
+    assert drawn[0, 0] == -0.46228945427770807
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+def test_numbers_are_in_range_and_of_the_precision(precision):
+    numbers = Numbers("range", 0, precision)
+    drawn = numbers.uniform((400,), -2, 3)
+    assert np.array_equal(drawn, numbers.rounded(drawn))
+    assert -2 <= drawn.min() < -1.8
+    assert 2.8 < drawn.max() <= 3
+    assert set(numbers.integers((100,), -1, 2)) == {-1, 0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [(0.0, "0x0p+0"), (1.5, "0x1.8p+0"), (-0.1, "-0x1.999999999999ap-4"), (5e-324, "0x0.0000000000001p-1022")],
+)
+def test_hexadecimal(x, text):
+    assert hexadecimal(x) == text
+    assert float.fromhex(text) == x
+
+
+def test_allowed_errors_are_rounded_up_to_the_next_power_of_two():
+    assert rounded_up(0.0) == 0.0
+    assert rounded_up(math.inf) is None
+    for x in (1e-300, 3e-17, 0.9, 1.0, 5.1, 2.0**-1022):
+        assert x < rounded_up(x) <= 2.02 * x
+
+
+@pytest.mark.parametrize(
+    ("text", "true", "how"),
+    [
+        ("0.75136507", 0.7513650695523157, "rounded"),
+        ("0.75136506", 0.7513650695523157, "truncated"),
+        ("0.75136508", 0.7513650695523157, "no"),
+        ("-3.34e-05", -3.3401727955540675e-05, "rounded"),
+        ("0", 1e-9, "rounded"),
+        ("0.25", 0.0, "no"),
+    ],
+)
+def test_agreement_of_printed_digits(text, true, how):
+    assert published.agreement(text, true) == how
+
+
+# the archive
+
+
+def test_archive_has_checksums_of_everything_and_is_the_same_every_time():
+    files = contents()
+    archive = packed(files, "vectors-1")
+    assert archive == packed(dict(reversed(files.items())), "vectors-1")
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        sums = opened.read("vectors-1/SHA256SUMS").decode().splitlines()
+        assert len(sums) == len(files) - 1
+        for line in sums:
+            digest, _, name = line.partition("  ")
+            assert hashlib.sha256(opened.read(f"vectors-1/{name}")).hexdigest() == digest
