@@ -139,6 +139,7 @@ def _torch_data_loss(torch: Any, case: Case, z: Any, a: Any, t: Any, weights: An
     assert loss is not None
     kind, last = loss.kind, case.network.activations[-1].name
     clamps = not bool(((a > CLAMPED_BELOW) & (a < CLAMPED_ABOVE)).all())
+    clamps = clamps or not bool(((t >= 0) & (t <= 1)).all())  # it refuses other targets
     if kind == "binary_cross_entropy" and clamps and last != "sigmoid":
         kind = "binary_cross_entropy, by hand"
 

@@ -52,7 +52,7 @@ class Row(NamedTuple):
         name: of the implementation.
         precision: of the vectors that it was asked.
         right: how many it passed.
-        wrong: ids of the others, or how many.
+        wrong: ids of the others (of C and JavaScript, what they print of them).
         required: whether it must pass all.
     """
 
@@ -206,13 +206,47 @@ where a loss of logits would do; they need not pass, and show what that costs.
 is the only one. In the others, other mistakes give the same numbers in this one case:
 
 {ties}
+
+## Published examples
+
+Numbers that others print, beside the certified ones: those whose digits are the true ones rounded, truncated, or not.
+
+{published}
+
+Where they are not:
+
+{reasons}
 """
 
 
-def page(rows: Sequence[Row], checked: Sequence[Checked], counts: Counter[str]) -> str:
+def _published(sources: Sequence[dict[str, Any]]) -> tuple[str, str]:
+    """A table of what was printed, and a list of why it is wrong where it is."""
+    lines, reasons = [], []
+    for source in sources:
+        counts = Counter(printed["agrees"] for printed in source["printed"])
+        lines.append([source["title"], *(str(counts[how]) for how in ("rounded", "truncated", "no"))])
+        wrong = [printed for printed in source["printed"] if printed["agrees"] == "no"]
+        for why, count in Counter(_reason(printed) for printed in wrong).items():
+            reasons.append(f"- {source['title']}: {count} of them. {why}")
+        for other in source.get("other", ()):
+            words = f"{other['what']} is printed as {other['text']}, and is {other['certified']}: {other['why']}."
+            reasons.append(f"- {source['title']}: {words}")
+    return _indented(text_table(("source", "rounded", "truncated", "no"), lines)), "\n".join(reasons)
+
+
+def _reason(printed: dict[str, Any]) -> str:
+    mistake = printed.get("mistake")
+    why = printed["why"][0].upper() + printed["why"][1:]
+    return why + (f" (`{mistake['id']}`)." if mistake else ".")
+
+
+def page(
+    rows: Sequence[Row], checked: Sequence[Checked], counts: Counter[str], sources: Sequence[dict[str, Any]]
+) -> str:
     """The page, or what of it can be said."""
     tied = [[one.id, ", ".join(name for name in one.named)] for one in checked if len(one.named) != 1]
     ties = text_table(("vector", "named"), tied) if tied else "none."
+    published, reasons = _published(sources)
     return PAGE.format(
         machine=f"Python {platform.python_version()}, JAX {jax.__version__}, NumPy {np.__version__}",
         valid=counts["valid"] + counts["acceptable"],
@@ -223,6 +257,8 @@ def page(rows: Sequence[Row], checked: Sequence[Checked], counts: Counter[str]) 
         named=sum(one.right for one in checked),
         alone=sum(one.right and len(one.named) == 1 for one in checked),
         ties=_indented(ties),
+        published=published,
+        reasons=reasons,
     )
 
 
@@ -265,7 +301,8 @@ def main() -> int:
         checked.append(by_oracle(vector))
         print(f"\r{len(checked)} of {len(invalid)} wrong answers", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    text = page(rows, checked, Counter(vector.result for vector in (*vectors, *invalid)))
+    counts = Counter(vector.result for vector in (*vectors, *invalid))
+    text = page(rows, checked, counts, [vector.source for vector in vectors if vector.source is not None])
     print(text)
     if options.output is not None:
         write_bytes(options.output, text.encode())

@@ -5,7 +5,7 @@
     python -m tools.make_vectors --check         # nothing is written: exit code 1 if a file would change
 
 Two runs give the same bytes, on any machine: numbers are drawn without a mathematical library (`recipes.py`), expected
-values are correctly rounded by the referee, and allowed errors are rounded up to powers of two. Every file is validated
+values are correctly rounded by the referee, and allowed errors are rounded up to a coarse grid. Every file is validated
 by its schema before it is written.
 """
 

@@ -2,7 +2,7 @@
 
     python -m tools.vectors_archive           # dist/functional-mlp-vectors-RELEASE.zip, and its checksum beside it
 
-In it are the groups, their schemas, the README, the licence, and SHA256SUMS, which `sha256sum --check` reads. The same
+In it are the groups, their schemas, the documents, the licence, and SHA256SUMS, which `sha256sum --check` reads. The same
 vectors give the same bytes: entries are sorted and carry no time.
 """
 
@@ -30,6 +30,8 @@ def contents() -> dict[str, bytes]:
         name = f"{kind}.schema.json"
         files[f"schemas/{name}"] = (ROOT / "functional_mlp" / "oracle" / "schemas" / name).read_bytes()
     files["README.md"] = (FOLDER / "README.md").read_bytes()
+    files["vectors.md"] = (ROOT / "docs" / "vectors.md").read_bytes()
+    files["derivations.md"] = (ROOT / "docs" / "derivations.md").read_bytes()
     files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
     sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
     return files | {"SHA256SUMS": sums.encode()}

@@ -26,14 +26,14 @@ typedef struct {
     double got, expected, allowed;
 } Miss;
 
-static Array weights_of(const Layer *layer, size_t l)
+static Array weights_of(const char *name, const Layer *layer, size_t l)
 {
-    return (Array){"params", ".weights", l, {layer->fan_in, layer->fan_out}, layer->ct_weights};
+    return (Array){name, ".weights", l, {layer->fan_in, layer->fan_out}, layer->ct_weights};
 }
 
-static Array bias_of(const Layer *layer, size_t l)
+static Array bias_of(const char *name, const Layer *layer, size_t l)
 {
-    return (Array){"params", ".bias", l, {layer->fan_out, 0}, layer->ct_bias};
+    return (Array){name, ".bias", l, {layer->fan_out, 0}, layer->ct_bias};
 }
 
 static bool is_number(const Array *array, size_t depth) { return depth == RANK || array->shape[depth] == 0; }
@@ -105,14 +105,15 @@ static void compare(Wanted wanted, Array array, Miss *miss)
     compare_numbers(wanted, array.numbers, 0, miss);
 }
 
-static void compare_params(Wanted wanted, const Case *got, Miss *miss)
+/* `name` is "params", of the gradients, or "params_after", where a step has been taken in their place. */
+static void compare_params(Wanted wanted, const char *name, const Case *got, Miss *miss)
 {
-    Wanted params = first_of(field_of(wanted, "params"), got->depth);
+    Wanted params = first_of(field_of(wanted, name), got->depth);
     for (size_t l = 0; l < got->depth; l++, params = next_of(params)) {
         const Layer *layer = &got->layers[l];
-        compare(field_of(params, "weights"), weights_of(layer, l), miss);
+        compare(field_of(params, "weights"), weights_of(name, layer, l), miss);
         if (layer->bias != NULL)
-            compare(field_of(params, "bias"), bias_of(layer, l), miss);
+            compare(field_of(params, "bias"), bias_of(name, layer, l), miss);
     }
 }
 
@@ -183,7 +184,7 @@ static bool fits(const Json *vector, Case *got, bool params_alone, Miss *first)
 {
     for (const Json *right = vector; right != NULL; right = also_right(vector, right)) {
         Miss miss = {.found = false};
-        compare_params(wanted_of(right), got, &miss);
+        compare_params(wanted_of(right), "params", got, &miss);
         if (!params_alone)
             compare_the_rest(wanted_of(right), got, &miss);
         if (!miss.found)
@@ -219,18 +220,42 @@ static bool read_answer(const Json *answer, Case *asked)
     for (size_t l = 0; l < asked->depth; l++, given = given->next) {
         const Layer *layer = &asked->layers[l];
         real *weights = layer->ct_weights, *bias = layer->ct_bias;
-        if (!read_numbers(json_field(given, "weights"), weights_of(layer, l), 0, &weights)
-            || (bias != NULL && !read_numbers(json_field(given, "bias"), bias_of(layer, l), 0, &bias)))
+        if (!read_numbers(json_field(given, "weights"), weights_of("params", layer, l), 0, &weights)
+            || (bias != NULL && !read_numbers(json_field(given, "bias"), bias_of("params", layer, l), 0, &bias)))
             return false;
     }
     return true;
+}
+
+static void step(const real *before, real *gradient, size_t count, real rate)
+{
+    for (size_t i = 0; i < count; i++)
+        gradient[i] = before[i] - rate * gradient[i];
+}
+
+/* Puts the parameters after a step of gradient descent in the place of their gradients. */
+static void descend(const Case *solved, real rate)
+{
+    for (size_t l = 0; l < solved->depth; l++) {
+        const Layer *layer = &solved->layers[l];
+        step(layer->weights, layer->ct_weights, layer->fan_in * layer->fan_out, rate);
+        if (layer->bias != NULL)
+            step(layer->bias, layer->ct_bias, layer->fan_out, rate);
+    }
 }
 
 static Outcome check_valid(const Json *vector, Case *asked)
 {
     Miss miss;
     solve(asked);
-    return fits(vector, asked, false, &miss) ? RIGHT : print_miss(vector, &miss);
+    if (!fits(vector, asked, false, &miss))
+        return print_miss(vector, &miss);
+    miss.found = false;
+    if (json_field(vector, "learning_rate") != NULL) {
+        descend(asked, (real)required(vector, "learning_rate", JSON_NUMBER)->number);
+        compare_params(wanted_of(vector), "params_after", asked, &miss);
+    }
+    return miss.found ? print_miss(vector, &miss) : RIGHT;
 }
 
 static Outcome check_invalid(const Json *vector, Case *asked)
@@ -277,8 +302,8 @@ static void check_file(const char *path, size_t counts[OUTCOMES])
     if (json_read(file) != NULL)
         fail("expected one document", "");
     const Json *vectors = required(group, "vectors", JSON_LIST);
-    if (required(group, "count", JSON_NUMBER)->number != (double)vectors->count)
-        fail("expected as many vectors as count says", "");
+    if (vectors->count == 0 || required(group, "count", JSON_NUMBER)->number != (double)vectors->count)
+        fail("expected as many vectors as count says, and at least one", "");
     for (const Json *vector = vectors->first; vector != NULL; vector = vector->next) {
         char place[256];
         const Block *mark = blocks;

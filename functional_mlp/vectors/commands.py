@@ -19,24 +19,32 @@ def vectors_list(
     group: Groups = None,
     flag: Annotated[str | None, typer.Option(help="Only those of this hazard.")] = None,
     result: Annotated[str | None, typer.Option(help="valid, acceptable or invalid.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float64, float32, bfloat16 or float16.")] = None,
 ) -> None:
     """List vectors: name, result, hazards, and what is special."""
     from functional_mlp._checks import known_name
-    from functional_mlp.vectors.reading import RESULTS, group_names, read_documents
+    from functional_mlp.vectors.reading import HELD, RESULTS, group_names, read_document
 
     try:
-        documents = [read_documents(name) for name in group or group_names()]
+        documents = [read_document(name) for name in group or group_names()]
         if result is not None:
             known_name("result", result, RESULTS)
+        if precision is not None:
+            known_name("precision", precision, HELD)
         if flag is not None:
             known_name("flag", flag, dict.fromkeys(name for document in documents for name in document["notes"]))
     except ValueError as error:
         fail(error)
-    for document in documents:
-        for vector in document["vectors"]:
-            if result in (None, vector["result"]) and (flag is None or flag in vector["flags"]):
-                hazards = ",".join(vector["flags"])
-                show(f"{vector['id']:<58} {vector['result']:<11} {hazards:<40} {vector['comment']}\n")
+    wanted = [
+        vector
+        for document in documents
+        for vector in document["vectors"]
+        if result in (None, vector["result"]) and precision in (None, vector["precision"])
+        if flag is None or flag in vector["flags"]
+    ]
+    for vector in wanted:
+        show(f"{vector['id']:<58} {vector['result']:<11} {','.join(vector['flags']):<40} {vector['comment']}\n")
+    print(f"{len(wanted)} vectors", file=sys.stderr)
 
 
 @vectors_app.command("show")

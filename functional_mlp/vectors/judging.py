@@ -22,6 +22,7 @@ class Mismatch(NamedTuple):
         sentence: what is wrong with it.
         at: index of the entry; None where nothing could be compared.
         got, expected, allowed: of that entry; NaN where nothing could be compared.
+        unknown: how far `got` may be from what was computed, as it was printed; it is allowed in addition.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Mismatch(NamedTuple):
     got: float = np.nan
     expected: float = np.nan
     allowed: float = np.nan
+    unknown: float = 0.0
 
 
 def judge(vector: Vector, answer: Any) -> Mismatch | None:
@@ -71,7 +73,8 @@ def _mismatch(right: Answer, leaves: Given, printed: dict[str, Printed | None]) 
         if path not in right.expected:
             return Mismatch(path, "given, but the case has none")
         expected = right.expected[path]
-        allowed = right.allowed[path] + known_to(leaf, printed[path])
+        unknown = known_to(leaf, printed[path])
+        allowed = right.allowed[path] + unknown
         with np.errstate(invalid="ignore"):
             error = np.abs(leaf.values - expected)
             wrong = ~((error <= allowed) | np.isinf(right.allowed[path]))  # NaN is wrong
@@ -79,8 +82,12 @@ def _mismatch(right: Answer, leaves: Given, printed: dict[str, Printed | None]) 
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = np.where(wrong, np.where(np.isfinite(error), error / allowed, np.inf), -1.0)
             index = tuple(int(i) for i in np.unravel_index(np.argmax(ratio), wrong.shape))
-            got, want, most = (float(array[index]) for array in (leaf.values, expected, allowed))
+            arrays = (leaf.values, expected, right.allowed[path], unknown)
+            got, want, most, half = (float(array[index]) for array in arrays)
             place = f" at {list(index)}" if index else ""
-            words = f"got {got:.9g}{place}, expected {want:.9g}, off by {abs(got - want):.3g}, allowed {most:.3g}"
-            return Mismatch(path, words, index, got, want, most)
+            digits = f", and {half:.3g} for the digits it has" if half > most / 10 else ""
+            words = (
+                f"got {got:.9g}{place}, expected {want:.9g}, off by {abs(got - want):.3g}, allowed {most:.3g}{digits}"
+            )
+            return Mismatch(path, words, index, got, want, most, half)
     return None

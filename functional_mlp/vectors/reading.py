@@ -109,7 +109,7 @@ def group_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".json") for name in files if name.endswith(".json")))
 
 
-def read_documents(name: str) -> dict[str, Any]:
+def read_document(name: str) -> dict[str, Any]:
     """A group as it stands in its file.
 
     Raises:
@@ -123,8 +123,8 @@ def read_documents(name: str) -> dict[str, Any]:
 
 
 def read_group(name: str) -> Group:
-    """One group; errors as `read_documents`."""
-    document = read_documents(name)
+    """One group; errors as `read_document`."""
+    document = read_document(name)
     notes = {flag: note["hazard"] for flag, note in document["notes"].items()}
     vectors = tuple(vector_of(one) for one in document["vectors"])
     return Group(document["group"], document["release"], document["comment"], notes, vectors)
@@ -150,7 +150,7 @@ def read_vectors(
     for result in results:
         known_name("result", result, RESULTS)
     for name in group_names() if groups is None else groups:
-        for one in read_documents(name)["vectors"]:
+        for one in read_document(name)["vectors"]:
             if one["precision"] in held and one["result"] in results:
                 yield vector_of(one)
 
@@ -163,7 +163,7 @@ def find_document(vector_id: str) -> dict[str, Any]:
     """
     name, _, _ = vector_id.partition("/")
     known_name("group", name, group_names())
-    documents = {one["id"]: one for one in read_documents(name)["vectors"]}
+    documents = {one["id"]: one for one in read_document(name)["vectors"]}
     return documents[known_name(f"vector of {name}", vector_id, documents)]
 
 

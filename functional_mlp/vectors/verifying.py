@@ -6,21 +6,24 @@ far as the oracle can.
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from functional_mlp._checks import known_name
 from functional_mlp.oracle.calling import Call, Fault, Skipped
 from functional_mlp.oracle.checking import check
 from functional_mlp.oracle.putting import Put, putting
 from functional_mlp.oracle.verdict import Verdict
 from functional_mlp.oracle.wording import fitted, kind_of, place_of
-from functional_mlp.vectors.judging import judge
-from functional_mlp.vectors.reading import Group, Vector, group_names, read_group, read_vectors
+from functional_mlp.vectors.judging import Mismatch, judge
+from functional_mlp.vectors.reading import HELD, Group, Vector, group_names, read_group
 
 RIGHT, WRONG, UNSUPPORTED = "right", "wrong", "unsupported"
-SHOWN = 10  # wrong vectors, in a text
-NAMED = 3  # of them are diagnosed
+HANGS = 3  # answers in a row that did not come in time, after which no more are asked for
+SHOWN = 6  # hazards, and reasons, in a text
+NAMED = 3  # wrong vectors are diagnosed, each of another group
 
 
 class Outcome(NamedTuple):
@@ -31,13 +34,17 @@ class Outcome(NamedTuple):
         flags: of the vector.
         status: "right", "wrong" or "unsupported".
         sentence: what is wrong, or why it is not supported; "" if it is right.
-        mistakes: what the oracle calls it, if it is wrong and one of the first; in words.
+        fault: what the program does instead of answering, such as "timeout", or None.
+        mismatch: the entry that is wrong, if the program answered with a wrong one.
+        mistakes: what the oracle calls it, in words, if it is the first wrong one of one of the first groups.
     """
 
     id: str
     flags: tuple[str, ...]
     status: str
     sentence: str = ""
+    fault: str | None = None
+    mismatch: Mismatch | None = None
     mistakes: tuple[str, ...] = ()
 
 
@@ -49,12 +56,16 @@ class Verification(NamedTuple):
         release: of the vectors.
         outcomes: in the order of the vectors.
         notes: the hazard of each flag, in words.
+        steps: how many vectors have the parameters after a step, too, which a program is not asked for.
+        unasked: how many more there are, if the program hung and was not asked them.
     """
 
     precision: str
     release: str
     outcomes: tuple[Outcome, ...]
     notes: dict[str, str]
+    steps: int
+    unasked: int
 
     @property
     def verdict(self) -> Verdict:
@@ -65,19 +76,29 @@ class Verification(NamedTuple):
         return Verdict.CONSISTENT if found[RIGHT] else Verdict.UNDECIDED
 
     def text(self) -> str:
-        """For the terminal: counts by group, the first wrong vectors, the hazards that they have in common."""
+        """For the terminal: counts by group, named mistakes, a wrong vector of each group, and hazards."""
         lines = [f"{self._counted(self.outcomes)}; release {self.release}, as {self.precision}."]
         for name, own in self._by_group().items():
             lines.append(f"  {name:<14} {self._counted(own)}")
         wrong = [outcome for outcome in self.outcomes if outcome.status == WRONG]
-        for outcome in wrong[:SHOWN]:
-            lines += ["", f"WRONG {outcome.id} ({', '.join(outcome.flags)})", f"  {outcome.sentence}"]
-            lines += [f"  {mistake}" for mistake in outcome.mistakes]
-        if len(wrong) > SHOWN:
-            lines += ["", f"and {len(wrong) - SHOWN} more: --json lists them all."]
-        if wrong:
-            lines += ["", "What they hunt:", *self._hunted(wrong)]
-            lines += ["", f"One of them as a case file: functional-mlp vectors show --case {wrong[0].id} > case.json"]
+        named = Counter(mistake for outcome in wrong for mistake in outcome.mistakes)
+        lines += ["", *named] if named else []
+        faults = [outcome for outcome in wrong if outcome.mismatch is None]
+        lines += ["", *self._said(faults)] if faults else []
+        misses = [outcome for outcome in wrong if outcome.mismatch is not None]
+        if misses:
+            lines += ["", "Wrong, the first of each group (--json lists all):"]
+            firsts = {outcome.id.partition("/")[0]: outcome for outcome in reversed(misses)}
+            lines += [f"  {one.id}: {one.sentence}" for one in reversed(firsts.values())]
+            lines += ["", "What it does not survive:", *self._hunted(misses)]
+            lines += ["", f"One of them as a case file: functional-mlp vectors show --case {misses[0].id} > case.json"]
+        if self._is_float32(misses):
+            lines += [
+                "",
+                "Every wrong one is a float64 vector. If your program computes in float32: --precision float32.",
+            ]
+        if self.steps:
+            lines += ["", f"{self.steps} vectors have the parameters after a step, too; only gradients were asked for."]
         reasons = Counter(outcome.sentence for outcome in self.outcomes if outcome.status == UNSUPPORTED)
         if reasons:
             lines += ["", "Not supported, in the program's own words:"]
@@ -90,7 +111,23 @@ class Verification(NamedTuple):
         document |= {"precision": self.precision, "verdict": str(self.verdict)}  # type: ignore[dict-item]
         counts = Counter(outcome.status for outcome in self.outcomes)
         document |= {status: counts[status] for status in (RIGHT, WRONG, UNSUPPORTED)}  # type: ignore[dict-item]
-        return json.dumps(document | {"vectors": [outcome._asdict() for outcome in self.outcomes]}, indent=1) + "\n"
+        return json.dumps(document | {"vectors": [_fields(outcome) for outcome in self.outcomes]}, indent=1) + "\n"
+
+    def _said(self, faults: Sequence[Outcome]) -> list[str]:
+        """What the program does instead of answering, each thing once."""
+        firsts = {outcome.sentence: outcome.id for outcome in reversed(faults)}
+        counts = Counter(outcome.sentence for outcome in faults)
+        lines = [
+            f"{count} times {sentence}; first: {firsts[sentence]}" for sentence, count in counts.most_common(SHOWN)
+        ]
+        return lines + (
+            [f"{self.unasked} more were not asked for: it hung {HANGS} times in a row."] if self.unasked else []
+        )
+
+    def _is_float32(self, misses: Sequence[Outcome]) -> bool:
+        """Whether every wrong vector is one of float64, and every one of another precision is right."""
+        others = [outcome for outcome in self.outcomes if not outcome.id.endswith("/float64")]
+        return bool(misses and others) and all(outcome.status != WRONG for outcome in others)
 
     def _by_group(self) -> dict[str, list[Outcome]]:
         groups: dict[str, list[Outcome]] = {}
@@ -107,11 +144,21 @@ class Verification(NamedTuple):
         return f"{len(outcomes)} vectors: {', '.join(said)}"
 
     def _hunted(self, wrong: Sequence[Outcome]) -> list[str]:
+        """The hazards of the wrong vectors: those first of which the largest part is wrong."""
         every = Counter(flag for outcome in self.outcomes for flag in outcome.flags)
         failed = Counter(flag for outcome in wrong for flag in outcome.flags)
-        return [
-            f"  {flag} ({count} of {every[flag]} wrong): {self.notes[flag]}" for flag, count in failed.most_common()
-        ]
+        worst = sorted(failed, key=lambda flag: (-failed[flag] / every[flag], -failed[flag]))
+        return [f"  {flag}, {failed[flag]} of {every[flag]}: {self.notes[flag]}" for flag in worst[:SHOWN]]
+
+
+def _fields(outcome: Outcome) -> dict[str, Any]:
+    """An outcome for JSON, which has no NaN."""
+    fields = {name: value for name, value in outcome._asdict().items() if name != "mismatch"}
+    if outcome.mismatch is None or outcome.mismatch.at is None:
+        return fields
+    numbers = outcome.mismatch._asdict()
+    shown = {name: x if not isinstance(x, float) or math.isfinite(x) else str(x) for name, x in numbers.items()}
+    return fields | {name: shown[name] for name in ("path", "at", "got", "expected", "allowed")}
 
 
 def verify(
@@ -139,21 +186,30 @@ def verify(
         CommandError: if the program cannot be started.
         TypeError, ValueError: for names that there are not, and numbers out of range.
     """
+    held = HELD[known_name("precision", precision, HELD)]
     read = [read_group(name) for name in (group_names() if groups is None else dict.fromkeys(groups))]
-    vectors = tuple(read_vectors([group.name for group in read], precision))
-    outcomes = []
+    vectors = [one for group in read for one in group.vectors if one.result != "invalid" and one.precision in held]
+    if not vectors:
+        names = ", ".join(group.name for group in read)
+        raise ValueError(f"expected a group with {precision} vectors to pass, got {names}, which has none")
+    outcomes: list[Outcome] = []
+    diagnosed: set[str] = set()
     with putting(command, timeout, None, jobs, stream) as put:
         put.prepare([vector.case for vector in vectors])
-        left = NAMED
         for i, vector in enumerate(vectors):
-            outcome = _outcome(vector, put, precision, diagnosed=left > 0)
-            left -= outcome.status == WRONG
+            group = vector.id.partition("/")[0]
+            outcome = _outcome(vector, put, precision, group not in diagnosed and len(diagnosed) < NAMED)
+            if outcome.mismatch is not None and len(diagnosed) < NAMED:
+                diagnosed.add(group)
             outcomes.append(outcome)
             if progress is not None:
                 progress(i + 1, len(vectors))
-    return Verification(
-        precision, _release(read), tuple(outcomes), {k: v for group in read for k, v in group.notes.items()}
-    )
+            if [one.fault for one in outcomes[-HANGS:]] == ["timeout"] * HANGS:
+                break
+    notes = {flag: hazard for group in read for flag, hazard in group.notes.items()}
+    steps = sum(vector.learning_rate is not None for vector in vectors)
+    unasked = len(vectors) - len(outcomes)
+    return Verification(precision, _release(read), tuple(outcomes), notes, steps, unasked)
 
 
 def _release(groups: Sequence[Group]) -> str:
@@ -166,12 +222,13 @@ def _outcome(vector: Vector, put: Put, precision: str, diagnosed: bool) -> Outco
         return Outcome(vector.id, vector.flags, UNSUPPORTED, result.reason)
     if isinstance(result, Fault):
         details = f": {result.details}" if result.details else ""
-        return Outcome(vector.id, vector.flags, WRONG, f"your program {result.sentence}{details}")
+        return Outcome(vector.id, vector.flags, WRONG, f"your program {result.sentence}{details}", result.id)
     mismatch = judge(vector, result.answer)
     if mismatch is None:
         return Outcome(vector.id, vector.flags, RIGHT)
     sentence = f"{mismatch.path}: {mismatch.sentence}"
-    return Outcome(vector.id, vector.flags, WRONG, sentence, _named(vector, result, precision) if diagnosed else ())
+    mistakes = _named(vector, result, precision) if diagnosed else ()
+    return Outcome(vector.id, vector.flags, WRONG, sentence, None, mismatch, mistakes)
 
 
 def _named(vector: Vector, call: Call, precision: str) -> tuple[str, ...]:

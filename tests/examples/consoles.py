@@ -50,7 +50,11 @@ def holds(text: str, shown: str) -> bool:
 
 def copied(example: str, folder: Path) -> Path:
     """The example in a folder of its own, without what was compiled beside it."""
-    return Path(shutil.copytree(EXAMPLES / example, folder / example, ignore=shutil.ignore_patterns("mlp", "mistaken", "verify")))
+    return Path(
+        shutil.copytree(
+            EXAMPLES / example, folder / example, ignore=shutil.ignore_patterns("mlp", "mistaken", "verify")
+        )
+    )
 
 
 def needed(program: str) -> str:

@@ -179,7 +179,7 @@ def test_a_wrong_program_is_told_with_hazard_and_mistake():
     assert found.verdict is oracle.Verdict.WRONG
     text = found.text()
     assert "MISTAKE l2-missing" in text
-    assert "Regulariser (" in text
+    assert "  Regulariser, " in text
     assert "functional-mlp vectors show --case regulariser/" in text
     document = json.loads(found.json())
     assert document["wrong"] == sum(one["status"] == "wrong" for one in document["vectors"])
@@ -192,6 +192,27 @@ def test_what_is_not_supported_is_counted_and_a_crash_is_wrong():
     found = vectors.verify(program("crashes"), GROUP, "float16")
     assert [outcome.status for outcome in found.outcomes] == ["wrong"]
     assert "exit" in found.outcomes[0].sentence
+
+
+def test_a_program_that_hangs_is_not_asked_everything():
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    found = vectors.verify(command, GROUP, timeout=0.2)
+    assert [outcome.fault for outcome in found.outcomes] == ["timeout"] * 3
+    assert found.unasked == len(list(vectors.read_vectors(GROUP))) - 3
+    assert f"{found.unasked} more were not asked for: it hung 3 times in a row" in found.text()
+
+
+def test_the_same_fault_is_said_once():
+    found = vectors.verify([sys.executable, "-c", ""], GROUP, "float16")
+    assert "1 times your program" in found.text()
+    assert "What it does not survive" not in found.text()
+
+
+def test_a_float32_program_is_told_to_say_so():
+    text = vectors.verify(program("in_float32"), ["vjp"], stream=True).text()
+    assert "If your program computes in float32: --precision float32." in text
+    text = vectors.verify(program("in_float32"), ["vjp"], "float32", stream=True).text()
+    assert "If your program" not in text
 
 
 def test_command_line(tmp_path, as_a_person):
@@ -208,7 +229,11 @@ def test_command_line(tmp_path, as_a_person):
     options = ["--stream", "--json", "--group", "regulariser"]
     wrong = run(app, ["vectors", "verify", *options, "--", *program("off_by_one")])
     assert wrong.exit_code == 1
-    assert json.loads(wrong.stdout)["right"] == 0
+    document = json.loads(wrong.stdout)
+    assert document["right"] == 0
+    first = document["vectors"][0]
+    assert (first["path"], first["at"]) == ("params[0].weights", [0, 0])
+    assert abs(first["got"] - first["expected"]) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -220,6 +245,8 @@ def test_command_line(tmp_path, as_a_person):
         ["show", "kinks/relu/float64"],
         ["verify", "--group", "kink", "--", "true"],
         ["verify", "--precision", "float", "--", "true"],
+        ["verify", "--group", "mistakes", "--", "true"],
+        ["list", "--precision", "half"],
         ["verify", "--timeout", "0", "--", "true"],
         ["verify", "--stream", "--jobs", "2", "--", "true"],
         ["verify", "--", "./no-such-program"],

@@ -1,6 +1,6 @@
 """Hazards of batches and of what surrounds a pass: sample weights, penalties, bare cotangents, update steps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,10 @@ def bare() -> Iterator[Recipe]:
     """Vector-Jacobian products: a cotangent comes in, and no loss is there."""
     ends = {
         "random": ("A cotangent of either sign.", None),
-        "ones": ("A cotangent of ones, as a sum of the outputs has.", lambda numbers, shape: np.ones(shape)),
+        "ones": (
+            "A cotangent of ones, as a sum of the outputs has (of a softmax: 1, so that the gradient is 0).",
+            lambda numbers, shape: np.ones(shape),
+        ),
         "one-entry": ("A single entry of the cotangent is not 0: one row of a Jacobian.", _one_entry),
         "large": ("A cotangent of about 1000.", lambda numbers, shape: numbers.uniform(shape, -1000, 1000)),
     }
@@ -117,7 +120,7 @@ def bare() -> Iterator[Recipe]:
         precisions = (*WIDE, "float16") if name == "random" else WIDE
         network = Network((3, 4, 3), units)
         yield Recipe("vjp", slug, comment, ("BareCotangent",), network, None, 3, change, precisions)
-    comment = "A cotangent of zeros."
+    comment = "A cotangent of zeros: so is the gradient."
     zeros = targets(lambda numbers, shape: np.zeros(shape))
     yield Recipe("vjp", "zeros", comment, ("BareCotangent",), Network((3, 4, 2), ("tanh", "identity")), None, 3, zeros)
 
@@ -144,6 +147,3 @@ def updates() -> Iterator[Recipe]:
     yield of("sum", "A step down a loss that sums.", SMALL, SQUARED, 2.0**-5)
     constant = inputs(lambda numbers, shape: np.zeros(shape))
     yield of("zero-inputs", "Inputs of 0: the first weights stay, biases move.", SMALL, MEAN, 0.5, constant)
-
-
-GROUPS: tuple[Callable[[], Iterator[Recipe]], ...] = (batches, regulariser, bare, updates)

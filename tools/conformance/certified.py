@@ -1,7 +1,7 @@
 """A vector from a recipe: the referee's digits, and the noise of the declared precision as what is allowed.
 
 Expected numbers are those of reference/exact.py: each is the float64 nearest to the truth. Allowed errors are the
-oracle's floors, rounded up to a power of two and then to three digits, so that no machine's last digit shows.
+oracle's floors, rounded up to a coarse grid and then to three digits, so that no machine's last digit shows.
 """
 
 import json
@@ -23,6 +23,8 @@ from reference._problem import rational
 from tools.conformance.recipes import Recipe
 
 ATTEMPTS = 40
+STEP = 1.3  # not 1: floors that are all but powers of two fall on either side of one, from machine to machine
+LARGEST = 1e5  # pre-activation in float64, whose noise is measured by magnifying it
 TELLING = 0.25  # of a gradient's norm may be allowed, in most vectors
 AT_ZERO = {"relu": lambda unit: 0.0, "leaky_relu": lambda unit: unit.get("slope", 0.01)}
 AT_ZERO |= {"elu": lambda unit: unit.get("alpha", 1.0)}
@@ -48,7 +50,7 @@ class Truth(NamedTuple):
 
 def referee_case(case: Case) -> exact.Case:
     """The same case for reference/exact.py."""
-    document = document_of(case)
+    document = case_document(case)
     return exact.Case(
         sizes=case.network.sizes,
         activations=document["network"]["activations"],
@@ -59,6 +61,20 @@ def referee_case(case: Case) -> exact.Case:
         sample_weights=case.sample_weights,
         ct_outputs=case.ct_outputs,
     )
+
+
+def case_document(case: Case) -> dict[str, Any]:
+    """A case as a document that declares no derivative at a kink where the default is meant."""
+    document = document_of(case)
+    network = document["network"]
+    units = [_without_default(unit) for unit in network["activations"]]
+    return document | {"network": network | {"activations": units}}
+
+
+def _without_default(unit: Any) -> Any:
+    if isinstance(unit, str) or unit.get("at_zero") != AT_ZERO.get(unit["name"], lambda _: None)(unit):
+        return unit
+    return {name: value for name, value in unit.items() if name != "at_zero"}
 
 
 def vector(recipe: Recipe, precision: str) -> dict[str, Any]:
@@ -80,7 +96,7 @@ def _described(recipe: Recipe, case: Case) -> dict[str, Any]:
     fields: dict[str, Any] = {"id": case.name, "comment": recipe.comment, "flags": list(recipe.flags)}
     fields |= {"precision": case.dtype, "result": "valid"}
     fields |= {} if recipe.source is None else {"source": recipe.source}
-    return fields | {"case": document_of(case)}
+    return fields | {"case": case_document(case)}
 
 
 def _answers(recipe: Recipe, case: Case) -> dict[str, Any]:
@@ -99,7 +115,7 @@ def _answers(recipe: Recipe, case: Case) -> dict[str, Any]:
 
 def _other_sides(case: Case) -> Iterator[tuple[str, Case]]:
     """The case with the other conventions of the derivative at the kinks for which it declares none."""
-    document = document_of(case)
+    document = case_document(case)
     activations = document["network"]["activations"]
     units = [{"name": unit} if isinstance(unit, str) else unit for unit in activations]
     if not any(unit["name"] in AT_ZERO and "at_zero" not in unit for unit in units):
@@ -121,9 +137,11 @@ def certain(case: Case, learning_rate: float | None = None, keeps_from_kinks: bo
     """The referee's arrays, and the noise of the case's own precision.
 
     Raises:
-        UnfitError: if rounding may move a unit across a kink, or a gradient has no finite floor.
+        UnfitError: if rounding may move a unit across a kink, or a gradient has no floor, or none that is certain.
     """
     solution = exact.solve(referee_case(case))
+    if case.dtype == "float64" and max(float(np.abs(z).max()) for z in solution.pre_activations) > LARGEST:
+        raise UnfitError("the noise of float64 at such numbers is lost in that of its own computation")
     noise = estimate_noise(case, solve(case), precision_named(case.dtype))
     for layer, sample, unit in noise.kinks:
         if keeps_from_kinks or solution.pre_activations[layer][sample, unit] != 0:
@@ -234,12 +252,12 @@ def hexadecimal(x: float) -> str:
 
 
 def rounded_up(x: float) -> float | None:
-    """The next power of two, to three digits, never below; None for infinity."""
+    """The next of STEP times the powers of two, to three digits, never below; None for infinity."""
     if math.isinf(x):
         return None
-    power = math.ldexp(1.0, math.frexp(x)[1]) if x > 0 else 0.0
-    near = float(f"{power:.2e}")
-    return near if near >= power else float(f"{power * 1.005:.2e}")
+    next_ = math.ldexp(STEP, math.frexp(x / STEP)[1]) if x > 0 else 0.0
+    near = float(f"{next_:.2e}")
+    return near if near >= next_ else float(f"{next_ * 1.005:.2e}")
 
 
 def plain_json(fields: dict[str, Any]) -> dict[str, Any]:

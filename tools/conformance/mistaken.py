@@ -14,11 +14,10 @@ from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle import MISTAKES, Case, plant, plant_update
 from functional_mlp.oracle.case import Layer
-from functional_mlp.oracle.files import document_of
 from functional_mlp.oracle.mistakes import places
 from functional_mlp.vectors.judging import judge
 from functional_mlp.vectors.reading import vector_of
-from tools.conformance.certified import ATTEMPTS, UnfitError, certain, expected, plain_json
+from tools.conformance.certified import ATTEMPTS, UnfitError, case_document, certain, expected, plain_json
 from tools.conformance.recipes import Drawn, Numbers, Recipe, biased, followed, targets, weighted
 
 DIGITS = 10
@@ -182,7 +181,7 @@ def _with_answer(making: Making, case: Case) -> dict[str, Any]:
         "comment": MISTAKES[making.mistake].sentence,
         "flags": ["PlantedMistake"],
     }
-    fields |= {"precision": "float64", "result": "invalid", "case": document_of(case)}
+    fields |= {"precision": "float64", "result": "invalid", "case": case_document(case)}
     fields |= {"mistake": {"id": making.mistake, "layer": making.layer, "variant": making.variant}, "answer": answer}
     fields |= {} if rate is None else {"learning_rate": rate}
     fields |= expected(truth, len(case.params))

@@ -86,17 +86,17 @@ def _example(example: dict[str, Any]) -> Recipe:
         _given(params, example["inputs"], end),
         precisions=("float64",),
         learning_rate=example.get("learning_rate"),
-        source={name: example[name] for name in ("title", "url", "printed", "remarks")},
+        source={name: example[name] for name in ("title", "url", "printed", "other", "remarks") if name in example},
     )
 
 
 def compared(source: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
     """A source whose printed numbers are each said to agree with the expected ones, or not."""
-    printed = [one | {"agrees": agreement(one["text"], _entry(one, expected))} for one in source["printed"]]
+    printed = [one | {"agrees": agreement(one["text"], entry_of(one, expected))} for one in source["printed"]]
     return source | {"printed": printed}
 
 
-def _entry(printed: dict[str, Any], expected: dict[str, Any]) -> float:
+def entry_of(printed: dict[str, Any], expected: dict[str, Any]) -> float:
     """The expected number that a printed one is; its index is such as [1].weights[0][1], or empty."""
     value = expected[printed["what"]]
     for step in printed["index"].replace("[", ".").replace("]", "").split("."):
