@@ -2,8 +2,8 @@
 
     python -m tools.vectors_archive           # dist/functional-mlp-vectors-RELEASE.zip, and its checksum beside it
 
-In it are the groups, their schemas, the documents, the licence, and SHA256SUMS, which `sha256sum --check` reads. The same
-vectors give the same bytes: entries are sorted and carry no time.
+In it are the groups, their schemas, the documents, the licence, and SHA256SUMS, which `sha256sum --check` reads. The
+same vectors give the same bytes: entries are sorted and carry no time.
 """
 
 import argparse

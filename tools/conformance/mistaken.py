@@ -49,6 +49,14 @@ def _whole(numbers: Numbers, drawn: Drawn) -> Drawn:
     return Drawn(params, rows, numbers.integers(drawn.end.shape, -3, -1) * 1.0)
 
 
+def _short(numbers: Numbers, drawn: Drawn) -> Drawn:
+    """Parameters that ten digits hold: what a step leaves as it was is printed as it was."""
+    params: list[Any] = [
+        tuple(None if leaf is None else np.round(leaf * 64) / 64 for leaf in layer) for layer in drawn.params
+    ]
+    return drawn._replace(params=params)
+
+
 def _one_product(numbers: Numbers, drawn: Drawn) -> Drawn:
     """Few samples of full precision: nothing is summed."""
     return drawn._replace(end=np.zeros_like(drawn.end))
@@ -87,6 +95,7 @@ NETWORKS = (
         followed(biased(1, (18.0,)), targets(lambda numbers, shape: np.resize([0.0, 1.0], shape))),
     ),
     _of("sums", Network((2, 2), "identity"), Loss("squared_error"), _whole, samples=300),
+    _of("step", Network((2, 3, 2), ("tanh", "sigmoid")), Loss("squared_error"), _short),
     _of("one-sample", Network((1, 1, 1), "identity"), Loss("squared_error"), _one_product, samples=1),
 )
 # mistakes that need a network of their own, because others make their numbers depend on the order of sums
@@ -101,7 +110,7 @@ CHOSEN: Mapping[str, str] = {
     "squared-error-factor": "regression",
     "finite-difference": "regression",
 }
-VALUES = {"finite-difference": 0.25}
+VALUES = {"forward": 0.25, "central": 2.0**-5}  # steps of finite differences so long that ten digits show them
 # what cannot be an invalid vector, and why
 NOT_WRONG: Mapping[str, str] = {
     "tanh-cancellation": "what every textbook does, and within the noise of its precision",
@@ -127,7 +136,8 @@ def makings() -> Iterator[Making]:
         if name in NOT_WRONG:
             continue
         left = list(mistake.variants or (None,))
-        chosen = [cases[CHOSEN[name]]] if name in CHOSEN else cases.values()
+        own = "step" if mistake.scope == "update" else CHOSEN.get(name)
+        chosen = cases.values() if own is None else [cases[own]]
         for recipe, case in chosen:
             found: dict[str | None, int | None] = {}
             for layer, variant in places(case, name):
@@ -163,7 +173,7 @@ def vector(making: Making) -> dict[str, Any]:
 def _with_answer(making: Making, case: Case) -> dict[str, Any]:
     rate = RATE if MISTAKES[making.mistake].scope == "update" else None
     truth = certain(case, rate, keeps_from_kinks=False)
-    value = VALUES.get(making.mistake)
+    value = VALUES[making.variant or ""] if making.mistake == "finite-difference" else None
     options = {"layer": making.layer, "variant": making.variant, "value": value}
     try:
         if rate is None:
