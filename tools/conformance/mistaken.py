@@ -22,6 +22,7 @@ from tools.conformance.recipes import Drawn, Numbers, Recipe, biased, followed, 
 
 DIGITS = 10
 SAFE = 1e-3  # of a unit of the last digit: so near to a rounding boundary no number may be
+NOISE = 1e-9  # smaller than that, relative to all others, an array is what cancellation left
 LOST = 1e-3  # smaller than that, relative to its array, a number is what cancellation left
 CLEAR = 100.0  # times what is allowed an answer must be off, somewhere
 
@@ -107,6 +108,7 @@ CHOSEN: Mapping[str, str] = {
     "dead-unit-columns": "dead-unit",
     "cotangent-ignored": "bare",
     "loss-scaled": "regression",
+    "bias-summed-to-scalar": "regression",
     "squared-error-factor": "regression",
     "finite-difference": "regression",
 }
@@ -185,7 +187,8 @@ def _with_answer(making: Making, case: Case) -> dict[str, Any]:
     kind = "gradients" if rate is None else "update"
     answer: dict[str, Any] = {"format": f"functional-mlp/{kind}", "version": 1}
     answer |= {} if rate is None else {"learning_rate": rate}
-    answer["params"] = [_printed(layer) for layer in wrong]
+    whole = max(float(np.abs(leaf).max()) for layer in wrong for leaf in layer if leaf is not None)
+    answer["params"] = [_printed(layer, whole) for layer in wrong]
     fields: dict[str, Any] = {
         "id": case.name,
         "comment": MISTAKES[making.mistake].sentence,
@@ -199,13 +202,15 @@ def _with_answer(making: Making, case: Case) -> dict[str, Any]:
     return fields
 
 
-def _printed(layer: Layer) -> dict[str, Any]:
-    """A layer's numbers with ten digits."""
-    return {name: _rounded(np.asarray(leaf)) for name, leaf in layer._asdict().items() if leaf is not None}
+def _printed(layer: Layer, whole: float) -> dict[str, Any]:
+    """A layer's numbers with ten digits; `whole` is the largest number of all layers."""
+    return {name: _rounded(np.asarray(leaf), whole) for name, leaf in layer._asdict().items() if leaf is not None}
 
 
-def _rounded(leaf: np.ndarray) -> Any:
+def _rounded(leaf: np.ndarray, whole: float) -> Any:
     largest = float(np.abs(leaf).max())
+    if 0 < largest < NOISE * whole:
+        raise UnfitError("an array that cancellation left")
     for x in leaf.ravel().tolist():
         if not math.isfinite(x):
             raise UnfitError("not finite")
