@@ -112,7 +112,7 @@ CHOSEN: Mapping[str, str] = {
     "squared-error-factor": "regression",
     "finite-difference": "regression",
 }
-VALUES = {"forward": 0.25, "central": 2.0**-5}  # steps of finite differences so long that ten digits show them
+VALUES = {"forward": 0.25, "central": 0.02}  # steps of finite differences so long that ten digits show them
 # what cannot be an invalid vector, and why
 NOT_WRONG: Mapping[str, str] = {
     "tanh-cancellation": "what every textbook does, and within the noise of its precision",
