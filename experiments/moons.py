@@ -70,7 +70,16 @@ def train(arguments: argparse.Namespace, data: reference.Data) -> fm.TrainResult
 
 def draw(results: Results, arguments: argparse.Namespace, result: fm.TrainResult, data: reference.Data) -> None:
     """The figures: data, network, the two curves, and what the first run has learnt."""
-    from experiments._figures import BLUE, VERMILION, decision_boundary, network_sketch, new_figure, scatter_classes
+    from experiments._figures import (
+        BLUE,
+        GREEN,
+        VERMILION,
+        decision_boundary,
+        histogram_of_runs,
+        network_sketch,
+        new_figure,
+        scatter_classes,
+    )
 
     train_labels, test_labels = (targets.argmax(axis=1) for targets in (data.train_targets, data.test_targets))
     figure, both = new_figure(1, 2, size=(9.6, 3.6), sharex=True, sharey=True)
@@ -88,6 +97,12 @@ def draw(results: Results, arguments: argparse.Namespace, result: fm.TrainResult
 
     draw_curve(results, arguments, result, "train_mean_squared_error", "training error (mean squared)", BLUE)
     draw_curve(results, arguments, result, "eval_accuracy", "test accuracy (share of samples)", VERMILION)
+
+    if arguments.seeds > 1:
+        figure, axes = new_figure()
+        histogram_of_runs(axes, result.history["eval_accuracy"][:, -1], "test accuracy (share of samples)", GREEN)
+        axes.set_title(f"Moons, {arguments.variant}: {arguments.seeds} initial values after {arguments.epochs} epochs")
+        results.figure(figure, "final_accuracy")
 
     first = tuple(fm.Dense(layer.weights[0], layer.bias[0]) for layer in result.params)  # type: ignore[index]
     figure, axes = new_figure(size=(6.4, 4.6))
