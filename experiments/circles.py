@@ -126,7 +126,15 @@ def compare_with_reference(
 
 def draw(results: Results, title: str, seed: int, result: fm.TrainResult, inputs: Any, targets: Any) -> None:
     """The figures: what the first run has learnt, and the course of loss and accuracy."""
-    from experiments._figures import BLUE, VERMILION, curve_of_runs, decision_boundary, new_figure
+    from experiments._figures import (
+        BLUE,
+        GREEN,
+        VERMILION,
+        curve_of_runs,
+        decision_boundary,
+        histogram_of_runs,
+        new_figure,
+    )
 
     first = tuple(fm.Dense(layer.weights[0], layer.bias[0]) for layer in result.params)  # type: ignore[index]
     figure, axes = new_figure(size=(5.2, 5.0))
@@ -156,6 +164,12 @@ def draw(results: Results, title: str, seed: int, result: fm.TrainResult, inputs
     spread = f"\nmedian of {runs} initial values, 25–75 % and 10–90 % bands" if runs > 1 else ""
     upper.set_title(f"Circles, {title}: course of the training{spread}")
     results.figure(figure, "curves")
+
+    if runs > 1:
+        figure, axes = new_figure()
+        histogram_of_runs(axes, result.history["train_accuracy"][:, -1], "accuracy (share of samples)", GREEN)
+        axes.set_title(f"Circles, {title}: {runs} initial values after {iterations} iterations")
+        results.figure(figure, "final_accuracy")
 
 
 def train_variant(

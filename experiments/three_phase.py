@@ -169,7 +169,7 @@ def draw(
     labels: np.ndarray,
 ) -> None:
     """The figures: the course of both readings, and what the first run of each has learnt."""
-    from experiments._figures import COLOURS, curve_of_runs, decision_boundary, new_figure
+    from experiments._figures import COLOURS, curve_of_runs, decision_boundary, histogram_of_runs, new_figure
 
     spread = f"\nmedian of {arguments.seeds} initial values, 25–75 % and 10–90 % bands" if arguments.seeds > 1 else ""
     columns = len(ends)
@@ -194,6 +194,13 @@ def draw(
         decision_boundary(axes, score, inputs, labels, threshold=0.5)
         axes.set_title(f"{reading}\nseed {arguments.seed}, stopped after {int(end.steps[0])} steps")
     results.figure(figure, "decision_boundary")
+
+    if arguments.seeds > 1:
+        figure, row = new_figure(1, columns, size=(4.8 * columns, 3.6), squeeze=False, sharex=True, sharey=True)
+        for axes, (reading, history), colour in zip(row[0], histories.items(), COLOURS, strict=False):
+            histogram_of_runs(axes, history["accuracy"][:, -1], "training accuracy (share of samples)", colour)
+            axes.set_title(f"{reading}: {arguments.seeds} initial values")
+        results.figure(figure, "final_accuracy")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
