@@ -29,7 +29,7 @@ QUICK = {
     [
         ("circles", {"curves", "decision_boundary"}),
         ("moons", {"data", "network", "mean_squared_error", "accuracy", "decision_boundary"}),
-        ("three_phase", {"curves", "decision_boundary"}),
+        ("three_phase", {"curves", "decision_boundary", "final_accuracy"}),
     ],
 )
 def test_results_are_complete_and_never_overwritten_silently(
