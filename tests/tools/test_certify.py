@@ -12,7 +12,7 @@ from tools._certify_cases import Recipe, recipes
 from tools._certify_methods import METHODS
 from tools._certify_report import HAND, worse, written
 
-ENTRIES = 20_000
+ENTRIES = 12_000
 
 
 def sample() -> list[Recipe]:

@@ -261,7 +261,7 @@ def test_bad_usage_is_one_sentence_and_exit_code_2(arguments, as_a_person):
 
 def test_this_package_passes_in_its_own_precisions():
     # some of each; `make conformance` asks all, and other implementations
-    starts = ("one-layer", "squared-error-mean-mean/", "softmax-cross-entropy-sum-sum/")
+    starts = ("one-layer/", "softmax-cross-entropy-mean-mean/")
     every = vectors.read_vectors(["shapes", "losses"])
     some = [vector for vector in every if vector.id.partition("/")[2].startswith(starts)]
     assert {vector.precision for vector in some} == {"float64", "float32", "bfloat16", "float16"}
