@@ -20,7 +20,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PEERS ?= .venv-peers
 FAULTS ?= 500
-PYTEST_ARGS ?= -n auto --dist worksteal
+PYTEST_ARGS ?= -n auto --dist loadfile
 
 .PHONY: demo test test-peers test-browser fuzz faults lint certify verdicts diagnosis vectors vectors-archive conformance mutations bench accelerator clean
 .DELETE_ON_ERROR:

@@ -54,21 +54,11 @@ def numbers_in(value):
         yield value
 
 
-def shortened(value):
-    """A document with a few entries of every array of numbers: to validate all of them takes ten seconds."""
-    if isinstance(value, dict):
-        return {name: shortened(item) for name, item in value.items()}
-    if isinstance(value, list):
-        kept = value if any(isinstance(item, dict) for item in value) else value[:3]
-        return [shortened(item) for item in kept]
-    return value
-
-
 def test_every_group_of_the_generator_is_there_and_of_its_schema(documents):
-    # the generator validates whole files before it writes them
+    # one vector in eight: all of them take ten seconds, and the generator validates whole files before it writes them
     assert set(documents) == {*make_vectors.GROUPS, make_vectors.MISTAKES}
     for document in documents.values():
-        validate(shortened(document))
+        validate(document | {"vectors": document["vectors"][::8]})
         assert document["count"] == len(document["vectors"])
         assert document["release"] == make_vectors.RELEASE
 
@@ -143,8 +133,7 @@ def test_schemas_refer_to_each_other_as_any_validator_resolves_it():
 
 
 SAMPLE = (
-    "magnitudes/huge-inputs/float32",
-    *("shapes/one-unit/float32", "kinks/relu-hidden/float64", "updates/sum/float64", "vjp/ones-tanh-identity/float64"),
+    *("magnitudes/huge-inputs/float32", "kinks/relu-hidden/float64", "updates/sum/float64"),
     *("published/mazur-2-2-2/float64", "mistakes/sign-flipped-at-the-end/float64"),
 )
 
