@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import Any, NamedTuple
 
 import jax
@@ -232,7 +233,7 @@ def _published(sources: Sequence[dict[str, Any]]) -> tuple[str, str]:
         for other in source.get("other", ()):
             words = f"{other['what']} is printed as {other['text']}, and is {other['certified']}: {other['why']}."
             reasons.append(f"- {source['title']}: {words}")
-    return _indented(text_table(("source", "rounded", "truncated", "no"), lines)), "\n".join(reasons)
+    return indent(text_table(("source", "rounded", "truncated", "no"), lines), "    "), "\n".join(reasons)
 
 
 def _reason(printed: dict[str, Any]) -> str:
@@ -245,7 +246,7 @@ def page(
     rows: Sequence[Row], checked: Sequence[Checked], counts: Counter[str], sources: Sequence[dict[str, Any]]
 ) -> str:
     """The page, or what of it can be said."""
-    tied = [[one.id, ", ".join(name for name in one.named)] for one in checked if len(one.named) != 1]
+    tied = [[one.id, ", ".join(one.named)] for one in checked if len(one.named) != 1]
     ties = text_table(("vector", "named"), tied) if tied else "none."
     published, reasons = _published(sources)
     return PAGE.format(
@@ -253,11 +254,11 @@ def page(
         valid=counts["valid"] + counts["acceptable"],
         acceptable=counts["acceptable"],
         invalid=counts["invalid"],
-        implementations=_indented(text_table(HEAD, [_line(row) for row in rows])),
+        implementations=indent(text_table(HEAD, [_line(row) for row in rows]), "    "),
         refused=sum(one.verdict == "wrong" for one in checked),
         named=sum(one.right for one in checked),
         alone=sum(one.right and len(one.named) == 1 for one in checked),
-        ties=_indented(ties),
+        ties=indent(ties, "    "),
         published=published,
         reasons=reasons,
     )
@@ -274,10 +275,6 @@ def _wrong(row: Row) -> str:
     groups = Counter(name.partition("/")[0] for name in row.wrong)
     said = ", ".join(f"{count} {group}" for group, count in groups.items())
     return f"{len(row.wrong)}{f' ({said})' if said else ''}"
-
-
-def _indented(table: str) -> str:
-    return "\n".join(f"    {line}".rstrip() for line in table.splitlines())
 
 
 def main() -> int:

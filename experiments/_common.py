@@ -53,15 +53,22 @@ def positive(text: str) -> int:
     return value
 
 
-def positive_rate(text: str) -> float:
-    """A finite number above 0, for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a finite number above 0, got {text!r}")
-    return value
+def number_between(low: float, high: float, wanted: str) -> Callable[[str], float]:
+    """A number between two others, neither included, for argparse; `wanted` is what its sentence says is expected."""
+
+    def check(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low < value < high:
+            raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+        return value
+
+    return check
+
+
+positive_rate = number_between(0, float("inf"), "a finite number above 0")
 
 
 def one_of(kind: str, names: Iterable[str]) -> Any:

@@ -162,6 +162,11 @@ def curve_of_runs(axes: Axes, x: Any, runs: Any, colour: str, label: str | None 
             axes.fill_between(x, *np.quantile(runs, (low, high), axis=0), color=colour, alpha=alpha, linewidth=0)
 
 
+def spread_of(runs: int) -> str:
+    """What the title of a figure says of the bands of `curve_of_runs`, as a line of its own; "" for a single run."""
+    return f"\nmedian of {runs} initial values, 25–75 % and 10–90 % bands" if runs > 1 else ""
+
+
 def histogram_of_runs(axes: Axes, values: Any, label: str, colour: str) -> None:
     """Draws how one number (R,) is distributed over the runs, with its median."""
     values = np.asarray(values, np.float64)

@@ -24,6 +24,11 @@ def per_leaf(weights: optax.GradientTransformation, bias: optax.GradientTransfor
     return optax.multi_transform({"weights": weights, "bias": bias}, labels)
 
 
+def run_of(params: fm.Params, number: int) -> fm.Params:
+    """The parameters of one run, from those of several with a leading axis R."""
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[number]), params)  # NumPy compiles no program
+
+
 def random_keys(seed: int, count: int) -> jax.Array:
     """The JAX keys of seed, seed + 1, …, as one array (count,)."""
     return jnp.stack([jax.random.key(number) for number in range(seed, seed + count)])

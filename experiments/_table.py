@@ -92,10 +92,7 @@ def read_table(path: Path, target: str) -> Table:
 
 
 def _number(path: Path, row: int, name: str, cell: str) -> float:
-    try:
-        number = float(cell)
-    except ValueError:
-        number = math.nan
+    number = _as_number(cell)
     if not math.isfinite(number):
         got = repr(cell[:40]) if cell.strip() else "an empty cell"
         raise ValueError(f"{path}: row {row}, column {name!r}: expected a number, got {got}; fill it, or drop the row")
@@ -109,12 +106,12 @@ def targets_of(table: Table, task: str | None) -> Targets:
         ValueError: for a quantity that is not one, or a single class.
     """
     numbers = [_as_number(value) for value in table.values]
+    finite = all(map(math.isfinite, numbers))
     if task is None:
-        whole = all(math.isfinite(x) and x == round(x) for x in numbers)
         few = len(set(table.values)) <= MAX_CLASSES
-        task = "classification" if (whole and few) or not all(map(math.isfinite, numbers)) else "regression"
+        task = "regression" if finite and not (few and all(x == round(x) for x in numbers)) else "classification"
     if task == "regression":
-        if not all(map(math.isfinite, numbers)):
+        if not finite:
             wrong = next(value for value, x in zip(table.values, numbers, strict=True) if not math.isfinite(x))
             raise ValueError(f"expected numbers in the target {table.target!r}, got {wrong[:40]!r}")
         return Targets(task, (), np.array(numbers))
@@ -131,6 +128,7 @@ def targets_of(table: Table, task: str | None) -> Targets:
 
 
 def _as_number(value: str) -> float:
+    """A text as a number; infinity if it is none."""
     try:
         return float(value)
     except ValueError:

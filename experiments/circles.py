@@ -29,7 +29,7 @@ from experiments._common import (
     text_table,
     with_dtype,
 )
-from experiments._runs import jax_array, jax_params, per_leaf, random_keys, train_runs
+from experiments._runs import jax_array, jax_params, per_leaf, random_keys, run_of, train_runs
 from reference import circles as reference
 
 NETWORK = fm.Network(reference.SIZES, ("relu", "relu", "sigmoid"))
@@ -134,9 +134,10 @@ def draw(results: Results, title: str, seed: int, result: fm.TrainResult, inputs
         decision_boundary,
         histogram_of_runs,
         new_figure,
+        spread_of,
     )
 
-    first = tuple(fm.Dense(layer.weights[0], layer.bias[0]) for layer in result.params)  # type: ignore[index]
+    first = run_of(result.params, 0)
     figure, axes = new_figure(size=(5.2, 5.0))
 
     def score(points: np.ndarray) -> np.ndarray:
@@ -161,8 +162,7 @@ def draw(results: Results, title: str, seed: int, result: fm.TrainResult, inputs
     upper.legend(loc="best")
     lower.set(xlabel="iteration", ylabel="accuracy (share of samples)", ylim=(None, 1.02))
     runs = result.history["train_loss"].shape[0]
-    spread = f"\nmedian of {runs} initial values, 25–75 % and 10–90 % bands" if runs > 1 else ""
-    upper.set_title(f"Circles, {title}: course of the training{spread}")
+    upper.set_title(f"Circles, {title}: course of the training{spread_of(runs)}")
     results.figure(figure, "curves")
 
     if runs > 1:

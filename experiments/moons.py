@@ -26,7 +26,7 @@ from experiments._common import (
     run_program,
     with_dtype,
 )
-from experiments._runs import jax_array, jax_params, per_leaf, train_runs
+from experiments._runs import jax_array, jax_params, per_leaf, run_of, train_runs
 from reference import moons as reference
 
 NETWORK = fm.Network(reference.SIZES, "sigmoid")
@@ -104,7 +104,7 @@ def draw(results: Results, arguments: argparse.Namespace, result: fm.TrainResult
         axes.set_title(f"Moons, {arguments.variant}: {arguments.seeds} initial values after {arguments.epochs} epochs")
         results.figure(figure, "final_accuracy")
 
-    first = tuple(fm.Dense(layer.weights[0], layer.bias[0]) for layer in result.params)  # type: ignore[index]
+    first = run_of(result.params, 0)
     figure, axes = new_figure(size=(6.4, 4.6))
 
     def score(points: np.ndarray) -> np.ndarray:
@@ -129,16 +129,15 @@ def draw_curve(
     results: Results, arguments: argparse.Namespace, result: fm.TrainResult, metric: str, label: str, colour: str
 ) -> None:
     """One metric over the epochs beside the printed value of the last row."""
-    from experiments._figures import BLACK, curve_of_runs, new_figure
+    from experiments._figures import BLACK, curve_of_runs, new_figure, spread_of
 
     figure, axes = new_figure()
     runs = result.history[metric]
-    spread = f"\nmedian of {len(runs)} initial values, 25–75 % and 10–90 % bands" if len(runs) > 1 else ""
     curve_of_runs(axes, result.history["epoch"], runs, colour, "functional_mlp")
     last, value = reference.PUBLISHED_LAST_ROW[0], PRINTED[metric]
     axes.plot([last], [value], "o", color=BLACK, markerfacecolor="none", label=f"printed, epoch {last}")
     axes.set(xlabel="epoch", ylabel=label)
-    axes.set_title(f"Moons, {arguments.variant}: {label.partition(' (')[0]}{spread}")
+    axes.set_title(f"Moons, {arguments.variant}: {label.partition(' (')[0]}{spread_of(len(runs))}")
     axes.legend(loc="center right")
     results.figure(figure, metric.removeprefix("eval_").removeprefix("train_"))
 

@@ -11,14 +11,22 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 import functional_mlp as fm
-from experiments._common import OPTIMIZERS, Results, one_of, option_parser, progress, results_in, run_program
-from experiments._runs import jax_array, random_keys, train_runs
+from experiments._common import (
+    OPTIMIZERS,
+    Results,
+    number_between,
+    one_of,
+    option_parser,
+    progress,
+    results_in,
+    run_program,
+)
+from experiments._runs import jax_array, random_keys, run_of, train_runs
 from experiments._table import TASKS, Table, Targets, read_table, targets_of
 from functional_mlp.activations import FACTORIES
 
@@ -108,11 +116,6 @@ def scores(task: str, data: Data, result: fm.TrainResult) -> tuple[str, np.ndarr
     return "test error (root mean square)", np.sqrt(result.history["eval_loss"][:, -1]) * data.target.scale_[0]
 
 
-def run_of(result: fm.TrainResult, number: int) -> fm.Params:
-    """The parameters of one run."""
-    return tuple(fm.Dense(layer.weights[number], layer.bias[number]) for layer in result.params)  # type: ignore[index]
-
-
 def draw(
     results: Results,
     arguments: argparse.Namespace,
@@ -132,15 +135,15 @@ def draw(
         decision_regions,
         histogram_of_runs,
         new_figure,
+        spread_of,
     )
 
     runs = len(result.history["train_loss"])
-    spread = f"\nmedian of {runs} initial values, 25–75 % and 10–90 % bands" if runs > 1 else ""
     figure, axes = new_figure()
     for name, label, colour in (("train_loss", "training", BLUE), ("eval_loss", "test", VERMILION)):
         curve_of_runs(axes, result.history["epoch"], result.history[name], colour, label)
     axes.set(xlabel="epoch", ylabel=f"{LOSSES[targets.task].kind.replace('_', ' ')}, mean over samples", yscale="log")
-    axes.set_title(f"{table.target}: course of the training{spread}")
+    axes.set_title(f"{table.target}: course of the training{spread_of(runs)}")
     axes.legend()
     results.figure(figure, "loss")
 
@@ -151,7 +154,7 @@ def draw(
     results.figure(figure, "final")
 
     if targets.classes and len(table.names) == 2:
-        params = run_of(result, middle)
+        params = run_of(result.params, middle)
 
         def predicted(points: np.ndarray) -> np.ndarray:
             scaled = jax_array(data.inputs.transform(points), arguments.dtype)
@@ -183,9 +186,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         results.history(("epoch", *columns), (history["epoch"], *medians))
         seeds = range(arguments.seed, arguments.seed + arguments.seeds)
         results.history(("seed", *columns), (seeds, *(history[name][:, -1] for name in columns)), "runs.csv")
-        fm.save_params(
-            results.directory / "params.safetensors", jax.tree.map(jax.numpy.asarray, run_of(result, middle))
-        )
+        fm.save_params(results.directory / "params.safetensors", run_of(result.params, middle))
         summary = {
             "task": targets.task,
             "target": table.target,
@@ -224,17 +225,6 @@ def sizes(text: str) -> tuple[int, ...]:
     return found
 
 
-def share(text: str) -> float:
-    """A number between 0 and 1, for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text!r}")
-    return value
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = option_parser(
@@ -253,7 +243,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--sizes", type=sizes, default=(16, 8), help="of the hidden layers (default: 16,8)")
     made.add_argument("--activation", default="tanh", help="of the hidden layers", **one_of("activation", HIDDEN))
     made.add_argument("--task", default=None, help="default: what the target looks like", **one_of("task", TASKS))
-    made.add_argument("--test-share", type=share, default=0.25, help="of the rows (default: %(default)s)")
+    made.add_argument(
+        "--test-share",
+        type=number_between(0, 1, "a share between 0 and 1"),
+        default=0.25,
+        help="of the rows (default: %(default)s)",
+    )
     return made
 
 

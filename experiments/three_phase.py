@@ -28,7 +28,7 @@ from experiments._common import (
     text_table,
     with_dtype,
 )
-from experiments._runs import jax_array, jax_params
+from experiments._runs import jax_array, jax_params, run_of
 from functional_mlp.backward import Residuals, Stages, output_cotangent, previous_cotangent, pull_back
 from reference import three_phase as reference
 
@@ -169,9 +169,8 @@ def draw(
     labels: np.ndarray,
 ) -> None:
     """The figures: the course of both readings, and what the first run of each has learnt."""
-    from experiments._figures import COLOURS, curve_of_runs, decision_boundary, histogram_of_runs, new_figure
+    from experiments._figures import COLOURS, curve_of_runs, decision_boundary, histogram_of_runs, new_figure, spread_of
 
-    spread = f"\nmedian of {arguments.seeds} initial values, 25–75 % and 10–90 % bands" if arguments.seeds > 1 else ""
     columns = len(ends)
     figure, panels = new_figure(2, columns, size=(4.8 * columns, 5.6), squeeze=False, sharex=True, sharey="row")
     for (reading, history), colour, (upper, lower) in zip(histories.items(), COLOURS, panels.T, strict=False):
@@ -181,12 +180,12 @@ def draw(
         lower.set(xlabel="step", ylim=(None, 1.02))
     panels[0, 0].set_ylabel("half squared error,\nmean over samples")
     panels[1, 0].set_ylabel("training accuracy\n(share of samples)")
-    figure.suptitle(f"Three-phase network: course of the training{spread}")
+    figure.suptitle(f"Three-phase network: course of the training{spread_of(arguments.seeds)}")
     results.figure(figure, "curves")
 
     figure, row = new_figure(1, columns, size=(4.8 * columns, 3.9), squeeze=False, sharex=True, sharey=True)
     for axes, (reading, (end, _, _)) in zip(row[0], ends.items(), strict=True):
-        first = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[0]), end.params)
+        first = run_of(end.params, 0)
 
         def score(points: np.ndarray, params: fm.Params = first) -> np.ndarray:
             return np.asarray(fm.forward(NETWORK, params, jax_array(points, arguments.dtype))[0][:, 0])

@@ -98,13 +98,11 @@ def vectors_verify(
 
     try:
         hidden = not sys.stderr.isatty()
-        with ended_by_signals(), typer.progressbar(length=1000, file=sys.stderr, hidden=hidden) as bar:
-            shown = 0
+        with ended_by_signals(), typer.progressbar(length=1, file=sys.stderr, hidden=hidden) as bar:
 
             def progress(done: int, total: int) -> None:
-                nonlocal shown
-                bar.update(1000 * done // total - shown)
-                shown = 1000 * done // total
+                bar.length = total
+                bar.update(1)
 
             found = verify(
                 command, group or None, precision, timeout=timeout, jobs=jobs, stream=stream, progress=progress

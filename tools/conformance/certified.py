@@ -7,6 +7,7 @@ oracle's floors, rounded up to a coarse grid and then to three digits, so that n
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,8 +78,13 @@ def _without_default(unit: Any) -> Any:
     return {name: value for name, value in unit.items() if name != "at_zero"}
 
 
-def vector(recipe: Recipe, precision: str) -> dict[str, Any]:
-    """The vector of a recipe in one precision: of the first numbers that fit.
+def first_fitting(recipe: Recipe, precision: str, answers: Callable[[Case], dict[str, Any]]) -> dict[str, Any]:
+    """The vector of the first numbers that fit.
+
+    Args:
+        recipe: what is drawn.
+        precision: of the vector.
+        answers: its fields after the case; raises UnfitError for numbers that do not fit.
 
     Raises:
         UnfitError: if no attempt fits.
@@ -86,10 +92,15 @@ def vector(recipe: Recipe, precision: str) -> dict[str, Any]:
     for attempt in range(ATTEMPTS if recipe.source is None else 1):
         case = recipe.case(precision, attempt)
         try:
-            return _described(recipe, case) | _answers(recipe, case)
+            return _described(recipe, case) | answers(case)
         except UnfitError as error:
             reason = error
     raise UnfitError(f"{recipe.id(precision)}: {reason}")
+
+
+def vector(recipe: Recipe, precision: str) -> dict[str, Any]:
+    """The vector of a recipe in one precision; errors as `first_fitting`."""
+    return first_fitting(recipe, precision, partial(_answers, recipe))
 
 
 def _described(recipe: Recipe, case: Case) -> dict[str, Any]:
@@ -149,10 +160,11 @@ def certain(case: Case, learning_rate: float | None = None, keeps_from_kinks: bo
     leaves = {name: leaf for name, leaf in solution.leaves.items() if not name.endswith("activations")}
     allowed = {name: _floor(noise, _path(name)) for name in leaves if _path(name) in noise.floors}
     if learning_rate is not None:
-        for name in [name for name in leaves if name.startswith("grads.")]:
-            after = name.replace("grads.", "after.")
-            leaves[after] = stepped(case, name, learning_rate)
-            allowed[after] = _floor_after(case, noise, name, leaves[name], learning_rate)
+        for name, after in stepped(case, solution, learning_rate).items():
+            gradient, later = leaves[name], name.replace("grads.", "after.")
+            leaves[later] = after
+            step = floor_of_step(noise, _path(name), _parameter(case, name), gradient, learning_rate)
+            allowed[later] = np.asarray(step.smooth)
     for name, floor in allowed.items():
         if name != "loss" and not np.isfinite(floor).all():
             raise UnfitError(f"{name} has no finite floor")
@@ -180,27 +192,27 @@ def _parameter(case: Case, name: str) -> np.ndarray:
     return np.asarray(getattr(case.params[int(layer)], part))
 
 
-def _floor_after(case: Case, noise: Noise, name: str, gradient: np.ndarray, rate: float) -> np.ndarray:
-    return np.asarray(floor_of_step(noise, _path(name), _parameter(case, name), gradient, rate).smooth)
-
-
-def stepped(case: Case, name: str, learning_rate: float) -> np.ndarray:
-    """A parameter after a step, correctly rounded; `name` is that of its gradient, such as grads.0.bias."""
-    before, rate = _parameter(case, name), rational(learning_rate)
-    for bits in (256, 1024, 4096):
-        balls = exact.solve(referee_case(case), start_bits=bits).balls[name]
-        after = np.empty(before.shape)
-        with ctx.workprec(bits):
-            for index, ball in np.ndenumerate(balls):
-                nearest = round_to_float64(times(-rate, ball) + _rational(before[index]))
-                after[index] = np.nan if nearest is None else nearest
-        if not np.isnan(after).any():
+def stepped(case: Case, solution: exact.Solution, learning_rate: float) -> dict[str, np.ndarray]:
+    """Every parameter after a step, correctly rounded, by the name of its gradient, such as grads.0.bias."""
+    rate = rational(learning_rate)
+    for bits in (solution.bits, 1024, 4096):
+        if bits > solution.bits:
+            solution = exact.solve(referee_case(case), start_bits=bits)
+        names = [name for name in solution.balls if name.startswith("grads.")]
+        with ctx.workprec(solution.bits):
+            after = {name: _after(_parameter(case, name), solution.balls[name], rate) for name in names}
+        if not any(np.isnan(array).any() for array in after.values()):
             return after
-    raise UnfitError(f"{name} after the step does not round to one float64")
+    raise UnfitError("the parameters after the step do not round to one float64 each")
 
 
-def _rational(x: np.ndarray) -> fmpq:
-    return rational(float(x))
+def _after(before: np.ndarray, gradient: np.ndarray, rate: fmpq) -> np.ndarray:
+    """before − rate · gradient, from balls, correctly rounded; NaN where a ball does not round to one float64."""
+    after = np.full(before.shape, np.nan)
+    for index, ball in np.ndenumerate(gradient):
+        nearest = round_to_float64(times(-rate, ball) + rational(float(before[index])))
+        after[index] = np.nan if nearest is None else nearest
+    return after
 
 
 def _require_telling(recipe: Recipe, truth: Truth) -> None:

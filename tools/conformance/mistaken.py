@@ -6,6 +6,7 @@ of which another machine might print the tenth differently are not used: others 
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from functional_mlp.oracle.case import Layer
 from functional_mlp.oracle.mistakes import places
 from functional_mlp.vectors.judging import judge
 from functional_mlp.vectors.reading import vector_of
-from tools.conformance.certified import ATTEMPTS, UnfitError, case_document, certain, expected, plain_json
+from tools.conformance.certified import UnfitError, case_document, certain, expected, first_fitting, plain_json
 from tools.conformance.recipes import Drawn, Numbers, Recipe, biased, followed, targets, weighted
 
 DIGITS = 10
@@ -28,8 +29,7 @@ CLEAR = 100.0  # times what is allowed an answer must be off, somewhere
 
 
 def _of(slug: str, network: Network, loss: Loss | None, change: Any = None, samples: int = 5) -> Recipe:
-    comment = "-".join(map(str, network.sizes))
-    return Recipe("mistakes", slug, comment, ("PlantedMistake",), network, loss, samples, change, ("float64",))
+    return Recipe("mistakes", slug, "", ("PlantedMistake",), network, loss, samples, change, ("float64",))
 
 
 def _dead_unit(numbers: Numbers, drawn: Drawn) -> Drawn:
@@ -148,7 +148,7 @@ def makings() -> Iterator[Making]:
             for variant, layer in found.items():
                 left.remove(variant)
                 slug = "-".join([name, *([] if variant is None else [_slug(variant)])])
-                yield Making(recipe._replace(slug=slug), name, layer, variant)
+                yield Making(recipe._replace(slug=slug, comment=mistake.sentence), name, layer, variant)
         if left and len(left) == len(mistake.variants or (None,)):
             raise UnfitError(f"{name} shows in no network")
 
@@ -163,13 +163,8 @@ def vector(making: Making) -> dict[str, Any]:
     Raises:
         UnfitError: if no attempt gives digits that are the same on every machine, and clearly wrong.
     """
-    for attempt in range(ATTEMPTS):
-        case = making.recipe.case("float64", attempt)
-        try:
-            return _with_answer(making, case)
-        except UnfitError as error:
-            reason = error
-    raise UnfitError(f"{making.recipe.id('float64')}: {reason}")
+    fields = first_fitting(making.recipe, "float64", partial(_with_answer, making))
+    return fields | {"result": "invalid"}
 
 
 def _with_answer(making: Making, case: Case) -> dict[str, Any]:
@@ -184,21 +179,13 @@ def _with_answer(making: Making, case: Case) -> dict[str, Any]:
             wrong = plant_update(case, making.mistake, rate, **options)  # type: ignore[arg-type]
     except ValueError as error:  # it depends on the numbers whether it shows
         raise UnfitError(str(error)) from error
-    kind = "gradients" if rate is None else "update"
-    answer: dict[str, Any] = {"format": f"functional-mlp/{kind}", "version": 1}
-    answer |= {} if rate is None else {"learning_rate": rate}
+    at_rate = {} if rate is None else {"learning_rate": rate}
     whole = max(float(np.abs(leaf).max()) for layer in wrong for leaf in layer if leaf is not None)
-    answer["params"] = [_printed(layer, whole) for layer in wrong]
-    fields: dict[str, Any] = {
-        "id": case.name,
-        "comment": MISTAKES[making.mistake].sentence,
-        "flags": ["PlantedMistake"],
-    }
-    fields |= {"precision": "float64", "result": "invalid", "case": case_document(case)}
-    fields |= {"mistake": {"id": making.mistake, "layer": making.layer, "variant": making.variant}, "answer": answer}
-    fields |= {} if rate is None else {"learning_rate": rate}
-    fields |= expected(truth, len(case.params))
-    _require_wrong(fields)
+    answer: dict[str, Any] = {"format": f"functional-mlp/{'gradients' if rate is None else 'update'}", "version": 1}
+    answer |= at_rate | {"params": [_printed(layer, whole) for layer in wrong]}
+    mistake = {"id": making.mistake, "layer": making.layer, "variant": making.variant}
+    fields = {"mistake": mistake, "answer": answer} | at_rate | expected(truth, len(case.params))
+    _require_wrong(case, fields)
     return fields
 
 
@@ -229,9 +216,10 @@ def _is_short(x: float) -> bool:
     return float(f"{x:.{DIGITS - 1}e}") == x
 
 
-def _require_wrong(fields: dict[str, Any]) -> None:
+def _require_wrong(case: Case, fields: dict[str, Any]) -> None:
     """Raises UnfitError unless the answer is far from what is allowed."""
-    vector_ = vector_of(plain_json(fields))
-    mismatch = judge(vector_, vector_.wrong)
+    head = {"id": case.name, "comment": "", "flags": [], "precision": "float64", "result": "invalid"}
+    made = vector_of(plain_json(head | {"case": case_document(case)} | fields))
+    mismatch = judge(made, made.wrong)
     if mismatch is None or not abs(mismatch.got - mismatch.expected) > CLEAR * mismatch.allowed:
         raise UnfitError("it is hardly wrong")

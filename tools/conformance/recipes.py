@@ -177,14 +177,23 @@ def followed(*changes: Change) -> Change:
     return change
 
 
-def targets(make: Callable[[Numbers, tuple[int, int]], Any]) -> Change:
-    """Other targets, made from the stream and the shape (n, n_L)."""
-
+def _other(field: str, make: Callable[[Numbers, tuple[int, int]], Any]) -> Change:
     def change(numbers: Numbers, drawn: Drawn) -> Drawn:
-        rows, columns = drawn.end.shape
-        return drawn._replace(end=numbers.rounded(make(numbers, (rows, columns))))
+        rows, columns = getattr(drawn, field).shape
+        made: Any = {field: numbers.rounded(make(numbers, (rows, columns)))}
+        return drawn._replace(**made)
 
     return change
+
+
+def targets(make: Callable[[Numbers, tuple[int, int]], Any]) -> Change:
+    """Other targets, made from the stream and the shape (n, n_L)."""
+    return _other("end", make)
+
+
+def inputs(make: Callable[[Numbers, tuple[int, int]], Any]) -> Change:
+    """Other inputs, made from the stream and the shape (n, n_0)."""
+    return _other("inputs", make)
 
 
 def weighted(make: Callable[[Numbers, int], Any]) -> Change:
@@ -192,16 +201,6 @@ def weighted(make: Callable[[Numbers, int], Any]) -> Change:
 
     def change(numbers: Numbers, drawn: Drawn) -> Drawn:
         return drawn._replace(sample_weights=numbers.rounded(make(numbers, len(drawn.inputs))))
-
-    return change
-
-
-def inputs(make: Callable[[Numbers, tuple[int, int]], Any]) -> Change:
-    """Other inputs, made from the stream and the shape (n, n_0)."""
-
-    def change(numbers: Numbers, drawn: Drawn) -> Drawn:
-        rows, columns = drawn.inputs.shape
-        return drawn._replace(inputs=numbers.rounded(make(numbers, (rows, columns))))
 
     return change
 

@@ -7,6 +7,7 @@ from tools.mutations.mutation import (
     BIAS,
     GRADS,
     PREVIOUS,
+    PRODUCT,
     WEIGHTS,
     Mutation,
     Patch,
@@ -26,7 +27,6 @@ UNITS = {
 VALUE = "VALUES[unit.name]({}, _float(unit.parameter))"
 KINKED = 'if unit.name in ("relu", "leaky_relu", "elu"):'
 DERIVATIVE = "derivative = DERIVATIVES[unit.name](z, a, _float(unit.parameter))"
-PRODUCT = "return ct_a * derivative"
 RELU = '"relu": lambda z, a, p: (z > 0).astype(np.float64),'
 LEAKY = '"leaky_relu": lambda z, a, p: np.where(z > 0, 1.0, p),'
 TANH = '"tanh": lambda z, a, p: 1 - a**2,'

@@ -34,6 +34,7 @@ BIAS = "ct_b = ct_z.sum(axis=0)"
 GRADS = "grads.append((ct_w + decay * w, None if b is None else ct_b + bias_decay * b))"
 PREVIOUS = "ct = ct_z @ w.T"
 RETURN = "return Solution(value, outputs, tuple(deltas[::-1]), tuple(grads[::-1]), ct)"
+PRODUCT = "return ct_a * derivative"  # of `_through_activation`
 TERMS = "terms, derivatives = _terms(loss.kind, outputs, problem.given)"
 COTANGENT = "return value, factors * derivatives, fused"
 SOLVE = "def solve(case: Case) -> Solution:"

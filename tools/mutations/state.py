@@ -7,6 +7,7 @@ from tools.mutations.mutation import (
     BIAS,
     GRADS,
     PREVIOUS,
+    PRODUCT,
     RESIDUALS,
     RETURN,
     WEIGHTS,
@@ -18,7 +19,6 @@ from tools.mutations.mutation import (
     returned,
 )
 
-PRODUCT = "return ct_a * derivative"
 CANCELS = (
     "it is in the reference already: the textbook formula is a right program, so the error that a vector allows"
     " includes what its subtraction loses"
