@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from functional_mlp._checks import finite_values, floating_array, known_name, positive_int
+from functional_mlp._compiling import Compiling, compiling
 from functional_mlp.losses import Loss, check_sample_weights
 from functional_mlp.metrics import Metric, UserMetric, resolve_metrics
 from functional_mlp.network import Network, Params, check_inputs
@@ -40,6 +41,7 @@ class Plan:
         metrics: (name, function) pairs.
         chunk_epochs: epochs per compiled call.
         precision: of the matrix products.
+        compiling: how the program is compiled for the device of the data.
     """
 
     network: Network
@@ -51,6 +53,7 @@ class Plan:
     metrics: tuple[tuple[str, Metric], ...]
     chunk_epochs: int
     precision: PrecisionLike
+    compiling: Compiling
 
 
 def make_plan(
@@ -70,6 +73,7 @@ def make_plan(
     """Checks the settings of a run against its data; see `train` for their meaning and the errors."""
     loss.require_admissible(network.activations[-1])
     samples = data.inputs.shape[0]
+    platform = next(iter(data.inputs.devices())).platform
     batch_size = samples if batch_size is None else positive_int("batch_size", batch_size)
     if batch_size > samples:
         raise ValueError(f"expected batch_size to be at most the {samples} samples of the data, got {batch_size}")
@@ -88,6 +92,7 @@ def make_plan(
         metrics=resolve_metrics(metrics),
         chunk_epochs=chunk_epochs,
         precision=precision,
+        compiling=compiling(platform, batch_size, sum(fan_in * fan_out for fan_in, fan_out in network.shapes)),
     )
 
 

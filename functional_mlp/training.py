@@ -6,7 +6,7 @@ last batch is filled up with samples of weight 0, so that it is neither dropped 
 """
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from functional_mlp._checks import random_key, require_optimizer, working_dtype
+from functional_mlp._compiling import Options, in_one_kernel
 from functional_mlp._plan import Data, Plan, check_data, make_plan
 from functional_mlp._sharding import vary_over, varying_axes
 from functional_mlp.backward import loss_and_grad
@@ -198,15 +199,14 @@ def _run_epoch(plan: Plan, optimizer: optax.GradientTransformation, state: Train
         after, _ = step(state._replace(params=params, opt_state=opt_state), *batch)
         return (after.params, after.opt_state), None
 
-    batches = _batches(plan, data, order)
-    (params, opt_state), _ = jax.lax.scan(update, (state.params, state.opt_state), batches, unroll=_unroll(plan))
+    def updates(
+        carry: tuple[Params, optax.OptState], batches: tuple[Array, Array, Array | None]
+    ) -> tuple[Params, optax.OptState]:
+        return jax.lax.scan(update, carry, batches, unroll=plan.compiling.unroll)[0]
+
+    updates = in_one_kernel(updates) if plan.compiling.one_kernel else updates
+    params, opt_state = updates((state.params, state.opt_state), _batches(plan, data, order))
     return state._replace(params=params, opt_state=opt_state)
-
-
-def _unroll(plan: Plan) -> int:
-    """Updates per loop iteration: several for tiny ones, whose cost is mostly the loop's own; benchmarks/moons.py."""
-    multiplications = plan.batch_size * sum(fan_in * fan_out for fan_in, fan_out in plan.network.shapes)
-    return 4 if multiplications <= 2**14 else 1
 
 
 def run_chunk(
@@ -240,7 +240,10 @@ def run_chunk(
     return state, rows
 
 
-_run_chunk = jax.jit(run_chunk, static_argnums=(0, 1))
+@cache
+def _run_chunk(options: Options) -> Any:
+    return jax.jit(run_chunk, static_argnums=(0, 1), compiler_options=dict(options))
+
 
 Callback = Callable[[TrainResult], bool | None]
 
@@ -363,7 +366,7 @@ def train(
     state = _resumed(given, optimizer, key) if given else init_train_state(start, optimizer, key)
     if shuffle and state.key is None:
         raise ValueError("expected a key to shuffle with, got none; pass key=jax.random.key(seed)")
-    return run_chunks(plan, partial(_run_chunk, plan, optimizer), state, data, epochs, callback)
+    return run_chunks(plan, partial(_run_chunk(plan.compiling.options), plan, optimizer), state, data, epochs, callback)
 
 
 def _resumed(state: TrainState, optimizer: optax.GradientTransformation, key: Array | None) -> TrainState:

@@ -10,6 +10,7 @@ from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
 from functional_mlp import training
+from functional_mlp._compiling import compiling
 from functional_mlp.training import epoch_order
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")  # which optax.adam needs
@@ -219,9 +220,11 @@ def test_the_same_optimiser_object_compiles_once():
     params = fm.init_params(NETWORK, jax.random.key(0))
     optimizer = optax.sgd(0.1)
     fm.train(NETWORK, LOSS, params, inputs, targets, optimizer=optimizer, epochs=40, batch_size=2)
-    before = training._run_chunk._cache_size()
+    compiled = training._run_chunk(compiling("cpu", batch_size=2, weights=12).options)
+    before = compiled._cache_size()
+    assert before
     fm.train(NETWORK, LOSS, params, inputs + 1, targets, optimizer=optimizer, epochs=33, batch_size=2)
-    assert training._run_chunk._cache_size() == before
+    assert compiled._cache_size() == before
 
 
 @pytest.mark.parametrize(
