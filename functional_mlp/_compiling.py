@@ -52,10 +52,24 @@ def compiling(platform: str, batch_size: int, weights: int) -> Compiling:
         return Compiling(False, 4 if multiplications <= MULTIPLICATIONS_OF_A_KERNEL else 1, ())
     if batch_size == 1 and multiplications <= MULTIPLICATIONS_OF_A_KERNEL:
         # matrix-vector products; at LLVM's level 2 they are faster than at 3, which unrolls loops this short
-        return Compiling(True, 2, accepted(_ON_ONE_THREAD + (("xla_backend_optimization_level", 2),)))
+        return Compiling(True, 2, accepted((*_ON_ONE_THREAD, ("xla_backend_optimization_level", 2))))
     if multiplications <= MULTIPLICATIONS_OF_A_THREAD:
         return Compiling(False, 1, accepted(_ON_ONE_THREAD))
     return Compiling(False, 1, ())
+
+
+MOST_RUNS_OF_A_TILE = 4096
+
+
+def runs_of_a_tile(platform: str, runs: int) -> int:
+    """How many of the `runs` of a sweep are computed as one batch; a power of two, and independent of the devices.
+
+    A CPU computes one after another: a small network stays in the cache, and batches of them were not faster. An
+    accelerator is filled by many.
+    """
+    if platform == "cpu":
+        return 1
+    return min(MOST_RUNS_OF_A_TILE, 1 << max(0, runs - 1).bit_length())
 
 
 _ON_ONE_THREAD: Options = (("xla_cpu_multi_thread_eigen", False), ("xla_cpu_experimental_ynn_fusion_type", ""))
@@ -78,14 +92,13 @@ def _is_accepted(option: tuple[str, Any]) -> bool:
 _ONE_KERNEL = {"xla_cpu_small_call": "true", "inlineable": "false"}
 _ORDINARY = {"xla_cpu_small_call": "false", "inlineable": "true"}  # what is called inside: not a second kernel
 
-_IN_ONE_KERNEL = frozenset(
-    """abs add and broadcast_in_dim ceil clamp concatenate convert_element_type copy copy_p cos div dot_general
-    dynamic_slice dynamic_update_slice eq erf exp exp2 expand_dims expm1 floor ge gt integer_pow iota is_finite le log
-    log1p logistic lt max min mul ne neg not optimization_barrier or pad pow real reduce_and reduce_max reduce_min
-    reduce_or reduce_sum rem reshape round rsqrt select_n sign sin slice split sqrt square squeeze stop_gradient sub
-    tan tanh transpose xor
-    closed_call cond custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr jit pjit pcast pvary scan while""".split()
-)
+_ARITHMETIC = """abs add and broadcast_in_dim ceil clamp concatenate convert_element_type copy cos div dot_general
+    dynamic_slice dynamic_update_slice eq erf exp exp2 expm1 floor ge gt integer_pow iota is_finite le log log1p
+    logistic lt max min mul ne neg not optimization_barrier or pad pow reduce_and reduce_max reduce_min
+    reduce_or reduce_sum rem reshape round rsqrt select_n sign sin slice split sqrt square squeeze stop_gradient
+    sub tan tanh transpose xor"""
+_STRUCTURE = "closed_call cond custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr jit pcast pjit pvary scan while"
+_IN_ONE_KERNEL = frozenset(f"{_ARITHMETIC} {_STRUCTURE}".split())
 
 
 def in_one_kernel(function: Callable[..., Any]) -> Callable[..., Any]:

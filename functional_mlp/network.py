@@ -151,14 +151,26 @@ def init_params(
     random_key("key", key)
     draw_weights = _initializer("weights", weights, INITIALIZERS)
     draw_bias = None if bias is None else _initializer("bias", bias, BIAS_INITIALIZERS)
+    # one program is compiled sooner than each operation by itself; a function of the caller's own may not be traceable
+    draw = _draw_compiled if weights in INITIALIZERS and (bias is None or bias in BIAS_INITIALIZERS) else _draw
+    # an initialiser of the caller's own may draw another shape
+    return check_params(network, draw(network.shapes, draw_weights, draw_bias, dtype, key))
+
+
+def _draw(
+    shapes: tuple[tuple[int, int], ...], draw_weights: Initializer, draw_bias: Initializer | None, dtype: Any, key: Any
+) -> Params:
     params = []
-    for layer_key, (fan_in, fan_out) in zip(jax.random.split(key, len(network.shapes)), network.shapes, strict=True):
+    for layer_key, (fan_in, fan_out) in zip(jax.random.split(key, len(shapes)), shapes, strict=True):
         weights_key, bias_key = jax.random.split(layer_key)
         # 16-bit parameters are drawn in float32 and rounded: some initialisers know no narrower type
         drawn = draw_weights(weights_key, (fan_in, fan_out), working_dtype(dtype))
         drawn_bias = None if draw_bias is None else draw_bias(bias_key, (fan_out,), working_dtype(dtype)).astype(dtype)
         params.append(Dense(drawn.astype(dtype), drawn_bias))
-    return check_params(network, params)  # an initialiser of the caller's own may draw another shape
+    return tuple(params)
+
+
+_draw_compiled = jax.jit(_draw, static_argnums=(0, 1, 2, 3))
 
 
 def _describe(params: Any) -> str:

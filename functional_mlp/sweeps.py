@@ -1,10 +1,15 @@
-"""Many training runs in one compiled program: initial values and learning rates as a batch axis over `training`.
+"""Many training runs at once: initial values, learning rates and other numbers, over all devices of one machine.
 
-Every run sees the same data; run r is the one that `train` would do with its key and learning rate.
+Every run sees the same data; run r is the one that `train` would do with its key and numbers. Runs are computed in
+tiles, each one batch whose width depends on the number of runs and the kind of device, but not on how many devices
+there are: so any number of them gives the same bits. On a CPU a tile is one run, and the bits are those of `train`.
 """
 
-from collections.abc import Callable, Iterable
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import jax
@@ -15,19 +20,23 @@ from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from functional_mlp import __version__
 from functional_mlp._checks import finite_float, random_key, require_optimizer_factory
-from functional_mlp._plan import Data, Plan, check_data, make_plan
+from functional_mlp._compiling import runs_of_a_tile
+from functional_mlp._plan import check_data, make_plan
+from functional_mlp._sweep_parts import LEARNING_RATE, OptimizerFactory, Runs, runs_per_part, train_part
+from functional_mlp._sweep_store import Store, in_directory, in_memory
 from functional_mlp.losses import Loss
 from functional_mlp.metrics import UserMetric
 from functional_mlp.network import Initializer, Network, Params, check_params, init_params
-from functional_mlp.training import Callback, TrainState, init_train_state, run_chunk, run_chunks
-
-OptimizerFactory = Callable[[Any], optax.GradientTransformation]
-_RUNS = TrainState(params=0, opt_state=0, key=0, epoch=None)  # type: ignore[arg-type]  # the epoch is common to all
+from functional_mlp.training import Callback, TrainResult, TrainState, history_dtype, history_names
 
 
 class SweepResult(NamedTuple):
-    """What `sweep` returns: R = len(learning_rates) * len(keys) runs, the keys varying fastest.
+    """What `sweep` returns: R runs, one per combination of learning rate, other numbers and key, the keys fastest.
+
+    Parameters and states are JAX arrays if the sweep was one part in memory; NumPy arrays if it had several; and arrays
+    mapped from the files of its directory, if it has one.
 
     Attributes:
         params: parameters after the last epoch, each leaf with a leading axis R.
@@ -35,6 +44,7 @@ class SweepResult(NamedTuple):
         state: the runs' states, leading axis R but for the epoch.
         keys: (R,) the key of each run.
         learning_rates: (R,) the learning rate of each run.
+        hyperparameters: the other numbers of each run, (R,) each, by name.
     """
 
     params: Params
@@ -42,31 +52,26 @@ class SweepResult(NamedTuple):
     state: TrainState
     keys: Array
     learning_rates: np.ndarray
+    hyperparameters: Mapping[str, np.ndarray]
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _run_sweep_chunk(
-    plan: Plan, optimizer: OptimizerFactory, states: TrainState, learning_rates: Array, count: Array, data: Data
-) -> tuple[TrainState, Array]:
-    def one_run(state: TrainState, learning_rate: Array) -> tuple[TrainState, Array]:
-        return run_chunk(plan, optimizer(learning_rate), state, count, data)
-
-    return jax.vmap(one_run, in_axes=(_RUNS, 0), out_axes=(_RUNS, 0))(states, learning_rates)
+def _each(what: str, values: float | Iterable[float]) -> list[float]:
+    given = list(values) if isinstance(values, Iterable) else [values]
+    if not given:
+        raise ValueError(f"expected at least one {what}, got none")
+    return [finite_float(what, value) for value in given]
 
 
-@partial(jax.jit, static_argnums=(0,))
-def _init_states(optimizer: OptimizerFactory, params: Params, keys: Array, learning_rates: Array) -> TrainState:
-    def one_run(params: Params, key: Array, learning_rate: Array) -> TrainState:
-        return init_train_state(params, optimizer(learning_rate), key)
-
-    return jax.vmap(one_run, out_axes=_RUNS)(params, keys, learning_rates)
-
-
-def _learning_rates(learning_rates: float | Iterable[float]) -> np.ndarray:
-    rates = list(learning_rates) if isinstance(learning_rates, Iterable) else [learning_rates]
-    if not rates:
-        raise ValueError("expected at least one learning rate, got none")
-    return np.array([finite_float("learning rate", rate) for rate in rates])
+def _numbers(
+    learning_rates: float | Iterable[float], others: Mapping[str, float | Iterable[float]], keys: int
+) -> dict[str, np.ndarray]:
+    """The numbers of every run: all combinations, each for every key."""
+    if LEARNING_RATE in others:
+        raise ValueError(f"expected {LEARNING_RATE} as learning_rates, got it among the hyperparameters")
+    axes = {LEARNING_RATE: _each("learning rate", learning_rates)}
+    axes |= {name: _each(name, values) for name, values in others.items()}
+    grid = np.repeat(np.array(list(product(*axes.values()))), keys, axis=0)
+    return {name: grid[:, column] for column, name in enumerate(axes)}
 
 
 def _stacked_params(network: Network, params: Params, runs: int) -> Params:
@@ -79,6 +84,16 @@ def _stacked_params(network: Network, params: Params, runs: int) -> Params:
     return jax.vmap(partial(check_params, network))(jax.tree.map(jnp.asarray, params))
 
 
+def _devices(devices: Sequence[Any] | None, inputs: Array) -> tuple[Any, ...]:
+    if devices is None:
+        chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+        [platform] = {device.platform for device in inputs.devices()}
+        return tuple(jax.local_devices(backend=platform) if chosen is None else inputs.devices())
+    if not devices:
+        raise ValueError("expected at least one device, got none; leave devices out for all of this machine")
+    return tuple(devices)
+
+
 def sweep(
     network: Network,
     loss: Loss,
@@ -89,6 +104,7 @@ def sweep(
     epochs: int,
     optimizer: OptimizerFactory = optax.sgd,
     learning_rates: float | Iterable[float] = 0.01,
+    hyperparameters: Mapping[str, float | Iterable[float]] | None = None,
     weights: str | Initializer = "lecun_normal",
     bias: str | Initializer | None = "zeros",
     dtype: Any = jnp.float32,
@@ -104,39 +120,59 @@ def sweep(
     chunk_epochs: int | None = None,
     callback: Callback | None = None,
     precision: PrecisionLike = "highest",
+    devices: Sequence[Any] | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    runs_per_part: int | None = None,
 ) -> SweepResult:
-    """Trains a network from many initial values, and at several learning rates, in one compiled program.
+    """Trains a network from many initial values, and with several learning rates and other numbers.
 
     Args:
         network, loss, inputs, targets: as in `train`.
         keys: (S,) JAX random keys, `jax.random.split(key, S)`; each gives the initial parameters and the shuffling of a
-            run per learning rate.
+            run per learning rate and combination of the other numbers.
         epochs: passes over the data, at least 1.
-        optimizer: a FACTORY that maps a learning rate to an optax transformation, such as `optax.sgd`. Pass the same
-            function again to reuse the compiled program.
+        optimizer: a FACTORY that maps a learning rate, and the `hyperparameters` by name, to an optax transformation,
+            such as `optax.sgd`. Pass the same function again to reuse the compiled program.
         learning_rates: one, or several, each tried with every key.
+        hyperparameters: further numbers of the optimiser, each one or several: {"momentum": [0.0, 0.9]}. An L2 penalty
+            can be one, as optax.add_decayed_weights in the factory.
         weights, bias, dtype: of the initial parameters, as in `init_params`.
         params: initial parameters to use instead (`weights`, `bias`, `dtype` are then not used), each leaf with a
             leading axis S.
-        batch_size … precision: as in `train`; `callback` sees results with a leading axis of runs.
+        batch_size … precision: as in `train`; `callback` sees results with a leading axis of the runs in this part, and
+            ends the sweep with it by returning True: of several parts, those before it are then returned.
+        devices: where to compute; None means all devices of this machine of the kind that the data are on, or JAX's
+            default device where one was chosen (`jax.default_device`).
+        directory: where to write the results of each part as soon as they are there, as .npy files. Runs that it holds
+            are not done again: a sweep that was interrupted goes on when it is called again.
+        runs_per_part: runs in one program; None means as many as fit into the memory.
 
     Returns:
         Parameters, history and state of every run.
 
     Raises:
-        TypeError, ValueError: as in `train` and `init_params`; also for keys that are no axis of keys.
+        TypeError, ValueError: as in `train` and `init_params`; also for keys that are no axis of keys, and for a
+            directory of another sweep.
+        OSError: if the directory cannot be written.
     """
     require_optimizer_factory(optimizer)
     random_key("keys", keys, ndim=1)
-    rates = _learning_rates(learning_rates)
+    numbers = _numbers(learning_rates, hyperparameters or {}, len(keys))
     if params is None:
         draw = partial(init_params, network, weights=weights, bias=bias, dtype=dtype)
-        draw(keys[0])  # errors outside of vmap read better
-        params = jax.vmap(lambda key: draw(key))(keys)
+        one = jax.eval_shape(draw, keys[0])  # errors outside of vmap read better
     else:
-        params = _stacked_params(network, params, len(keys))
-    one = jax.tree.map(lambda leaf: leaf[0], params)
+        stacked = _stacked_params(network, params, len(keys))
+        one = jax.tree.map(lambda leaf: leaf[0], stacked)
+
+    def start(which: np.ndarray) -> Params:
+        if params is None:
+            return jax.vmap(draw)(keys[which])
+        return jax.tree.map(lambda leaf: leaf[which], stacked)
+
     data = check_data(network, one, inputs, targets, sample_weights, eval_inputs, eval_targets)
+    where = _devices(devices, data.inputs)
+    data = jax.device_put(data, where[0])
     plan = make_plan(
         network,
         loss,
@@ -150,15 +186,108 @@ def sweep(
         chunk_epochs=chunk_epochs,
         precision=precision,
     )
-    runs = len(rates) * len(keys)
-    all_keys = keys[jnp.arange(runs) % len(keys)]
-    all_params = jax.tree.map(lambda leaf: leaf[jnp.arange(runs) % len(keys)], params)
-    all_rates = np.repeat(rates, len(keys))
-    device_rates = jnp.asarray(all_rates, one[0].weights.dtype)
-    states = _init_states(optimizer, all_params, all_keys, device_rates)
+    tile = runs_of_a_tile(where[0].platform, len(numbers[LEARNING_RATE]))
+    return _in_parts(
+        Runs(plan, data, optimizer, epochs, keys, start, numbers, where, tile), runs_per_part, directory, callback
+    )
 
-    def compiled(states: TrainState, count: Array, data: Data) -> tuple[TrainState, Array]:
-        return _run_sweep_chunk(plan, optimizer, states, device_rates, count, data)
 
-    result = run_chunks(plan, compiled, states, data, epochs, callback)
-    return SweepResult(result.params, result.history, result.state, all_keys, all_rates)
+def _in_parts(
+    runs: Runs, wanted: int | None, directory: str | os.PathLike[str] | None, callback: Callback | None
+) -> SweepResult:
+    step = runs_per_part(runs, wanted, to_disk=directory is not None)
+    stopped = False
+
+    def seen(so_far: TrainResult) -> bool | None:
+        nonlocal stopped
+        stopped = bool(callback and callback(so_far))
+        return stopped
+
+    if directory is None and step >= runs.count:
+        part = train_part(runs, 0, runs.count, seen if callback else None)
+        return _result(runs, runs.count, part.params, part.history, part.state)
+    state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
+    store = _store(runs, state, directory)
+    while store.done < runs.count and not stopped:
+        last = min(store.done + step, runs.count)
+        part = train_part(runs, store.done, last, seen if callback else None)
+        if int(part.state.epoch) == runs.epochs:
+            store.put(store.done, _named_leaves(part.state) | _named_history(part.history))
+    return _stored(runs, state, store)
+
+
+def _result(runs: Runs, count: int, params: Params, history: dict[str, np.ndarray], state: TrainState) -> SweepResult:
+    numbers = {name: values[:count] for name, values in runs.numbers.items()}
+    keys = runs.keys[np.arange(count) % len(runs.keys)]
+    return SweepResult(params, history, state, keys, numbers.pop(LEARNING_RATE), numbers)
+
+
+# results of several parts
+
+
+def _named_leaves(state: TrainState) -> dict[str, Any]:
+    """Parameters and optimiser states (or their shapes) by their names in a store; keys are known anyway."""
+    leaves = {
+        f"params.{number}.{name}": leaf
+        for number, layer in enumerate(state.params)
+        for name, leaf in zip(layer._fields, layer, strict=True)
+        if leaf is not None
+    }
+    leaves |= {f"opt_state.{number}": leaf for number, leaf in enumerate(jax.tree.leaves(state.opt_state))}
+    return {name: np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf for name, leaf in leaves.items()}
+
+
+def _named_history(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"history.{name}": values for name, values in history.items() if name != "epoch"}
+
+
+def _store(runs: Runs, state: TrainState, directory: str | os.PathLike[str] | None) -> Store:
+    shapes = {name: ((runs.count, *leaf.shape[1:]), leaf.dtype) for name, leaf in _named_leaves(state).items()}
+    dtype = history_dtype(runs.data)
+    shapes |= {
+        f"history.{name}": ((runs.count, runs.evaluations), dtype) for name in history_names(runs.plan, runs.data)
+    }
+    return in_memory(shapes) if directory is None else in_directory(directory, shapes, _description(runs))
+
+
+def _stored(runs: Runs, state: TrainState, store: Store) -> SweepResult:
+    """The result of the runs that are done, from the arrays of `store`."""
+    done = {name: array[: store.done] for name, array in store.arrays.items()}
+    structure = jax.tree.structure(state[:2])
+    names = list(_named_leaves(state))
+    params, opt_state = jax.tree.unflatten(structure, [done[name] for name in names])
+    history = {name.removeprefix("history."): array for name, array in done.items() if name.startswith("history.")}
+    epochs = np.arange(0, runs.epochs, runs.plan.eval_every)
+    keys = runs.keys[np.arange(store.done) % len(runs.keys)]
+    after = TrainState(params, opt_state, keys, jnp.asarray(runs.epochs, jnp.int32))
+    return _result(runs, store.done, params, {"epoch": epochs} | history, after)
+
+
+def _description(runs: Runs) -> dict[str, Any]:
+    """What the results depend on, as far as it can be written down: of functions, the names."""
+
+    def digest(*trees: Any) -> str:
+        arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(trees)]
+        return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+
+    plan = runs.plan
+    return {
+        "functional_mlp": __version__,
+        "network": repr(plan.network),
+        "loss": repr(plan.loss),
+        "epochs": runs.epochs,
+        "runs": runs.count,
+        "batch_size": plan.batch_size,
+        "shuffle": plan.shuffle,
+        "eval_every": plan.eval_every,
+        "evaluate": plan.evaluate,
+        "metrics": [name for name, _ in plan.metrics],
+        "precision": str(plan.precision),
+        "optimizer": getattr(runs.optimizer, "__qualname__", repr(type(runs.optimizer))),
+        "numbers": {name: digest(values) for name, values in runs.numbers.items()},
+        "keys": digest(jax.random.key_data(runs.keys)),
+        "initial parameters": digest(runs.start(np.zeros(1, int))),
+        "data": digest(runs.data),
+        "platform": runs.devices[0].platform,
+        "tile": runs.tile,
+    }

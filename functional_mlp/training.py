@@ -151,15 +151,17 @@ def _evaluate(plan: Plan, params: Params, data: Data) -> Array:
     for inputs, targets, weights in sets:
         _, tape = forward(plan.network, params, inputs, precision=plan.precision)
         seen = Evaluation(plan.network, plan.loss, params, tape, targets, weights)
-        row.extend(metric(seen).astype(_history_dtype(data)) for _, metric in plan.metrics)
+        row.extend(metric(seen).astype(history_dtype(data)) for _, metric in plan.metrics)
     return jnp.stack(row)
 
 
-def _history_dtype(data: Data) -> Any:
+def history_dtype(data: Data) -> Any:
+    """The dtype of a history: that of the data, or float32 for 16-bit data."""
     return working_dtype(data.inputs.dtype)
 
 
-def _columns(plan: Plan, data: Data) -> list[str]:
+def history_names(plan: Plan, data: Data) -> list[str]:
+    """The names of a history's columns: every metric on the training set, then on the evaluation set."""
     prefixes = ["train"] if data.eval_inputs is None else ["train", "eval"]
     return [f"{prefix}_{name}" for prefix in prefixes for name, _ in plan.metrics]
 
@@ -220,7 +222,7 @@ def run_chunk(
     capacity = plan.chunk_epochs // plan.eval_every + 1
     # under shard_map, the history varies over the devices as the runs do
     axes = varying_axes(state, data)
-    rows = vary_over(axes, jnp.zeros((capacity, len(_columns(plan, data))), _history_dtype(data)))
+    rows = vary_over(axes, jnp.zeros((capacity, len(history_names(plan, data))), history_dtype(data)))
 
     def record(when: str, state: TrainState, rows: Array, used: Array) -> tuple[Array, Array]:
         if when != plan.evaluate or not plan.metrics:
@@ -266,7 +268,7 @@ def run_chunks(
         epochs: the epoch count to reach.
         callback: see `train`.
     """
-    names = _columns(plan, data)
+    names = history_names(plan, data)
     recorded: list[np.ndarray] = []
     rows: list[np.ndarray] = []
 

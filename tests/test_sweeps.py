@@ -1,5 +1,11 @@
 """sweep: many runs in one program, each the one that train does."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +15,7 @@ from small_run import LOSS, NETWORK, draw_data, initial
 from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
+from functional_mlp import sweeps
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")  # which optax.adam needs
 
@@ -67,6 +74,142 @@ def test_a_sweep_from_given_initial_values(x64):
     assert relative_difference(one, alone.params) <= RELATIVE["float64"]
 
 
+def small_sweep(**options):
+    inputs, targets = (x.astype(np.float32) for x in draw_data(7))
+    defaults = {"keys": jax.random.split(jax.random.key(0), 5), "epochs": 3, "learning_rates": [0.1, 0.2]}
+    return fm.sweep(NETWORK, LOSS, inputs, targets, **(defaults | options))
+
+
+def assert_same_bits(one, other):
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert np.array_equal(left, right)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_on_a_cpu_a_run_has_the_bits_of_train(batch_size):
+    inputs, targets = (x.astype(np.float32) for x in draw_data(7))
+    options = {"batch_size": batch_size, "shuffle": True, "epochs": 3}
+    swept = small_sweep(**options)
+    params = fm.init_params(NETWORK, swept.keys[8])
+    alone = fm.train(NETWORK, LOSS, params, inputs, targets, optimizer=optax.sgd(0.2), key=swept.keys[8], **options)
+    assert_same_bits(jax.tree.map(lambda leaf: leaf[8], swept.params), alone.params)
+    assert np.array_equal(swept.history["train_loss"][8], alone.history["train_loss"])
+
+
+def test_any_number_of_devices_gives_the_same_bits():
+    folder = Path(__file__).parent
+    path = os.pathsep.join([str(folder), str(folder.parent), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    script = [sys.executable, str(folder / "several_devices.py")]
+    done = subprocess.run(script, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"tiles of {t}, batches of {b}: 1 kind" for t, b in ((1, 1), (4, 3))]
+
+
+def test_tiles_of_several_runs_give_the_same_but_for_rounding(monkeypatch):
+    """As on an accelerator, with a last tile that is filled up."""
+    one_by_one = small_sweep(batch_size=3)
+    monkeypatch.setattr(sweeps, "runs_of_a_tile", lambda *_: 4)
+    tiled = small_sweep(batch_size=3)
+    assert relative_difference(tiled.params, one_by_one.params) <= RELATIVE["float32"]
+    assert tiled.history["train_loss"].shape == (10, 3)
+    np.testing.assert_allclose(tiled.history["train_loss"], one_by_one.history["train_loss"], rtol=1e-5)
+
+
+def test_further_numbers_of_the_optimiser_are_swept():
+    inputs, targets = (x.astype(np.float32) for x in draw_data(7))
+
+    def decayed(learning_rate, momentum, decay):
+        return optax.chain(optax.add_decayed_weights(decay), optax.sgd(learning_rate, momentum))
+
+    numbers = {"momentum": [0.0, 0.5, 0.9], "decay": 0.01}
+    swept = small_sweep(optimizer=decayed, hyperparameters=numbers)
+    assert swept.learning_rates.tolist() == [0.1] * 15 + [0.2] * 15
+    assert swept.hyperparameters["momentum"].tolist() == ([0.0] * 5 + [0.5] * 5 + [0.9] * 5) * 2
+    assert swept.hyperparameters["decay"].tolist() == [0.01] * 30
+    run = 27
+    params = fm.init_params(NETWORK, swept.keys[run])
+    alone = fm.train(NETWORK, LOSS, params, inputs, targets, optimizer=decayed(0.2, 0.9, 0.01), epochs=3)
+    assert relative_difference(jax.tree.map(lambda leaf: leaf[run], swept.params), alone.params) <= RELATIVE["float32"]
+
+
+def test_parts_in_memory_and_on_disk_give_the_same_bits(tmp_path):
+    whole = small_sweep(optimizer=optax.adam)
+    in_memory = small_sweep(optimizer=optax.adam, runs_per_part=4)
+    on_disk = small_sweep(optimizer=optax.adam, runs_per_part=4, directory=tmp_path / "sweep")
+    for parts in (in_memory, on_disk):
+        assert_same_bits(parts._replace(keys=0, state=0), whole._replace(keys=0, state=0))
+        assert_same_bits(parts.state.opt_state, whole.state.opt_state)
+        assert int(parts.state.epoch) == 3
+    assert np.array_equal(np.load(tmp_path / "sweep" / "params.0.weights.npy"), whole.params[0].weights)
+    assert np.array_equal(np.load(tmp_path / "sweep" / "history.train_loss.npy"), whole.history["train_loss"])
+
+
+def test_a_16_bit_sweep_comes_back_from_disk(tmp_path):
+    inputs, targets = (jnp.asarray(x, jnp.bfloat16) for x in draw_data(7))
+    options = {"keys": jax.random.split(jax.random.key(0), 3), "epochs": 2, "dtype": jnp.bfloat16}
+    whole = fm.sweep(NETWORK, LOSS, inputs, targets, **options)
+    for _ in range(2):  # written, then read
+        back = fm.sweep(NETWORK, LOSS, inputs, targets, directory=tmp_path, runs_per_part=2, **options)
+        assert_same_bits(back.params, whole.params)
+
+
+def test_an_interrupted_sweep_goes_on_where_it_was(tmp_path):
+    whole, parts_seen = small_sweep(), []
+
+    def interrupted(so_far):
+        parts_seen.append(len(so_far.history["train_loss"]))
+        if len(parts_seen) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        small_sweep(directory=tmp_path, runs_per_part=4, chunk_epochs=2, callback=interrupted)
+    assert json.loads((tmp_path / "sweep.json").read_text())["runs_done"] == 8
+    assert parts_seen == [4, 4, 4, 4, 2]
+    again = []
+    resumed = small_sweep(directory=tmp_path, runs_per_part=4, callback=lambda so_far: again.append(so_far) and None)
+    assert {len(so_far.history["train_loss"]) for so_far in again} == {2}  # only the last part was done again
+    assert_same_bits(resumed.params, whole.params)
+    small_sweep(directory=tmp_path, callback=lambda _: pytest.fail("nothing was left to do"))
+
+
+def test_a_callback_ends_a_sweep(tmp_path):
+    ended = small_sweep(chunk_epochs=1, callback=lambda so_far: True)
+    assert ended.history["train_loss"].shape == (10, 1)
+    seen = []
+
+    def at_the_third_part(so_far):
+        seen.append(int(so_far.state.epoch))
+        return len(seen) > 6
+
+    parts = small_sweep(chunk_epochs=1, runs_per_part=4, callback=at_the_third_part)
+    assert seen == [1, 2, 3, 1, 2, 3, 1]
+    assert len(parts.keys) == len(parts.learning_rates) == len(parts.params[0].weights) == 8
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path, says):
+    small_sweep(directory=tmp_path / "a", runs_per_part=4)
+    says(ValueError, ["another epochs", "4", "3"], lambda: small_sweep(directory=tmp_path / "a", epochs=4))
+    says(ValueError, ["another numbers"], lambda: small_sweep(directory=tmp_path / "a", learning_rates=[0.1, 0.3]))
+    other_keys = jax.random.split(jax.random.key(1), 5)
+    says(ValueError, ["another keys"], lambda: small_sweep(directory=tmp_path / "a", keys=other_keys))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.tex").touch()
+    says(ValueError, ["new directory"], lambda: small_sweep(directory=tmp_path / "b"))
+    assert [file.name for file in (tmp_path / "b").iterdir()] == ["thesis.tex"]
+    for spoilt in ("", "[]", "{}", '{"format": "functional-mlp/sweep", "version": 2, "runs_done": 1, "sweep": {}}'):
+        (tmp_path / "a" / "sweep.json").write_text(spoilt)
+        says(ValueError, ["sweep.json"], lambda: small_sweep(directory=tmp_path / "a"))
+
+
+def test_a_torn_file_of_a_sweep_is_refused(tmp_path, says):
+    small_sweep(directory=tmp_path)
+    file = tmp_path / "params.0.weights.npy"
+    for spoilt in (b"", file.read_bytes()[:-4], np.zeros(3, np.float32).tobytes()):
+        file.write_bytes(spoilt)
+        says(ValueError, ["params.0.weights.npy"], lambda: small_sweep(directory=tmp_path))
+
+
 def test_bad_input(says):
     inputs, targets = (x.astype(np.float32) for x in draw_data(6))
     params = fm.init_params(NETWORK, jax.random.key(0))
@@ -84,3 +227,8 @@ def test_bad_input(says):
     says(ValueError, ["leading axis of 2", "(3,)"], sweep(params=stacked))
     says(ValueError, ["learning rate", "finite"], sweep(learning_rates=[0.1, float("nan")]))
     says(ValueError, ["epochs"], sweep(epochs=0))
+    says(ValueError, ["at least one momentum"], sweep(hyperparameters={"momentum": []}))
+    says(TypeError, ["momentum", "real number"], sweep(hyperparameters={"momentum": ["much"]}))
+    says(ValueError, ["learning_rates"], sweep(hyperparameters={"learning_rate": 0.1}))
+    says(ValueError, ["at least one device"], sweep(devices=[]))
+    says(ValueError, ["runs_per_part"], sweep(runs_per_part=0))

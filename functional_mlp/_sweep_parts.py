@@ -1,0 +1,175 @@
+"""The runs of a sweep, and the program that trains a part of them at once, spread over the devices of one machine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import psutil
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+from functional_mlp._checks import positive_int
+from functional_mlp._compiling import Options
+from functional_mlp._plan import Data, Plan
+from functional_mlp.network import Params
+from functional_mlp.training import (
+    Callback,
+    TrainResult,
+    TrainState,
+    history_names,
+    init_train_state,
+    run_chunk,
+    run_chunks,
+)
+
+OptimizerFactory = Callable[..., optax.GradientTransformation]
+Numbers = dict[str, Any]  # (R,) each, by the name that the factory knows them by
+LEARNING_RATE = "learning_rate"
+_RUNS = "runs"  # the mesh axis
+_SHARE_OF_MEMORY = 0.25
+_RUNS_TO_DISK = 256  # a part that is streamed to disk has about as many, so that little is lost with one
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a sweep, checked, before anything is compiled.
+
+    Attributes:
+        plan, data: as of one run.
+        optimizer: the factory.
+        epochs: to do.
+        keys: (S,) the keys; run r has number r modulo S.
+        start: numbers of keys (n,) -> initial parameters with a leading axis n.
+        numbers: those of each run, (R,), by name, the learning rate among them.
+        devices: where to compute.
+        tile: runs per batch.
+    """
+
+    plan: Plan
+    data: Data
+    optimizer: OptimizerFactory
+    epochs: int
+    keys: Array
+    start: Callable[[np.ndarray], Params]
+    numbers: dict[str, np.ndarray]
+    devices: tuple[Any, ...]
+    tile: int
+
+    @property
+    def count(self) -> int:
+        """R."""
+        return len(self.numbers[LEARNING_RATE])
+
+    @property
+    def unit(self) -> int:
+        """As many runs as keep every device busy; a part that is no multiple of it is filled up."""
+        return self.tile * len(self.devices)
+
+    @property
+    def evaluations(self) -> int:
+        """Rows of a run's history."""
+        return -(-self.epochs // self.plan.eval_every)
+
+    def states(self, which: np.ndarray) -> tuple[TrainState, Numbers]:
+        """The states before the first update of the runs `which` (n,), and their numbers."""
+        params = self.start(which % len(self.keys))
+        dtype = params[0].weights.dtype
+        numbers = {name: jnp.asarray(values[which], dtype) for name, values in self.numbers.items()}
+        return _init_states(self.optimizer, params, self.keys[which % len(self.keys)], numbers), numbers
+
+
+def _made(factory: OptimizerFactory, numbers: Numbers) -> optax.GradientTransformation:
+    others = {name: value for name, value in numbers.items() if name != LEARNING_RATE}
+    return factory(numbers[LEARNING_RATE], **others)
+
+
+@partial(jax.jit, static_argnums=(0,))
+def _init_states(optimizer: OptimizerFactory, params: Params, keys: Array, numbers: Numbers) -> TrainState:
+    def one_run(params: Params, key: Array, numbers: Numbers) -> TrainState:
+        return init_train_state(params, _made(optimizer, numbers), key)
+
+    axes = TrainState(params=0, opt_state=0, key=0, epoch=None)  # type: ignore[arg-type]  # the epoch is common to all
+    return jax.vmap(one_run, out_axes=axes)(params, keys, numbers)
+
+
+def _state(own: Any, epoch: Array) -> TrainState:
+    """The state of what each run has of its own, and the epoch, which is common to all."""
+    params, opt_state, key = own
+    return TrainState(params, opt_state, key, epoch)
+
+
+@cache
+def _chunk_program(options: Options, mesh: Mesh, tile: int) -> Any:
+    """The compiled (plan, optimizer, states, numbers, count, data) -> (states, rows), the runs spread over `mesh`."""
+
+    def chunk(
+        plan: Plan, optimizer: OptimizerFactory, states: TrainState, numbers: Numbers, count: Array, data: Data
+    ) -> tuple[TrainState, Array]:
+        def share(own: Any, numbers: Numbers, epoch: Array, count: Array, data: Data) -> tuple[Any, Array]:
+            def one_run(run: tuple[Any, Numbers]) -> tuple[Any, Array]:
+                # the epoch is common to all, so that evaluations are really skipped at the epochs that have none
+                state, rows = run_chunk(plan, _made(optimizer, run[1]), _state(run[0], epoch), count, data)
+                return state[:3], rows
+
+            return jax.lax.map(one_run, (own, numbers), batch_size=None if tile == 1 else tile)
+
+        each, common = PartitionSpec(_RUNS), PartitionSpec()
+        spread = jax.shard_map(share, mesh=mesh, in_specs=(each, each, common, common, common), out_specs=each)
+        own, rows = spread(states[:3], numbers, states.epoch, count, data)
+        return _state(own, states.epoch + count), rows
+
+    return jax.jit(chunk, static_argnums=(0, 1), compiler_options=dict(options))
+
+
+def train_part(runs: Runs, first: int, last: int, callback: Callback | None) -> TrainResult:
+    """Trains the runs `first` to `last` - 1 in one program; every leaf gets a leading axis but for the epoch."""
+    wanted = last - first
+    filled = -(-wanted // runs.unit) * runs.unit
+    states, numbers = runs.states(np.minimum(np.arange(first, first + filled), last - 1))  # what fills up is the last
+    mesh = Mesh(np.array(runs.devices), (_RUNS,))
+    everywhere, spread = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (_RUNS,)))
+    states = _state(jax.device_put(states[:3], spread), jax.device_put(states.epoch, everywhere))
+    numbers, data = jax.device_put(numbers, spread), jax.device_put(runs.data, everywhere)
+    program = _chunk_program(runs.plan.compiling.options, mesh, runs.tile)
+
+    def compiled(states: TrainState, count: Array, data: Data) -> tuple[TrainState, Array]:
+        return program(runs.plan, runs.optimizer, states, numbers, count, data)
+
+    def trimmed(result: TrainResult) -> TrainResult:
+        if wanted == filled:
+            return result
+        history = {name: x if name == "epoch" else x[:wanted] for name, x in result.history.items()}
+        own = jax.tree.map(lambda leaf: leaf[:wanted], result.state[:3])
+        return TrainResult(own[0], history, _state(own, result.state.epoch))
+
+    seen = None if callback is None else lambda so_far: callback(trimmed(so_far))
+    return trimmed(run_chunks(runs.plan, compiled, states, data, runs.epochs, seen))
+
+
+def runs_per_part(runs: Runs, wanted: int | None, to_disk: bool) -> int:
+    """`wanted`, or as many runs as fit into a share of the memory that is free now, whole units if possible.
+
+    How the runs are cut into parts changes no result.
+    """
+    if wanted is not None:
+        return positive_int("runs_per_part", wanted)
+    state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
+    history = runs.evaluations * len(history_names(runs.plan, runs.data))
+    # a state goes in and another comes out, beside what is being computed
+    one = 3 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state[:2])) + 8 * history
+    fitting = int(_SHARE_OF_MEMORY * _free_memory(runs.devices)) // one
+    if to_disk:
+        fitting = min(fitting, max(_RUNS_TO_DISK, runs.unit))
+    return max(fitting - fitting % runs.unit, runs.unit)
+
+
+def _free_memory(devices: tuple[Any, ...]) -> int:
+    stats = [device.memory_stats() for device in devices]
+    if all(stats):
+        return sum(each["bytes_limit"] - each["bytes_in_use"] for each in stats)
+    return psutil.virtual_memory().available
