@@ -120,6 +120,8 @@ def option_parser(name: str, description: str, **defaults: Any) -> argparse.Argu
             f"--{key.replace('_', '-')}", default=default, **(option | {"help": option["help"] + shown})
         )
     parser.add_argument("--device", default=None, help="cpu, gpu, tpu, or one of them with a number: gpu:1")
+    if "seeds" in defaults:
+        parser.add_argument("--cores", type=positive, help="of the CPU, for several seeds (default: all there are)")
     parser.add_argument("--out", type=Path, default=Path("results", name), help="directory (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     parser.add_argument("--no-plots", action="store_true", help="write no figures")
@@ -129,6 +131,7 @@ def option_parser(name: str, description: str, **defaults: Any) -> argparse.Argu
 def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], Any]) -> int:
     """Parses the command line and runs; an error becomes one sentence. Returns the exit code."""
     arguments = parser.parse_args()
+    set_up(arguments)
     try:
         with on_device(arguments.device), with_dtype(getattr(arguments, "dtype", None)):
             run(arguments)
@@ -139,6 +142,32 @@ def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespa
         print(f"{parser.prog}: interrupted; unfinished results were discarded", file=sys.stderr)
         return 130
     return 0
+
+
+def set_up(arguments: argparse.Namespace) -> None:
+    """What only a program may do, before JAX has started: a place for compiled programs, and a device per core.
+
+    Both leave alone what the environment says already: JAX_COMPILATION_CACHE_DIR, and the device count in XLA_FLAGS.
+    """
+    settings = jax.config.values
+    if settings["jax_enable_compilation_cache"] and settings["jax_compilation_cache_dir"] is None:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "functional-mlp", "compiled")
+        with contextlib.suppress(OSError):  # without it, programs are compiled anew each time
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                jax.config.update("jax_compilation_cache_dir", str(folder))
+                jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+                jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    seeds = getattr(arguments, "seeds", 1)  # None: the experiment chooses
+    if seeds != 1 and "device_count" not in os.environ.get("XLA_FLAGS", ""):
+        cores = arguments.cores or _cores()
+        with contextlib.suppress(RuntimeError):  # in a process where JAX has started
+            jax.config.update("jax_num_cpu_devices", min(cores, seeds or cores))
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def with_dtype(dtype: str | None) -> contextlib.AbstractContextManager[Any]:

@@ -26,7 +26,7 @@ def per_leaf(weights: optax.GradientTransformation, bias: optax.GradientTransfor
 
 def run_of(params: fm.Params, number: int) -> fm.Params:
     """The parameters of one run, from those of several with a leading axis R."""
-    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[number]), params)  # NumPy compiles no program
+    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[number]), params)  # NumPy compiles no program
 
 
 def random_keys(seed: int, count: int) -> jax.Array:
@@ -98,4 +98,4 @@ def jax_params(pairs: Any, dtype: Any) -> fm.Params:
 
 def jax_array(array: np.ndarray, dtype: Any) -> jax.Array:
     """`array` in `dtype`, converted by NumPy: JAX would compile a program for every shape."""
-    return jnp.asarray(np.asarray(array, jnp.dtype(dtype)))
+    return jax.device_put(np.asarray(array, jnp.dtype(dtype)))

@@ -137,7 +137,7 @@ def train_part(runs: Runs, first: int, last: int, callback: Callback | None) -> 
     numbers, data = jax.device_put(numbers, spread), jax.device_put(runs.data, everywhere)
     program = _chunk_program(runs.plan.compiling.options, mesh, runs.tile)
 
-    def compiled(states: TrainState, count: Array, data: Data) -> tuple[TrainState, Array]:
+    def compiled(states: TrainState, count: Any, data: Data) -> tuple[TrainState, Array]:
         return program(runs.plan, runs.optimizer, states, numbers, count, data)
 
     def trimmed(result: TrainResult) -> TrainResult:

@@ -252,7 +252,7 @@ Callback = Callable[[TrainResult], bool | None]
 
 def run_chunks(
     plan: Plan,
-    compiled: Callable[[TrainState, Array, Data], tuple[TrainState, Array]],
+    compiled: Callable[[TrainState, Any, Data], tuple[TrainState, Array]],
     state: TrainState,
     data: Data,
     epochs: int,
@@ -282,7 +282,7 @@ def run_chunks(
         raise ValueError(f"expected epochs to be more than the {done} that the state has done, got {epochs}")
     while done < epochs:
         count = min(plan.chunk_epochs, epochs - done)
-        state, chunk_rows = compiled(state, jnp.asarray(count, jnp.int32), data)
+        state, chunk_rows = compiled(state, np.int32(count), data)
         due = np.arange(-(-done // plan.eval_every) * plan.eval_every, done + count, plan.eval_every)
         recorded.append(due)
         rows.append(np.asarray(chunk_rows)[..., : len(due), :])

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 
 import jaxtyping
 
+# the programs that tests start would keep what they compile in the home of whoever runs them
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 jaxtyping.install_import_hook("functional_mlp", "beartype.beartype")
 
 import hypothesis
