@@ -11,7 +11,7 @@
 # make vectors  the conformance vectors anew: functional_mlp/vectors (minutes); vectors-archive packs them into dist/
 # make conformance  who passes the vectors: docs/conformance.md
 # make mutations  which mistakes the vectors alone catch: docs/mutation.md
-# make bench  speed, side by side with the NumPy reference
+# make bench  speed, every competitor side by side, in .venv-bench (2 GB): results/bench.json (half an hour)
 # make accelerator  the workloads on the device that JAX finds
 # Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
 
@@ -19,6 +19,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PEERS ?= .venv-peers
+BENCH ?= .venv-bench
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile
 
@@ -81,12 +82,17 @@ conformance: $(VENV)/installed
 mutations: $(VENV)/installed
 	$(BIN)/python -m tools.mutate --output docs/mutation.md
 
-bench: $(VENV)/installed
-	$(BIN)/python -m benchmarks.moons
-	$(BIN)/python -m benchmarks.oracle
+$(BENCH)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	touch $@
+
+bench: $(BENCH)/installed
+	$(BENCH)/bin/python -m benchmarks.speed --json results/bench.json
+	$(BENCH)/bin/python -m benchmarks.oracle
 
 accelerator: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accelerator
 
 clean:
-	rm -rf $(VENV) $(PEERS) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(PEERS) $(BENCH) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

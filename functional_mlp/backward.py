@@ -119,7 +119,8 @@ def pull_back(
     layers = zip(network.activations, params, before, tape.pre_activations, tape.activations, stages, strict=True)
     for activation, dense, a_prev, z, a, stage in reversed(list(layers)):
         layer = Residuals(activation, dense.weights, dense.bias is not None, a_prev, z, a, precision)
-        ct_z = stage.through_activation(layer, ct_a)
+        # its three uses would each compute it again, within their loops
+        ct_z = jax.lax.optimization_barrier(stage.through_activation(layer, ct_a))
         ct_params.append(Dense(stage.weights_cotangent(layer, ct_z), stage.bias_cotangent(layer, ct_z)))
         ct_a = stage.previous_cotangent(layer, ct_z)
         deltas.append(ct_z)
