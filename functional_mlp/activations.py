@@ -101,16 +101,24 @@ def _magnitude(z: Array) -> Array:
 
 # sigmoid: a = 1 / (1 + exp(-z)); da/dz = a (1 - a)
 #
-# 1 - a = sigmoid(-z), which is not 0 where a rounds to 1. Taken from z and not from what the forward pass computed on the
-# way, it costs an exponential, and less memory and time than keeping an array for it.
+# With e = exp(-|z|) and r = 1 / (1 + e): a = r and 1 - a = e r for z > 0, and the other way round for z < 0, so that
+# a (1 - a) = e r^2 without 1 - a, which is 0 from z = 37 on. The derivative computes e and r again: to keep two arrays
+# from the forward pass for it takes more time than an exponential, and twice the memory.
+
+
+def _sigmoid_parts(z: Array) -> tuple[Array, Array]:
+    e = jnp.exp(-_magnitude(z))
+    return e, 1 / (1 + e)
 
 
 def sigmoid_value(z: Array) -> Array:
-    return jax.lax.logistic(z)
+    e, r = _sigmoid_parts(z)
+    return jnp.where(z <= 0, e * r, r)
 
 
 def sigmoid_vjp(z: Array, a: Array, ct_a: Array) -> Array:
-    return ct_a * (a * jax.lax.logistic(-z))
+    e, r = _sigmoid_parts(lax.optimization_barrier(z))
+    return ct_a * (e * r * r)
 
 
 # tanh: da/dz = 1 - a^2

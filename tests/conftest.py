@@ -36,6 +36,13 @@ def x64() -> Iterator[None]:
 
 
 @pytest.fixture
+def on_cpu() -> Iterator[None]:
+    """For what is so on a CPU alone, where the tests run on another device."""
+    with jax.default_device(jax.devices("cpu")[0]):
+        yield
+
+
+@pytest.fixture
 def standard_promotion() -> Iterator[None]:
     """JAX's own promotion: optax's schedules, and Adam's step count, mix integers and floats."""
     with jax.numpy_dtype_promotion("standard"):

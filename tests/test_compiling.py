@@ -12,7 +12,7 @@ from functional_mlp import _compiling, oracle, training
 from functional_mlp._compiling import accepted, compiling, in_one_kernel
 from functional_mlp._plan import make_plan
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")  # which optax.adam needs
+pytestmark = pytest.mark.usefixtures("on_cpu", "standard_promotion")  # which optax.adam needs
 
 EVERY_ACTIVATION = fm.Network(
     (2, *[3] * 9, 3),

@@ -86,7 +86,7 @@ def assert_same_bits(one, other):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_on_a_cpu_a_run_has_the_bits_of_train(batch_size):
+def test_on_a_cpu_a_run_has_the_bits_of_train(batch_size, on_cpu):
     inputs, targets = (x.astype(np.float32) for x in draw_data(7))
     options = {"batch_size": batch_size, "shuffle": True, "epochs": 3}
     swept = small_sweep(**options)
@@ -100,6 +100,7 @@ def test_any_number_of_devices_gives_the_same_bits():
     folder = Path(__file__).parent
     path = os.pathsep.join([str(folder), str(folder.parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    environment["JAX_PLATFORMS"] = "cpu"
     script = [sys.executable, str(folder / "several_devices.py")]
     done = subprocess.run(script, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr

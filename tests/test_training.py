@@ -215,7 +215,7 @@ def test_without_metrics_there_is_no_evaluation(x64):
     assert result.history.keys() == {"epoch"}
 
 
-def test_the_same_optimiser_object_compiles_once():
+def test_the_same_optimiser_object_compiles_once(on_cpu):
     inputs, targets = (x.astype(np.float32) for x in draw_data(5))
     params = fm.init_params(NETWORK, jax.random.key(0))
     optimizer = optax.sgd(0.1)
