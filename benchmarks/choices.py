@@ -1,0 +1,132 @@
+"""What each choice of functional_mlp/_compiling.py gives: the same training compiled in several ways, side by side.
+
+    python -m benchmarks.choices
+
+The programs are those of `fm.train`, compiled for a CPU with and without each choice. They run in turn, round after
+round; times are medians over the rounds, ratios medians of those within a round. `kernels` counts what XLA's runtime
+starts in the optimised program (fusions, products, copies and calls, each once, however often a loop repeats it).
+"""
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+import functional_mlp as fm
+from experiments import circles, moons
+from experiments._common import Parser, positive, text_table
+from experiments._runs import jax_array, jax_params
+from functional_mlp import _compiling, _plan, training
+from functional_mlp._compiling import Compiling
+from reference import circles as circles_data
+from reference import moons as moons_data
+
+USUAL = Compiling(one_kernel=False, unroll=1, options=())
+LEVEL_2 = (("xla_backend_optimization_level", 2),)
+ONE_THREAD = (("xla_cpu_multi_thread_eigen", False), ("xla_cpu_experimental_ynn_fusion_type", ""))
+STARTED = re.compile(r" = .*? (fusion|dot|copy|call|while|custom-call)\(")
+
+
+class Problem(NamedTuple):
+    """A training, and the ways to compile it, the chosen one last."""
+
+    name: str
+    network: fm.Network
+    loss: fm.Loss
+    params: fm.Params
+    data: tuple[Any, Any]
+    batch_size: int
+    learning_rate: float
+    ways: dict[str, Compiling]
+
+
+def problems() -> tuple[Problem, ...]:
+    """One sample at a time, small batches, and all samples."""
+    inputs, targets, _, _ = (jax_array(array, "float32") for array in moons_data.data())
+    params = jax_params(moons_data.initial_params(0), "float32")
+    points, classes = (jax_array(array, "float32") for array in circles_data.data())
+    small = {
+        "as XLA does by itself": USUAL,
+        "4 updates per iteration": USUAL._replace(unroll=4),
+        "one kernel": USUAL._replace(one_kernel=True),
+        "and LLVM's level 2": Compiling(True, 1, LEVEL_2),
+        "and 2 updates per iteration": Compiling(True, 2, LEVEL_2),
+        "4 updates per iteration instead": Compiling(True, 4, LEVEL_2),
+        "as chosen": _compiling.compiling("cpu", 1, 2600),
+    }
+    batches = {
+        "as XLA does by itself": USUAL,
+        "no products by YNN": USUAL._replace(options=ONE_THREAD[1:]),
+        "as chosen: and none on several threads": Compiling(False, 1, ONE_THREAD),
+    }
+    made = partial(Problem, network=moons.NETWORK, loss=moons.LOSS, params=params, data=(inputs, targets))
+    sizes = (
+        ("moons, one sample", 1, small),
+        ("moons, batches of 4", 4, batches),
+        ("moons, batches of 32", 32, batches),
+    )
+    in_parts = [made(name, batch_size=size, learning_rate=0.01, ways=ways) for name, size, ways in sizes]
+    start = jax_params(circles_data.initial_params(42), "float32")
+    whole = Problem("circles, all 1000", circles.NETWORK, circles.LOSS, start, (points, classes), 1000, 1e-4, batches)
+    return (*in_parts, whole)
+
+
+def prepared(problem: Problem, way: Compiling, epochs: int) -> tuple[Callable[[], Any], float, int]:
+    """The compiled training: what runs it, the seconds that compiling took, and its kernels."""
+    optimizer = optax.sgd(problem.learning_rate)
+    data = _plan.Data(*problem.data, None, None, None)
+    settings: dict[str, Any] = {"epochs": epochs, "batch_size": problem.batch_size, "shuffle": False, "eval_every": 1}
+    settings |= {"evaluate": "after", "metrics": (), "chunk_epochs": epochs, "precision": "highest"}
+    plan = _plan.make_plan(problem.network, problem.loss, data, **settings)
+    plan = replace(plan, compiling=way)
+    state, count = fm.init_train_state(problem.params, optimizer), np.int32(epochs)
+    start = time.perf_counter()
+    lowered = jax.jit(training.run_chunk, static_argnums=(0, 1), compiler_options=dict(way.options))
+    compiled = lowered.lower(plan, optimizer, state, count, data).compile()
+    seconds = time.perf_counter() - start
+    kernels = len(STARTED.findall(compiled.as_text() or ""))
+    return lambda: jax.block_until_ready(compiled(state, count, data)), seconds, kernels
+
+
+def compare(problem: Problem, repeats: int) -> list[tuple[str, ...]]:
+    """A row per way."""
+    updates = -(-len(problem.data[0]) // problem.batch_size)
+    epochs = max(1, 20_000 // (updates * problem.batch_size))
+    programs = [prepared(problem, way, epochs) for way in problem.ways.values()]
+    for run, _, _ in programs:
+        run()
+    seconds = np.array([[_seconds(run) for run, _, _ in programs] for _ in range(repeats)]) / (updates * epochs)
+    ratios = np.median(seconds / seconds[:, :1], axis=0)
+    return [
+        (problem.name, way, f"{1e6 * each:.2f}", f"{ratio:.2f}", f"{compilation:.2f}", str(kernels))
+        for way, each, ratio, (_, compilation, kernels) in zip(
+            problem.ways, np.median(seconds, axis=0), ratios, programs, strict=True
+        )
+    ]
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    """Prints the table."""
+    parser = Parser(prog="python -m benchmarks.choices", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--repeats", type=positive, default=7, help="rounds (default: %(default)s)")
+    repeats = parser.parse_args().repeats
+    rows = [row for problem in problems() for row in compare(problem, repeats)]
+    print(text_table(("training", "compiled", "us per update", "of the first", "seconds to compile", "kernels"), rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""The two usual ways over the batches of an epoch in JAX: a compiled step in a Python loop, and `lax.scan`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from benchmarks.speed.competitors import usual_jax
+from benchmarks.speed.problems import Training
+
+Step = Callable[[Any, Any, Any], Any]  # state, inputs, targets -> state
+
+
+def loop(initial: Any, step: Step, problem: Training) -> Callable[[int], Any]:
+    """A function of epochs that calls the compiled step once per batch."""
+    compiled, batches = jax.jit(step), usual_jax.device_batches(problem)
+
+    def run(epochs: int) -> Any:
+        state = initial
+        for _ in range(epochs):
+            for inputs, targets in batches:
+                state = compiled(state, inputs, targets)
+        return jax.block_until_ready(state)
+
+    return run
+
+
+def scan(initial: Any, step: Step, problem: Training) -> Callable[[int], Any]:
+    """A function of epochs that calls one program per epoch; a smaller last batch is a step of its own in it."""
+    whole, rest = usual_jax.stacked_batches(problem)
+
+    @jax.jit
+    def epoch(state: Any, whole: Any, rest: Any) -> Any:
+        state, _ = jax.lax.scan(lambda state, batch: (step(state, *batch), None), state, whole)
+        return state if rest is None else step(state, *rest)
+
+    def run(epochs: int) -> Any:
+        state = initial
+        for _ in range(epochs):
+            state = epoch(state, whole, rest)
+        return jax.block_until_ready(state)
+
+    return run
