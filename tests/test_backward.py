@@ -49,7 +49,7 @@ def assert_hand_is_autodiff(problem):
 
 
 @given(recipes())
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_hand_written_gradient_is_that_of_autodiff(recipe):
     with jax.enable_x64(True):
         problem = recipe()

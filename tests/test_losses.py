@@ -54,7 +54,7 @@ def draw(kind, samples, outputs, seed):
     st.sampled_from(["sum", "mean"]),
     st.integers(0),
 )
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_value_and_cotangent_follow_the_definition(kind, samples, outputs, over_samples, over_outputs, seed):
     o, t, _ = draw(kind, samples, outputs, seed % 2**32)
     loss = fm.Loss(kind, over_samples, over_outputs, scale=1.7)
