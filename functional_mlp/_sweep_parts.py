@@ -126,10 +126,13 @@ def _chunk_program(options: Options, mesh: Mesh, tile: int) -> Any:
     return jax.jit(chunk, static_argnums=(0, 1), compiler_options=dict(options))
 
 
-def train_part(runs: Runs, first: int, last: int, callback: Callback | None) -> TrainResult:
-    """Trains the runs `first` to `last` - 1 in one program; every leaf gets a leading axis but for the epoch."""
+def train_part(runs: Runs, first: int, last: int, size: int, callback: Callback | None) -> TrainResult:
+    """Trains the runs `first` to `last` - 1 in one program, that of a part of `size` runs.
+
+    Every leaf gets a leading axis but for the epoch.
+    """
     wanted = last - first
-    filled = -(-wanted // runs.unit) * runs.unit
+    filled = -(-size // runs.unit) * runs.unit
     states, numbers = runs.states(np.minimum(np.arange(first, first + filled), last - 1))  # what fills up is the last
     mesh = Mesh(np.array(runs.devices), (_RUNS,))
     everywhere, spread = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (_RUNS,)))
@@ -157,15 +160,18 @@ def runs_per_part(runs: Runs, wanted: int | None, to_disk: bool) -> int:
     How the runs are cut into parts changes no result.
     """
     if wanted is not None:
-        return positive_int("runs_per_part", wanted)
-    state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
-    history = runs.evaluations * len(history_names(runs.plan, runs.data))
-    # a state goes in and another comes out, beside what is being computed
-    one = 3 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state[:2])) + 8 * history
-    fitting = int(_SHARE_OF_MEMORY * _free_memory(runs.devices)) // one
-    if to_disk:
-        fitting = min(fitting, max(_RUNS_TO_DISK, runs.unit))
-    return max(fitting - fitting % runs.unit, runs.unit)
+        fitting = positive_int("runs_per_part", wanted)
+    else:
+        state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
+        history = runs.evaluations * len(history_names(runs.plan, runs.data))
+        # a state goes in and another comes out, beside what is being computed
+        one = 3 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state[:2])) + 8 * history
+        fitting = int(_SHARE_OF_MEMORY * _free_memory(runs.devices)) // one
+        if to_disk:
+            fitting = min(fitting, max(_RUNS_TO_DISK, runs.unit))
+        fitting = max(fitting - fitting % runs.unit, runs.unit)
+    parts = -(-runs.count // fitting)
+    return -(-runs.count // parts)  # of one size, so that one program does for all
 
 
 def _free_memory(devices: tuple[Any, ...]) -> int:

@@ -204,13 +204,13 @@ def _in_parts(
         return stopped
 
     if directory is None and step >= runs.count:
-        part = train_part(runs, 0, runs.count, seen if callback else None)
+        part = train_part(runs, 0, runs.count, step, seen if callback else None)
         return _result(runs, runs.count, part.params, part.history, part.state)
     state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
     store = _store(runs, state, directory)
     while store.done < runs.count and not stopped:
         last = min(store.done + step, runs.count)
-        part = train_part(runs, store.done, last, seen if callback else None)
+        part = train_part(runs, store.done, last, step, seen if callback else None)
         if int(part.state.epoch) == runs.epochs:
             store.put(store.done, _named_leaves(part.state) | _named_history(part.history))
     return _stored(runs, state, store)

@@ -14,10 +14,8 @@ from functional_mlp._plan import make_plan
 
 pytestmark = pytest.mark.usefixtures("on_cpu", "standard_promotion")  # which optax.adam needs
 
-EVERY_ACTIVATION = fm.Network(
-    (2, *[3] * 9, 3),
-    ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax"),
-)
+DEEP = fm.Network((2, *[3] * 5, 3), ("tanh", "elu", "softplus", "gelu", "silu", "softmax"))  # what is not simple
+FLAT = fm.Network((2, 3, 3), ("leaky_relu", "softmax"))
 LOSS = fm.Loss("categorical_cross_entropy", over_samples="mean", l2=0.01)
 MOONS = fm.Network((2, 25, 50, 25, 2), "sigmoid")
 HALF_SQUARES = fm.Loss("squared_error", scale=0.5)
@@ -69,13 +67,13 @@ def test_an_operation_that_a_kernel_cannot_hold_is_compiled_as_usual():
     assert not is_one_kernel(compiled(fm.Network((2, 3, 2), "sigmoid"), 1, optimizer))
 
 
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
-def test_every_activation_in_one_kernel_gives_what_the_usual_program_gives(dtype, x64, monkeypatch):
-    params, inputs, targets = draw(EVERY_ACTIVATION, jnp.dtype(dtype))
-    options = {"optimizer": optax.sgd(0.1), "epochs": 2, "batch_size": 1}
+@pytest.mark.parametrize(("network", "dtype"), [(DEEP, "float64"), (FLAT, "bfloat16")], ids=["deep", "bfloat16"])
+def test_one_kernel_gives_what_the_usual_program_gives(network, dtype, x64, monkeypatch):
+    params, inputs, targets = draw(network, jnp.dtype(dtype))
+    options = {"optimizer": optax.sgd(0.1), "epochs": 2, "batch_size": 1, "metrics": ()}
 
     def train():
-        return fm.train(EVERY_ACTIVATION, LOSS, params, inputs, targets, **options).params
+        return fm.train(network, LOSS, params, inputs, targets, **options).params
 
     in_one = train()
     monkeypatch.setattr("functional_mlp._plan.compiling", lambda *_: _compiling.Compiling(False, 1, ()))
@@ -83,11 +81,10 @@ def test_every_activation_in_one_kernel_gives_what_the_usual_program_gives(dtype
     assert relative_difference(in_one, params) > RELATIVE[dtype]  # it did train
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_the_oracle_finds_the_update_of_the_tuned_program_consistent(batch_size):
-    params, inputs, targets = draw(MOONS, jnp.float32, batch_size)
+def test_the_oracle_finds_the_update_of_the_tuned_program_consistent():
+    params, inputs, targets = draw(MOONS, jnp.float32, samples=1)
     case = oracle.Case(MOONS, HALF_SQUARES, params, inputs, targets, dtype="float32")
-    options = {"optimizer": optax.sgd(0.5), "epochs": 1, "batch_size": batch_size}
+    options = {"optimizer": optax.sgd(0.5), "epochs": 1, "batch_size": 1}
     after = fm.train(MOONS, HALF_SQUARES, params, inputs, targets, **options).params
     report = oracle.check_update(case, after, learning_rate=0.5, precision="float32")
     assert report.verdict is oracle.Verdict.CONSISTENT

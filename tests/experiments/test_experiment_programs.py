@@ -1,4 +1,4 @@
-"""What circles, moons and three_phase do alike as programs, the demonstration of all, and the benchmark."""
+"""What circles, moons and three_phase do alike as programs, and the demonstration of all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import moons as benchmark
 from experiments import _demo
 from experiments._common import run_program, text_table
 
@@ -104,7 +103,7 @@ def test_a_batch_larger_than_the_data_is_refused(
     assert not any(tmp_path.iterdir())
 
 
-# the demonstration and the benchmark
+# the demonstration
 
 
 @pytest.mark.usefixtures("standard_promotion")
@@ -138,16 +137,6 @@ def test_the_table_of_the_demonstration_has_every_system(
         assert (out / part.name / "summary.json").is_file()
     assert run_program(_demo.parser(), _demo.run) == 2
     assert "--overwrite" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_the_benchmark_runs_both_programs_on_the_same_work(capsys: pytest.CaptureFixture[str]) -> None:
-    header, rule, *rows = benchmark.compare(["--variant", "corrected", "--epochs", "1"], repeats=1).splitlines()
-    assert header.startswith("whole process")
-    assert set(rule) == {"-", " "}
-    errors = [float(row.split()[-1]) for row in rows]
-    assert errors[0] == pytest.approx(errors[1], abs=2e-6)
-    assert capsys.readouterr().err.count(" s\n") == 2
 
 
 def test_text_table_aligns_its_columns() -> None:
