@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import jaxtyping
 
-# most of the tests' time is LLVM's, and at level 1 it takes less; which operations are done in which order is the same
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+# most of the tests' time is LLVM's, and this takes a quarter of it; which operations are done in which order is the same
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 # the programs that tests start would keep what they compile in the home of whoever runs them
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 jaxtyping.install_import_hook("functional_mlp", "beartype.beartype")
