@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import jaxtyping
 
-# most of the tests' time is LLVM's, and this takes a quarter of it; which operations are done in which order is the same
+# most of the tests' time is LLVM's, and this takes a quarter of it; the operations and their order are the same
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 # the programs that tests start would keep what they compile in the home of whoever runs them
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
