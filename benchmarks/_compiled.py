@@ -1,20 +1,13 @@
-"""Gradients by benchmarks/_correct.c, compiled with gcc on first use, in a temporary folder of this process.
+"""Gradients by benchmarks/_correct.c, compiled with gcc on first use, with or without -ffast-math."""
 
-The objects are compiled with or without -ffast-math, but always linked without: gcc would link start-up code that makes
-the whole process flush subnormal numbers to zero, Python and NumPy included.
-"""
-
-import atexit
 import ctypes
 import functools
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks._gcc import shared_object
 from benchmarks._textbook import Answer, Array, is_fused
 from functional_mlp.oracle import Case
 from functional_mlp.oracle.case import DTYPES
@@ -32,31 +25,10 @@ LOSSES = (
 )
 
 
-def has_compiler() -> bool:
-    """Whether gcc is there."""
-    return shutil.which("gcc") is not None
-
-
-@functools.cache
-def _folder() -> Path:
-    folder = tempfile.TemporaryDirectory(prefix="functional-mlp-")
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
-
-
 @functools.cache
 def loaded(flags: tuple[str, ...], dtype: str) -> ctypes.CDLL:
-    """The source compiled with `flags` for "float64" or "float32", and loaded.
-
-    Raises:
-        subprocess.CalledProcessError: if gcc refuses.
-    """
-    stem = _folder() / f"{dtype}{'-'.join(flags)}"
-    compiled, linked = f"{stem}.o", f"{stem}.so"
-    compile_it = ["gcc", "-std=c11", "-fPIC", f"-DREAL={C_TYPES[dtype]}", *flags, "-c", str(SOURCE), "-o", compiled]
-    for command in (compile_it, ["gcc", "-shared", compiled, "-o", linked, "-lm"]):
-        subprocess.run(command, check=True, capture_output=True)
-    program = ctypes.CDLL(linked)
+    """The source compiled with `flags` for "float64" or "float32", and loaded; errors as `shared_object`."""
+    program = shared_object(SOURCE, ("-std=c11", f"-DREAL={C_TYPES[dtype]}", *flags))
     program.gradients.restype = ctypes.c_double
     return program
 

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks import _autodiff, _compiled
+from benchmarks._gcc import has_compiler
 from benchmarks._textbook import (
     Answer,
     Arithmetic,
@@ -119,7 +120,7 @@ def _every() -> list[Implementation]:
         for name, flags in (("c", _compiled.STRICT), ("c-fast", _compiled.FAST)):
             for suffix, fused in (("", True), ("-unfused", False)):
                 run = partial(_compiled.c_gradients, flags=flags, fused=fused)
-                available = _compiled.has_compiler
+                available = has_compiler
                 every.append(Implementation(f"{name}-{dtype}{suffix}", dtype, run, fused, available))
     return every
 

@@ -24,6 +24,7 @@ import numpy as np
 import optax
 
 import functional_mlp as fm
+from benchmarks.speed.problems import product_operations
 from experiments import circles, himmelblau, moons
 from experiments._common import Parser, on_device, positive, text_table
 from functional_mlp.forward import matmul
@@ -120,9 +121,7 @@ def gradient(way: Callable[..., Any], dtype: Any, precision: Any, batch: int, re
 
 def products(batch: int) -> int:
     """Operations of the matrix products of one forward and backward pass of the wide network."""
-    pairs = list(zip(WIDE.sizes, WIDE.sizes[1:], strict=False))
-    forward_and_weights = sum(4 * batch * fan_in * fan_out for fan_in, fan_out in pairs)
-    return forward_and_weights + sum(2 * batch * fan_in * fan_out for fan_in, fan_out in pairs[1:])
+    return product_operations(WIDE.sizes, batch)
 
 
 def gradients(scale: Scale, repeats: int) -> tuple[list[list[Any]], list[dict[str, Any]]]:

@@ -20,6 +20,7 @@ import numpy as np
 import optax
 
 import functional_mlp as fm
+from benchmarks._timing import in_turn
 from experiments import circles, moons
 from experiments._common import Parser, positive, text_table
 from experiments._runs import jax_array, jax_params
@@ -88,8 +89,7 @@ def prepared(problem: Problem, way: Compiling, epochs: int) -> tuple[Callable[[]
     plan = replace(plan, compiling=way)
     state, count = fm.init_train_state(problem.params, optimizer), np.int32(epochs)
     start = time.perf_counter()
-    lowered = jax.jit(training.run_chunk, static_argnums=(0, 1), compiler_options=dict(way.options))
-    compiled = lowered.lower(plan, optimizer, state, count, data).compile()
+    compiled = training.compiled_chunk(way.options).lower(plan, optimizer, state, count, data).compile()
     seconds = time.perf_counter() - start
     kernels = len(STARTED.findall(compiled.as_text() or ""))
     return lambda: jax.block_until_ready(compiled(state, count, data)), seconds, kernels
@@ -100,9 +100,7 @@ def compare(problem: Problem, repeats: int) -> list[tuple[str, ...]]:
     updates = -(-len(problem.data[0]) // problem.batch_size)
     epochs = max(1, 20_000 // (updates * problem.batch_size))
     programs = [prepared(problem, way, epochs) for way in problem.ways.values()]
-    for run, _, _ in programs:
-        run()
-    seconds = np.array([[_seconds(run) for run, _, _ in programs] for _ in range(repeats)]) / (updates * epochs)
+    seconds = in_turn([run for run, _, _ in programs], repeats) / (updates * epochs)
     ratios = np.median(seconds / seconds[:, :1], axis=0)
     return [
         (problem.name, way, f"{1e6 * each:.2f}", f"{ratio:.2f}", f"{compilation:.2f}", str(kernels))
@@ -110,12 +108,6 @@ def compare(problem: Problem, repeats: int) -> list[tuple[str, ...]]:
             problem.ways, np.median(seconds, axis=0), ratios, programs, strict=True
         )
     ]
-
-
-def _seconds(run: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def main() -> int:

@@ -8,12 +8,10 @@ results and temporaries. The exponent is the slope of a line through the logarit
 program of a few microseconds grows with nothing yet.
 """
 
-import json
+import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +19,8 @@ import numpy as np
 import optax
 
 import functional_mlp as fm
-from experiments._common import Parser, positive, require_writable, set_up, text_table
+from benchmarks._timing import in_turn
+from experiments._common import device_per_core, option_parser, positive, results_in, run_program, text_table
 from experiments._figures import BLACK, BLUE, VERMILION, new_figure
 
 MOONS = fm.Network((2, 25, 50, 25, 2), "sigmoid")
@@ -140,9 +139,7 @@ def exponent(sizes: Sequence[int], values: Sequence[float]) -> float:
 def measure(growth: Growth, repeats: int) -> Measured:
     """Compiles every size, then runs all of them in turn, `repeats` times."""
     programs = [growth.prepare(size) for size in growth.sizes]
-    for program in programs:
-        program.run()
-    seconds = [[_seconds(program.run) for program in programs] for _ in range(repeats)]
+    seconds = in_turn([program.run for program in programs], repeats)
     medians = tuple(float(median) for median in np.median(seconds, axis=0))
     held = [program.memory for program in programs if program.memory is not None]
     memory = tuple(held) or None
@@ -150,12 +147,6 @@ def measure(growth: Growth, repeats: int) -> Measured:
         *(growth.name, growth.what, growth.sizes, medians, memory, exponent(growth.sizes, medians)),
         None if memory is None else exponent(growth.sizes, memory),
     )
-
-
-def _seconds(run: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def table(measured: Sequence[Measured]) -> str:
@@ -192,33 +183,27 @@ def figure(measured: Sequence[Measured]) -> Any:
     return drawn
 
 
-def main() -> int:
-    """The command line."""
-    parser = Parser(prog="python -m benchmarks.growth", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("results/growth"), help="directory (default: %(default)s)")
-    parser.add_argument("--repeats", type=positive, default=5, help="runs of each size (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
-    parser.set_defaults(seeds=None, cores=None)  # a device per core, as the experiments have for several seeds
-    arguments = parser.parse_args()
-    try:
-        require_writable(arguments.out, arguments.overwrite)
-    except OSError as error:
-        parser.error(str(error))
-    set_up(arguments)
-    measured = []
-    for growth in GROWTHS:
-        print(f"{growth.name}: {growth.what}", file=sys.stderr, flush=True)
-        measured.append(measure(growth, arguments.repeats))
+def run(arguments: argparse.Namespace) -> None:
+    """Measures, prints the table, and writes figure and numbers."""
+    device_per_core()
+    with results_in(arguments.out, arguments, "growth") as results:
+        measured = []
+        for growth in GROWTHS:
+            print(f"{growth.name}: {growth.what}", file=sys.stderr, flush=True)
+            measured.append(measure(growth, arguments.repeats))
+        results.json("growth.json", [each._asdict() for each in measured])
+        if results.plots:
+            results.figure(figure(measured), "growth")
     print(table(measured))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    figures = [each._asdict() for each in measured]
-    (arguments.out / "growth.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    drawn = figure(measured)
-    for suffix in ("png", "svg"):
-        metadata = {"Date": None} if suffix == "svg" else None
-        drawn.savefig(arguments.out / f"growth.{suffix}", dpi=120, metadata=metadata)
-    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = option_parser("growth", (__doc__ or "").splitlines()[0])
+    made.prog = "python -m benchmarks.growth"
+    made.add_argument("--repeats", type=positive, default=5, help="runs of each size (default: %(default)s)")
+    return made
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(parser(), run))

@@ -131,7 +131,10 @@ def option_parser(name: str, description: str, **defaults: Any) -> argparse.Argu
 def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], Any]) -> int:
     """Parses the command line and runs; an error becomes one sentence. Returns the exit code."""
     arguments = parser.parse_args()
-    set_up(arguments)
+    keep_compiled()
+    seeds = getattr(arguments, "seeds", 1)  # None: the experiment chooses
+    if seeds != 1:
+        device_per_core(arguments.cores, at_most=seeds)
     try:
         with on_device(arguments.device), with_dtype(getattr(arguments, "dtype", None)):
             run(arguments)
@@ -144,10 +147,10 @@ def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespa
     return 0
 
 
-def set_up(arguments: argparse.Namespace) -> None:
-    """What only a program may do, before JAX has started: a place for compiled programs, and a device per core.
+def keep_compiled() -> None:
+    """Gives compiled programs a place to be found in by later processes, unless the environment says where or not to.
 
-    Both leave alone what the environment says already: JAX_COMPILATION_CACHE_DIR, and the device count in XLA_FLAGS.
+    For programs: it changes JAX's configuration.
     """
     settings = jax.config.values
     if settings["jax_enable_compilation_cache"] and settings["jax_compilation_cache_dir"] is None:
@@ -158,11 +161,21 @@ def set_up(arguments: argparse.Namespace) -> None:
                 jax.config.update("jax_compilation_cache_dir", str(folder))
                 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
                 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    seeds = getattr(arguments, "seeds", 1)  # None: the experiment chooses
-    if seeds != 1 and "device_count" not in os.environ.get("XLA_FLAGS", ""):
-        cores = arguments.cores or _cores()
+
+
+def device_per_core(cores: int | None = None, at_most: int | None = None) -> None:
+    """Makes JAX take every core of the CPU for a device, unless XLA_FLAGS say how many there are.
+
+    For programs, before JAX has started; later it does nothing.
+
+    Args:
+        cores: to use; None means all that this process may.
+        at_most: devices; None means no bound.
+    """
+    if "device_count" not in os.environ.get("XLA_FLAGS", ""):
+        cores = cores or _cores()
         with contextlib.suppress(RuntimeError):  # in a process where JAX has started
-            jax.config.update("jax_num_cpu_devices", min(cores, seeds or cores))
+            jax.config.update("jax_num_cpu_devices", min(cores, at_most or cores))
 
 
 def _cores() -> int:
@@ -308,12 +321,13 @@ def manifest(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": getattr(arguments, "seed", None),
         "device": {"platform": device.platform, "kind": device.device_kind},
         "python": platform.python_version(),
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": {package: version_of(package) for package in PACKAGES},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of a distribution, or None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:  # run from a checkout that is not installed

@@ -135,7 +135,7 @@ def train_part(runs: Runs, first: int, last: int, size: int, callback: Callback 
     filled = -(-size // runs.unit) * runs.unit
     states, numbers = runs.states(np.minimum(np.arange(first, first + filled), last - 1))  # what fills up is the last
     mesh = Mesh(np.array(runs.devices), (_RUNS,))
-    everywhere, spread = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (_RUNS,)))
+    everywhere, spread = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(_RUNS))
     states = _state(jax.device_put(states[:3], spread), jax.device_put(states.epoch, everywhere))
     numbers, data = jax.device_put(numbers, spread), jax.device_put(runs.data, everywhere)
     program = _chunk_program(runs.plan.compiling.options, mesh, runs.tile)

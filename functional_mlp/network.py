@@ -152,7 +152,7 @@ def init_params(
     draw_weights = _initializer("weights", weights, INITIALIZERS)
     draw_bias = None if bias is None else _initializer("bias", bias, BIAS_INITIALIZERS)
     # one program is compiled sooner than each operation by itself; a function of the caller's own may not be traceable
-    draw = _draw_compiled if weights in INITIALIZERS and (bias is None or bias in BIAS_INITIALIZERS) else _draw
+    draw = _draw_compiled if isinstance(weights, str) and isinstance(bias, str | None) else _draw
     # an initialiser of the caller's own may draw another shape
     return check_params(network, draw(network.shapes, draw_weights, draw_bias, dtype, key))
 

@@ -198,28 +198,31 @@ def _in_parts(
     step = runs_per_part(runs, wanted, to_disk=directory is not None)
     stopped = False
 
-    def seen(so_far: TrainResult) -> bool | None:
+    def watched(so_far: TrainResult) -> bool | None:
         nonlocal stopped
         stopped = bool(callback and callback(so_far))
         return stopped
 
+    seen = watched if callback else None
+
     if directory is None and step >= runs.count:
-        part = train_part(runs, 0, runs.count, step, seen if callback else None)
-        return _result(runs, runs.count, part.params, part.history, part.state)
+        part = train_part(runs, 0, runs.count, step, seen)
+        return _result(runs, part.state, part.history)
     state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
     store = _store(runs, state, directory)
     while store.done < runs.count and not stopped:
         last = min(store.done + step, runs.count)
-        part = train_part(runs, store.done, last, step, seen if callback else None)
+        part = train_part(runs, store.done, last, step, seen)
         if int(part.state.epoch) == runs.epochs:
             store.put(store.done, _named_leaves(part.state) | _named_history(part.history))
     return _stored(runs, state, store)
 
 
-def _result(runs: Runs, count: int, params: Params, history: dict[str, np.ndarray], state: TrainState) -> SweepResult:
-    numbers = {name: values[:count] for name, values in runs.numbers.items()}
-    keys = runs.keys[np.arange(count) % len(runs.keys)]
-    return SweepResult(params, history, state, keys, numbers.pop(LEARNING_RATE), numbers)
+def _result(runs: Runs, state: TrainState, history: dict[str, np.ndarray]) -> SweepResult:
+    """The result of as many of the runs as `state` has keys."""
+    assert state.key is not None
+    numbers = {name: values[: len(state.key)] for name, values in runs.numbers.items()}
+    return SweepResult(state.params, history, state, state.key, numbers.pop(LEARNING_RATE), numbers)
 
 
 # results of several parts
@@ -260,7 +263,7 @@ def _stored(runs: Runs, state: TrainState, store: Store) -> SweepResult:
     epochs = np.arange(0, runs.epochs, runs.plan.eval_every)
     keys = runs.keys[np.arange(store.done) % len(runs.keys)]
     after = TrainState(params, opt_state, keys, jnp.asarray(runs.epochs, jnp.int32))
-    return _result(runs, store.done, params, {"epoch": epochs} | history, after)
+    return _result(runs, after, {"epoch": epochs} | history)
 
 
 def _description(runs: Runs) -> dict[str, Any]:

@@ -243,7 +243,8 @@ def run_chunk(
 
 
 @cache
-def _run_chunk(options: Options) -> Any:
+def compiled_chunk(options: Options) -> Any:
+    """`run_chunk`, compiled with these options of XLA: one function for all runs that share them."""
     return jax.jit(run_chunk, static_argnums=(0, 1), compiler_options=dict(options))
 
 
@@ -368,7 +369,9 @@ def train(
     state = _resumed(given, optimizer, key) if given else init_train_state(start, optimizer, key)
     if shuffle and state.key is None:
         raise ValueError("expected a key to shuffle with, got none; pass key=jax.random.key(seed)")
-    return run_chunks(plan, partial(_run_chunk(plan.compiling.options), plan, optimizer), state, data, epochs, callback)
+    return run_chunks(
+        plan, partial(compiled_chunk(plan.compiling.options), plan, optimizer), state, data, epochs, callback
+    )
 
 
 def _resumed(state: TrainState, optimizer: optax.GradientTransformation, key: Array | None) -> TrainState:

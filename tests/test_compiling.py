@@ -40,7 +40,7 @@ def compiled(network, batch_size, optimizer, shuffle=False):
     rest = {"eval_every": 1, "evaluate": "after", "metrics": (), "chunk_epochs": 1, "precision": "highest"}
     plan = make_plan(network, HALF_SQUARES, data, epochs=1, batch_size=batch_size, shuffle=shuffle, **rest)
     state = fm.init_train_state(params, optimizer, jax.random.key(0))
-    run = training._run_chunk(plan.compiling.options)
+    run = training.compiled_chunk(plan.compiling.options)
     return run.lower(plan, optimizer, state, jnp.asarray(1, jnp.int32), data).compile()
 
 

@@ -220,7 +220,7 @@ def test_the_same_optimiser_object_compiles_once(on_cpu):
     params = fm.init_params(NETWORK, jax.random.key(0))
     optimizer = optax.sgd(0.1)
     fm.train(NETWORK, LOSS, params, inputs, targets, optimizer=optimizer, epochs=40, batch_size=2)
-    compiled = training._run_chunk(compiling("cpu", batch_size=2, weights=12).options)
+    compiled = training.compiled_chunk(compiling("cpu", batch_size=2, weights=12).options)
     before = compiled._cache_size()
     assert before
     fm.train(NETWORK, LOSS, params, inputs + 1, targets, optimizer=optimizer, epochs=33, batch_size=2)

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace, workloads: Sequence[Workload]) -> None:
         if not competitors:
             continue
         outcomes = measure(workload, competitors, settings, say)
-        rows = rows_of(outcomes, getattr(workload.problem(), "multiplications", None))
+        rows = rows_of(outcomes, getattr(workload.problem(), "operations", None))
         tables.append(table(workload, rows))
         figures.append(as_json(workload, rows))
         print(f"\n{tables[-1]}", flush=True)

@@ -2,12 +2,12 @@
 
 import os
 import platform
-import shutil
 import subprocess
-from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from benchmarks._gcc import has_compiler
+from experiments._common import version_of
 
 PACKAGES = (
     "functional-mlp",
@@ -31,7 +31,7 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": versions(PACKAGES),
+        "versions": {package: version for package in PACKAGES if (version := version_of(package))},
         "gcc": compiler(),
     }
 
@@ -46,19 +46,8 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Of those that are installed."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def compiler() -> str | None:
     """The first line of `gcc --version`, or None."""
-    if shutil.which("gcc") is None:
+    if not has_compiler():
         return None
     return subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=False).stdout.partition("\n")[0]

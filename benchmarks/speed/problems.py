@@ -24,6 +24,15 @@ CHECKED_UPDATES = 100  # at least so many are made before parameters are compare
 CHECKED_NETWORKS = 8  # of a sweep
 
 
+def product_operations(sizes: Sequence[int], batch_size: int) -> int:
+    """Floating-point operations of the matrix products of a forward and backward pass, two per multiplication.
+
+    The first layer has two products, the others three: nobody asks for the cotangent of the inputs.
+    """
+    first, *later = [fan_in * fan_out for fan_in, fan_out in pairwise(sizes)]
+    return 2 * batch_size * (2 * first + 3 * sum(later))
+
+
 @dataclass(frozen=True, eq=False)
 class Training:
     """Plain gradient descent, batch after batch in the order of the data, of one network or of several at once.
@@ -64,10 +73,9 @@ class Training:
         return math.ceil(len(self.inputs) / self.batch_size)
 
     @property
-    def multiplications(self) -> int:
-        """Floating-point operations of the matrix products of one update of one network, two per multiplication."""
-        first, *later = [fan_in * fan_out for fan_in, fan_out in pairwise(self.sizes)]
-        return 2 * self.batch_size * (2 * first + 3 * sum(later))
+    def operations(self) -> int:
+        """Floating-point operations of the matrix products of one update of one network."""
+        return product_operations(self.sizes, self.batch_size)
 
     def batches(self) -> Iterator[Pair]:
         """Inputs and targets of each update of an epoch."""

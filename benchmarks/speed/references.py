@@ -58,12 +58,12 @@ def named(params: Iterable[Pair], prefix: str = "params") -> dict[str, NDArray[A
     return leaves
 
 
-def named_networks(params: Iterable[Pair], numbers: Iterable[int]) -> dict[str, NDArray[Any]]:
-    """The same of several networks: entry i of the leading axis is that of network `numbers[i]`."""
+def named_networks(problem: Training, params: Iterable[Pair]) -> dict[str, NDArray[Any]]:
+    """The same of the networks of a sweep that are compared; every array has a leading axis of all networks."""
     pairs = list(params)
     leaves: dict[str, NDArray[Any]] = {}
-    for i, number in enumerate(numbers):
-        leaves |= named([(w[i], b[i]) for w, b in pairs], f"network {number}: params")
+    for number in problem.compared():
+        leaves |= named([(w[number], b[number]) for w, b in pairs], f"network {number}: params")
     return leaves
 
 

@@ -11,6 +11,7 @@ from tolerances import RELATIVE, relative_difference
 import functional_mlp as fm
 from benchmarks import _compiled
 from benchmarks._cases import TAGS, draw, draw_recipe, families
+from benchmarks._gcc import has_compiler
 from benchmarks._implementations import IMPLEMENTATIONS, Answer
 from benchmarks._textbook import EXACT, OWN_PAIRS, gradients
 from functional_mlp import oracle
@@ -193,7 +194,7 @@ def test_accumulation_in_float16_is_true():
     assert bias.tolist() == [2048, 2048]  # with several columns NumPy adds row to row
 
 
-@pytest.mark.skipif(not _compiled.has_compiler(), reason="no gcc")
+@pytest.mark.skipif(not has_compiler(), reason="no gcc")
 def test_loading_fast_math_code_leaves_subnormal_numbers_alone():
     for dtype in _compiled.C_TYPES:
         _compiled.loaded(_compiled.FAST, dtype)

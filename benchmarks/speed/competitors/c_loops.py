@@ -1,14 +1,12 @@
 """The C loops of benchmarks/speed/sgd.c, compiled here: the limit that the others are measured by, for the moons alone.
 
 Several networks lie in the lanes of vectors, 8 or 16 of them, whichever is faster here, and a thread per core takes
-its share of these tiles (ctypes lets the others run meanwhile). The object is compiled with -ffast-math, but linked
-without: gcc would link start-up code that makes the whole process flush subnormal numbers to zero.
+its share of these tiles (ctypes lets the others run meanwhile).
 """
 
 import ctypes
 import functools
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._gcc import shared_object
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.competitors.scratch import new_folder
 from benchmarks.speed.problems import Pair, Training
 from benchmarks.speed.references import named, named_networks
 
@@ -36,12 +34,7 @@ def loaded(networks: int) -> Callable[..., None]:
     Raises:
         subprocess.CalledProcessError: if gcc refuses.
     """
-    stem = new_folder() / "sgd"
-    compiled, linked = f"{stem}.o", f"{stem}.so"
-    compile_it = ["gcc", "-std=gnu11", "-fPIC", f"-DNETS={networks}", *FLAGS, "-c", str(SOURCE), "-o", compiled]
-    for command in (compile_it, ["gcc", "-shared", compiled, "-o", linked, "-lm"]):
-        subprocess.run(command, check=True, capture_output=True)
-    train = ctypes.CDLL(linked).train
+    train = shared_object(SOURCE, ("-std=gnu11", f"-DNETS={networks}", *FLAGS)).train
     train.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int] * 2 + [ctypes.c_double]
     train.restype = None
     return train
@@ -83,9 +76,8 @@ def sweep(problem: Training) -> Runner:
         return params
 
     def leaves(params: np.ndarray) -> Any:
-        chosen = list(problem.compared())
         each = np.moveaxis(params, 1, -1).reshape(-1, params.shape[1])  # (N, parameters)
-        return named_networks(unflattened(each[chosen], problem.sizes), chosen)
+        return named_networks(problem, unflattened(each, problem.sizes))
 
     facts = {"note": f"{lanes} per vector, {cores} threads", "networks": networks, "lanes": lanes}
     return Runner(run, leaves, problem.updates * networks, facts)

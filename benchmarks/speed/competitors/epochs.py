@@ -1,12 +1,16 @@
-"""The two usual ways over the batches of an epoch in JAX: a compiled step in a Python loop, and `lax.scan`."""
+"""The two usual ways over the batches of an epoch in JAX: a compiled step in a Python loop, and `lax.scan`.
+
+Several networks are the same under `jax.vmap`.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from benchmarks.speed.competitors import usual_jax
+from benchmarks.speed.competitors import Runner, usual_jax
 from benchmarks.speed.problems import Training
+from benchmarks.speed.references import Pair, named_networks
 
 Step = Callable[[Any, Any, Any], Any]  # state, inputs, targets -> state
 
@@ -41,3 +45,25 @@ def scan(initial: Any, step: Step, problem: Training) -> Callable[[int], Any]:
         return jax.block_until_ready(state)
 
     return run
+
+
+def several(
+    over_batches: Callable[..., Callable[[int], Any]],
+    initial: Any,
+    step: Step,
+    problem: Training,
+    pairs: Callable[[Any], list[Pair]],
+) -> Runner:
+    """All networks of a sweep at once.
+
+    Args:
+        over_batches: `loop` or `scan`.
+        initial: the states, every array with a leading axis of networks.
+        step: of one network.
+        problem: the sweep.
+        pairs: of a state: (weights, bias) per layer as NumPy arrays with that axis.
+    """
+    networks = problem.networks or 1
+    run = over_batches(initial, jax.vmap(step, in_axes=(0, None, None)), problem)
+    facts = {"networks": networks}
+    return Runner(run, lambda state: named_networks(problem, pairs(state)), problem.updates * networks, facts)

@@ -13,9 +13,9 @@ import numpy as np
 import optax
 
 from benchmarks.speed.competitors import Runner, usual_jax
-from benchmarks.speed.competitors.epochs import loop, scan
+from benchmarks.speed.competitors.epochs import loop, scan, several
 from benchmarks.speed.problems import Training
-from benchmarks.speed.references import named, named_networks
+from benchmarks.speed.references import named
 
 
 class Network(eqx.Module):
@@ -75,21 +75,9 @@ def training_in_scan(problem: Training) -> Runner:
 
 def sweep(problem: Training) -> Runner:
     """Several networks, a Python loop."""
-    return _sweep(problem, loop)
+    return several(loop, *state_and_step(problem), problem, lambda state: _pairs(state[0]))
 
 
 def sweep_in_scan(problem: Training) -> Runner:
     """Several networks, `lax.scan`."""
-    return _sweep(problem, scan)
-
-
-def _sweep(problem: Training, over_batches: Callable[..., Any]) -> Runner:
-    networks = problem.networks or 1
-    state, step = state_and_step(problem)
-    run = over_batches(state, jax.vmap(step, in_axes=(0, None, None)), problem)
-
-    def leaves(state: Any) -> Any:
-        chosen = list(problem.compared())
-        return named_networks([(w[chosen], b[chosen]) for w, b in _pairs(state[0])], chosen)
-
-    return Runner(run, leaves, problem.updates * networks, {"networks": networks})
+    return several(scan, *state_and_step(problem), problem, lambda state: _pairs(state[0]))

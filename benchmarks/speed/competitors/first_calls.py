@@ -8,9 +8,9 @@ import sys
 import time
 from collections.abc import Callable
 
+from benchmarks._scratch import new_folder
 from benchmarks.speed.competitors import Runner
 from benchmarks.speed.competitors.programs import CACHE, ENABLED, output_of
-from benchmarks.speed.competitors.scratch import new_folder
 from benchmarks.speed.problems import FirstCall
 
 # whatever is compiled is kept

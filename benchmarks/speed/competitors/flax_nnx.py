@@ -14,9 +14,9 @@ import optax
 from flax import nnx
 
 from benchmarks.speed.competitors import Runner, usual_jax
-from benchmarks.speed.competitors.epochs import loop, scan
+from benchmarks.speed.competitors.epochs import loop, scan, several
 from benchmarks.speed.problems import Training
-from benchmarks.speed.references import named, named_networks
+from benchmarks.speed.references import named
 
 
 class Network(nnx.Module):
@@ -98,25 +98,19 @@ def training_in_scan(problem: Training) -> Runner:
 
 def sweep(problem: Training) -> Runner:
     """Several networks, a Python loop."""
-    return _sweep(problem, loop)
+    return several(loop, *_ensemble(problem))
 
 
 def sweep_in_scan(problem: Training) -> Runner:
     """Several networks, `lax.scan`."""
-    return _sweep(problem, scan)
+    return several(scan, *_ensemble(problem))
 
 
-def _sweep(problem: Training, over_batches: Callable[..., Any]) -> Runner:
+def _ensemble(problem: Training) -> tuple[Any, Callable[..., Any], Training, Callable[..., Any]]:
     networks = problem.networks or 1
     graph, _ = nnx.split(model_and_optimizer(problem))
     state, step = functional_step(problem)
     counted = jax.tree.map(
         lambda leaf: jnp.broadcast_to(leaf, (networks, *leaf.shape)) if leaf.ndim == 0 else leaf, state
     )
-    run = over_batches(counted, jax.vmap(step, in_axes=(0, None, None)), problem)
-
-    def leaves(state: Any) -> Any:
-        chosen = list(problem.compared())
-        return named_networks([(w[chosen], b[chosen]) for w, b in _pairs(nnx.merge(graph, state)[0])], chosen)
-
-    return Runner(run, leaves, problem.updates * networks, {"networks": networks})
+    return counted, step, problem, lambda state: _pairs(nnx.merge(graph, state)[0])

@@ -161,8 +161,7 @@ def sweep(problem: Training) -> Runner:
         return list(zip(weights, biases, strict=True))
 
     def leaves(after: Any) -> Any:
-        chosen = list(problem.compared())
-        return named_networks([(w[chosen], b[chosen]) for w, b in after], chosen)
+        return named_networks(problem, after)
 
     return Runner(run, leaves, problem.updates * networks, {"networks": networks})
 

@@ -4,8 +4,6 @@ Nothing is evaluated on the way, as by no other competitor. What `train` and `sw
 the data, is counted.
 """
 
-import contextlib
-import os
 from typing import Any
 
 import jax
@@ -19,6 +17,7 @@ from benchmarks.speed.competitors.compiled import evaluations
 from benchmarks.speed.problems import Basins, Gradient, Training
 from benchmarks.speed.references import named, named_networks, reached
 from experiments import himmelblau
+from experiments._common import device_per_core
 
 LOSSES = {
     "half_squared_error": {"kind": "squared_error", "scale": 0.5},
@@ -61,8 +60,7 @@ def training(problem: Training) -> Runner:
 
 def sweep(problem: Training) -> Runner:
     """`fm.sweep`, all networks at once, over a device per core, as the experiments set them up."""
-    with contextlib.suppress(RuntimeError):  # in a process where JAX has started
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    device_per_core()
     network, loss = network_and_loss(problem)
     networks = problem.networks or 1
     keys = jax.random.split(jax.random.key(0), networks)  # asked for, but not used: nothing is drawn or shuffled
@@ -75,12 +73,8 @@ def sweep(problem: Training) -> Runner:
         result = fm.sweep(network, loss, inputs, targets, epochs=epochs, **settings)
         return jax.block_until_ready(result.params)
 
-    def leaves(after: fm.Params) -> Any:
-        chosen = list(problem.compared())
-        return named_networks([(w[chosen], b[chosen]) for w, b in arrays(after)], chosen)
-
     facts = {"note": f"on {len(jax.local_devices())} of JAX's devices", "networks": networks}
-    return Runner(run, leaves, problem.updates * networks, facts)
+    return Runner(run, lambda after: named_networks(problem, arrays(after)), problem.updates * networks, facts)
 
 
 def gradient(problem: Gradient) -> Runner:

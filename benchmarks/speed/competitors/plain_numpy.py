@@ -63,8 +63,7 @@ def stacked(problem: Training) -> Runner:
     networks = problem.networks or 1
 
     def leaves(after: list[Pair]) -> Any:
-        chosen = list(problem.compared())
-        return named_networks([(w[chosen], b[chosen, 0]) for w, b in after], chosen)
+        return named_networks(problem, after)
 
     return Runner(lambda epochs: batches(problem, epochs), leaves, problem.updates * networks, {"networks": networks})
 

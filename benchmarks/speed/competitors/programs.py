@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._scratch import new_folder
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.competitors.scratch import new_folder
 from benchmarks.speed.problems import Program
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"

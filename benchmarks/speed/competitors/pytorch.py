@@ -116,8 +116,7 @@ def vmapped(problem: Training) -> Runner:
         return params
 
     def leaves(params: dict[str, Any]) -> Any:
-        chosen = list(problem.compared())
         pairs = ((params[f"{name}.weight"].numpy(), params[f"{name}.bias"].numpy()) for name in names)
-        return named_networks([(np.swapaxes(w[chosen], 1, 2), b[chosen]) for w, b in pairs], chosen)
+        return named_networks(problem, ((np.swapaxes(w, 1, 2), b) for w, b in pairs))
 
     return Runner(run, leaves, problem.updates * networks, {"networks": networks})
