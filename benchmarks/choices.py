@@ -5,6 +5,7 @@
 The programs are those of `fm.train`, compiled for a CPU with and without each choice. They run in turn, round after
 round; times are medians over the rounds, ratios medians of those within a round. `kernels` counts what XLA's runtime
 starts in the optimised program (fusions, products, copies and calls, each once, however often a loop repeats it).
+A second table has a sweep beside the training of one of its networks, on one core and on all.
 """
 
 import re
@@ -22,7 +23,7 @@ import optax
 import functional_mlp as fm
 from benchmarks._timing import in_turn
 from experiments import circles, moons
-from experiments._common import Parser, positive, text_table
+from experiments._common import Parser, device_per_core, positive, text_table
 from experiments._runs import jax_array, jax_params
 from functional_mlp import _compiling, _plan, training
 from functional_mlp._compiling import Compiling
@@ -110,13 +111,47 @@ def compare(problem: Problem, repeats: int) -> list[tuple[str, ...]]:
     ]
 
 
+def compare_sweeps(repeats: int, networks: int = 256, epochs: int = 8) -> list[tuple[str, ...]]:
+    """One network alone, and many of them: a row per number of devices."""
+    problem = problems()[0]
+    each: dict[str, Any] = {"batch_size": 1, "metrics": ()}
+    optimizer = optax.sgd(problem.learning_rate)
+    settings = each | {"keys": jax.random.split(jax.random.key(0), networks), "learning_rates": problem.learning_rate}
+    params = jax.tree.map(lambda leaf: np.stack([leaf] * networks), problem.params)
+
+    def alone() -> Any:
+        return fm.train(
+            problem.network, problem.loss, problem.params, *problem.data, epochs=64, optimizer=optimizer, **each
+        ).params
+
+    def many(devices: list[Any]) -> Any:
+        return fm.sweep(
+            problem.network, problem.loss, *problem.data, params=params, epochs=epochs, devices=devices, **settings
+        ).params
+
+    counts = sorted({1, jax.local_device_count()})
+    runs = [partial(many, jax.local_devices()[:count]) for count in counts]
+    samples = len(problem.data[0])
+    updates = np.array([64 * samples, *[networks * epochs * samples] * len(counts)])
+    seconds = in_turn([lambda run=run: jax.block_until_ready(run()) for run in (alone, *runs)], repeats) / updates
+    names = ["one network", *(f"{networks} networks on {count} of JAX's devices" for count in counts)]
+    ratios = np.median(seconds / seconds[:, :1], axis=0)
+    return [
+        (name, f"{1e6 * time_of_each:.2f}", f"{ratio:.2f}")
+        for name, time_of_each, ratio in zip(names, np.median(seconds, axis=0), ratios, strict=True)
+    ]
+
+
 def main() -> int:
-    """Prints the table."""
+    """Prints the tables."""
     parser = Parser(prog="python -m benchmarks.choices", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=positive, default=7, help="rounds (default: %(default)s)")
     repeats = parser.parse_args().repeats
+    device_per_core()
     rows = [row for problem in problems() for row in compare(problem, repeats)]
     print(text_table(("training", "compiled", "us per update", "of the first", "seconds to compile", "kernels"), rows))
+    print()
+    print(text_table(("moons, one sample", "us per network and update", "of the first"), compare_sweeps(repeats)))
     return 0
 
 

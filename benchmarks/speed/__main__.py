@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.speed.competitors import COMPETITORS, Competitor
 from benchmarks.speed.machine import describe
 from benchmarks.speed.measuring import Settings, measure
-from benchmarks.speed.tables import as_json, fragment, rows_of, table
+from benchmarks.speed.tables import as_json, page, rows_of, table
 from benchmarks.speed.workloads import Workload, selected
 from experiments._common import Parser, number_between, one_of, positive
 
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     seconds = number_between(0, 60, "a number of seconds below 60")
     made.add_argument("--seconds", type=seconds, default=0.2, help="of every timing, at least (default: %(default)s)")
     made.add_argument("--json", type=Path, metavar="FILE", help="every time, the machine and the versions")
-    made.add_argument("--output", type=Path, metavar="FILE", help="the tables as a fragment of Markdown")
+    made.add_argument("--output", type=Path, metavar="FILE", help="the tables as a page of Markdown")
     return made
 
 
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, workloads: Sequence[Workload]) -> None:
         figures.append(as_json(workload, rows))
         print(f"\n{tables[-1]}", flush=True)
         write(arguments.json, json.dumps({"machine": machine, "workloads": figures}, indent=1, allow_nan=False) + "\n")
-        write(arguments.output, fragment(tables, machine))
+        write(arguments.output, page(tables, machine))
 
 
 def say(line: str) -> None:

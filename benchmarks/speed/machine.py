@@ -29,7 +29,7 @@ def describe() -> dict[str, Any]:
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {package: version for package in PACKAGES if (version := version_of(package))},
         "gcc": compiler(),

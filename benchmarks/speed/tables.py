@@ -1,5 +1,6 @@
 """What is printed and written: times, ratios within a round, and what each competitor says about itself."""
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -110,7 +111,7 @@ def _set_up(workload: Workload, row: Row) -> float | None:
 
 
 def table(workload: Workload, rows: Sequence[Row]) -> str:
-    """A title and a table for a terminal; with four spaces before each line it is a fragment of Markdown."""
+    """A title and a table for a terminal; with four spaces before each line it is Markdown."""
     reference = reference_of([row.outcome for row in rows])
     columns = [(head, [cell(row) for row in rows]) for head, cell in _columns(workload, reference)]
     columns = [(head, cells) for head, cells in columns if any(cells)]
@@ -118,12 +119,19 @@ def table(workload: Workload, rows: Sequence[Row]) -> str:
     return f"{workload.name}: {workload.title}\n\n{text_table(heads, list(zip(*cells, strict=True)))}"
 
 
-def fragment(tables: Sequence[str], machine: Mapping[str, Any]) -> str:
-    """The tables as a fragment of Markdown, after a sentence about the machine."""
+COLUMNS = """The columns: median time per update, or whatever is counted; how many times as long as
+functional_mlp that is, the median of the ratios within the rounds; seconds of setting up and the first call; the
+largest deviation from a float64 reference in units of float32's noise floor, checked before any time is taken.
+[performance.md](performance.md) says what the figures mean, and [benchmarks/](../benchmarks/) how they are taken."""
+
+
+def page(tables: Sequence[str], machine: Mapping[str, Any]) -> str:
+    """The tables as a page of Markdown, after a sentence about the machine."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     compiler = f", {machine['gcc']}" if machine["gcc"] else ""
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
-    lines = [f"Measured on {where} ({versions}{compiler}).", ""]
+    lines = ["# Speed, side by side", "", f"What `make bench` printed. {COLUMNS}", ""]
+    lines += [*textwrap.wrap(f"Measured on {where} ({versions}{compiler}).", 120), ""]
     for text in tables:
         title, _, rest = text.partition("\n\n")
         lines += [f"{title[0].upper()}{title[1:]}", "", *(f"    {line}" for line in rest.splitlines()), ""]

@@ -262,10 +262,11 @@ def test_json_holds_every_time():
     assert (wrong["status"], wrong["seconds"], wrong["noise_floors"]) == ("disagrees", [], None)
 
 
-def test_the_fragment_is_markdown_with_the_machine():
+def test_the_page_is_markdown_with_the_machine():
     machine = {"processor": "P", "cores": 2, "system": "S", "python": "3", "versions": {"jax": "1"}, "gcc": None}
-    text = tables.fragment([tables.table(WORKLOAD, tables.rows_of(CANNED))], machine)
-    assert text.startswith("Measured on P, 2 cores, S, Python 3 (jax 1).\n\nWide: a canned one\n\n    competitor")
+    text = tables.page([tables.table(WORKLOAD, tables.rows_of(CANNED))], machine)
+    assert text.startswith("# Speed, side by side\n\nWhat `make bench` printed.")
+    assert "\n\nMeasured on P, 2 cores, S, Python 3 (jax 1).\n\nWide: a canned one\n\n    competitor" in text
 
 
 # rounds, with competitors that are told what to answer
