@@ -120,20 +120,22 @@ def compare_sweeps(repeats: int, networks: int = 256, epochs: int = 8) -> list[t
     params = jax.tree.map(lambda leaf: np.stack([leaf] * networks), problem.params)
 
     def alone() -> Any:
-        return fm.train(
+        run = fm.train(
             problem.network, problem.loss, problem.params, *problem.data, epochs=64, optimizer=optimizer, **each
-        ).params
+        )
+        return jax.block_until_ready(run.params)
 
     def many(devices: list[Any]) -> Any:
-        return fm.sweep(
+        runs = fm.sweep(
             problem.network, problem.loss, *problem.data, params=params, epochs=epochs, devices=devices, **settings
-        ).params
+        )
+        return jax.block_until_ready(runs.params)
 
     counts = sorted({1, jax.local_device_count()})
     runs = [partial(many, jax.local_devices()[:count]) for count in counts]
     samples = len(problem.data[0])
     updates = np.array([64 * samples, *[networks * epochs * samples] * len(counts)])
-    seconds = in_turn([lambda run=run: jax.block_until_ready(run()) for run in (alone, *runs)], repeats) / updates
+    seconds = in_turn([alone, *runs], repeats) / updates
     names = ["one network", *(f"{networks} networks on {count} of JAX's devices" for count in counts)]
     ratios = np.median(seconds / seconds[:, :1], axis=0)
     return [
