@@ -1,6 +1,7 @@
 __version__: str
 
 from . import activations as activations
+from . import exporting as exporting
 from . import losses as losses
 from . import metrics as metrics
 from . import network as network
@@ -13,6 +14,7 @@ from .activations import Activation as Activation
 from .backward import apply as apply
 from .backward import backward as backward
 from .backward import loss_and_grad as loss_and_grad
+from .exporting import export as export
 from .forward import Tape as Tape
 from .forward import forward as forward
 from .losses import Loss as Loss

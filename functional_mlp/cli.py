@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 
 import functional_mlp as fm
+from functional_mlp import _commands
+from functional_mlp._commands import MAX_BYTES, MaxBytes
 from functional_mlp._console import VERDICT_CODES, drop_output, ended_by_signals, fail, show
 from functional_mlp._help import ANSWERS, EXAMPLES, PROGRAMS
 from functional_mlp.vectors.commands import vectors_app
 
-MAX_BYTES = 64 * 2**20  # as files.MAX_BYTES, which is not imported for --help; a test compares them
 PLAIN = ("sum", "sum", 1.0, 0.0, False)  # a loss that says nothing else: see `losses.Loss`
 
 app = typer.Typer(
@@ -33,8 +34,8 @@ app.add_typer(case_app, name="case")
 mistakes_app = typer.Typer(help="Mistakes that check knows by name.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(mistakes_app, name="mistakes")
 app.add_typer(vectors_app, name="vectors")
+app.command()(_commands.export)
 
-MaxBytes = Annotated[int, typer.Option(min=1, help="Refuse files that are larger, or unpack to more.")]
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="A name in .json, .npz or .safetensors; - is the terminal.")
 ]

@@ -198,8 +198,8 @@ class Loss:
         """ct_outputs (n, K); arguments and errors as in `value_and_cotangent`."""
         return self.value_and_cotangent(outputs, targets, sample_weights)[1]
 
-    def coefficients(self, shape: tuple[int, ...], weights: Array | None, dtype: Any) -> Array:
-        """What every term (n, K) is multiplied by, as (n, 1): scale, both divisors, sample weights."""
+    def coefficients(self, shape: tuple[Any, ...], weights: Array | None, dtype: Any) -> Array:
+        """What every term (n, K) is multiplied by, as (n, 1): scale, divisors, sample weights; n may be symbolic."""
         samples, outputs = shape
         divisor = outputs if self.over_outputs == "mean" else 1
         if weights is None:

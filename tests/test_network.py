@@ -1,5 +1,7 @@
 """The specification, initial parameters, and parameter files."""
 
+import zipfile
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,18 +62,59 @@ def test_an_initialiser_of_ones_own():
     np.testing.assert_array_equal(params[0].weights, np.full((2, 3), 7.0))
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [(dtype, "params.safetensors") for dtype in ("float16", "bfloat16", "float32", "float64")]
+    + [(dtype, "params.npz") for dtype in ("float16", "float32", "float64")],
+)
 @pytest.mark.parametrize("bias", ["normal_tenth", None])
-def test_parameters_come_back_from_a_file_bit_for_bit(dtype, bias, tmp_path, x64):
+def test_parameters_come_back_from_a_file_bit_for_bit(dtype, name, bias, tmp_path, x64):
     network = fm.Network((3, 5, 2), "tanh")
     params = fm.init_params(network, jax.random.key(3), bias=bias, dtype=dtype)
-    fm.save_params(tmp_path / "params.safetensors", params)
-    loaded = fm.load_params(tmp_path / "params.safetensors", network)
+    fm.save_params(tmp_path / name, params)
+    loaded = fm.load_params(tmp_path / name, network)
     assert jax.tree.structure(loaded) == jax.tree.structure(params)
     for got, expected in zip(jax.tree.leaves(loaded), jax.tree.leaves(params), strict=True):
         assert got.dtype == expected.dtype
         np.testing.assert_array_equal(got, expected)
-    assert [path.name for path in tmp_path.iterdir()] == ["params.safetensors"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_numpy_reads_an_npz_file_of_parameters_and_writes_one(tmp_path):
+    network = fm.Network((2, 1), "tanh")
+    params = fm.init_params(network, jax.random.key(3))
+    fm.save_params(tmp_path / "ours.npz", params)
+    with np.load(tmp_path / "ours.npz") as file:
+        np.testing.assert_array_equal(file["params.0.weights"], params[0].weights)
+        np.savez_compressed(tmp_path / "theirs.npz", **file)
+    loaded = fm.load_params(tmp_path / "theirs.npz", network)
+    np.testing.assert_array_equal(loaded[0].weights, params[0].weights)
+
+
+def test_a_bad_npz_file_of_parameters(tmp_path, says):
+    network = fm.Network((2, 1), "tanh")
+    good = tmp_path / "good.npz"
+    fm.save_params(good, fm.init_params(network, jax.random.key(0)))
+    weights, bias = np.zeros((2, 1), np.float32), np.zeros(1, np.float32)
+
+    def file(**arrays):
+        np.savez(tmp_path / "p.npz", **{name.replace("_", "."): array for name, array in arrays.items()})
+        return tmp_path / "p.npz"
+
+    says(ValueError, ["p.npz", "[2, 1]", "[3, 1]"], fm.load_params, file(params_0_weights=np.zeros((3, 1))), network)
+    says(ValueError, ["params.0.weights"], fm.load_params, file(params_0_bias=bias), network)
+    says(TypeError, ["I64"], fm.load_params, file(params_0_weights=np.zeros((2, 1), np.int64)), network)
+    says(TypeError, ["O64"], fm.load_params, file(params_0_weights=np.full((2, 1), None)), network)
+    says(TypeError, ["float64", "enable_x64"], fm.load_params, file(params_0_weights=np.zeros((2, 1))), network)
+    says(ValueError, ["got also", "thesis"], fm.load_params, file(params_0_weights=weights, thesis=bias), network)
+    for spoilt in (b"", good.read_bytes()[:-40], b"PK\x03\x04" + bytes(60)):
+        (tmp_path / "spoilt.npz").write_bytes(spoilt)
+        says(ValueError, ["spoilt.npz", "NPZ"], fm.load_params, tmp_path / "spoilt.npz", network)
+    with zipfile.ZipFile(tmp_path / "torn.npz", "w") as archive:
+        archive.writestr("params.0.weights.npy", zipfile.ZipFile(good).read("params.0.weights.npy")[:-2])
+    says(ValueError, ["torn.npz"], fm.load_params, tmp_path / "torn.npz", network)
+    params = fm.init_params(network, jax.random.key(0), dtype=jnp.bfloat16)
+    says(TypeError, ["bfloat16", ".safetensors"], fm.save_params, tmp_path / "new.npz", params)
 
 
 def test_saving_replaces_a_file_whole(tmp_path):

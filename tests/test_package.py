@@ -79,6 +79,8 @@ LAYERS = [
     "oracle.understanding",
     "oracle.putting",
     "oracle.driving",
+    "_artifact",
+    "exporting",
     "oracle.adapters.pairs",
     "oracle.adapters.layers",
     "oracle.adapters.adapted",
@@ -98,6 +100,7 @@ LAYERS = [
     "_console",
     "_help",
     "vectors.commands",
+    "_commands",
     "cli",
     "__main__",
 ]
