@@ -139,7 +139,9 @@ def main(path: str) -> int:
     with jax.enable_x64(artifact.manifest["dtype"] == "float64"):
         comparisons = verify(artifact)
     for function, result, error, floor, agrees in comparisons:
-        print(f"{'agrees' if agrees else 'DIFFERS':<8}{function:<14} {result:<22} off by {error:.2e}, floor {floor:.2e}")
+        print(
+            f"{'agrees' if agrees else 'DIFFERS':<8}{function:<14} {result:<22} off by {error:.2e}, floor {floor:.2e}"
+        )
     return 0 if all(comparison.agrees for comparison in comparisons) else 1
 
 

@@ -30,4 +30,3 @@ def export(
     except (TypeError, ValueError, ArithmeticError, OSError) as error:
         fail(error)
     show(f"{output}: check it with `python {output}`, here or on another machine\n")
-

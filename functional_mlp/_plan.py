@@ -1,14 +1,19 @@
 """What a training run works on and by: its data and its plan, checked once, before anything is compiled."""
 
+import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from functional_mlp import __version__
 from functional_mlp._checks import finite_values, floating_array, known_name, positive_int
 from functional_mlp._compiling import Compiling, compiling
 from functional_mlp.losses import Loss, check_sample_weights
@@ -128,3 +133,35 @@ def _checked_set(
     finite_values(f"{prefix}inputs", x)
     finite_values(f"{prefix}targets", t)
     return x, t
+
+
+# what a run is known by, when it is saved
+
+
+def digest(*trees: Any) -> str:
+    """SHA-256 of all arrays in `trees`."""
+    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(trees)]
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+
+
+def key_data(keys: Array) -> Array:
+    """The numbers that random keys consist of; old-style keys are numbers."""
+    return jax.random.key_data(keys) if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) else keys
+
+
+def described(plan: Plan, data: Data) -> dict[str, Any]:
+    """What the results depend on, as far as it can be written down: of functions, the names."""
+    return {
+        "functional_mlp": __version__,
+        "jax": jax.__version__,
+        "network": repr(plan.network),
+        "loss": repr(plan.loss),
+        "batch_size": plan.batch_size,
+        "shuffle": plan.shuffle,
+        "eval_every": plan.eval_every,
+        "evaluate": plan.evaluate,
+        "metrics": [name for name, _ in plan.metrics],
+        "precision": str(plan.precision),
+        "data": digest(data),
+        "platform": next(iter(data.inputs.devices())).platform,
+    }

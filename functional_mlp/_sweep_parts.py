@@ -1,9 +1,9 @@
 """The runs of a sweep, and the program that trains a part of them at once, spread over the devices of one machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +16,9 @@ from jaxtyping import Array
 from functional_mlp._checks import positive_int
 from functional_mlp._compiling import Options
 from functional_mlp._plan import Data, Plan
+from functional_mlp._train_state import Callback, TrainResult, TrainState, init_train_state, result_of
 from functional_mlp.network import Params
-from functional_mlp.training import (
-    Callback,
-    TrainResult,
-    TrainState,
-    history_names,
-    init_train_state,
-    run_chunk,
-    run_chunks,
-)
+from functional_mlp.training import history_names, run_chunk, run_chunks
 
 OptimizerFactory = Callable[..., optax.GradientTransformation]
 Numbers = dict[str, Any]  # (R,) each, by the name that the factory knows them by
@@ -126,14 +119,34 @@ def _chunk_program(options: Options, mesh: Mesh, tile: int) -> Any:
     return jax.jit(chunk, static_argnums=(0, 1), compiler_options=dict(options))
 
 
-def train_part(runs: Runs, first: int, last: int, size: int, callback: Callback | None) -> TrainResult:
-    """Trains the runs `first` to `last` - 1 in one program, that of a part of `size` runs.
+class Part(NamedTuple):
+    """The runs `first` to `last` - 1, computed by the program of a part of `size` runs."""
 
-    Every leaf gets a leading axis but for the epoch.
+    first: int
+    last: int
+    size: int
+
+
+def train_part(
+    runs: Runs, part: Part, callback: Callback | None, saved: Mapping[str, np.ndarray] | None = None
+) -> TrainResult:
+    """Trains some of the runs in one program; every leaf of what it returns has a leading axis but for the epoch.
+
+    Args:
+        runs: all of them.
+        part: which.
+        callback: as in `sweep`.
+        saved: what `arrays_of` gave of these runs at an earlier epoch, to go on from.
     """
-    wanted = last - first
-    filled = -(-size // runs.unit) * runs.unit
-    states, numbers = runs.states(np.minimum(np.arange(first, first + filled), last - 1))  # what fills up is the last
+    wanted = part.last - part.first
+    filled = -(-part.size // runs.unit) * runs.unit
+    which = np.minimum(np.arange(part.first, part.first + filled), part.last - 1)  # what fills up is the last
+    states, numbers = runs.states(which)
+    before = None
+    if saved is not None:
+        common = ("epoch", "history_epoch")
+        arrays = {name: x if name in common else x[which - part.first] for name, x in saved.items()}
+        _, before, states = result_of(arrays, states)
     mesh = Mesh(np.array(runs.devices), (_RUNS,))
     everywhere, spread = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(_RUNS))
     states = _state(jax.device_put(states[:3], spread), jax.device_put(states.epoch, everywhere))
@@ -151,7 +164,7 @@ def train_part(runs: Runs, first: int, last: int, size: int, callback: Callback 
         return TrainResult(own[0], history, _state(own, result.state.epoch))
 
     seen = None if callback is None else lambda so_far: callback(trimmed(so_far))
-    return trimmed(run_chunks(runs.plan, compiled, states, data, runs.epochs, seen))
+    return trimmed(run_chunks(runs.plan, compiled, states, data, runs.epochs, seen, before))
 
 
 def runs_per_part(runs: Runs, wanted: int | None, to_disk: bool) -> int:

@@ -5,7 +5,6 @@ replaced after their numbers are on the disk, and never before. A directory belo
 results is recorded there, and another one is refused.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp._atomic import write_bytes
+from functional_mlp._run_folder import is_new, read_index, write_index
 
-FORMAT, VERSION = "functional-mlp/sweep", 1
-_INDEX = "sweep.json"
+KIND = ("functional-mlp/sweep", 1)
+INDEX = "sweep.json"
 
 
 class Store:
@@ -35,7 +34,7 @@ class Store:
             if isinstance(array, np.memmap):
                 array.flush()
         if self._index is not None:
-            _write_index(self._index, self._description, last)
+            write_index(self._index, KIND, self._description, runs_done=last)
         self.done = last
 
 
@@ -62,22 +61,21 @@ def in_directory(
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    index = directory / _INDEX
+    index = directory / INDEX
     if index.exists():
-        done = _done(index, description)
-    elif any(directory.iterdir()):
+        done = _count(index, read_index(index, KIND, description).get("runs_done"), specifications)
+    elif is_new(directory):
+        write_index(index, KIND, description, runs_done=0)
+        done = 0
+    else:
         raise ValueError(
             f"expected a new directory, an empty one, or one of a sweep, got {directory}; name another one"
         )
-    else:
-        done = None
     arrays = {}
     for name, (shape, dtype) in specifications.items():
-        file = directory / f"{name}.npy"
-        arrays[name] = _mapped(file, shape, np.dtype(dtype), new=done is None)
-    if done is None:
-        _write_index(index, description, 0)
-    return Store(arrays, done or 0, index, description)
+        # while nothing is done, there may be none, or an unfinished one
+        arrays[name] = _mapped(directory / f"{name}.npy", shape, np.dtype(dtype), new=done == 0)
+    return Store(arrays, done, index, description)
 
 
 def _mapped(file: Path, shape: tuple[int, ...], dtype: np.dtype, new: bool) -> np.ndarray:
@@ -94,27 +92,8 @@ def _mapped(file: Path, shape: tuple[int, ...], dtype: np.dtype, new: bool) -> n
     return array.view(dtype)
 
 
-def _write_index(index: Path, description: Mapping[str, Any], done: int) -> None:
-    content = {"format": FORMAT, "version": VERSION, "runs_done": done, "sweep": description}
-    write_bytes(index, (json.dumps(content, indent=1) + "\n").encode())
-
-
-def _done(index: Path, description: Mapping[str, Any]) -> int:
-    """How many runs `index` records as done."""
-    try:
-        content = json.loads(index.read_text())
-        found = (content["format"], content["version"])
-        done, recorded = int(content["runs_done"]), dict(content["sweep"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"expected {index} to be the index of a sweep, got {error!r}") from error
-    if found != (FORMAT, VERSION):
-        raise ValueError(f"expected {index} of format {FORMAT!r}, version {VERSION}, got {found}")
-    asked = json.loads(json.dumps(description))
-    different = [name for name in {**asked, **recorded} if asked.get(name) != recorded.get(name)]
-    if different:
-        name = different[0]
-        raise ValueError(
-            f"expected the sweep that {index.parent} holds, got another {name}: {asked.get(name)} instead of"
-            f" {recorded.get(name)}; name another directory"
-        )
-    return done
+def _count(index: Path, value: Any, specifications: Mapping[str, tuple[tuple[int, ...], Any]]) -> int:
+    runs = min(shape[0] for shape, _ in specifications.values())
+    if not isinstance(value, int) or not 0 <= value <= runs:
+        raise ValueError(f"expected {index} to say how many of {runs} runs are done, got {value!r}")
+    return value

@@ -202,9 +202,7 @@ def _without_places(exported: jax.export.Exported) -> jax.export.Exported:
         module = mlir.deserialize_portable_artifact(exported.mlir_module_serialized)
         PassManager.parse("builtin.module(strip-debuginfo)").run(module.operation)
         version = stablehlo.get_version_from_compatibility_requirement(month_old)
-        return dataclasses.replace(
-            exported, mlir_module_serialized=mlir.serialize_portable_artifact(module, version)
-        )
+        return dataclasses.replace(exported, mlir_module_serialized=mlir.serialize_portable_artifact(module, version))
 
 
 def _described(names: Sequence[str], avals: Sequence[Any]) -> list[dict[str, Any]]:

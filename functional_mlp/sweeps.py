@@ -5,11 +5,13 @@ tiles, each one batch whose width depends on the number of runs and the kind of 
 there are: so any number of them gives the same bits. On a CPU a tile is one run, and the bits are those of `train`.
 """
 
-import hashlib
+import contextlib
 import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -20,16 +22,28 @@ from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp import __version__
 from functional_mlp._checks import finite_float, random_key, require_optimizer_factory
 from functional_mlp._compiling import runs_of_a_tile
-from functional_mlp._plan import check_data, make_plan
-from functional_mlp._sweep_parts import LEARNING_RATE, OptimizerFactory, Runs, runs_per_part, train_part
+from functional_mlp._plan import check_data, described, digest, key_data, make_plan
+from functional_mlp._run_folder import only_one
+from functional_mlp._sweep_parts import LEARNING_RATE, OptimizerFactory, Part, Runs, runs_per_part, train_part
 from functional_mlp._sweep_store import Store, in_directory, in_memory
+from functional_mlp._train_state import (
+    Callback,
+    TrainResult,
+    TrainState,
+    history_of,
+    keeping,
+    named_history,
+    named_leaves,
+)
+from functional_mlp.checkpoints import EVERY, KEEP, Checkpoints, opened
 from functional_mlp.losses import Loss
 from functional_mlp.metrics import UserMetric
 from functional_mlp.network import Initializer, Network, Params, check_params, init_params
-from functional_mlp.training import Callback, TrainResult, TrainState, history_dtype, history_names
+from functional_mlp.training import history_dtype, history_names
+
+PART = "part"  # the folder of the checkpoints of what is being trained
 
 
 class SweepResult(NamedTuple):
@@ -123,6 +137,8 @@ def sweep(
     devices: Sequence[Any] | None = None,
     directory: str | os.PathLike[str] | None = None,
     runs_per_part: int | None = None,
+    save_every: float = EVERY,
+    keep: int = KEEP,
 ) -> SweepResult:
     """Trains a network from many initial values, and with several learning rates and other numbers.
 
@@ -143,14 +159,18 @@ def sweep(
             ends the sweep with it by returning True: of several parts, those before it are then returned.
         devices: where to compute; None means all devices of this machine of the kind that the data are on, or JAX's
             default device where one was chosen (`jax.default_device`).
-        directory: where to write the results of each part as soon as they are there, as .npy files. Runs that it holds
-            are not done again: a sweep that was interrupted goes on when it is called again.
+        directory: where to write the results of each part as soon as they are there, as .npy files, and the part that
+            is being trained from time to time; needs orbax-checkpoint. The same call goes on with what is there, to the
+            same bits, on any number of devices.
         runs_per_part: runs in one program; None means as many as fit into the memory.
+        save_every: seconds between two checkpoints of the part, written after a chunk of epochs.
+        keep: how many of them are kept.
 
     Returns:
         Parameters, history and state of every run.
 
     Raises:
+        ImportError: for a directory, without orbax-checkpoint.
         TypeError, ValueError: as in `train` and `init_params`; also for keys that are no axis of keys, and for a
             directory of another sweep.
         OSError: if the directory cannot be written.
@@ -187,15 +207,21 @@ def sweep(
         precision=precision,
     )
     tile = runs_of_a_tile(where[0].platform, len(numbers[LEARNING_RATE]))
-    return _in_parts(
-        Runs(plan, data, optimizer, epochs, keys, start, numbers, where, tile), runs_per_part, directory, callback
-    )
+    folder = None if directory is None else _Folder(Path(directory), save_every, keep)
+    runs = Runs(plan, data, optimizer, epochs, keys, start, numbers, where, tile)
+    return _in_parts(runs, runs_per_part, folder, callback)
 
 
-def _in_parts(
-    runs: Runs, wanted: int | None, directory: str | os.PathLike[str] | None, callback: Callback | None
-) -> SweepResult:
-    step = runs_per_part(runs, wanted, to_disk=directory is not None)
+class _Folder(NamedTuple):
+    """Where a sweep is saved, and how often."""
+
+    path: Path
+    save_every: float
+    keep: int
+
+
+def _in_parts(runs: Runs, wanted: int | None, folder: _Folder | None, callback: Callback | None) -> SweepResult:
+    step = runs_per_part(runs, wanted, to_disk=folder is not None)
     stopped = False
 
     def watched(so_far: TrainResult) -> bool | None:
@@ -203,19 +229,41 @@ def _in_parts(
         stopped = bool(callback and callback(so_far))
         return stopped
 
-    seen = watched if callback else None
-
-    if directory is None and step >= runs.count:
-        part = train_part(runs, 0, runs.count, step, seen)
+    if folder is None and step >= runs.count:
+        part = train_part(runs, Part(0, runs.count, step), watched if callback else None)
         return _result(runs, part.state, part.history)
     state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
-    store = _store(runs, state, directory)
-    while store.done < runs.count and not stopped:
-        last = min(store.done + step, runs.count)
-        part = train_part(runs, store.done, last, step, seen)
-        if int(part.state.epoch) == runs.epochs:
-            store.put(store.done, _named_leaves(part.state) | _named_history(part.history))
+    with contextlib.ExitStack() as stack:
+        checkpoints = None
+        if folder is not None:
+            stack.enter_context(only_one(folder.path))
+        store = _store(runs, state, folder)
+        if folder is not None and store.done < runs.count:
+            checkpoints = stack.enter_context(opened(folder.path / PART, folder.save_every, folder.keep))
+        while store.done < runs.count and not stopped:
+            part = _train_next(runs, store.done, step, checkpoints, watched if callback else None)
+            if int(part.state.epoch) == runs.epochs:
+                store.put(store.done, named_leaves(part.state) | named_history(part.history))
+    if folder is not None and store.done == runs.count:
+        shutil.rmtree(folder.path / PART, ignore_errors=True)
     return _stored(runs, state, store)
+
+
+def _train_next(
+    runs: Runs, first: int, step: int, checkpoints: Checkpoints | None, callback: Callback | None
+) -> TrainResult:
+    """The part that begins with run `first`, from where it was saved, if it was."""
+    last = min(first + step, runs.count)
+    if checkpoints is None:
+        return train_part(runs, Part(first, last, step), callback)
+    saved = checkpoints.latest()
+    if saved is None or saved.about.get("first") != first:
+        arrays = None
+    else:
+        arrays, last = saved.arrays, int(saved.about["last"])  # as it was cut then
+    about = {"first": first, "last": last}
+    seen = keeping(checkpoints, callback, offset=first * (runs.epochs + 1), about=about)
+    return train_part(runs, Part(first, last, max(step, last - first)), seen, arrays)
 
 
 def _result(runs: Runs, state: TrainState, history: dict[str, np.ndarray]) -> SweepResult:
@@ -228,69 +276,35 @@ def _result(runs: Runs, state: TrainState, history: dict[str, np.ndarray]) -> Sw
 # results of several parts
 
 
-def _named_leaves(state: TrainState) -> dict[str, Any]:
-    """Parameters and optimiser states (or their shapes) by their names in a store; keys are known anyway."""
-    leaves = {
-        f"params.{number}.{name}": leaf
-        for number, layer in enumerate(state.params)
-        for name, leaf in zip(layer._fields, layer, strict=True)
-        if leaf is not None
-    }
-    leaves |= {f"opt_state.{number}": leaf for number, leaf in enumerate(jax.tree.leaves(state.opt_state))}
-    return {name: np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf for name, leaf in leaves.items()}
-
-
-def _named_history(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {f"history.{name}": values for name, values in history.items() if name != "epoch"}
-
-
-def _store(runs: Runs, state: TrainState, directory: str | os.PathLike[str] | None) -> Store:
-    shapes = {name: ((runs.count, *leaf.shape[1:]), leaf.dtype) for name, leaf in _named_leaves(state).items()}
+def _store(runs: Runs, state: TrainState, folder: _Folder | None) -> Store:
+    shapes = {name: ((runs.count, *leaf.shape[1:]), leaf.dtype) for name, leaf in named_leaves(state).items()}
     dtype = history_dtype(runs.data)
     shapes |= {
         f"history.{name}": ((runs.count, runs.evaluations), dtype) for name in history_names(runs.plan, runs.data)
     }
-    return in_memory(shapes) if directory is None else in_directory(directory, shapes, _description(runs))
+    return in_memory(shapes) if folder is None else in_directory(folder.path, shapes, _description(runs))
 
 
 def _stored(runs: Runs, state: TrainState, store: Store) -> SweepResult:
     """The result of the runs that are done, from the arrays of `store`."""
     done = {name: array[: store.done] for name, array in store.arrays.items()}
     structure = jax.tree.structure(state[:2])
-    names = list(_named_leaves(state))
+    names = list(named_leaves(state))
     params, opt_state = jax.tree.unflatten(structure, [done[name] for name in names])
-    history = {name.removeprefix("history."): array for name, array in done.items() if name.startswith("history.")}
     epochs = np.arange(0, runs.epochs, runs.plan.eval_every)
     keys = runs.keys[np.arange(store.done) % len(runs.keys)]
     after = TrainState(params, opt_state, keys, jnp.asarray(runs.epochs, jnp.int32))
-    return _result(runs, after, {"epoch": epochs} | history)
+    return _result(runs, after, {"epoch": epochs} | history_of(done))
 
 
 def _description(runs: Runs) -> dict[str, Any]:
-    """What the results depend on, as far as it can be written down: of functions, the names."""
-
-    def digest(*trees: Any) -> str:
-        arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(trees)]
-        return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
-
-    plan = runs.plan
-    return {
-        "functional_mlp": __version__,
-        "network": repr(plan.network),
-        "loss": repr(plan.loss),
+    return described(runs.plan, runs.data) | {
         "epochs": runs.epochs,
         "runs": runs.count,
-        "batch_size": plan.batch_size,
-        "shuffle": plan.shuffle,
-        "eval_every": plan.eval_every,
-        "evaluate": plan.evaluate,
-        "metrics": [name for name, _ in plan.metrics],
-        "precision": str(plan.precision),
         "optimizer": getattr(runs.optimizer, "__qualname__", repr(type(runs.optimizer))),
         "numbers": {name: digest(values) for name, values in runs.numbers.items()},
-        "keys": digest(jax.random.key_data(runs.keys)),
+        "keys": digest(key_data(runs.keys)),
         "initial parameters": digest(runs.start(np.zeros(1, int))),
-        "data": digest(runs.data),
         "platform": runs.devices[0].platform,
         "tile": runs.tile,
     }

@@ -5,9 +5,10 @@ program; between chunks the callback sees the state and the history so far, and 
 last batch is filled up with samples of weight 0, so that it is neither dropped nor mis-scaled.
 """
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,65 +18,25 @@ from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from functional_mlp import checkpoints
 from functional_mlp._checks import random_key, require_optimizer, working_dtype
 from functional_mlp._compiling import Options, in_one_kernel
-from functional_mlp._plan import Data, Plan, check_data, make_plan
+from functional_mlp._plan import Data, Plan, check_data, described, digest, key_data, make_plan
 from functional_mlp._sharding import vary_over, varying_axes
+from functional_mlp._train_state import (
+    Callback,
+    StepMetrics,
+    TrainResult,
+    TrainState,
+    init_train_state,
+    keeping,
+    result_of,
+)
 from functional_mlp.backward import loss_and_grad
 from functional_mlp.forward import forward
 from functional_mlp.losses import Loss
 from functional_mlp.metrics import Evaluation, UserMetric
 from functional_mlp.network import Network, Params, check_params
-
-
-class TrainState(NamedTuple):
-    """Everything that a run needs to go on.
-
-    Attributes:
-        params: the parameters.
-        opt_state: the optimiser's state.
-        key: JAX random key that the order of each epoch is drawn from (`epoch_order`), or None if nothing is shuffled.
-        epoch: number of epochs done, an int32 scalar.
-    """
-
-    params: Params
-    opt_state: optax.OptState
-    key: Array | None
-    epoch: Array
-
-
-class StepMetrics(NamedTuple):
-    """What one update saw: the loss before it, and the Euclidean norm of the gradient, both scalars."""
-
-    loss: Array
-    gradient_norm: Array
-
-
-class TrainResult(NamedTuple):
-    """What `train` returns.
-
-    Attributes:
-        params: the parameters after the last epoch.
-        history: NumPy arrays by name: `epoch`, and one per metric and data set (`train_loss`, `eval_accuracy`, …), each
-            with one entry per evaluation on its last axis.
-        state: pass it to `train` in place of the parameters to go on.
-    """
-
-    params: Params
-    history: dict[str, np.ndarray]
-    state: TrainState
-
-
-def init_train_state(params: Params, optimizer: optax.GradientTransformation, key: Array | None = None) -> TrainState:
-    """The state before the first update.
-
-    Args:
-        params: initial parameters.
-        optimizer: any optax transformation.
-        key: a JAX random key, used for shuffling alone.
-    """
-    require_optimizer(optimizer)
-    return TrainState(params, optimizer.init(params), key, jnp.zeros((), jnp.int32))
 
 
 def train_step(
@@ -248,9 +209,6 @@ def compiled_chunk(options: Options) -> Any:
     return jax.jit(run_chunk, static_argnums=(0, 1), compiler_options=dict(options))
 
 
-Callback = Callable[[TrainResult], bool | None]
-
-
 def run_chunks(
     plan: Plan,
     compiled: Callable[[TrainState, Any, Data], tuple[TrainState, Array]],
@@ -258,6 +216,7 @@ def run_chunks(
     data: Data,
     epochs: int,
     callback: Callback | None,
+    before: Mapping[str, np.ndarray] | None = None,
 ) -> TrainResult:
     """Calls `compiled` chunk by chunk until `epochs` are done in all, gathering the history; the host's side of a run.
 
@@ -268,10 +227,13 @@ def run_chunks(
         data: the arrays.
         epochs: the epoch count to reach.
         callback: see `train`.
+        before: the history of the epochs before, if it is to be part of the result.
     """
     names = history_names(plan, data)
     recorded: list[np.ndarray] = []
     rows: list[np.ndarray] = []
+    if before is not None and names:
+        recorded, rows = [before["epoch"]], [np.stack([before[name] for name in names], axis=-1)]
 
     def result() -> TrainResult:
         values = np.concatenate(rows, axis=-2)
@@ -314,6 +276,9 @@ def train(
     chunk_epochs: int | None = None,
     callback: Callback | None = None,
     precision: PrecisionLike = "highest",
+    directory: str | os.PathLike[str] | None = None,
+    save_every: float = checkpoints.EVERY,
+    keep: int = checkpoints.KEEP,
 ) -> TrainResult:
     """Trains a network with the hand-written gradient.
 
@@ -337,15 +302,21 @@ def train(
             `epochs`.
         callback: called with the `TrainResult` so far; return True to stop there.
         precision: of the matrix products, as in `forward`.
+        directory: where to save the run as it goes on; needs orbax-checkpoint. The same call goes on with what is there,
+            to the same bits; one with more epochs goes on to these.
+        save_every: seconds between two checkpoints, written after a chunk of epochs; the last epoch has one, too.
+        keep: how many checkpoints are kept.
 
     Returns:
         Parameters, history and state after the last epoch.
 
     Raises:
+        ImportError: for a directory, without orbax-checkpoint.
+        OSError: if the directory cannot be written.
         TypeError: for data that are not floats of the parameters' dtype, or counts that are not integers.
         ValueError: for shapes that do not fit, an empty batch, a batch larger than the data, counts below 1, values
-            that are not finite, an unknown metric, an inadmissible loss, shuffling without a key, or a state of another
-            optimiser.
+            that are not finite, an unknown metric, an inadmissible loss, shuffling without a key, a state of another
+            optimiser, or the directory of another run (and what differs).
     """
     require_optimizer(optimizer)
     given = params if isinstance(params, TrainState) else None
@@ -369,9 +340,23 @@ def train(
     state = _resumed(given, optimizer, key) if given else init_train_state(start, optimizer, key)
     if shuffle and state.key is None:
         raise ValueError("expected a key to shuffle with, got none; pass key=jax.random.key(seed)")
-    return run_chunks(
-        plan, partial(compiled_chunk(plan.compiling.options), plan, optimizer), state, data, epochs, callback
-    )
+    compiled = partial(compiled_chunk(plan.compiling.options), plan, optimizer)
+    if directory is None:
+        return run_chunks(plan, compiled, state, data, epochs, callback)
+    description = described(plan, data) | {
+        "optimiser's state": str(jax.tree.structure(state.opt_state)),
+        "initial parameters": digest(state[:2], state.epoch),
+        "key": None if state.key is None else digest(key_data(state.key)),
+    }
+    with checkpoints.in_directory(directory, description, save_every, keep) as kept:
+        saved = kept.latest()
+        if saved is None:
+            return run_chunks(plan, compiled, state, data, epochs, keeping(kept, callback, at=epochs))
+        so_far = result_of(saved.arrays, state)
+        if saved.step == epochs:
+            return so_far
+        seen = keeping(kept, callback, at=epochs)
+        return run_chunks(plan, compiled, so_far.state, data, epochs, seen, so_far.history)
 
 
 def _resumed(state: TrainState, optimizer: optax.GradientTransformation, key: Array | None) -> TrainState:

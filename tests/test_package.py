@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     "_atomic",
     "_checks",
+    "_run_folder",
     "_sharding",
     "activations",
     "losses",
@@ -24,6 +25,8 @@ LAYERS = [
     "metrics",
     "_compiling",
     "_plan",
+    "checkpoints",
+    "_train_state",
     "training",
     "_sweep_parts",
     "_sweep_store",

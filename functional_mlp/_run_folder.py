@@ -1,0 +1,78 @@
+"""Folders that runs are saved in: whose a folder is, and that one process at a time writes to it.
+
+An index file, replaced whole, describes the run: what would change its results, as JSON. A folder of another run is
+refused, with what differs.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from functional_mlp._atomic import write_bytes
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs in one folder are not noticed there
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def only_one(directory: Path) -> Iterator[None]:
+    """Makes `directory`, and has it for this process alone; a process that is killed lets go of it.
+
+    Raises:
+        OSError: if it cannot be made, or written.
+        ValueError: if another process has it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / LOCK).open("a") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"expected a directory that no other run is writing to, got {directory}; wait until that one has"
+                    " ended, or name another directory"
+                ) from None
+        yield
+
+
+def is_new(directory: Path) -> bool:
+    """Whether there is nothing in it yet."""
+    return all(entry.name == LOCK for entry in directory.iterdir())
+
+
+def write_index(index: Path, kind: tuple[str, int], description: Mapping[str, Any], **more: Any) -> None:
+    """Writes the index of a folder: format and version, what `read_index` compares, and more fields."""
+    content = {"format": kind[0], "version": kind[1], **more, "run": description}
+    write_bytes(index, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_index(index: Path, kind: tuple[str, int], description: Mapping[str, Any]) -> dict[str, Any]:
+    """What `write_index` wrote, if it is about the run that `description` describes.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is of another run, and what differs; or no such file.
+    """
+    try:
+        content = dict(json.loads(index.read_text()))
+        found = (content["format"], content["version"])
+        recorded = dict(content["run"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"expected {index} to be the index of a run, got {error!r}") from error
+    if found != kind:
+        raise ValueError(f"expected {index} of format {kind[0]!r}, version {kind[1]}, got {found}")
+    asked = json.loads(json.dumps(description))
+    different = [name for name in {**asked, **recorded} if asked.get(name) != recorded.get(name)]
+    if different:
+        name = different[0]
+        raise ValueError(
+            f"expected the run that {index.parent} holds, got another {name}: {asked.get(name)} instead of"
+            f" {recorded.get(name)}; name another directory"
+        )
+    return content
