@@ -11,7 +11,8 @@
 # make vectors  the conformance vectors anew: functional_mlp/vectors (minutes); vectors-archive packs them into dist/
 # make conformance  who passes the vectors: docs/conformance.md
 # make mutations  which mistakes the vectors alone catch: docs/mutation.md
-# make bench  speed, every competitor side by side, in .venv-bench (2 GB): docs/speed.md (half an hour)
+# make bench  speed, every competitor side by side, in .venv-bench (2 GB): docs/speed.md; the choices of compilation;
+#             growth, into results/growth; the gradient checkers (35 minutes)
 # make accelerator  the workloads on the device that JAX finds
 # Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
 
@@ -89,6 +90,8 @@ $(BENCH)/installed: pyproject.toml constraints.txt
 
 bench: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks.speed --json results/bench.json --output docs/speed.md
+	$(BENCH)/bin/python -m benchmarks.choices
+	$(BENCH)/bin/python -m benchmarks.growth --overwrite
 	$(BENCH)/bin/python -m benchmarks.oracle
 
 accelerator: $(VENV)/installed

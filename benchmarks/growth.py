@@ -3,9 +3,10 @@
     python -m benchmarks.growth --out DIR
 
 Time is the median of several runs of a compiled program; the sizes of one growth are measured in turn, round after
-round, so that what else the machine does falls on all alike. Memory is what XLA says that the program holds: arguments,
-results and temporaries. The exponent is the slope of a line through the logarithms of the larger half of the sizes: a
-program of a few microseconds grows with nothing yet.
+round, so that what else the machine does falls on all alike. The memory of an update is what XLA says that the program
+holds: arguments, results and temporaries. That of a sweep is the bytes of the initial parameters alone, which grow with
+the networks by construction. The exponent is the slope of a line through the logarithms of the larger half of the
+sizes, where the fixed cost of a call weighs least.
 """
 
 import argparse
@@ -34,7 +35,8 @@ class Size(NamedTuple):
     Attributes:
         size: what is varied.
         run: runs it and waits for the result.
-        memory: bytes, or None where nothing but time is asked for.
+        memory: bytes that the program holds, of a sweep those of its initial parameters; None where nothing but time is
+            asked for.
     """
 
     size: int
@@ -104,8 +106,8 @@ def sweep_of(networks: int) -> Size:
     keys = jax.random.split(jax.random.key(0), networks)
     params = jax.vmap(partial(fm.init_params, MOONS))(keys)
     train = partial(fm.sweep, MOONS, SQUARES, inputs, targets, keys=keys, params=params, batch_size=1, metrics=())
-    held = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
-    return Size(networks, lambda: jax.block_until_ready(train(epochs=1).params), held)
+    parameters = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    return Size(networks, lambda: jax.block_until_ready(train(epochs=1).params), parameters)
 
 
 def powers(first: int, last: int) -> tuple[int, ...]:

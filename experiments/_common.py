@@ -39,6 +39,7 @@ OPTIMIZERS: Mapping[str, Callable[[Any], optax.GradientTransformation]] = {
     "adamw": optax.adamw,
 }
 DTYPES = ("float16", "bfloat16", "float32", "float64")
+MANIFEST = "manifest.json"
 PACKAGES = ("functional-mlp", "jax", "jaxlib", "numpy", "optax", "scikit-learn", "matplotlib")
 
 
@@ -119,7 +120,7 @@ def option_parser(name: str, description: str, **defaults: Any) -> argparse.Argu
         parser.add_argument(
             f"--{key.replace('_', '-')}", default=default, **(option | {"help": option["help"] + shown})
         )
-    parser.add_argument("--device", default=None, help="cpu, gpu, tpu, or one of them with a number: gpu:1")
+    parser.add_argument("--device", default=None, help="all devices of cpu, gpu or tpu, or a single one: gpu:1")
     if "seeds" in defaults:
         parser.add_argument("--cores", type=positive, help="of the CPU, for several seeds (default: all there are)")
     parser.add_argument("--out", type=Path, default=Path("results", name), help="directory (default: %(default)s)")
@@ -189,7 +190,9 @@ def with_dtype(dtype: str | None) -> contextlib.AbstractContextManager[Any]:
 
 
 def on_device(spec: str | None) -> contextlib.AbstractContextManager[Any]:
-    """The scope in which arrays live on the device that `spec` names, such as "cpu" or "gpu:1".
+    """The scope in which arrays live on the device that `spec` names ("gpu:1"), or on any of a platform ("cpu").
+
+    Several runs are spread over all devices of a platform, but not beyond a single device.
 
     Raises:
         ValueError: if there is no such device; says which there are.
@@ -199,7 +202,7 @@ def on_device(spec: str | None) -> contextlib.AbstractContextManager[Any]:
     kind, _, number = spec.partition(":")
     try:
         devices = jax.devices(kind)
-        return jax.default_device(devices[int(number or 0)])
+        return jax.default_device(devices[int(number)] if number else kind)
     except (RuntimeError, ValueError, IndexError) as error:
         known = ", ".join(f"{device.platform}:{device.id}" for device in jax.devices())
         raise ValueError(f"expected --device to be one of those here ({known}), got {spec!r}") from error
@@ -284,6 +287,8 @@ def require_writable(out: Path, overwrite: bool) -> None:
 def results_in(out: Path, arguments: argparse.Namespace, name: str) -> Iterator[Results]:
     """The place for the results of experiment `name`, with its manifest.json.
 
+    `--overwrite` replaces what an earlier run wrote here, by the list in its manifest; everything else stays.
+
     Raises:
         FileExistsError: if `out` holds something already and `--overwrite` was not given.
         OSError: if it cannot be written.
@@ -295,14 +300,28 @@ def results_in(out: Path, arguments: argparse.Namespace, name: str) -> Iterator[
         temporary.chmod(0o777 & ~_umask())
         results = Results(temporary, plots=not arguments.no_plots)
         yield results
-        results.json("manifest.json", manifest(name, arguments))
+        files = sorted(file.name for file in temporary.iterdir())
+        results.json(MANIFEST, manifest(name, arguments) | {"files": files})
         if out.exists():
+            stale = _files_of_earlier_run(out)
             for file in temporary.iterdir():
                 os.replace(file, out / file.name)
+                stale.discard(file.name)
+            for name in stale:
+                (out / name).unlink(missing_ok=True)
         else:
             os.replace(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _files_of_earlier_run(out: Path) -> set[str]:
+    """The names in `out` that the manifest.json there lists as written by its run; folders are not among them."""
+    try:
+        listed = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return {file.name for file in out.iterdir() if file.name in listed and not file.is_dir()}
+    except (OSError, ValueError, LookupError, TypeError):  # no manifest, or none that this version knows
+        return set()
 
 
 def _umask() -> int:
@@ -336,9 +355,29 @@ def version_of(package: str) -> str | None:
 
 @contextlib.contextmanager
 def progress(description: str, epochs: int) -> Iterator[Callable[[fm.TrainResult], None]]:
-    """A progress bar on a terminal (silent elsewhere), as the callback of `fm.train` and `fm.sweep`."""
+    """A progress bar on a terminal (silent elsewhere), as the callback of `fm.train` and `fm.sweep`.
+
+    A sweep that does not fit into the memory at once trains part by part; the bar then begins anew with each.
+    """
     with tqdm(total=epochs, desc=description, unit="epoch", disable=not sys.stderr.isatty(), leave=False) as bar:
-        yield lambda so_far: bar.update(int(so_far.state.epoch) - bar.n) and None
+        yield _showing(bar, description)
+
+
+def _showing(bar: Any, description: str) -> Callable[[fm.TrainResult], None]:
+    """The callback that moves `bar`, a tqdm bar: where the epoch is no later than before, a further part has begun."""
+    part, before = 1, 0
+
+    def show(so_far: fm.TrainResult) -> None:
+        nonlocal part, before
+        epoch = int(so_far.state.epoch)
+        if epoch <= before:
+            part, before = part + 1, 0
+            bar.reset()
+            bar.set_description(f"{description}, part {part}")
+        bar.update(epoch - before)
+        before = epoch
+
+    return show
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

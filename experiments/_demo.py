@@ -185,7 +185,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = option_parser("", "Runs all experiments with their printed settings.", epochs=reference_moons.EPOCHS)
-    made.set_defaults(out=Path("results"))
+    # None, as where an experiment chooses: some of them train several seeds, for which every core is a device
+    made.set_defaults(out=Path("results"), seeds=None, cores=None)
     return made
 
 

@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.inspection import DecisionBoundaryDisplay
 
+from experiments._runs import over_runs
+
 # Okabe and Ito's palette, told apart with every common colour vision
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK = (
     "#0072B2",
@@ -154,26 +156,50 @@ def decision_regions(
 
 
 def curve_of_runs(axes: Axes, x: Any, runs: Any, colour: str, label: str | None = None) -> None:
-    """Draws runs (R, points) over x (points,): the one run, or the median of several with bands of quantiles."""
+    """Draws runs (R, points) over x (points,): the one run, or the median of several with bands of quantiles.
+
+    Of the runs that have diverged, what is not finite is left out.
+    """
     runs = np.asarray(runs, np.float64)
-    axes.plot(x, np.median(runs, axis=0), color=colour, linewidth=1.5, label=label)
+    axes.plot(x, over_runs(np.nanmedian, runs), color=colour, linewidth=1.5, label=label)
     if len(runs) > 1:
         for low, high, alpha in ((0.1, 0.9, 0.15), (0.25, 0.75, 0.25)):
-            axes.fill_between(x, *np.quantile(runs, (low, high), axis=0), color=colour, alpha=alpha, linewidth=0)
+            band = over_runs(np.nanquantile, runs, (low, high))
+            axes.fill_between(x, *band, color=colour, alpha=alpha, linewidth=0)
 
 
-def spread_of(runs: int) -> str:
-    """What the title of a figure says of the bands of `curve_of_runs`, as a line of its own; "" for a single run."""
-    return f"\nmedian of {runs} initial values, 25–75 % and 10–90 % bands" if runs > 1 else ""
+def spread_of(runs: int, diverged: int = 0) -> str:
+    """What the title of a figure says of the runs of `curve_of_runs`, as a line of its own; "" if there is nothing."""
+    bands = f"median of {runs} initial values, 25–75 % and 10–90 % bands" if runs > 1 else ""
+    said = "; ".join(filter(None, (bands, share_of_diverged(diverged, runs))))
+    return said and f"\n{said}"
 
 
-def histogram_of_runs(axes: Axes, values: Any, label: str, colour: str) -> None:
-    """Draws how one number (R,) is distributed over the runs, with its median."""
+def share_of_diverged(diverged: int, runs: int) -> str:
+    """What a figure says of the runs that diverged; "" for none."""
+    return f"{diverged} of {runs} runs diverged" if diverged else ""
+
+
+def histogram_of_runs(axes: Axes, values: Any, label: str, colour: str, diverged: int = 0) -> None:
+    """Draws how one number (R,) is distributed over the runs, with its median; what is not finite is left out.
+
+    Args:
+        axes: where to.
+        values: (R,).
+        label: of the number.
+        colour: of the bars.
+        diverged: how many of the runs have, which the legend then says.
+    """
     values = np.asarray(values, np.float64)
-    axes.hist(values, bins=min(20, max(5, len(values) // 4)), color=colour)
-    axes.axvline(float(np.median(values)), color=BLACK, linestyle=":", label=f"median {np.median(values):.4g}")
+    finite = values[np.isfinite(values)]
+    if len(finite):
+        low, high = finite.min(), finite.max()
+        # bars need some width, which beside a huge number is a huge one
+        margin = 0.0 if high - low > 1e-9 * abs(high) else 0.5 * max(1.0, abs(high))
+        axes.hist(finite, min(20, max(5, len(values) // 4)), range=(low - margin, high + margin), color=colour)
+        axes.axvline(float(np.median(finite)), color=BLACK, linestyle=":", label=f"median {np.median(finite):.4g}")
     axes.set(xlabel=label, ylabel="initial values")
-    axes.legend()
+    axes.legend(*axes.get_legend_handles_labels(), title=share_of_diverged(diverged, len(values)) or None)
 
 
 def network_sketch(axes: Axes, sizes: Sequence[int], most: int = 8) -> None:

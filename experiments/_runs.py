@@ -1,5 +1,6 @@
-"""Training from one initial value or many alike, with the optimisers and conversions that this needs."""
+"""Training from one initial value or many alike, with the optimisers, conversions and statistics that this needs."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,9 +30,41 @@ def run_of(params: fm.Params, number: int) -> fm.Params:
     return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[number]), params)  # NumPy compiles no program
 
 
+def diverged(params: fm.Params, *last: Any) -> int:
+    """How many runs have a number that is not finite among their parameters, or in `last`, such as losses (R,)."""
+    leaves = [np.asarray(leaf, np.float64) for leaf in (*jax.tree.leaves(params), *last)]
+    finite = [np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in leaves]
+    return int((~np.all(finite, axis=0)).sum())
+
+
+def diverged_of(result: fm.TrainResult) -> int:
+    """How many of the runs of `train_runs` have parameters, or a last metric, that are not finite."""
+    return diverged(result.params, *(values[:, -1] for name, values in result.history.items() if name != "epoch"))
+
+
+def said_of_diverged(count: int, runs: int, of: str = "") -> str:
+    """What the printed report says of diverged runs, on a line of its own; "" for none."""
+    said = f"\n{of}{count} of {runs} runs diverged; medians and figures leave out what is not finite"
+    return said if count else ""
+
+
+def over_runs(statistic: Callable[..., Any], values: Any, *arguments: Any) -> Any:
+    """`np.nanmedian` or the like over the runs, the first axis of `values`, of what is finite; NaN where nothing is."""
+    values = np.asarray(values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nothing is finite: the NaN says so
+        return statistic(np.where(np.isfinite(values), values, np.nan), *arguments, axis=0)
+
+
 def random_keys(seed: int, count: int) -> jax.Array:
     """The JAX keys of seed, seed + 1, …, as one array (count,)."""
     return jnp.stack([jax.random.key(number) for number in range(seed, seed + count)])
+
+
+def chosen_devices() -> list[Any]:
+    """The devices that several runs are spread over: the one chosen, or all of the platform chosen."""
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    return [chosen] if isinstance(chosen, jax.Device) else jax.local_devices(backend=chosen)
 
 
 def train_runs(

@@ -1,6 +1,7 @@
 """A person's own table: a text file of numbers with a header, read, checked, and made into inputs and targets.
 
-Nothing is guessed about missing or odd cells: a cell that is no number is named, and refused.
+Nothing is guessed about missing or odd cells: a cell that is no number is named, and refused. The target alone may be
+text, each different text a class; where most of it are numbers, all must be.
 """
 
 import csv
@@ -88,6 +89,12 @@ def read_table(path: Path, target: str) -> Table:
     values = tuple(line[place].strip() for line in lines[1:])
     if "" in values:
         raise ValueError(f"{path}: row {values.index('') + 2}, column {target!r}: expected a value, got an empty cell")
+    odd = [i for i, value in enumerate(values) if not math.isfinite(_as_number(value))]
+    if odd and len(odd) < len(values) / 2:
+        raise ValueError(
+            f"{path}: row {odd[0] + 2}, column {target!r}: expected a number, as most of the column are, got"
+            f" {values[odd[0]][:40]!r}; fill it, or drop the row"
+        )
     return Table(tuple(names[i] for i in columns), np.array(inputs, np.float64), target, values)
 
 

@@ -29,7 +29,17 @@ from experiments._common import (
     text_table,
     with_dtype,
 )
-from experiments._runs import jax_array, jax_params, per_leaf, random_keys, run_of, train_runs
+from experiments._runs import (
+    diverged_of,
+    jax_array,
+    jax_params,
+    over_runs,
+    per_leaf,
+    random_keys,
+    run_of,
+    said_of_diverged,
+    train_runs,
+)
 from reference import circles as reference
 
 NETWORK = fm.Network(reference.SIZES, ("relu", "relu", "sigmoid"))
@@ -110,17 +120,19 @@ def compare_with_reference(
         return {}
     iterations = len(history["epoch"])
     rate = reference.cosine_schedule(learning_rate, iterations) if settings.scheduled else learning_rate
-    result = reference.train(
-        reference.initial_params(seed),
-        *reference.data(),
-        variant=settings.gradient,
-        learning_rate=rate,
-        iterations=iterations,
-    )
+    with np.errstate(all="ignore"):  # it may diverge too, and says so by what it returns
+        result = reference.train(
+            reference.initial_params(seed),
+            *reference.data(),
+            variant=settings.gradient,
+            learning_rate=rate,
+            iterations=iterations,
+        )
+        difference = np.abs(history["train_loss"][0] - result.loss)
     return {
         "reference_final_loss": result.loss[-1],
         "reference_final_accuracy": result.accuracy[-1],
-        "largest_loss_difference": np.abs(history["train_loss"][0] - result.loss).max(),
+        "largest_loss_difference": difference.max(),
     }
 
 
@@ -161,13 +173,14 @@ def draw(results: Results, title: str, seed: int, result: fm.TrainResult, inputs
         lower.legend(loc="best")
     upper.legend(loc="best")
     lower.set(xlabel="iteration", ylabel="accuracy (share of samples)", ylim=(None, 1.02))
-    runs = result.history["train_loss"].shape[0]
-    upper.set_title(f"Circles, {title}: course of the training{spread_of(runs)}")
+    runs, lost = result.history["train_loss"].shape[0], diverged_of(result)
+    upper.set_title(f"Circles, {title}: course of the training{spread_of(runs, lost)}")
     results.figure(figure, "curves")
 
     if runs > 1:
         figure, axes = new_figure()
-        histogram_of_runs(axes, result.history["train_accuracy"][:, -1], "accuracy (share of samples)", GREEN)
+        last = result.history["train_accuracy"][:, -1]
+        histogram_of_runs(axes, last, "accuracy (share of samples)", GREEN, lost)
         axes.set_title(f"Circles, {title}: {runs} initial values after {iterations} iterations")
         results.figure(figure, "final_accuracy")
 
@@ -215,13 +228,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     with results_in(arguments.out, arguments, "circles") as results:
         result, inputs, targets, chosen = train_variant(variant, arguments, settings)
         history = result.history
-        loss, accuracy = (np.median(history[f"train_{name}"], axis=0) for name in ("loss", "accuracy"))
+        loss, accuracy = (over_runs(np.nanmedian, history[f"train_{name}"]) for name in ("loss", "accuracy"))
         summary = {
             "variant": variant,
             "iterations": len(loss),
             "final_loss": loss[-1],
             "final_accuracy": accuracy[-1],
             **chosen,
+            "diverged": diverged_of(result),
         }
         comparable = arguments.optimizer is None and arguments.batch_size is None and chosen["dtype"] == "float64"
         if comparable and chosen["seeds"] == 1:
@@ -237,7 +251,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         if results.plots:
             with with_dtype(chosen["dtype"]):
                 draw(results, variant, chosen["seed"], result, inputs, targets)
-    print(f"circles, {variant}: loss {loss[-1]:.8g}, accuracy {accuracy[-1]:.4g} at iteration {len(loss) - 1}")
+    told = f"circles, {variant}: loss {loss[-1]:.8g}, accuracy {accuracy[-1]:.4g} at iteration {len(loss) - 1}"
+    print(told + said_of_diverged(summary["diverged"], chosen["seeds"]))
     return summary
 
 

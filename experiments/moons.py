@@ -26,7 +26,16 @@ from experiments._common import (
     run_program,
     with_dtype,
 )
-from experiments._runs import jax_array, jax_params, per_leaf, run_of, train_runs
+from experiments._runs import (
+    diverged_of,
+    jax_array,
+    jax_params,
+    over_runs,
+    per_leaf,
+    run_of,
+    said_of_diverged,
+    train_runs,
+)
 from reference import moons as reference
 
 NETWORK = fm.Network(reference.SIZES, "sigmoid")
@@ -100,7 +109,8 @@ def draw(results: Results, arguments: argparse.Namespace, result: fm.TrainResult
 
     if arguments.seeds > 1:
         figure, axes = new_figure()
-        histogram_of_runs(axes, result.history["eval_accuracy"][:, -1], "test accuracy (share of samples)", GREEN)
+        last, lost = result.history["eval_accuracy"][:, -1], diverged_of(result)
+        histogram_of_runs(axes, last, "test accuracy (share of samples)", GREEN, lost)
         axes.set_title(f"Moons, {arguments.variant}: {arguments.seeds} initial values after {arguments.epochs} epochs")
         results.figure(figure, "final_accuracy")
 
@@ -137,7 +147,7 @@ def draw_curve(
     last, value = reference.PUBLISHED_LAST_ROW[0], PRINTED[metric]
     axes.plot([last], [value], "o", color=BLACK, markerfacecolor="none", label=f"printed, epoch {last}")
     axes.set(xlabel="epoch", ylabel=label)
-    axes.set_title(f"Moons, {arguments.variant}: {label.partition(' (')[0]}{spread_of(len(runs))}")
+    axes.set_title(f"Moons, {arguments.variant}: {label.partition(' (')[0]}{spread_of(len(runs), diverged_of(result))}")
     axes.legend(loc="center right")
     results.figure(figure, metric.removeprefix("eval_").removeprefix("train_"))
 
@@ -154,16 +164,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         mse, accuracy = history["train_mean_squared_error"], history["eval_accuracy"]
         results.history(
             ("epoch", "train_mse", "test_accuracy"),
-            (history["epoch"], np.median(mse, axis=0), np.median(accuracy, axis=0)),
+            (history["epoch"], over_runs(np.nanmedian, mse), over_runs(np.nanmedian, accuracy)),
         )
         summary: dict[str, Any] = {
             "variant": arguments.variant,
             "epochs": arguments.epochs,
-            "train_mse": np.median(mse[:, -1]),
-            "test_accuracy": np.median(accuracy[:, -1]),
+            "train_mse": over_runs(np.nanmedian, mse[:, -1]),
+            "test_accuracy": over_runs(np.nanmedian, accuracy[:, -1]),
             "learning_rate": arguments.learning_rate,
             "seed": arguments.seed,
             "last_epoch": int(history["epoch"][-1]),
+            "diverged": diverged_of(result),
         }
         if arguments.seeds > 1:
             seeds = range(arguments.seed, arguments.seed + arguments.seeds)
@@ -178,6 +189,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     print(
         f"moons, {arguments.variant}, epoch {summary['last_epoch']}: {median}training MSE {summary['train_mse']:.6f},"
         f" {median}test accuracy {summary['test_accuracy']:.2%}"
+        + said_of_diverged(summary["diverged"], arguments.seeds)
     )
     return summary
 

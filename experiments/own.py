@@ -26,7 +26,15 @@ from experiments._common import (
     results_in,
     run_program,
 )
-from experiments._runs import jax_array, random_keys, run_of, train_runs
+from experiments._runs import (
+    diverged_of,
+    jax_array,
+    over_runs,
+    random_keys,
+    run_of,
+    said_of_diverged,
+    train_runs,
+)
 from experiments._table import TASKS, Table, Targets, read_table, targets_of
 from functional_mlp.activations import FACTORIES
 
@@ -138,18 +146,18 @@ def draw(
         spread_of,
     )
 
-    runs = len(result.history["train_loss"])
+    runs, lost = len(result.history["train_loss"]), diverged_of(result)
     figure, axes = new_figure()
     for name, label, colour in (("train_loss", "training", BLUE), ("eval_loss", "test", VERMILION)):
         curve_of_runs(axes, result.history["epoch"], result.history[name], colour, label)
     axes.set(xlabel="epoch", ylabel=f"{LOSSES[targets.task].kind.replace('_', ' ')}, mean over samples", yscale="log")
-    axes.set_title(f"{table.target}: course of the training{spread_of(runs)}")
+    axes.set_title(f"{table.target}: course of the training{spread_of(runs, lost)}")
     axes.legend()
     results.figure(figure, "loss")
 
     label, last = scores(targets.task, data, result)
     figure, axes = new_figure()
-    histogram_of_runs(axes, last, label, GREEN)
+    histogram_of_runs(axes, last, label, GREEN, lost)
     axes.set_title(f"{table.target}: after {arguments.epochs} epochs, {runs} initial values")
     results.figure(figure, "final")
 
@@ -179,10 +187,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         data = prepare(table, targets, arguments.test_share, arguments.seed)
         result = train(arguments, network, targets.task, data)
         label, last = scores(targets.task, data, result)
-        middle = int(np.argsort(last)[len(last) // 2])
+        middle = int(np.argsort(last)[np.isfinite(last).sum() // 2])  # what is not finite is sorted to the end
+        lost = diverged_of(result)
         history = result.history
         columns = [name for name in history if name != "epoch"]
-        medians = [np.median(history[name], axis=0) for name in columns]
+        medians = [over_runs(np.nanmedian, history[name]) for name in columns]
         results.history(("epoch", *columns), (history["epoch"], *medians))
         seeds = range(arguments.seed, arguments.seed + arguments.seeds)
         results.history(("seed", *columns), (seeds, *(history[name][:, -1] for name in columns)), "runs.csv")
@@ -197,9 +206,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             "train_samples": len(data.train_inputs),
             "test_samples": len(data.test_inputs),
             "score": label,
-            "median": np.median(last),
-            "quantile_10": np.quantile(last, 0.1),
-            "quantile_90": np.quantile(last, 0.9),
+            "median": over_runs(np.nanmedian, last),
+            "quantile_10": over_runs(np.nanquantile, last, 0.1),
+            "quantile_90": over_runs(np.nanquantile, last, 0.9),
+            "diverged": lost,
             "params_are_of_seed": arguments.seed + middle,
             "inputs_minus": data.inputs.mean_,
             "inputs_divided_by": data.inputs.scale_,
@@ -210,7 +220,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         if results.plots:
             draw(results, arguments, table, targets, data, network, result, middle)
     bands = f" (10–90 %: {summary['quantile_10']:.4g} to {summary['quantile_90']:.4g})" if len(last) > 1 else ""
-    print(f"own, {targets.task} of {table.target}: median {label} {summary['median']:.4g}{bands}")
+    told = f"own, {targets.task} of {table.target}: median {label} {summary['median']:.4g}{bands}"
+    print(told + said_of_diverged(lost, len(last)))
     return summary
 
 

@@ -2,7 +2,8 @@
 
 The text leaves open whether a phase sees the update of the phase before it. `gradients-first` is the plain backward
 pass. `updated-weights-used` is the same pass with ONE stage replaced: each cotangent goes back through its layer's
-weights as already updated. All initial values train in one program, a `while_loop` that ends when each has stopped.
+weights as already updated. All initial values train in one program over all devices, each in a `while_loop` that ends
+when its own steps are small; on a CPU one after another, so that any number of devices gives the same bits.
 
     python -m experiments.three_phase --reading both --seeds 20 --out DIR
 """
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
 import functional_mlp as fm
 from experiments._common import (
@@ -28,7 +30,16 @@ from experiments._common import (
     text_table,
     with_dtype,
 )
-from experiments._runs import jax_array, jax_params, run_of
+from experiments._runs import (
+    chosen_devices,
+    diverged,
+    jax_array,
+    jax_params,
+    over_runs,
+    run_of,
+    said_of_diverged,
+)
+from functional_mlp._sharding import vary_over, varying_axes
 from functional_mlp.backward import Residuals, Stages, output_cotangent, previous_cotangent, pull_back
 from reference import three_phase as reference
 
@@ -36,6 +47,7 @@ NETWORK = fm.Network(reference.SIZES, "sigmoid")
 LOSS = fm.Loss("squared_error", over_samples="mean", over_outputs="sum", scale=0.5)
 READINGS = ("gradients-first", "updated-weights-used")
 RECORDS = 401  # rows of the history
+RUNS_OF_A_BATCH = 64  # that an accelerator computes together
 
 
 class Run(NamedTuple):
@@ -52,6 +64,9 @@ class Run(NamedTuple):
     steps: jax.Array
     small: jax.Array
     rows: jax.Array
+
+
+Ends = tuple[Run, Any, Any]  # of several runs, each leaf (R, …); loss and accuracy (R,) of their last parameters
 
 
 def stages_of(reading: str, learning_rate: float) -> tuple[Stages, ...]:
@@ -90,7 +105,6 @@ def step(
     return Run(params, run.steps + 1, largest < tolerance, rows)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def train(
     reading: str,
     learning_rate: float,
@@ -99,25 +113,57 @@ def train(
     params: fm.Params,
     inputs: jax.Array,
     targets: jax.Array,
-) -> tuple[Run, jax.Array, jax.Array]:
+) -> Ends:
     """Descends from every one of `params` (leading axis R) until all its steps are small, or for `max_steps` steps.
 
+    The runs are spread over the devices that the program may use; how many these are changes no bit.
+
     Returns:
-        The runs, and loss (R,) and accuracy (R,) of their last parameters.
+        The runs, and loss (R,) and accuracy (R,) of their last parameters, as NumPy arrays.
     """
+    devices = chosen_devices()
+    runs = len(jax.tree.leaves(params)[0])
+    tile = 1 if devices[0].platform == "cpu" else RUNS_OF_A_BATCH  # small networks stay in the cache of a core
+    used = devices[: -(-runs // tile)]
+    unit = tile * len(used)
+    which = np.minimum(np.arange(-(-runs // unit) * unit), runs - 1)  # what fills up is the last
+    filled = jax.tree.map(lambda leaf: np.asarray(leaf)[which], params)
+    ends = _spread(
+        reading, learning_rate, tolerance, max_steps, Mesh(np.array(used), ("runs",)), tile, filled, inputs, targets
+    )
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:runs], ends)
+
+
+@partial(jax.jit, static_argnums=range(6))
+def _spread(
+    reading: str,
+    learning_rate: float,
+    tolerance: float,
+    max_steps: int,
+    mesh: Mesh,
+    tile: int,
+    params: fm.Params,
+    inputs: jax.Array,
+    targets: jax.Array,
+) -> Ends:
+    """`train` over the devices of `mesh`, `tile` runs at a time on each."""
     every = record_every(max_steps)
 
-    def one(params: fm.Params) -> tuple[Run, jax.Array, jax.Array]:
-        rows = jnp.full((math.ceil(max_steps / every), 2), jnp.nan, inputs.dtype)
-        start = Run(params, jnp.zeros((), jnp.int32), jnp.zeros((), bool), rows)
-        end = jax.lax.while_loop(
-            lambda run: ~run.small & (run.steps < max_steps),
-            partial(step, reading, learning_rate, tolerance, every, (inputs, targets)),
-            start,
-        )
-        return end, *loss_and_slopes(reading, learning_rate, end.params, inputs, targets)[:2]
+    def share(params: fm.Params, inputs: jax.Array, targets: jax.Array) -> Ends:
+        def one(params: fm.Params) -> Ends:
+            rows = jnp.full((math.ceil(max_steps / every), 2), jnp.nan, inputs.dtype)
+            start = Run(params, jnp.zeros((), jnp.int32), jnp.zeros((), bool), rows)
+            end = jax.lax.while_loop(
+                lambda run: ~run.small & (run.steps < max_steps),
+                partial(step, reading, learning_rate, tolerance, every, (inputs, targets)),
+                vary_over(varying_axes(params), start),
+            )
+            return end, *loss_and_slopes(reading, learning_rate, end.params, inputs, targets)[:2]
 
-    return jax.vmap(one)(params)
+        return jax.lax.map(one, params, batch_size=None if tile == 1 else tile)
+
+    each, common = PartitionSpec("runs"), PartitionSpec()
+    return jax.shard_map(share, mesh=mesh, in_specs=(each, common, common), out_specs=each)(params, inputs, targets)
 
 
 def record_every(max_steps: int) -> int:
@@ -125,9 +171,9 @@ def record_every(max_steps: int) -> int:
     return math.ceil(max_steps / RECORDS)
 
 
-def table_of(reading: str, runs: tuple[Run, jax.Array, jax.Array], max_steps: int) -> dict[str, np.ndarray]:
+def table_of(reading: str, runs: Ends, max_steps: int) -> dict[str, np.ndarray]:
     """The history of one reading: `step` (rows,), loss and accuracy (R, rows); a stopped run keeps its last values."""
-    end, loss, accuracy = jax.tree.map(np.asarray, runs)
+    end, loss, accuracy = runs
     last = np.stack([loss, accuracy], axis=-1)
     recorded = np.arange(end.rows.shape[1]) * record_every(max_steps)
     stopped = recorded[None, :] >= end.steps[:, None]
@@ -136,14 +182,15 @@ def table_of(reading: str, runs: tuple[Run, jax.Array, jax.Array], max_steps: in
     return {"step": recorded[used], "loss": rows[:, used, 0], "accuracy": rows[:, used, 1]}
 
 
-def summary_of(runs: tuple[Run, jax.Array, jax.Array]) -> dict[str, Any]:
+def summary_of(runs: Ends) -> dict[str, Any]:
     """Medians over the runs, and how many the stopping rule has ended."""
-    end, loss, accuracy = jax.tree.map(np.asarray, runs)
+    end, loss, accuracy = runs
     return {
         "ended_by_the_stopping_rule": int(end.small.sum()),
         "steps": np.median(end.steps),
-        "loss": np.median(loss),
-        "accuracy": np.median(accuracy),
+        "loss": over_runs(np.nanmedian, loss),
+        "accuracy": over_runs(np.nanmedian, accuracy),
+        "diverged": diverged(end.params, loss),
         "steps_of_seeds": end.steps,
         "loss_of_seeds": loss,
         "accuracy_of_seeds": accuracy,
@@ -157,26 +204,36 @@ def distance(first: fm.Params, second: fm.Params) -> np.ndarray:
         leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(params)]
         return np.sqrt(sum(np.square(leaf).reshape(len(leaf), -1).sum(axis=1) for leaf in leaves))
 
-    return norm(jax.tree.map(np.subtract, first, second)) / norm(first)
+    with np.errstate(over="ignore", invalid="ignore"):  # of runs that diverged
+        return norm(jax.tree.map(np.subtract, first, second)) / norm(first)
 
 
 def draw(
     results: Results,
     arguments: argparse.Namespace,
     histories: dict[str, dict[str, np.ndarray]],
-    ends: dict[str, tuple[Run, jax.Array, jax.Array]],
+    ends: dict[str, Ends],
     inputs: np.ndarray,
     labels: np.ndarray,
 ) -> None:
     """The figures: the course of both readings, and what the first run of each has learnt."""
-    from experiments._figures import COLOURS, curve_of_runs, decision_boundary, histogram_of_runs, new_figure, spread_of
+    from experiments._figures import (
+        COLOURS,
+        curve_of_runs,
+        decision_boundary,
+        histogram_of_runs,
+        new_figure,
+        share_of_diverged,
+        spread_of,
+    )
 
     columns = len(ends)
+    lost = {reading: diverged(end.params, loss) for reading, (end, loss, _) in ends.items()}
     figure, panels = new_figure(2, columns, size=(4.8 * columns, 5.6), squeeze=False, sharex=True, sharey="row")
     for (reading, history), colour, (upper, lower) in zip(histories.items(), COLOURS, panels.T, strict=False):
         curve_of_runs(upper, history["step"], history["loss"], colour)
         curve_of_runs(lower, history["step"], history["accuracy"], colour)
-        upper.set(title=reading, yscale="log")
+        upper.set(title=f"{reading}\n{share_of_diverged(lost[reading], arguments.seeds)}".rstrip(), yscale="log")
         lower.set(xlabel="step", ylim=(None, 1.02))
     panels[0, 0].set_ylabel("half squared error,\nmean over samples")
     panels[1, 0].set_ylabel("training accuracy\n(share of samples)")
@@ -197,7 +254,8 @@ def draw(
     if arguments.seeds > 1:
         figure, row = new_figure(1, columns, size=(4.8 * columns, 3.6), squeeze=False, sharex=True, sharey=True)
         for axes, (reading, history), colour in zip(row[0], histories.items(), COLOURS, strict=False):
-            histogram_of_runs(axes, history["accuracy"][:, -1], "training accuracy (share of samples)", colour)
+            label = "training accuracy (share of samples)"
+            histogram_of_runs(axes, history["accuracy"][:, -1], label, colour, lost[reading])
             axes.set_title(f"{reading}: {arguments.seeds} initial values")
         results.figure(figure, "final_accuracy")
 
@@ -224,7 +282,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         }
         if len(ends) == 2:
             apart = distance(*(end[0].params for end in ends.values()))
-            summary["relative_distance_of_parameters"] = np.median(apart)
+            summary["relative_distance_of_parameters"] = over_runs(np.nanmedian, apart)
             summary["relative_distance_of_parameters_of_seeds"] = apart
         write(results, seeds, histories, ends)
         results.summary(**summary)
@@ -238,14 +296,14 @@ def write(
     results: Results,
     seeds: range,
     histories: dict[str, dict[str, np.ndarray]],
-    ends: dict[str, tuple[Run, jax.Array, jax.Array]],
+    ends: dict[str, Ends],
 ) -> None:
     """history.csv: medians over the runs, step by step; runs.csv: how every run ended."""
     rows, runs = [], []
     for reading, history in histories.items():
-        medians = (np.median(history[name], axis=0) for name in ("loss", "accuracy"))
+        medians = (over_runs(np.nanmedian, history[name]) for name in ("loss", "accuracy"))
         rows += [(reading, *row) for row in zip(history["step"], *medians, strict=True)]
-        end, loss, accuracy = jax.tree.map(np.asarray, ends[reading])
+        end, loss, accuracy = ends[reading]
         runs += [(reading, *row) for row in zip(seeds, end.steps, end.small, loss, accuracy, strict=True)]
     results.history(("reading", "step", "loss", "accuracy"), list(zip(*rows, strict=True)))
     header = ("reading", "seed", "steps", "ended_by_the_stopping_rule", "loss", "accuracy")
@@ -265,6 +323,8 @@ def report(summary: dict[str, Any], seeds: int) -> str:
         for reading, of in summary["readings"].items()
     ]
     table = text_table(("three_phase, median over seeds", "ended by the rule", "steps", "loss", "accuracy"), rows)
+    for reading, of in summary["readings"].items():
+        table += said_of_diverged(of["diverged"], seeds, f"{reading}: ")
     if "relative_distance_of_parameters" not in summary:
         return table
     apart = summary["relative_distance_of_parameters"]

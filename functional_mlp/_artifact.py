@@ -138,10 +138,9 @@ def main(path: str) -> int:
         return 2
     with jax.enable_x64(artifact.manifest["dtype"] == "float64"):
         comparisons = verify(artifact)
-    for function, result, error, floor, agrees in comparisons:
-        print(
-            f"{'agrees' if agrees else 'DIFFERS':<8}{function:<14} {result:<22} off by {error:.2e}, floor {floor:.2e}"
-        )
+    for function, result, distance, floor, agrees in comparisons:
+        verdict = "agrees" if agrees else "DIFFERS"
+        print(f"{verdict:<8}{function:<14} {result:<22} off by {distance:.2e}, floor {floor:.2e}")
     return 0 if all(comparison.agrees for comparison in comparisons) else 1
 
 

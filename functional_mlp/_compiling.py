@@ -59,17 +59,25 @@ def compiling(platform: str, batch_size: int, weights: int) -> Compiling:
 
 
 MOST_RUNS_OF_A_TILE = 4096
+BYTES_OF_A_TILE = 2**33
 
 
-def runs_of_a_tile(platform: str, runs: int) -> int:
-    """How many of the `runs` of a sweep are computed as one batch; a power of two, and independent of the devices.
+def runs_of_a_tile(platform: str, runs: int, bytes_of_a_run: int) -> int:
+    """How many of the `runs` of a sweep are computed as one batch; independent of the devices, and of how many.
 
     A CPU computes one after another: a small network stays in the cache, and batches of them were not faster. An
-    accelerator is filled by many.
+    accelerator is filled by many, as far as they fit into a fixed amount of memory.
+
+    Args:
+        platform: of the devices.
+        runs: of the whole sweep.
+        bytes_of_a_run: state and activations.
     """
     if platform == "cpu":
         return 1
-    return min(MOST_RUNS_OF_A_TILE, 1 << max(0, runs - 1).bit_length())
+    fitting = max(1, BYTES_OF_A_TILE // max(1, bytes_of_a_run))
+    tiles = -(-runs // min(MOST_RUNS_OF_A_TILE, fitting))
+    return -(-runs // tiles)  # tiles of one size: little is filled up
 
 
 _ON_ONE_THREAD: Options = (("xla_cpu_multi_thread_eigen", False), ("xla_cpu_experimental_ynn_fusion_type", ""))
@@ -77,13 +85,14 @@ _ON_ONE_THREAD: Options = (("xla_cpu_multi_thread_eigen", False), ("xla_cpu_expe
 
 def accepted(options: Options) -> Options:
     """Those of `options` that this version of XLA knows; they are not part of its stable interface."""
-    return tuple(option for option in options if _is_accepted(option))
+    return options if _are_accepted(options) else tuple(option for option in options if _are_accepted((option,)))
 
 
 @cache
-def _is_accepted(option: tuple[str, Any]) -> bool:
+def _are_accepted(options: Options) -> bool:
     try:
-        jax.jit(lambda: 0, compiler_options=dict([option])).lower().compile()
+        with jax.default_device("cpu"):  # whose options they are
+            jax.jit(lambda: 0, compiler_options=dict(options)).lower().compile()
     except jax.errors.JaxRuntimeError:
         return False
     return True

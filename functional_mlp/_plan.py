@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -139,9 +140,20 @@ def _checked_set(
 
 
 def digest(*trees: Any) -> str:
-    """SHA-256 of all arrays in `trees`."""
-    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(trees)]
-    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+    """SHA-256 of all arrays in `trees`, with their dtypes and shapes."""
+    found = hashlib.sha256()
+    for leaf in jax.tree.leaves(trees):
+        array = np.asarray(key_data(leaf) if isinstance(leaf, jax.Array) else leaf)
+        found.update(f"{array.dtype}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def program_digest(function: Callable[..., Any], *arguments: Any) -> str:
+    """SHA-256 of what `function` does with `arguments` (or their shapes), whatever it and those it calls are named."""
+    program = jax.make_jaxpr(function)(*arguments)
+    text = re.sub(r" at 0x[0-9a-f]+", "", str(program))  # where objects of this process are
+    return hashlib.sha256((text + digest(program.consts)).encode()).hexdigest()
 
 
 def key_data(keys: Array) -> Array:
@@ -150,7 +162,7 @@ def key_data(keys: Array) -> Array:
 
 
 def described(plan: Plan, data: Data) -> dict[str, Any]:
-    """What the results depend on, as far as it can be written down: of functions, the names."""
+    """What the results depend on, in words; the functions of an optimiser and of metrics are not among it."""
     return {
         "functional_mlp": __version__,
         "jax": jax.__version__,

@@ -6,6 +6,7 @@ refused, with what differs.
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,16 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def only_one(directory: Path) -> Iterator[None]:
-    """Makes `directory`, and has it for this process alone; a process that is killed lets go of it.
+    """Makes `directory`, and has it for this process alone, which lets go of it even when it is killed.
 
     Raises:
         OSError: if it cannot be made, or written.
         ValueError: if another process has it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / LOCK).open("a") as file:
-        if fcntl is not None:
+    with contextlib.ExitStack() as stack:
+        if fcntl is not None and os.access(directory, os.W_OK):  # nobody writes to another
+            file = stack.enter_context((directory / LOCK).open("a"))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -42,8 +44,8 @@ def only_one(directory: Path) -> Iterator[None]:
 
 
 def is_new(directory: Path) -> bool:
-    """Whether there is nothing in it yet."""
-    return all(entry.name == LOCK for entry in directory.iterdir())
+    """Whether there is nothing in it yet, but for hidden files such as a system's own."""
+    return all(entry.name.startswith(".") for entry in directory.iterdir())
 
 
 def write_index(index: Path, kind: tuple[str, int], description: Mapping[str, Any], **more: Any) -> None:
@@ -63,7 +65,7 @@ def read_index(index: Path, kind: tuple[str, int], description: Mapping[str, Any
         content = dict(json.loads(index.read_text()))
         found = (content["format"], content["version"])
         recorded = dict(content["run"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"expected {index} to be the index of a run, got {error!r}") from error
     if found != kind:
         raise ValueError(f"expected {index} of format {kind[0]!r}, version {kind[1]}, got {found}")

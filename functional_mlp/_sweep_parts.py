@@ -1,8 +1,10 @@
 """The runs of a sweep, and the program that trains a part of them at once, spread over the devices of one machine."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -15,10 +17,10 @@ from jaxtyping import Array
 
 from functional_mlp._checks import positive_int
 from functional_mlp._compiling import Options
-from functional_mlp._plan import Data, Plan
+from functional_mlp._plan import Data, Plan, program_digest
 from functional_mlp._train_state import Callback, TrainResult, TrainState, init_train_state, result_of
 from functional_mlp.network import Params
-from functional_mlp.training import history_names, run_chunk, run_chunks
+from functional_mlp.training import history_names, program_of, run_chunk, run_chunks
 
 OptimizerFactory = Callable[..., optax.GradientTransformation]
 Numbers = dict[str, Any]  # (R,) each, by the name that the factory knows them by
@@ -38,6 +40,7 @@ class Runs:
         epochs: to do.
         keys: (S,) the keys; run r has number r modulo S.
         start: numbers of keys (n,) -> initial parameters with a leading axis n.
+        known_by: a digest of what `start` gives.
         numbers: those of each run, (R,), by name, the learning rate among them.
         devices: where to compute.
         tile: runs per batch.
@@ -49,6 +52,7 @@ class Runs:
     epochs: int
     keys: Array
     start: Callable[[np.ndarray], Params]
+    known_by: str
     numbers: dict[str, np.ndarray]
     devices: tuple[Any, ...]
     tile: int
@@ -71,9 +75,27 @@ class Runs:
     def states(self, which: np.ndarray) -> tuple[TrainState, Numbers]:
         """The states before the first update of the runs `which` (n,), and their numbers."""
         params = self.start(which % len(self.keys))
-        dtype = params[0].weights.dtype
-        numbers = {name: jnp.asarray(values[which], dtype) for name, values in self.numbers.items()}
+        numbers = {name: _weakly_typed(values[which]) for name, values in self.numbers.items()}
         return _init_states(self.optimizer, params, self.keys[which % len(self.keys)], numbers), numbers
+
+    def program(self) -> str:
+        """A digest of the program of one run; see `program_digest`."""
+        state, numbers = jax.eval_shape(lambda: self.states(np.zeros(1, int)))
+        own, numbers = jax.tree.map(lambda leaf: _first(leaf), (state[:3], numbers))
+
+        def one_run(own: Any, numbers: Numbers, epoch: Any, count: Any, data: Data) -> Any:
+            return program_of(self.plan, _made(self.optimizer, numbers))(_state(own, epoch), count, data)
+
+        return program_digest(one_run, own, numbers, state.epoch, np.int32(1), self.data)
+
+
+def _first(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype, weak_type=leaf.weak_type)
+
+
+def _weakly_typed(values: np.ndarray) -> Array:
+    """`values` with JAX's type of Python's numbers: an optimiser's arithmetic then has the dtype of its parameters."""
+    return jnp.full(values.shape, 0.0).at[:].set(values)
 
 
 def _made(factory: OptimizerFactory, numbers: Numbers) -> optax.GradientTransformation:
@@ -112,7 +134,9 @@ def _chunk_program(options: Options, mesh: Mesh, tile: int) -> Any:
             return jax.lax.map(one_run, (own, numbers), batch_size=None if tile == 1 else tile)
 
         each, common = PartitionSpec(_RUNS), PartitionSpec()
-        spread = jax.shard_map(share, mesh=mesh, in_specs=(each, each, common, common, common), out_specs=each)
+        # unchecked: the branches of an optimiser's own conditionals need not vary over the devices alike
+        specs = (each, each, common, common, common)
+        spread = jax.shard_map(share, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)
         own, rows = spread(states[:3], numbers, states.epoch, count, data)
         return _state(own, states.epoch + count), rows
 
@@ -191,4 +215,13 @@ def _free_memory(devices: tuple[Any, ...]) -> int:
     stats = [device.memory_stats() for device in devices]
     if all(stats):
         return sum(each["bytes_limit"] - each["bytes_in_use"] for each in stats)
-    return psutil.virtual_memory().available
+    return min(psutil.virtual_memory().available, _left_to_the_container())
+
+
+def _left_to_the_container() -> int:
+    """Bytes that the control group of this process may still take, on Linux; all there could be without a bound."""
+    try:
+        limit, used = (Path("/sys/fs/cgroup", name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return int(limit) - int(used)
+    except (OSError, ValueError):  # there is none, or "max"
+        return sys.maxsize

@@ -74,22 +74,37 @@ def in_directory(
     arrays = {}
     for name, (shape, dtype) in specifications.items():
         # while nothing is done, there may be none, or an unfinished one
-        arrays[name] = _mapped(directory / f"{name}.npy", shape, np.dtype(dtype), new=done == 0)
+        if Path(name).name != name:
+            raise ValueError(f"expected names that files can have, got a metric named {name.partition('_')[2]!r}")
+        mode = "w+" if done == 0 else "r" if done == shape[0] else "r+"
+        arrays[name] = _mapped(directory / f"{name}.npy", shape, np.dtype(dtype), mode)
     return Store(arrays, done, index, description)
 
 
-def _mapped(file: Path, shape: tuple[int, ...], dtype: np.dtype, new: bool) -> np.ndarray:
+def _mapped(file: Path, shape: tuple[int, ...], dtype: np.dtype, mode: str) -> np.ndarray:
+    """An array in a file: a new one ("w+"), or one to be read ("r"), or filled ("r+")."""
     kind = dtype if dtype.kind != "V" else np.dtype(f"V{dtype.itemsize}")  # bfloat16 is no dtype that files know
-    if new:
-        return np.lib.format.open_memmap(file, "w+", dtype=kind, shape=shape).view(dtype)
+    if mode == "w+":
+        array = np.lib.format.open_memmap(file, mode, dtype=kind, shape=shape)
+        _reserve(file)
+        return array.view(dtype)
     try:
         np.lib.format.open_memmap(file, "r")  # "r+" would make a file that is too short longer
-        array = np.lib.format.open_memmap(file, "r+")
+        array = np.lib.format.open_memmap(file, mode)  # type: ignore[arg-type]
+    except PermissionError:
+        raise
     except (OSError, EOFError, ValueError) as error:
         raise ValueError(f"expected {file} to hold an array of this sweep, got {error}; remove the folder") from error
     if array.shape != shape or array.dtype != kind:
         raise ValueError(f"expected {file} to hold {kind} of shape {shape}, got {array.dtype} of shape {array.shape}")
     return array.view(dtype)
+
+
+def _reserve(file: Path) -> None:
+    """Takes the whole file's room on the disk now: a full disk would otherwise kill the process at some write to it."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
 
 def _count(index: Path, value: Any, specifications: Mapping[str, tuple[tuple[int, ...], Any]]) -> int:

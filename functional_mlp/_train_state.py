@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array
 
 from functional_mlp._checks import require_optimizer
+from functional_mlp._plan import key_data
 from functional_mlp.checkpoints import Checkpoints
 from functional_mlp.network import Params
 
@@ -71,14 +72,39 @@ Callback = Callable[[TrainResult], bool | None]
 
 
 def named_leaves(state: TrainState) -> dict[str, Any]:
-    """Parameters and optimiser state (or their shapes) by name: params.0.weights, …, opt_state.0, …"""
+    """Parameters and optimiser state (or their shapes) by name: params.0.weights, opt_state.0, …; keys as numbers."""
     leaves = {
         f"params.{number}.{name}": leaf
         for number, layer in enumerate(state.params)
         for name, leaf in zip(layer._fields, layer, strict=True)
         if leaf is not None
     }
-    return leaves | {f"opt_state.{number}": leaf for number, leaf in enumerate(jax.tree.leaves(state.opt_state))}
+    leaves |= {f"opt_state.{number}": leaf for number, leaf in enumerate(jax.tree.leaves(state.opt_state))}
+    return {name: _numbers_of(leaf) for name, leaf in leaves.items()}
+
+
+def unnamed(arrays: Mapping[str, Any], like: TrainState) -> tuple[Params, optax.OptState]:
+    """Parameters and optimiser state from what `named_leaves` gave; `like` is a state of that run, or its shapes."""
+    known = jax.tree.leaves(like[:2])
+    leaves = [_like(arrays[name], leaf) for name, leaf in zip(named_leaves(like), known, strict=True)]
+    params, opt_state = jax.tree.unflatten(jax.tree.structure(like[:2]), leaves)
+    return params, opt_state
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _numbers_of(leaf: Any) -> Any:
+    if not _is_key(leaf):
+        return leaf
+    return jax.eval_shape(jax.random.key_data, leaf) if isinstance(leaf, jax.ShapeDtypeStruct) else key_data(leaf)
+
+
+def _like(array: Any, leaf: Any) -> Any:
+    if not _is_key(leaf):
+        return array
+    return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(jnp.empty((), leaf.dtype)))
 
 
 def named_history(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -105,8 +131,7 @@ def result_of(arrays: Mapping[str, np.ndarray], like: TrainState) -> TrainResult
         arrays: by name.
         like: a state of that run; its key is kept.
     """
-    leaves = [jax.device_put(arrays[name]) for name in named_leaves(like)]
-    params, opt_state = jax.tree.unflatten(jax.tree.structure(like[:2]), leaves)
+    params, opt_state = jax.tree.map(jax.device_put, unnamed(arrays, like))
     state = TrainState(params, opt_state, like.key, jnp.asarray(int(arrays["epoch"]), jnp.int32))
     return TrainResult(params, {"epoch": arrays["history_epoch"]} | history_of(arrays), state)
 

@@ -88,8 +88,8 @@ class Checkpoints:
                 place = self._folder / str(step)
                 if step == steps[-1]:
                     raise ValueError(
-                        f"expected a checkpoint in {self._folder} that is whole, got only damaged ones ({error}); remove"
-                        " the folder to begin anew"
+                        f"expected a checkpoint in {self._folder} that is whole, got only damaged ones ({error});"
+                        " remove the folder to begin anew"
                     ) from error
                 warnings.warn(f"{place} is damaged ({error}); the checkpoint before it is used", stacklevel=2)
                 shutil.rmtree(place, ignore_errors=True)

@@ -63,12 +63,13 @@ class Function(NamedTuple):
 
 
 def functions_of(case: Case) -> dict[str, Function]:
-    """What is exported of a case, by name: `forward`, and `loss_and_grad` and `train_step`, or without a loss `backward`.
+    """What is exported of a case: `forward`; with a loss `loss_and_grad` and `train_step`, without one `backward`.
 
     `train_step` is one step of plain gradient descent; its last argument is the learning rate.
     """
     network, loss = case.network, case.loss
-    structure = jax.tree.structure(tuple(Dense(*layer) for layer in case.params))
+    layers = [Dense(*layer) for layer in case.params]  # type: ignore[arg-type]
+    structure = jax.tree.structure(tuple(layers))
     names = tuple(_names(case))
     grads = tuple(f"ct_{name}" for name in names)
     data = tuple(name for name in ("targets", "sample_weights") if getattr(case, name) is not None)
@@ -157,7 +158,8 @@ def export(path: str | os.PathLike[str], case: Case, platforms: Sequence[str] = 
         exported = {name: _exported(case, function, chosen) for name, function in functions.items()}
     contents = {f"{name}.jax_export": bytes(function.serialize()) for name, function in exported.items()}
     contents[VECTORS] = _npz(_vectors(case, functions))
-    manifest = {
+    specification = {field: value for field, value in document_of(case).items() if field in ("network", "loss")}
+    manifest = specification | {
         "format": FORMAT,
         "version": VERSION,
         "functional_mlp": __version__,
@@ -165,7 +167,6 @@ def export(path: str | os.PathLike[str], case: Case, platforms: Sequence[str] = 
         "name": case.name,
         "dtype": case.dtype,
         "platforms": chosen,
-        **{field: document_of(case)[field] for field in ("network", "loss") if field in document_of(case)},
         "functions": {
             name: {
                 "file": f"{name}.jax_export",
@@ -196,7 +197,7 @@ def _exported(case: Case, function: Function, platforms: tuple[str, ...]) -> jax
 
 
 def _without_places(exported: jax.export.Exported) -> jax.export.Exported:
-    """The same without the names of the source files that made it: no matter of anybody's, and other on each machine."""
+    """The same without the names of the source files that made it, which differ from machine to machine."""
     month_old = stablehlo.StablehloCompatibilityRequirement.WEEK_4  # what JAX itself asks for: older readers know it
     with make_ir_context():
         module = mlir.deserialize_portable_artifact(exported.mlir_module_serialized)

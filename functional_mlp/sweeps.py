@@ -2,7 +2,8 @@
 
 Every run sees the same data; run r is the one that `train` would do with its key and numbers. Runs are computed in
 tiles, each one batch whose width depends on the number of runs and the kind of device, but not on how many devices
-there are: so any number of them gives the same bits. On a CPU a tile is one run, and the bits are those of `train`.
+there are: so any number of them gives the same bits. On a CPU a tile is one run, and the bits are those of `train` if
+the optimiser only multiplies by its numbers; what else it computes of them (Adam: 1 - b2) is rounded in a sweep.
 """
 
 import contextlib
@@ -22,9 +23,9 @@ from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import finite_float, random_key, require_optimizer_factory
+from functional_mlp._checks import finite_float, positive_int, random_key, require_optimizer_factory
 from functional_mlp._compiling import runs_of_a_tile
-from functional_mlp._plan import check_data, described, digest, key_data, make_plan
+from functional_mlp._plan import Data, Plan, check_data, described, digest, make_plan, program_digest
 from functional_mlp._run_folder import only_one
 from functional_mlp._sweep_parts import LEARNING_RATE, OptimizerFactory, Part, Runs, runs_per_part, train_part
 from functional_mlp._sweep_store import Store, in_directory, in_memory
@@ -36,6 +37,7 @@ from functional_mlp._train_state import (
     keeping,
     named_history,
     named_leaves,
+    unnamed,
 )
 from functional_mlp.checkpoints import EVERY, KEEP, Checkpoints, opened
 from functional_mlp.losses import Loss
@@ -69,7 +71,9 @@ class SweepResult(NamedTuple):
     hyperparameters: Mapping[str, np.ndarray]
 
 
-def _each(what: str, values: float | Iterable[float]) -> list[float]:
+def _each(what: str, values: float | Iterable[float] | ArrayLike) -> list[float]:
+    if hasattr(values, "__array__"):
+        values = np.atleast_1d(np.asarray(values)).tolist()
     given = list(values) if isinstance(values, Iterable) else [values]
     if not given:
         raise ValueError(f"expected at least one {what}, got none")
@@ -77,11 +81,14 @@ def _each(what: str, values: float | Iterable[float]) -> list[float]:
 
 
 def _numbers(
-    learning_rates: float | Iterable[float], others: Mapping[str, float | Iterable[float]], keys: int
+    learning_rates: float | Iterable[float] | ArrayLike, others: Mapping[str, float | Iterable[float]], keys: int
 ) -> dict[str, np.ndarray]:
     """The numbers of every run: all combinations, each for every key."""
     if LEARNING_RATE in others:
         raise ValueError(f"expected {LEARNING_RATE} as learning_rates, got it among the hyperparameters")
+    for name in others:
+        if not isinstance(name, str):
+            raise TypeError(f"expected the names of hyperparameters as strings, got {name!r}")
     axes = {LEARNING_RATE: _each("learning rate", learning_rates)}
     axes |= {name: _each(name, values) for name, values in others.items()}
     grid = np.repeat(np.array(list(product(*axes.values()))), keys, axis=0)
@@ -102,10 +109,27 @@ def _devices(devices: Sequence[Any] | None, inputs: Array) -> tuple[Any, ...]:
     if devices is None:
         chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
         [platform] = {device.platform for device in inputs.devices()}
+        if isinstance(chosen, str):
+            return tuple(jax.local_devices(backend=chosen))
         return tuple(jax.local_devices(backend=platform) if chosen is None else inputs.devices())
     if not devices:
         raise ValueError("expected at least one device, got none; leave devices out for all of this machine")
+    for device in devices:
+        if not isinstance(device, jax.Device):
+            raise TypeError(f"expected devices to be some of jax.devices(), got {device!r}")
+    if len(set(devices)) < len(devices):
+        raise ValueError(f"expected devices to differ, got {list(devices)}")
     return tuple(devices)
+
+
+def _require_independent_draws(keys: Array) -> None:
+    """Raises unless what is drawn from a key does not depend on the keys beside it."""
+    if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and str(jax.random.key_impl(keys)) != "threefry2x32":
+        kind = jax.random.key_impl(keys)
+        raise ValueError(
+            f"expected keys of the kind threefry2x32, whose draws do not depend on those beside them, got {kind}; make"
+            ' them with jax.random.key(seed, impl="threefry2x32")'
+        )
 
 
 def sweep(
@@ -117,7 +141,7 @@ def sweep(
     keys: Array,
     epochs: int,
     optimizer: OptimizerFactory = optax.sgd,
-    learning_rates: float | Iterable[float] = 0.01,
+    learning_rates: float | Iterable[float] | ArrayLike = 0.01,
     hyperparameters: Mapping[str, float | Iterable[float]] | None = None,
     weights: str | Initializer = "lecun_normal",
     bias: str | Initializer | None = "zeros",
@@ -135,6 +159,7 @@ def sweep(
     callback: Callback | None = None,
     precision: PrecisionLike = "highest",
     devices: Sequence[Any] | None = None,
+    tile: int | None = None,
     directory: str | os.PathLike[str] | None = None,
     runs_per_part: int | None = None,
     save_every: float = EVERY,
@@ -159,6 +184,9 @@ def sweep(
             ends the sweep with it by returning True: of several parts, those before it are then returned.
         devices: where to compute; None means all devices of this machine of the kind that the data are on, or JAX's
             default device where one was chosen (`jax.default_device`).
+        tile: runs that are computed as one batch; results depend on it, by rounding. None means 1 on a CPU, and on an
+            accelerator as many as fit into a fixed amount of memory, at most 4096. Several accelerators need a tile
+            each: for 1024 runs on 8 of them, ask for tiles of 128.
         directory: where to write the results of each part as soon as they are there, as .npy files, and the part that
             is being trained from time to time; needs orbax-checkpoint. The same call goes on with what is there, to the
             same bits, on any number of devices.
@@ -177,6 +205,7 @@ def sweep(
     """
     require_optimizer_factory(optimizer)
     random_key("keys", keys, ndim=1)
+    _require_independent_draws(keys)
     numbers = _numbers(learning_rates, hyperparameters or {}, len(keys))
     if params is None:
         draw = partial(init_params, network, weights=weights, bias=bias, dtype=dtype)
@@ -206,10 +235,22 @@ def sweep(
         chunk_epochs=chunk_epochs,
         precision=precision,
     )
-    tile = runs_of_a_tile(where[0].platform, len(numbers[LEARNING_RATE]))
+    if tile is None:
+        tile = runs_of_a_tile(where[0].platform, len(numbers[LEARNING_RATE]), _bytes_of_a_run(network, one, plan, data))
     folder = None if directory is None else _Folder(Path(directory), save_every, keep)
-    runs = Runs(plan, data, optimizer, epochs, keys, start, numbers, where, tile)
+    known_by = program_digest(draw, keys[0]) if params is None else digest(stacked)
+    tile = positive_int("tile", tile)
+    runs = Runs(plan, data, optimizer, positive_int("epochs", epochs), keys, start, known_by, numbers, where, tile)
     return _in_parts(runs, runs_per_part, folder, callback)
+
+
+def _bytes_of_a_run(network: Network, params: Params, plan: Plan, data: Data) -> int:
+    """About what a run holds while it is computed: parameters and what an optimiser keeps, and activations twice."""
+    width = sum(network.sizes)
+    evaluated = [x.shape[0] for x in (data.inputs, data.eval_inputs) if x is not None] if plan.metrics else [0]
+    itemsize = params[0].weights.dtype.itemsize
+    weights = sum(leaf.size for leaf in jax.tree.leaves(params))
+    return itemsize * (6 * weights + 2 * width * max(plan.batch_size, *evaluated))
 
 
 class _Folder(NamedTuple):
@@ -226,11 +267,11 @@ def _in_parts(runs: Runs, wanted: int | None, folder: _Folder | None, callback: 
 
     def watched(so_far: TrainResult) -> bool | None:
         nonlocal stopped
-        stopped = bool(callback and callback(so_far))
+        stopped = callback is not None and bool(callback(so_far))
         return stopped
 
     if folder is None and step >= runs.count:
-        part = train_part(runs, Part(0, runs.count, step), watched if callback else None)
+        part = train_part(runs, Part(0, runs.count, step), watched if callback is not None else None)
         return _result(runs, part.state, part.history)
     state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
     with contextlib.ExitStack() as stack:
@@ -241,9 +282,10 @@ def _in_parts(runs: Runs, wanted: int | None, folder: _Folder | None, callback: 
         if folder is not None and store.done < runs.count:
             checkpoints = stack.enter_context(opened(folder.path / PART, folder.save_every, folder.keep))
         while store.done < runs.count and not stopped:
-            part = _train_next(runs, store.done, step, checkpoints, watched if callback else None)
+            part = _train_next(runs, store.done, step, checkpoints, watched if callback is not None else None)
             if int(part.state.epoch) == runs.epochs:
-                store.put(store.done, named_leaves(part.state) | named_history(part.history))
+                arrays = named_leaves(part.state) | named_history(part.history)
+                store.put(store.done, {name: np.asarray(array) for name, array in arrays.items()})
     if folder is not None and store.done == runs.count:
         shutil.rmtree(folder.path / PART, ignore_errors=True)
     return _stored(runs, state, store)
@@ -288,9 +330,9 @@ def _store(runs: Runs, state: TrainState, folder: _Folder | None) -> Store:
 def _stored(runs: Runs, state: TrainState, store: Store) -> SweepResult:
     """The result of the runs that are done, from the arrays of `store`."""
     done = {name: array[: store.done] for name, array in store.arrays.items()}
-    structure = jax.tree.structure(state[:2])
-    names = list(named_leaves(state))
-    params, opt_state = jax.tree.unflatten(structure, [done[name] for name in names])
+    for array in done.values():
+        array.flags.writeable = False  # they may be the sweep's own files
+    params, opt_state = unnamed(done, state)
     epochs = np.arange(0, runs.epochs, runs.plan.eval_every)
     keys = runs.keys[np.arange(store.done) % len(runs.keys)]
     after = TrainState(params, opt_state, keys, jnp.asarray(runs.epochs, jnp.int32))
@@ -301,10 +343,10 @@ def _description(runs: Runs) -> dict[str, Any]:
     return described(runs.plan, runs.data) | {
         "epochs": runs.epochs,
         "runs": runs.count,
-        "optimizer": getattr(runs.optimizer, "__qualname__", repr(type(runs.optimizer))),
         "numbers": {name: digest(values) for name, values in runs.numbers.items()},
-        "keys": digest(key_data(runs.keys)),
-        "initial parameters": digest(runs.start(np.zeros(1, int))),
+        "keys": digest(runs.keys),
+        "initial parameters": runs.known_by,
+        "program": runs.program(),
         "platform": runs.devices[0].platform,
         "tile": runs.tile,
     }

@@ -7,6 +7,7 @@ last batch is filled up with samples of weight 0, so that it is neither dropped 
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -20,8 +21,8 @@ from jaxtyping import Array
 
 from functional_mlp import checkpoints
 from functional_mlp._checks import random_key, require_optimizer, working_dtype
-from functional_mlp._compiling import Options, in_one_kernel
-from functional_mlp._plan import Data, Plan, check_data, described, digest, key_data, make_plan
+from functional_mlp._compiling import Compiling, Options, in_one_kernel
+from functional_mlp._plan import Data, Plan, check_data, described, digest, make_plan, program_digest
 from functional_mlp._sharding import vary_over, varying_axes
 from functional_mlp._train_state import (
     Callback,
@@ -302,8 +303,8 @@ def train(
             `epochs`.
         callback: called with the `TrainResult` so far; return True to stop there.
         precision: of the matrix products, as in `forward`.
-        directory: where to save the run as it goes on; needs orbax-checkpoint. The same call goes on with what is there,
-            to the same bits; one with more epochs goes on to these.
+        directory: where to save the run as it goes on; needs orbax-checkpoint. The same call goes on with what is
+            there, to the same bits; one with more epochs goes on to these.
         save_every: seconds between two checkpoints, written after a chunk of epochs; the last epoch has one, too.
         keep: how many checkpoints are kept.
 
@@ -344,9 +345,9 @@ def train(
     if directory is None:
         return run_chunks(plan, compiled, state, data, epochs, callback)
     description = described(plan, data) | {
-        "optimiser's state": str(jax.tree.structure(state.opt_state)),
         "initial parameters": digest(state[:2], state.epoch),
-        "key": None if state.key is None else digest(key_data(state.key)),
+        "key": None if state.key is None else digest(state.key),
+        "program": program_digest(program_of(plan, optimizer), state, np.int32(1), data),
     }
     with checkpoints.in_directory(directory, description, save_every, keep) as kept:
         saved = kept.latest()
@@ -357,6 +358,12 @@ def train(
             return so_far
         seen = keeping(kept, callback, at=epochs)
         return run_chunks(plan, compiled, so_far.state, data, epochs, seen, so_far.history)
+
+
+def program_of(plan: Plan, optimizer: Any) -> Callable[..., Any]:
+    """An epoch of a run, compiled in no particular way: what it is known by when it is saved."""
+    plain = Compiling(one_kernel=False, unroll=1, options=())
+    return partial(run_chunk, replace(plan, chunk_epochs=1, compiling=plain), optimizer)
 
 
 def _resumed(state: TrainState, optimizer: optax.GradientTransformation, key: Array | None) -> TrainState:

@@ -7,7 +7,6 @@ import numpy as np
 from small_run import LOSS, NETWORK, draw_data
 
 import functional_mlp as fm
-from functional_mlp import sweeps
 
 
 def bits(result):
@@ -22,9 +21,8 @@ def main():
     everything = jax.devices()
     assert len(everything) == 8
     for tile, batch_size, chosen in ((1, 1, (None, everything[:1], everything[3:5])), (4, 3, (None, everything[:1]))):
-        sweeps.runs_of_a_tile = lambda *_, tile=tile: tile
         kinds = {
-            bits(fm.sweep(NETWORK, LOSS, inputs, targets, batch_size=batch_size, devices=devices, **options))
+            bits(fm.sweep(NETWORK, LOSS, inputs, targets, batch_size=batch_size, devices=devices, tile=tile, **options))
             for devices in chosen
         }
         print(f"tiles of {tile}, batches of {batch_size}: {len(kinds)} kind")

@@ -186,8 +186,5 @@ def test_the_whole_training_program_lowers_for_devices_that_are_not_here(platfor
     assert "dot_general" in module
     assert "f64" not in module
     assert "callback" not in module
-    assert set(re.findall(r"custom_call @([\w.]+)", module)) <= {
-        "Sharding",
-        "cu_threefry2x32_ffi",
-        "hip_threefry2x32_ffi",
-    }
+    generators = {"cu_threefry2x32_ffi", "hip_threefry2x32_ffi"}
+    assert set(re.findall(r"custom_call @([\w.]+)", module)) <= {"Sharding"} | generators

@@ -1,9 +1,11 @@
 """sweep: many runs in one program, each the one that train does."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -15,7 +17,7 @@ from small_run import LOSS, NETWORK, draw_data, initial
 from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
-from functional_mlp import sweeps
+from functional_mlp import _compiling
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")  # which optax.adam needs
 
@@ -107,11 +109,10 @@ def test_any_number_of_devices_gives_the_same_bits():
     assert done.stdout.splitlines() == [f"tiles of {t}, batches of {b}: 1 kind" for t, b in ((1, 1), (4, 3))]
 
 
-def test_tiles_of_several_runs_give_the_same_but_for_rounding(monkeypatch):
+def test_tiles_of_several_runs_give_the_same_but_for_rounding():
     """As on an accelerator, with a last tile that is filled up."""
     one_by_one = small_sweep(batch_size=3)
-    monkeypatch.setattr(sweeps, "runs_of_a_tile", lambda *_: 4)
-    tiled = small_sweep(batch_size=3)
+    tiled = small_sweep(batch_size=3, tile=4)
     assert relative_difference(tiled.params, one_by_one.params) <= RELATIVE["float32"]
     assert tiled.history["train_loss"].shape == (10, 3)
     np.testing.assert_allclose(tiled.history["train_loss"], one_by_one.history["train_loss"], rtol=1e-5)
@@ -196,9 +197,12 @@ def test_a_directory_of_something_else_is_refused(tmp_path, says):
     says(ValueError, ["another keys"], lambda: small_sweep(directory=tmp_path / "a", keys=other_keys))
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").touch()
+    (tmp_path / "b" / ".DS_Store").touch()
     says(ValueError, ["new directory"], lambda: small_sweep(directory=tmp_path / "b"))
-    assert [file.name for file in (tmp_path / "b").iterdir()] == ["thesis.tex"]
-    for spoilt in ("", "[]", "{}", '{"format": "functional-mlp/sweep", "version": 2, "runs_done": 1, "sweep": {}}'):
+    assert {file.name for file in (tmp_path / "b").iterdir()} == {"thesis.tex", ".DS_Store", ".lock"}
+    good = json.loads((tmp_path / "a" / "sweep.json").read_text())
+    wrong = [good | {"runs_done": count} for count in (-1, 11, "3")] + [good | {"version": 2}, {}, []]
+    for spoilt in ("", "[" * 100_000, *map(json.dumps, wrong)):
         (tmp_path / "a" / "sweep.json").write_text(spoilt)
         says(ValueError, ["sweep.json"], lambda: small_sweep(directory=tmp_path / "a"))
 
@@ -209,6 +213,154 @@ def test_a_torn_file_of_a_sweep_is_refused(tmp_path, says):
     for spoilt in (b"", file.read_bytes()[:-4], np.zeros(3, np.float32).tobytes()):
         file.write_bytes(spoilt)
         says(ValueError, ["params.0.weights.npy"], lambda: small_sweep(directory=tmp_path))
+
+
+def stacked_params(seed):
+    return jax.vmap(partial(fm.init_params, NETWORK))(jax.random.split(jax.random.key(seed), 5))
+
+
+def test_a_directory_knows_the_optimiser_the_metrics_and_every_initial_value(tmp_path, says):
+    def scaled(factor):
+        return lambda learning_rate: optax.sgd(factor * learning_rate)
+
+    def error(outputs, targets):
+        return jnp.mean(jnp.abs(outputs - targets))
+
+    def other_error(outputs, targets):
+        return jnp.mean(jnp.square(outputs - targets))
+
+    other_error.__name__ = error.__name__
+    params = stacked_params(0)
+    last_differs = jax.tree.map(lambda leaf: leaf.at[-1].add(1), params)
+    pairs = (
+        ({"optimizer": scaled(1.0)}, {"optimizer": scaled(2.0)}, "program"),
+        ({"optimizer": partial(optax.sgd, momentum=0.5)}, {"optimizer": partial(optax.sgd, momentum=0.9)}, "program"),
+        ({"metrics": [error]}, {"metrics": [other_error]}, "program"),
+        ({"params": params}, {"params": last_differs}, "initial parameters"),
+        ({}, {"weights": "he_normal"}, "initial parameters"),
+    )
+    for number, (one, other, what) in enumerate(pairs):
+        small_sweep(directory=tmp_path / str(number), **one)
+        small_sweep(directory=tmp_path / str(number), callback=lambda _: pytest.fail("all is done"), **one)
+        says(ValueError, [f"another {what}"], lambda n=number, o=other: small_sweep(directory=tmp_path / str(n), **o))
+
+
+def test_a_finished_sweep_is_read_from_a_directory_that_cannot_be_written(tmp_path):
+    whole = small_sweep(directory=tmp_path)
+    for array in [*jax.tree.leaves(whole.params), whole.history["train_loss"]]:
+        assert not array.flags.writeable
+    tmp_path.chmod(0o555)
+    for file in tmp_path.iterdir():
+        file.chmod(0o444)
+    try:
+        assert_same_bits(small_sweep(directory=tmp_path).params, whole.params)
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_what_fails_before_the_first_run_leaves_a_directory_usable(tmp_path, says):
+    def metric(outputs, targets):
+        return jnp.mean(outputs)
+
+    metric.__name__ = "a/b"
+    says(ValueError, ["a/b"], lambda: small_sweep(directory=tmp_path, metrics=[metric]))
+    metric.__name__ = "ab"
+    small_sweep(directory=tmp_path / "other", epochs=np.int64(3))
+    (tmp_path / "sweep.json").unlink()
+    (tmp_path / "params.0.weights.npy").write_bytes(b"half")
+
+
+def test_a_full_disk_is_said_and_kills_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        small_sweep(directory=tmp_path)
+    monkeypatch.undo()
+    assert_same_bits(small_sweep(directory=tmp_path).params, small_sweep().params)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])  # Adam's eps is 0 in float16
+def test_the_numbers_of_an_optimiser_are_not_rounded_to_the_dtype_of_the_parameters(dtype):
+    inputs, targets = (jnp.asarray(x, dtype) for x in draw_data(7))
+    keys = jax.random.split(jax.random.key(0), 2)
+
+    def adam(learning_rate, b2):
+        return optax.adam(learning_rate, b2=b2)
+
+    options = {"epochs": 5, "batch_size": 3}
+    swept = fm.sweep(
+        NETWORK, LOSS, inputs, targets, keys=keys, optimizer=adam, hyperparameters={"b2": 0.999}, dtype=dtype, **options
+    )  # fmt: skip
+    params = fm.init_params(NETWORK, keys[1], dtype=dtype)
+    alone = fm.train(NETWORK, LOSS, params, inputs, targets, optimizer=adam(0.01, 0.999), **options)
+    one = jax.tree.map(lambda leaf: leaf[1], swept.params)
+    assert {leaf.dtype for leaf in jax.tree.leaves(one)} == {jnp.dtype(dtype)}
+    assert relative_difference(one, alone.params) <= RELATIVE[dtype]
+
+
+def test_optimisers_with_conditionals_and_with_keys_of_their_own(tmp_path):
+    """L-BFGS searches along a line in a loop; add_noise keeps a random key in its state."""
+    swept = small_sweep(optimizer=lambda rate: optax.lbfgs(rate), epochs=2)
+    assert np.isfinite(swept.history["train_loss"]).all()
+
+    def noisy(learning_rate):
+        return optax.chain(optax.add_noise(0.1, 0.5, jax.random.key(0)), optax.sgd(learning_rate))
+
+    whole = small_sweep(optimizer=noisy)
+    for _ in range(2):
+        parts = small_sweep(optimizer=noisy, directory=tmp_path, runs_per_part=4)
+        assert_same_bits(parts.params, whole.params)
+        assert_same_bits(
+            jax.random.key_data(jax.tree.leaves(parts.state.opt_state)[1]),
+            jax.random.key_data(jax.tree.leaves(whole.state.opt_state)[1]),
+        )
+
+
+def test_learning_rates_as_jax_arrays():
+    assert small_sweep(learning_rates=jnp.array([0.5, 0.25])).learning_rates.tolist() == [0.5] * 5 + [0.25] * 5
+    assert small_sweep(learning_rates=jnp.asarray(0.5)).learning_rates.tolist() == [0.5] * 5
+
+
+def test_a_tile_of_an_accelerator_fits_into_memory_and_wastes_little():
+    def tiles(runs, bytes_of_a_run):
+        tile = _compiling.runs_of_a_tile("gpu", runs, bytes_of_a_run)
+        return tile, -(-runs // tile)
+
+    assert tiles(1024, 10**6) == (1024, 1)
+    assert tiles(1025, 10**6) == (1025, 1)
+    assert tiles(5000, 10**6) == (2500, 2)
+    assert tiles(1024, 10**9) == (8, 128)
+    assert tiles(3, 10**12) == (1, 3)
+
+
+@pytest.mark.parametrize("runs_per_part", [None, 4])
+def test_a_sweep_goes_on_within_a_part(runs_per_part, tmp_path):
+    whole, seen = small_sweep(optimizer=optax.adam, epochs=6), []
+
+    def interrupted(so_far):
+        seen.append(int(so_far.state.epoch))
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    common = {"optimizer": optax.adam, "epochs": 6, "chunk_epochs": 1, "directory": tmp_path, "save_every": 0.0}
+    with pytest.raises(KeyboardInterrupt):
+        small_sweep(callback=interrupted, runs_per_part=runs_per_part, **common)
+    again = []
+    resumed = small_sweep(callback=lambda so_far: again.append(int(so_far.state.epoch)) and None, **common)
+    assert again[0] == 3  # epochs 1 and 2 were saved
+    assert_same_bits(resumed.params, whole.params)
+    assert_same_bits(resumed.state.opt_state, whole.state.opt_state)
+    assert_same_bits(resumed.history, whole.history)
+    assert not (tmp_path / "part").exists()
+
+
+def test_two_sweeps_do_not_write_to_one_directory(tmp_path, says):
+    def another(so_far):
+        says(ValueError, ["no other run is writing to"], lambda: small_sweep(directory=tmp_path))
+
+    small_sweep(directory=tmp_path, callback=another)
 
 
 def test_bad_input(says):
@@ -232,4 +384,9 @@ def test_bad_input(says):
     says(TypeError, ["momentum", "real number"], sweep(hyperparameters={"momentum": ["much"]}))
     says(ValueError, ["learning_rates"], sweep(hyperparameters={"learning_rate": 0.1}))
     says(ValueError, ["at least one device"], sweep(devices=[]))
+    says(TypeError, ["jax.devices()", "'cpu'"], sweep(devices=["cpu"]))
+    says(ValueError, ["differ"], sweep(devices=jax.devices()[:1] * 2))
+    says(TypeError, ["names of hyperparameters", "3"], sweep(hyperparameters={3: 0.1}))
+    says(ValueError, ["threefry2x32", "rbg"], sweep(keys=jax.random.split(jax.random.key(0, impl="rbg"), 2)))
+    says(ValueError, ["tile"], sweep(tile=0))
     says(ValueError, ["runs_per_part"], sweep(runs_per_part=0))

@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """The processor, the system, and the versions of what is installed."""
+    """The processor, the system, how busy it is, and the versions of what is installed."""
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -33,6 +33,7 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {package: version for package in PACKAGES if (version := version_of(package))},
         "gcc": compiler(),
+        "load": load(),
     }
 
 
@@ -44,6 +45,14 @@ def processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def load() -> float | None:
+    """The load average of the last minute, or None where the system has none: what else the machine does."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):  # Windows; and a system that does not tell
+        return None
 
 
 def compiler() -> str | None:

@@ -88,6 +88,7 @@ def _columns(workload: Workload, reference: str) -> list[Column]:
         ("competitor", lambda row: row.outcome.competitor.title),
         (f"{workload.scale} per {workload.unit}", lambda row: _time(row, scale)),
         (f"times {reference}", lambda row: _number(row.ratio)),
+        ("from - to", _range),
         ("set-up, s", lambda row: _number(_set_up(workload, row))),
         ("of the noise floor", lambda row: _number(row.outcome.floors) if row.each is not None else ""),
         ("of the matrix product", lambda row: _number(row.fraction)),
@@ -101,6 +102,12 @@ def _time(row: Row, scale: float) -> str:
     if row.each is not None:
         return _number(row.each * scale)
     return f"{row.outcome.status}: {row.outcome.reason}"
+
+
+def _range(row: Row) -> str:
+    """The smallest and the largest ratio; nothing for the reference itself, whose ratios are all 1."""
+    low, high = min(row.ratios, default=1.0), max(row.ratios, default=1.0)
+    return f"{_number(low)} - {_number(high)}" if low < high else ""
 
 
 def _set_up(workload: Workload, row: Row) -> float | None:
@@ -120,8 +127,9 @@ def table(workload: Workload, rows: Sequence[Row]) -> str:
 
 
 COLUMNS = """The columns: median time per update, or whatever is counted; how many times as long as
-functional_mlp that is, the median of the ratios within the rounds; seconds of setting up and the first call; the
-largest deviation from a float64 reference in units of float32's noise floor, checked before any time is taken.
+functional_mlp that is, the median of the ratios within the rounds; the smallest and the largest of these ratios;
+seconds of setting up and the first call; the largest deviation from a float64 reference in units of float32's noise
+floor, checked before any time is taken.
 [performance.md](performance.md) says what the figures mean, and [benchmarks/](../benchmarks/) how they are taken."""
 
 
@@ -130,8 +138,9 @@ def page(tables: Sequence[str], machine: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     compiler = f", {machine['gcc']}" if machine["gcc"] else ""
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
+    load = f"; load average {machine['load']:.2f} at the start" if machine.get("load") is not None else ""
     lines = ["# Speed, side by side", "", f"What `make bench` printed. {COLUMNS}", ""]
-    lines += [*textwrap.wrap(f"Measured on {where} ({versions}{compiler}).", 120), ""]
+    lines += [*textwrap.wrap(f"Measured on {where} ({versions}{compiler}){load}.", 120), ""]
     for text in tables:
         title, _, rest = text.partition("\n\n")
         lines += [f"{title[0].upper()}{title[1:]}", "", *(f"    {line}" for line in rest.splitlines()), ""]

@@ -19,6 +19,7 @@ from benchmarks.speed import __main__ as command_line
 from benchmarks.speed import measuring, tables
 from benchmarks.speed.agreement import Float32, find_truth, worst
 from benchmarks.speed.competitors import COMPETITORS, Competitor, plain_numpy
+from benchmarks.speed.machine import describe
 from benchmarks.speed.measuring import Outcome, Settings, measure
 from benchmarks.speed.problems import Basins, Gradient, Training, he_normal, moons_problem
 from benchmarks.speed.references import Exact, backward, forward, loss, named
@@ -232,11 +233,11 @@ def test_the_table_shows_who_was_measured_and_why_others_were_not():
     assert title == "wide: a canned one"
     assert heads.split("  ")[0] == "competitor"
     assert "s per update" in heads
-    assert "times functional_mlp" in heads
+    assert "times functional_mlp  from - to" in heads
     cells = [" ".join(line.split()) for line in lines]
     assert cells == [
         "functional_mlp 0.1 1 1.5 0.1 0.8 12,000",
-        "NumPy 0.5 4 0.01 0.2 0.2 float64",
+        "NumPy 0.5 4 4 - 5 0.01 0.2 0.2 float64",
         "matrix product (jax) 1 1",
         "PyTorch, eager not installed: torch not found",
         "numba failed: RuntimeError: no",
@@ -251,7 +252,15 @@ def test_without_functional_mlp_ratios_are_to_the_first():
 
 
 def test_nothing_measured_is_a_table_too():
-    assert "not installed" in tables.table(WORKLOAD, tables.rows_of(CANNED[3:4]))
+    text = tables.table(WORKLOAD, tables.rows_of(CANNED[3:4]))
+    assert "not installed" in text
+    assert "from - to" not in text
+
+
+def test_a_range_takes_several_rounds_and_another_competitor():
+    one_round = [outcome._replace(seconds=outcome.seconds[:1]) for outcome in CANNED[:2]]
+    for outcomes in (one_round, CANNED[:1]):
+        assert "from - to" not in tables.table(WORKLOAD, tables.rows_of(outcomes))
 
 
 def test_json_holds_every_time():
@@ -267,6 +276,14 @@ def test_the_page_is_markdown_with_the_machine():
     text = tables.page([tables.table(WORKLOAD, tables.rows_of(CANNED))], machine)
     assert text.startswith("# Speed, side by side\n\nWhat `make bench` printed.")
     assert "\n\nMeasured on P, 2 cores, S, Python 3 (jax 1).\n\nWide: a canned one\n\n    competitor" in text
+    assert "Python 3 (jax 1); load average 0.25 at the start.\n" in tables.page([], machine | {"load": 0.25})
+
+
+def test_the_load_is_told_where_the_system_tells_it(monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (0.25, 1.0, 2.0), raising=False)
+    assert describe()["load"] == 0.25
+    monkeypatch.delattr("os.getloadavg")
+    assert describe()["load"] is None
 
 
 # rounds, with competitors that are told what to answer

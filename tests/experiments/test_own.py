@@ -69,6 +69,20 @@ def test_a_quantity_is_learnt_in_its_own_unit(run: Run, table: Callable[[str], P
     assert summary["median"] < 0.5  # of 100 ± 50: a line is learnt
 
 
+@pytest.mark.usefixtures("standard_promotion")
+def test_a_regression_that_diverges_loses_nothing(
+    run: Run, table: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    path = table("x,y\n" + "\n".join(f"{i},{2 * i}.5" for i in range(40)) + "\n")
+    options = ["--optimizer", "sgd", "--learning-rate", "50", "--activation", "relu", "--sizes", "4", "--seeds", "3"]
+    assert run("own", "--data", str(path), "--target", "y", *options, "--epochs", "20", out=out) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["diverged"] > 0
+    assert f"{summary['diverged']} of 3 runs diverged" in capsys.readouterr().out
+    assert {"loss.png", "final.png", "runs.csv", "params.safetensors"} <= {file.name for file in out.iterdir()}
+
+
 def test_the_task_follows_from_the_target(table: Callable[[str], Path]) -> None:
     def task(values: list[str], asked: str | None = None) -> tuple[str, tuple[str, ...]]:
         targets = targets_of(Table(("x",), np.zeros((len(values), 1)), "y", tuple(values)), asked)
@@ -89,6 +103,8 @@ BAD = {
     "text among numbers": ("x,y\n1,2\nred,4\n", "y", "row 3, column 'x': expected a number, got 'red'"),
     "missing": ("x,y\n1,2\n,4\n", "y", "got an empty cell"),
     "missing target": ("x,y\n1,2\n3,\n", "y", "row 3, column 'y'"),
+    "missing among classes 0 and 1": ("x,y\n1,0\n3,1\n5,NaN\n1,0\n", "y", "row 4, column 'y': expected a number, as"),
+    "text among classes 0 and 1": ("x,y\n1,?\n3,1\n5,0\n1,NA\n2,1\n", "y", "row 2, column 'y'"),
     "not finite": ("x,y\n1,2\ninf,4\n", "y", "expected a number, got 'inf'"),
     "columns of one name": ("x,x,y\n1,1,2\n3,3,4\n", "y", "'x' twice"),
     "one class": ("x,y\n1,a\n3,a\n", "y", "at least two classes"),
@@ -107,6 +123,11 @@ def test_bad_tables_are_one_sentence(
     assert words in said
     assert said.count("\n") == 1
     assert not out.exists()
+
+
+def test_a_target_of_text_is_classes_though_some_look_like_numbers(table: Callable[[str], Path]) -> None:
+    read = read_table(table("x,y\n1,a\n2,7\n3,a\n4,7\n5,b\n6,b\n"), "y")
+    assert targets_of(read, None).classes == ("7", "a", "b")
 
 
 def test_bytes_that_are_no_text_and_files_that_are_not_there(tmp_path: Path) -> None:
