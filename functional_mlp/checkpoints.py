@@ -116,7 +116,7 @@ class Checkpoints:
         """
         with _as_os_error(self._folder):
             self._manager.wait_until_finished()
-        self._manager.close()
+        self._manager.close()  # not after a failure: orbax would wait for what will never come
 
 
 def _described(array: np.ndarray) -> list[Any]:

