@@ -25,9 +25,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tqdm import tqdm
 
 import functional_mlp as fm
+from experiments import _resuming
 from functional_mlp._checks import known_name
 
 OPTIMIZERS: Mapping[str, Callable[[Any], optax.GradientTransformation]] = {
@@ -93,12 +93,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def option_parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentParser:
+def option_parser(name: str, description: str, *, resumable: bool = False, **defaults: Any) -> argparse.ArgumentParser:
     """A parser with the common options.
 
     Args:
         name: of the experiment; results go to results/NAME unless `--out` says otherwise.
         description: the first paragraph of the help.
+        resumable: whether it can go on after an interruption.
         defaults: of the options that this experiment uses, by name: `seed`, `seeds`, `epochs` or `steps`,
             `learning_rate`, `optimizer`, `batch_size`, `dtype`. An option that is not named is not offered. None means
             that the experiment chooses.
@@ -126,6 +127,8 @@ def option_parser(name: str, description: str, **defaults: Any) -> argparse.Argu
     parser.add_argument("--out", type=Path, default=Path("results", name), help="directory (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     parser.add_argument("--no-plots", action="store_true", help="write no figures")
+    if resumable:
+        _resuming.add_options(parser)
     return parser
 
 
@@ -139,9 +142,13 @@ def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespa
     try:
         with on_device(arguments.device), with_dtype(getattr(arguments, "dtype", None)):
             run(arguments)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
+    except _resuming.Interrupted as interrupted:
+        folder = _resuming.unfinished(arguments.out)
+        print(f"{parser.prog}: interrupted; saved in {folder}; add --resume to go on", file=sys.stderr)
+        return interrupted.code
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted; unfinished results were discarded", file=sys.stderr)
         return 130
@@ -295,6 +302,7 @@ def results_in(out: Path, arguments: argparse.Namespace, name: str) -> Iterator[
     """
     out = Path(out)
     require_writable(out, arguments.overwrite)
+    _resuming.require_no_unfinished(out, arguments)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
         temporary.chmod(0o777 & ~_umask())
@@ -311,6 +319,8 @@ def results_in(out: Path, arguments: argparse.Namespace, name: str) -> Iterator[
                 (out / name).unlink(missing_ok=True)
         else:
             os.replace(temporary, out)
+        if hasattr(arguments, "resume"):
+            _resuming.remove_unfinished(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -351,33 +361,6 @@ def version_of(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:  # run from a checkout that is not installed
         return fm.__version__ if package == "functional-mlp" else None
-
-
-@contextlib.contextmanager
-def progress(description: str, epochs: int) -> Iterator[Callable[[fm.TrainResult], None]]:
-    """A progress bar on a terminal (silent elsewhere), as the callback of `fm.train` and `fm.sweep`.
-
-    A sweep that does not fit into the memory at once trains part by part; the bar then begins anew with each.
-    """
-    with tqdm(total=epochs, desc=description, unit="epoch", disable=not sys.stderr.isatty(), leave=False) as bar:
-        yield _showing(bar, description)
-
-
-def _showing(bar: Any, description: str) -> Callable[[fm.TrainResult], None]:
-    """The callback that moves `bar`, a tqdm bar: where the epoch is no later than before, a further part has begun."""
-    part, before = 1, 0
-
-    def show(so_far: fm.TrainResult) -> None:
-        nonlocal part, before
-        epoch = int(so_far.state.epoch)
-        if epoch <= before:
-            part, before = part + 1, 0
-            bar.reset()
-            bar.set_description(f"{description}, part {part}")
-        bar.update(epoch - before)
-        before = epoch
-
-    return show
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

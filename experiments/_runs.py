@@ -107,6 +107,7 @@ def train_runs(
         )
         return fm.TrainResult(runs.params, _with_exact_shares(runs.history, inputs, settings), runs.state)
     key = jax.random.key(seed)
+    settings |= {"save_last": False}  # the experiment writes its results then
     run = fm.train(network, loss, starts[0], inputs, targets, key=key, optimizer=optimizer(learning_rate), **settings)
     history = {name: values if name == "epoch" else values[None] for name, values in run.history.items()}
     params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], run.params)  # NumPy compiles no program per shape

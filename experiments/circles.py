@@ -23,12 +23,12 @@ from experiments._common import (
     Results,
     one_of,
     option_parser,
-    progress,
     results_in,
     run_program,
     text_table,
     with_dtype,
 )
+from experiments._resuming import progress, saving
 from experiments._runs import (
     diverged_of,
     jax_array,
@@ -211,6 +211,7 @@ def train_variant(
                 evaluate="before",
                 metrics=("loss", "accuracy"),
                 callback=bar,
+                **saving(arguments, variant),
             )
     chosen = {"seed": arguments.seed, "seeds": seeds, "learning_rate": learning_rate, "optimizer": name, "dtype": dtype}
     return result, inputs, targets, chosen
@@ -277,6 +278,7 @@ def parser() -> argparse.ArgumentParser:
     made = option_parser(
         "circles",
         "Classifies two noisy circles with a 2-4-3-1 network: the published step, and the true gradient.",
+        resumable=True,
         seed=42,
         seeds=None,
         epochs=None,

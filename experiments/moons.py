@@ -21,11 +21,11 @@ from experiments._common import (
     Results,
     one_of,
     option_parser,
-    progress,
     results_in,
     run_program,
     with_dtype,
 )
+from experiments._resuming import progress, saving
 from experiments._runs import (
     diverged_of,
     jax_array,
@@ -74,6 +74,7 @@ def train(arguments: argparse.Namespace, data: reference.Data) -> fm.TrainResult
             eval_every=EVAL_EVERY,
             metrics=("mean_squared_error", "accuracy"),
             callback=bar,
+            **saving(arguments),
         )
 
 
@@ -199,6 +200,7 @@ def parser() -> argparse.ArgumentParser:
     made = option_parser(
         "moons",
         "Classifies two moons with a 2-25-50-25-2 sigmoid network, one sample at a time.",
+        resumable=True,
         seed=0,
         seeds=1,
         epochs=reference.EPOCHS,

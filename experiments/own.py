@@ -22,10 +22,10 @@ from experiments._common import (
     number_between,
     one_of,
     option_parser,
-    progress,
     results_in,
     run_program,
 )
+from experiments._resuming import progress, saving
 from experiments._runs import (
     diverged_of,
     jax_array,
@@ -112,6 +112,7 @@ def train(arguments: argparse.Namespace, network: fm.Network, task: str, data: D
             eval_every=max(1, arguments.epochs // 100),
             metrics=("loss", "accuracy") if task == "classification" else ("loss",),
             callback=bar,
+            **saving(arguments),
         )
 
 
@@ -241,6 +242,7 @@ def parser() -> argparse.ArgumentParser:
     made = option_parser(
         "own",
         "Trains a network on your own table of numbers, from many initial values at once.",
+        resumable=True,
         seed=0,
         seeds=16,
         epochs=200,

@@ -6,6 +6,7 @@ one that was damaged afterwards is found, and the one before it is used.
 
 import contextlib
 import hashlib
+import importlib.util
 import os
 import shutil
 import time
@@ -42,13 +43,20 @@ class Checkpoints:
     """The checkpoints of one run, in a folder that no other process writes to: see `in_directory`."""
 
     def __init__(self, folder: Path, every: float, keep: int) -> None:
+        self._every, self._folder, self._keep = every, folder, keep
+        self._saved_at = time.monotonic()
+        self._made: Any = None
+
+    @property
+    def _manager(self) -> Any:
+        """Orbax's, made when it is first needed: importing it takes a second."""
         import orbax.checkpoint as ocp
 
-        self._every, self._folder = every, folder
-        self._saved_at = time.monotonic()
-        self._orbax = ocp
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        if self._made is None:
+            options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, cleanup_tmp_directories=True)
+            with _as_os_error(self._folder):
+                self._made = ocp.CheckpointManager(self._folder.absolute(), options=options)
+        return self._made
 
     def due(self) -> bool:
         """Whether the last one is long enough ago."""
@@ -65,11 +73,11 @@ class Checkpoints:
         Raises:
             OSError: if this one, or the one before, cannot be written.
         """
+        import orbax.checkpoint as ocp
+
         kept = {name: np.asarray(array) for name, array in arrays.items()}
         header = {"arrays": {name: _described(array) for name, array in kept.items()}, "about": dict(about or {})}
-        items = self._orbax.args.Composite(
-            arrays=self._orbax.args.PyTreeSave(kept), header=self._orbax.args.JsonSave(header)
-        )
+        items = ocp.args.Composite(arrays=ocp.args.PyTreeSave(kept), header=ocp.args.JsonSave(header))
         with _as_os_error(self._folder):
             self._manager.save(step, args=items)
         self._saved_at = time.monotonic()
@@ -80,7 +88,7 @@ class Checkpoints:
         Raises:
             ValueError: if there are some, and all are damaged.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
+        steps = sorted(self._manager.all_steps(), reverse=True) if self._folder.exists() else []
         for step in steps:
             try:
                 return self._read(step)
@@ -97,9 +105,9 @@ class Checkpoints:
         return None
 
     def _read(self, step: int) -> Saved:
-        items = self._orbax.args.Composite(
-            arrays=self._orbax.args.PyTreeRestore(), header=self._orbax.args.JsonRestore()
-        )
+        import orbax.checkpoint as ocp
+
+        items = ocp.args.Composite(arrays=ocp.args.PyTreeRestore(), header=ocp.args.JsonRestore())
         found = self._manager.restore(step, args=items)
         arrays = {name: np.asarray(array) for name, array in found["arrays"].items()}
         recorded = found["header"]["arrays"]
@@ -114,9 +122,18 @@ class Checkpoints:
         Raises:
             OSError: if something cannot be.
         """
+        if self._made is None:
+            return
         with _as_os_error(self._folder):
-            self._manager.wait_until_finished()
-        self._manager.close()  # not after a failure: orbax would wait for what will never come
+            self._made.wait_until_finished()
+        self._made.close()  # not after a failure: orbax would wait for what will never come
+
+
+def _has_orbax() -> bool:
+    try:
+        return importlib.util.find_spec("orbax.checkpoint") is not None
+    except ModuleNotFoundError:  # nothing of orbax is there
+        return False
 
 
 def _described(array: np.ndarray) -> list[Any]:
@@ -178,12 +195,10 @@ def opened(folder: Path, every: float, keep: int) -> Iterator[Checkpoints]:
     positive_int("the number of checkpoints to keep", keep)
     if not every >= 0:
         raise ValueError(f"expected seconds between checkpoints, got {every}")
-    try:
-        import orbax.checkpoint  # noqa: F401
-    except ImportError as error:
+    if not _has_orbax():
         raise ImportError(
             "expected the package orbax-checkpoint, to save runs with; install it, or functional-mlp[checkpoints]"
-        ) from error
+        )
     checkpoints = Checkpoints(folder, every, keep)
     try:
         yield checkpoints

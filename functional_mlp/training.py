@@ -279,6 +279,7 @@ def train(
     precision: PrecisionLike = "highest",
     directory: str | os.PathLike[str] | None = None,
     save_every: float = checkpoints.EVERY,
+    save_last: bool = True,
     keep: int = checkpoints.KEEP,
 ) -> TrainResult:
     """Trains a network with the hand-written gradient.
@@ -305,7 +306,8 @@ def train(
         precision: of the matrix products, as in `forward`.
         directory: where to save the run as it goes on; needs orbax-checkpoint. The same call goes on with what is
             there, to the same bits; one with more epochs goes on to these.
-        save_every: seconds between two checkpoints, written after a chunk of epochs; the last epoch has one, too.
+        save_every: seconds between two checkpoints, written after a chunk of epochs.
+        save_last: whether the last epoch is saved in any case; not needed by a caller who keeps the result.
         keep: how many checkpoints are kept.
 
     Returns:
@@ -350,13 +352,13 @@ def train(
         "program": program_digest(program_of(plan, optimizer), state, np.int32(1), data),
     }
     with checkpoints.in_directory(directory, description, save_every, keep) as kept:
+        seen = keeping(kept, callback, at=epochs if save_last else None)
         saved = kept.latest()
         if saved is None:
-            return run_chunks(plan, compiled, state, data, epochs, keeping(kept, callback, at=epochs))
+            return run_chunks(plan, compiled, state, data, epochs, seen)
         so_far = result_of(saved.arrays, state)
         if saved.step == epochs:
             return so_far
-        seen = keeping(kept, callback, at=epochs)
         return run_chunks(plan, compiled, so_far.state, data, epochs, seen, so_far.history)
 
 

@@ -130,7 +130,7 @@ def test_history_is_the_same_for_every_chunk_length(evaluate, chunk_epochs, x64)
     assert seen == [min(8, i) for i in range(chunk_epochs, 8 + chunk_epochs, chunk_epochs)]
 
 
-def test_going_on_from_a_state_is_the_same_as_never_stopping(x64):
+def test_going_on_from_a_state_is_the_same_as_never_stopping(x64, on_cpu):  # elsewhere, chunks of another size round
     inputs, targets = draw_data(9)
     options = {"optimizer": optax.adam(0.05), "batch_size": 4, "shuffle": True, "eval_every": 2}
     whole = fm.train(NETWORK, LOSS, initial(), inputs, targets, epochs=7, key=jax.random.key(2), **options)

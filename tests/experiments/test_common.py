@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import functional_mlp as fm
-from experiments import _common, _demo
+from experiments import _common, _demo, _resuming
 from experiments._common import on_device, results_in
 from experiments._figures import curve_of_runs, histogram_of_runs, new_figure, spread_of
 from experiments._runs import chosen_devices, diverged, over_runs
@@ -158,7 +158,7 @@ class FakeBar:
 )
 def test_the_bar_begins_anew_with_every_part(epochs: tuple[int, ...], shown: list[tuple[str, int]]) -> None:
     bar = FakeBar()
-    callback = _common._showing(bar, "moons")
+    callback = _resuming._showing(bar, "moons")
     for epoch in epochs:
         so_far: Any = SimpleNamespace(state=SimpleNamespace(epoch=np.int32(epoch)))
         assert callback(so_far) is None
