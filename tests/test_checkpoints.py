@@ -159,14 +159,13 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
         small_training(directory=tmp_path / "file")
 
 
-def test_a_place_that_can_no_longer_be_written_is_named(tmp_path):
+def test_checkpoints_that_cannot_be_written_are_said_to_be(tmp_path):
     folder = tmp_path / "new"
 
-    def save_to_what_has_become_a_file():
+    def save_to_what_is_a_file():
         with checkpoints.opened(folder, 0.0, 1) as kept:
-            folder.rmdir()
             folder.touch()
             kept.save(1, {"x": np.zeros(3)})  # in the background: it may fail here, or at the end
 
     with pytest.raises(OSError, match=r"expected .*new to be a place that can be written"):
-        save_to_what_has_become_a_file()
+        save_to_what_is_a_file()
