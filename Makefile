@@ -13,6 +13,7 @@
 # make mutations  which mistakes the vectors alone catch: docs/mutation.md
 # make bench  speed, every competitor side by side, in .venv-bench (2 GB): docs/speed.md; the choices of compilation;
 #             growth, into results/growth; the gradient checkers (35 minutes)
+# make soak   200 kills at random moments, of trainings and sweeps that must come to the same bits (half an hour)
 # make accelerator  the workloads on the device that JAX finds
 # Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
 
@@ -24,7 +25,7 @@ BENCH ?= .venv-bench
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: demo test test-peers test-browser fuzz faults lint certify verdicts diagnosis vectors vectors-archive conformance mutations bench accelerator clean
+.PHONY: demo test test-peers test-browser fuzz faults soak lint certify verdicts diagnosis vectors vectors-archive conformance mutations bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -93,6 +94,9 @@ bench: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks.choices
 	$(BENCH)/bin/python -m benchmarks.growth --overwrite
 	$(BENCH)/bin/python -m benchmarks.oracle
+
+soak: $(VENV)/installed
+	$(BIN)/python -m tools.soak
 
 accelerator: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accelerator
