@@ -45,6 +45,11 @@ def floating_dtype(what: str, dtype: Any) -> jnp.dtype:
     return known
 
 
+def is_key(array: Any) -> bool:
+    """Whether an array, or its shape and dtype, is one of JAX's typed random keys."""
+    return bool(jnp.issubdtype(array.dtype, jax.dtypes.prng_key))
+
+
 def random_key(what: str, key: Any, ndim: int = 0) -> jax.Array:
     """`key` if it is a JAX random key, or an array of them with `ndim` axes; old-style uint32 keys are taken too.
 
@@ -53,7 +58,7 @@ def random_key(what: str, key: Any, ndim: int = 0) -> jax.Array:
         ValueError: for another number of axes, or none at all along one.
     """
     remedy = "jax.random.key(seed)" if ndim == 0 else "jax.random.split(jax.random.key(seed), count)"
-    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    typed = isinstance(key, jax.Array) and is_key(key)
     if not typed and not (isinstance(key, jax.Array) and key.dtype == jnp.uint32):
         raise TypeError(f"expected {what} to be a JAX random key, got {key!r}; make it with {remedy}")
     if key.ndim - (not typed) != ndim or key.size == 0:

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from functional_mlp import __version__
-from functional_mlp._checks import finite_values, floating_array, known_name, positive_int
+from functional_mlp._checks import finite_values, floating_array, is_key, known_name, positive_int
 from functional_mlp._compiling import Compiling, compiling
 from functional_mlp.losses import Loss, check_sample_weights
 from functional_mlp.metrics import Metric, UserMetric, resolve_metrics
@@ -158,7 +157,7 @@ def program_digest(function: Callable[..., Any], *arguments: Any) -> str:
 
 def key_data(keys: Array) -> Array:
     """The numbers that random keys consist of; old-style keys are numbers."""
-    return jax.random.key_data(keys) if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) else keys
+    return jax.random.key_data(keys) if is_key(keys) else keys
 
 
 def described(plan: Plan, data: Data) -> dict[str, Any]:

@@ -43,6 +43,24 @@ def only_one(directory: Path) -> Iterator[None]:
         yield
 
 
+def claimed(directory: Path, name: str, kind: tuple[str, int], description: Mapping[str, Any], **new: Any) -> Any:
+    """What the index `name` of a folder holds; a folder with nothing in it gets one, with the fields `new`.
+
+    Raises:
+        OSError: if it cannot be read or written.
+        ValueError: if the folder holds another run (and what differs), or something else.
+    """
+    index = directory / name
+    if not index.exists():
+        if not is_new(directory):
+            noun = kind[0].rpartition("/")[2]
+            raise ValueError(
+                f"expected a new directory, an empty one, or one of a {noun}, got {directory}; name another one"
+            )
+        write_index(index, kind, description, **new)
+    return read_index(index, kind, description)
+
+
 def is_new(directory: Path) -> bool:
     """Whether there is nothing in it yet, but for hidden files such as a system's own."""
     return all(entry.name.startswith(".") for entry in directory.iterdir())

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp._run_folder import is_new, read_index, write_index
+from functional_mlp._run_folder import claimed, write_index
 
 KIND = ("functional-mlp/sweep", 1)
 INDEX = "sweep.json"
@@ -62,15 +62,8 @@ def in_directory(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     index = directory / INDEX
-    if index.exists():
-        done = _count(index, read_index(index, KIND, description).get("runs_done"), specifications)
-    elif is_new(directory):
-        write_index(index, KIND, description, runs_done=0)
-        done = 0
-    else:
-        raise ValueError(
-            f"expected a new directory, an empty one, or one of a sweep, got {directory}; name another one"
-        )
+    content = claimed(directory, INDEX, KIND, description, runs_done=0)
+    done = _count(index, content.get("runs_done"), specifications)
     arrays = {}
     for name, (shape, dtype) in specifications.items():
         # while nothing is done, there may be none, or an unfinished one

@@ -9,10 +9,10 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from functional_mlp._checks import require_optimizer
+from functional_mlp._checks import is_key, require_optimizer
 from functional_mlp._plan import key_data
 from functional_mlp.checkpoints import Checkpoints
-from functional_mlp.network import Params
+from functional_mlp.network import Params, named_params
 
 
 class TrainState(NamedTuple):
@@ -73,12 +73,7 @@ Callback = Callable[[TrainResult], bool | None]
 
 def named_leaves(state: TrainState) -> dict[str, Any]:
     """Parameters and optimiser state (or their shapes) by name: params.0.weights, opt_state.0, …; keys as numbers."""
-    leaves = {
-        f"params.{number}.{name}": leaf
-        for number, layer in enumerate(state.params)
-        for name, leaf in zip(layer._fields, layer, strict=True)
-        if leaf is not None
-    }
+    leaves = named_params(state.params)
     leaves |= {f"opt_state.{number}": leaf for number, leaf in enumerate(jax.tree.leaves(state.opt_state))}
     return {name: _numbers_of(leaf) for name, leaf in leaves.items()}
 
@@ -91,18 +86,14 @@ def unnamed(arrays: Mapping[str, Any], like: TrainState) -> tuple[Params, optax.
     return params, opt_state
 
 
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _numbers_of(leaf: Any) -> Any:
-    if not _is_key(leaf):
+    if not is_key(leaf):
         return leaf
     return jax.eval_shape(jax.random.key_data, leaf) if isinstance(leaf, jax.ShapeDtypeStruct) else key_data(leaf)
 
 
 def _like(array: Any, leaf: Any) -> Any:
-    if not _is_key(leaf):
+    if not is_key(leaf):
         return array
     return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(jnp.empty((), leaf.dtype)))
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._checks import positive_int
-from functional_mlp._run_folder import is_new, only_one, read_index, write_index
+from functional_mlp._run_folder import claimed, only_one
 
 KIND = ("functional-mlp/run", 1)
 INDEX = "run.json"
@@ -179,12 +179,7 @@ def in_directory(
     """
     folder = Path(directory)
     with only_one(folder):
-        if (folder / INDEX).exists():
-            read_index(folder / INDEX, KIND, description)
-        elif not is_new(folder):
-            raise ValueError(f"expected a new directory, an empty one, or one of a run, got {folder}; name another one")
-        else:
-            write_index(folder / INDEX, KIND, description)
+        claimed(folder, INDEX, KIND, description)
         with opened(folder / "checkpoints", every, keep) as checkpoints:
             yield checkpoints
 

@@ -33,12 +33,12 @@ from functional_mlp._atomic import write_bytes
 from functional_mlp._checks import known_name
 from functional_mlp.backward import backward, loss_and_grad
 from functional_mlp.forward import forward
-from functional_mlp.network import Dense, Params
+from functional_mlp.network import Dense, Params, named_params
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.files import document_of
 from functional_mlp.oracle.noise import Floor, Noise, estimate_noise
 from functional_mlp.oracle.precision import precision_named
-from functional_mlp.oracle.solution import Solution, solve
+from functional_mlp.oracle.solution import solve
 from functional_mlp.oracle.verdict import floor_of_step, parameter_of, truth_of
 from functional_mlp.training import init_train_state, train_step
 
@@ -70,7 +70,7 @@ def functions_of(case: Case) -> dict[str, Function]:
     network, loss = case.network, case.loss
     layers = [Dense(*layer) for layer in case.params]  # type: ignore[arg-type]
     structure = jax.tree.structure(tuple(layers))
-    names = tuple(_names(case))
+    names = tuple(named_params(case.params))
     grads = tuple(f"ct_{name}" for name in names)
     data = tuple(name for name in ("targets", "sample_weights") if getattr(case, name) is not None)
 
@@ -110,19 +110,9 @@ def functions_of(case: Case) -> dict[str, Function]:
     }
 
 
-def _names(case: Case) -> list[str]:
-    """The parameters that a case has, in the order of their leaves: params.0.weights, params.0.bias, …"""
-    return [
-        f"params.{number}.{name}"
-        for number, layer in enumerate(case.params)
-        for name, leaf in zip(layer._fields, layer, strict=True)
-        if leaf is not None
-    ]
-
-
 def _arguments(case: Case) -> dict[str, np.ndarray]:
     """Every argument of every function, float64, by name."""
-    arrays = {name: parameter_of(case, _path(name)) for name in _names(case)}
+    arrays = named_params(case.params)
     for name in ("inputs", "targets", "sample_weights", "ct_outputs"):
         if getattr(case, name) is not None:
             arrays[name] = getattr(case, name)
@@ -157,7 +147,9 @@ def export(path: str | os.PathLike[str], case: Case, platforms: Sequence[str] = 
     with jax.enable_x64(case.dtype == "float64"):
         exported = {name: _exported(case, function, chosen) for name, function in functions.items()}
     contents = {f"{name}.jax_export": bytes(function.serialize()) for name, function in exported.items()}
-    contents[VECTORS] = _npz(_vectors(case, functions))
+    vectors = io.BytesIO()
+    np.savez_compressed(vectors, **_vectors(case, functions))  # type: ignore[arg-type]
+    contents[VECTORS] = vectors.getvalue()
     specification = {field: value for field, value in document_of(case).items() if field in ("network", "loss")}
     manifest = specification | {
         "format": FORMAT,
@@ -216,18 +208,17 @@ def _described(names: Sequence[str], avals: Sequence[Any]) -> list[dict[str, Any
 def _vectors(case: Case, functions: Mapping[str, Function]) -> dict[str, np.ndarray]:
     """Arguments, true results and their floors, by the names that `Artifact` gives them."""
     solution = solve(case)
-    noise = estimate_noise(case, solution, precision_named(case.dtype))
+    truth, noise = truth_of(solution), estimate_noise(case, solution, precision_named(case.dtype))
     vectors = {f"arguments.{name}": array for name, array in _arguments(case).items()}
     for name, function in functions.items():
         for result in function.results:
-            true, floor = _truth(case, solution, noise, result)
+            true, floor = _truth(case, truth, noise, result)
             vectors |= {f"{name}.{result}": true, f"{name}.{result}.floor": floor.smooth + floor.slack}
     return vectors
 
 
-def _truth(case: Case, solution: Solution, noise: Noise, result: str) -> tuple[np.ndarray, Floor]:
+def _truth(case: Case, truth: Mapping[str, np.ndarray], noise: Noise, result: str) -> tuple[np.ndarray, Floor]:
     """The true value of a result, and how far a correct implementation may stray from it."""
-    truth = truth_of(solution)
     if result.startswith("params."):  # after a step
         path = _path(result)
         before = parameter_of(case, path)
@@ -235,15 +226,6 @@ def _truth(case: Case, solution: Solution, noise: Noise, result: str) -> tuple[n
         return before - LEARNING_RATE * truth[path], floor
     path = _path(result.removeprefix("ct_")) if result.startswith("ct_params.") else result
     return truth[path], noise.floors[path]
-
-
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    contents = {}
-    for name, array in arrays.items():
-        file = io.BytesIO()
-        np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
-        contents[f"{name}.npy"] = file.getvalue()
-    return _zipped(contents)
 
 
 def _zipped(contents: Mapping[str, bytes]) -> bytes:

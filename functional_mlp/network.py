@@ -243,6 +243,16 @@ def check_inputs(network: Network, params: Params, inputs: Any, what: str = "inp
     return array
 
 
+def named_params(params: Iterable[Any]) -> dict[str, Any]:
+    """The leaves of parameters, or of what has their shape, by name: params.0.weights, params.0.bias, …"""
+    return {
+        f"params.{number}.{name}": leaf
+        for number, layer in enumerate(params)
+        for name, leaf in zip(Dense._fields, layer, strict=True)
+        if leaf is not None
+    }
+
+
 def save_params(path: str | os.PathLike[str], params: Params) -> None:
     """Writes parameters as arrays `params.0.weights`, `params.0.bias`, …, all or nothing.
 

@@ -23,7 +23,7 @@ from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import finite_float, positive_int, random_key, require_optimizer_factory
+from functional_mlp._checks import finite_float, is_key, positive_int, random_key, require_optimizer_factory
 from functional_mlp._compiling import runs_of_a_tile
 from functional_mlp._plan import Data, Plan, check_data, described, digest, make_plan, program_digest
 from functional_mlp._run_folder import only_one
@@ -124,7 +124,7 @@ def _devices(devices: Sequence[Any] | None, inputs: Array) -> tuple[Any, ...]:
 
 def _require_independent_draws(keys: Array) -> None:
     """Raises unless what is drawn from a key does not depend on the keys beside it."""
-    if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and str(jax.random.key_impl(keys)) != "threefry2x32":
+    if is_key(keys) and str(jax.random.key_impl(keys)) != "threefry2x32":
         kind = jax.random.key_impl(keys)
         raise ValueError(
             f"expected keys of the kind threefry2x32, whose draws do not depend on those beside them, got {kind}; make"
@@ -267,11 +267,13 @@ def _in_parts(runs: Runs, wanted: int | None, folder: _Folder | None, callback: 
 
     def watched(so_far: TrainResult) -> bool | None:
         nonlocal stopped
-        stopped = callback is not None and bool(callback(so_far))
+        stopped = bool(callback(so_far))  # type: ignore[misc]
         return stopped
 
+    seen = None if callback is None else watched
+
     if folder is None and step >= runs.count:
-        part = train_part(runs, Part(0, runs.count, step), watched if callback is not None else None)
+        part = train_part(runs, Part(0, runs.count, step), seen)
         return _result(runs, part.state, part.history)
     state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
     with contextlib.ExitStack() as stack:
@@ -282,7 +284,7 @@ def _in_parts(runs: Runs, wanted: int | None, folder: _Folder | None, callback: 
         if folder is not None and store.done < runs.count:
             checkpoints = stack.enter_context(opened(folder.path / PART, folder.save_every, folder.keep))
         while store.done < runs.count and not stopped:
-            part = _train_next(runs, store.done, step, checkpoints, watched if callback is not None else None)
+            part = _train_next(runs, store.done, step, checkpoints, seen)
             if int(part.state.epoch) == runs.epochs:
                 arrays = named_leaves(part.state) | named_history(part.history)
                 store.put(store.done, {name: np.asarray(array) for name, array in arrays.items()})
@@ -347,6 +349,5 @@ def _description(runs: Runs) -> dict[str, Any]:
         "keys": digest(runs.keys),
         "initial parameters": runs.known_by,
         "program": runs.program(),
-        "platform": runs.devices[0].platform,
         "tile": runs.tile,
     }

@@ -8,7 +8,6 @@ Told are the kills, the epochs that were done twice, and whether any result diff
 """
 
 import argparse
-import hashlib
 import random
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import optax
 
 import functional_mlp as fm
 from experiments._common import Parser, positive
+from functional_mlp._plan import digest
 
 KINDS = ("training", "sweep")
 NETWORK = fm.Network((2, 8, 1), ("tanh", "sigmoid"))
@@ -65,8 +65,7 @@ def run(kind: str, folder: Path) -> str:
             keys = jax.random.split(jax.random.key(0), 12)
             settings = common | {"optimizer": optax.adam, "keys": keys, "runs_per_part": 4, "callback": note}
             result = fm.sweep(NETWORK, LOSS, inputs, targets, **settings)
-    leaves = jax.tree.leaves((result.params, result.state.opt_state, result.history))
-    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()
+    return digest(result.params, result.state.opt_state, result.history)
 
 
 def started(kind: str, folder: Path) -> subprocess.Popen[str]:
