@@ -21,10 +21,11 @@ import optax
 import functional_mlp as fm
 from benchmarks._timing import in_turn
 from experiments import circles, moons
-from experiments._common import Parser, device_per_core, positive, text_table
+from experiments._common import Parser, positive, text_table
 from experiments._runs import jax_array, jax_params
-from functional_mlp import _plan, training
+from functional_mlp import _epochs, _plan
 from functional_mlp._compiling import Compiling, compiling
+from functional_mlp._starting import device_per_core
 from reference import circles as circles_data
 from reference import moons as moons_data
 
@@ -115,7 +116,7 @@ def prepared(problem: Problem, way: Compiling, epochs: int) -> tuple[Callable[[]
     plan = replace(plan, compiling=way)
     state, count = fm.init_train_state(problem.params, optimizer), np.int32(epochs)
     start = time.perf_counter()
-    compiled = training.compiled_chunk(way.options).lower(plan, optimizer, state, count, data).compile()
+    compiled = _epochs.compiled_chunk(way.options, None).lower(plan, optimizer, state, count, data).compile()
     seconds = time.perf_counter() - start
     return lambda: jax.block_until_ready(compiled(state, count, data)), seconds
 

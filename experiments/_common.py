@@ -27,8 +27,10 @@ import numpy as np
 import optax
 
 import functional_mlp as fm
-from experiments import _resuming
+from experiments import _distributed, _resuming
 from functional_mlp._checks import known_name
+from functional_mlp._processes import everyone
+from functional_mlp._starting import device_per_core, keep_compiled, leave
 
 OPTIMIZERS: Mapping[str, Callable[[Any], optax.GradientTransformation]] = {
     "sgd": optax.sgd,
@@ -99,7 +101,7 @@ def option_parser(name: str, description: str, *, resumable: bool = False, **def
     Args:
         name: of the experiment; results go to results/NAME unless `--out` says otherwise.
         description: the first paragraph of the help.
-        resumable: whether it can go on after an interruption.
+        resumable: whether it can go on after an interruption, and be done by several processes.
         defaults: of the options that this experiment uses, by name: `seed`, `seeds`, `epochs` or `steps`,
             `learning_rate`, `optimizer`, `batch_size`, `dtype`. An option that is not named is not offered. None means
             that the experiment chooses.
@@ -129,6 +131,7 @@ def option_parser(name: str, description: str, *, resumable: bool = False, **def
     parser.add_argument("--no-plots", action="store_true", help="write no figures")
     if resumable:
         _resuming.add_options(parser)
+        _distributed.add_options(parser)
     return parser
 
 
@@ -140,55 +143,21 @@ def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespa
     if seeds != 1:
         device_per_core(arguments.cores, at_most=seeds)
     try:
-        with on_device(arguments.device), with_dtype(getattr(arguments, "dtype", None)):
+        _distributed.join(arguments)
+        dtype = with_dtype(getattr(arguments, "dtype", None))
+        with on_device(arguments.device), dtype, _distributed.first_one_speaks():
             run(arguments)
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+        return leave(2)
     except _resuming.Interrupted as interrupted:
         folder = _resuming.unfinished(arguments.out)
         print(f"{parser.prog}: interrupted; saved in {folder}; add --resume to go on", file=sys.stderr)
         return interrupted.code
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted; unfinished results were discarded", file=sys.stderr)
-        return 130
+        return leave(130)
     return 0
-
-
-def keep_compiled() -> None:
-    """Gives compiled programs a place to be found in by later processes, unless the environment says where or not to.
-
-    For programs: it changes JAX's configuration.
-    """
-    settings = jax.config.values
-    if settings["jax_enable_compilation_cache"] and settings["jax_compilation_cache_dir"] is None:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "functional-mlp", "compiled")
-        with contextlib.suppress(OSError):  # without it, programs are compiled anew each time
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK | os.X_OK):
-                jax.config.update("jax_compilation_cache_dir", str(folder))
-                jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-                jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def device_per_core(cores: int | None = None, at_most: int | None = None) -> None:
-    """Makes JAX take every core of the CPU for a device, unless XLA_FLAGS say how many there are.
-
-    For programs, before JAX has started; later it does nothing.
-
-    Args:
-        cores: to use; None means all that this process may.
-        at_most: devices; None means no bound.
-    """
-    if "device_count" not in os.environ.get("XLA_FLAGS", ""):
-        cores = cores or _cores()
-        with contextlib.suppress(RuntimeError):  # in a process where JAX has started
-            jax.config.update("jax_num_cpu_devices", min(cores, at_most or cores))
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def with_dtype(dtype: str | None) -> contextlib.AbstractContextManager[Any]:
@@ -292,7 +261,7 @@ def require_writable(out: Path, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def results_in(out: Path, arguments: argparse.Namespace, name: str) -> Iterator[Results]:
-    """The place for the results of experiment `name`, with its manifest.json.
+    """The place for the results of experiment `name`, with its manifest.json; of several processes, the first one's.
 
     `--overwrite` replaces what an earlier run wrote here, by the list in its manifest; everything else stays.
 
@@ -301,6 +270,10 @@ def results_in(out: Path, arguments: argparse.Namespace, name: str) -> Iterator[
         OSError: if it cannot be written.
     """
     out = Path(out)
+    if not everyone().first:
+        with tempfile.TemporaryDirectory() as elsewhere:
+            yield Results(Path(elsewhere), plots=False)
+        return
     require_writable(out, arguments.overwrite)
     _resuming.require_no_unfinished(out, arguments)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))

@@ -9,7 +9,6 @@ import contextlib
 import shutil
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from typing import Any
 from tqdm import tqdm
 
 import functional_mlp as fm
+from functional_mlp._console import asked_to_end
+from functional_mlp._processes import everyone
 
 SAVE_EVERY = 30.0
 INDEXES = ("run.json", "sweep.json")  # what every folder of a saved run has
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):  # noqa: N818  # no error: it was asked for
@@ -83,67 +83,50 @@ def remove_unfinished(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def progress(description: str, epochs: int) -> Iterator[Callable[[fm.TrainResult], bool]]:
-    """A progress bar on a terminal (silent elsewhere), as the callback of `fm.train` and `fm.sweep`.
+def progress(description: str, total: int, unit: str = "epoch") -> Iterator[Callable[[int], bool]]:
+    """A progress bar on a terminal (silent elsewhere): a function of how much is done, which says whether to end.
 
-    A sweep that does not fit into the memory at once trains part by part; the bar then begins anew with each.
+    It is to be called after each chunk, by all processes alike, and asks all of them to end if one was told to.
 
     Raises:
-        Interrupted: at the end, if the callback has ended the training because a signal asked for it.
+        Interrupted: at the end, if it has said so.
     """
-    hidden = not sys.stderr.isatty()
-    with tqdm(total=epochs, desc=description, unit="epoch", disable=hidden, leave=False) as bar, _asked() as asked:
+    hidden = not sys.stderr.isatty() or not everyone().first
+    with tqdm(total=total, desc=description, unit=unit, disable=hidden, leave=False) as bar, asked_to_end() as asked:
         show, ended = _showing(bar, description), False
 
-        def seen(so_far: fm.TrainResult) -> bool:
+        def seen(done: int) -> bool:
             nonlocal ended
-            show(so_far)
-            ended = bool(asked)
+            show(done)
+            ended = everyone().any(asked)
             return ended
 
         yield seen
         if ended:
-            raise Interrupted(asked[0])
+            raise Interrupted(asked[0] if asked else signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def _asked() -> Iterator[list[int]]:
-    """Within, the first signal to end is only noted, in the list; the next one does what it did before."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+def epochs_shown(description: str, epochs: int) -> Iterator[Callable[[fm.TrainResult], bool]]:
+    """`progress` as the callback of `fm.train` and `fm.sweep`.
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def note(number: int, _: Any) -> None:
-        asked.append(number)
-        restore()
-        print("ending after this chunk of epochs; once more to end at once", file=sys.stderr)
-
-    for number in SIGNALS:
-        signal.signal(number, note)
-    try:
-        yield asked
-    finally:
-        restore()
+    A sweep that does not fit into the memory at once trains part by part; the bar then begins anew with each.
+    """
+    with progress(description, epochs) as seen:
+        yield lambda so_far: seen(int(so_far.state.epoch))
 
 
-def _showing(bar: Any, description: str) -> Callable[[fm.TrainResult], None]:
-    """The callback that moves `bar`, a tqdm bar: where the epoch is no later than before, a further part has begun."""
+def _showing(bar: Any, description: str) -> Callable[[int], None]:
+    """Moves `bar`, a tqdm bar, to what is done: where that is no more than before, a further part has begun."""
     part, before = 1, 0
 
-    def show(so_far: fm.TrainResult) -> None:
+    def show(done: int) -> None:
         nonlocal part, before
-        epoch = int(so_far.state.epoch)
-        if epoch <= before:
+        if done <= before:
             part, before = part + 1, 0
             bar.reset()
             bar.set_description(f"{description}, part {part}")
-        bar.update(epoch - before)
-        before = epoch
+        bar.update(done - before)
+        before = done
 
     return show

@@ -10,6 +10,8 @@ import numpy as np
 import optax
 
 import functional_mlp as fm
+from experiments._distributed import devices_of_all
+from functional_mlp._processes import everyone
 
 
 def per_leaf(weights: optax.GradientTransformation, bias: optax.GradientTransformation) -> optax.GradientTransformation:
@@ -61,12 +63,6 @@ def random_keys(seed: int, count: int) -> jax.Array:
     return jnp.stack([jax.random.key(number) for number in range(seed, seed + count)])
 
 
-def chosen_devices() -> list[Any]:
-    """The devices that several runs are spread over: the one chosen, or all of the platform chosen."""
-    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
-    return [chosen] if isinstance(chosen, jax.Device) else jax.local_devices(backend=chosen)
-
-
 def train_runs(
     network: fm.Network,
     loss: fm.Loss,
@@ -92,6 +88,9 @@ def train_runs(
     Returns:
         Parameters and metrics with a leading axis R, whether R is 1 or more.
     """
+    several = everyone().count > 1
+    if several:
+        settings |= {"devices": devices_of_all()}
     if len(starts) > 1:
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
         runs = fm.sweep(
@@ -105,7 +104,12 @@ def train_runs(
             learning_rates=learning_rate,
             **settings,
         )
-        return fm.TrainResult(runs.params, _with_exact_shares(runs.history, inputs, settings), runs.state)
+        params, history = runs.params, runs.history
+        if several:  # the first process removes the files, that these may be maps of, when it has written its results
+            params, history = jax.tree.map(np.array, (params, history))
+        return fm.TrainResult(params, _with_exact_shares(history, inputs, settings), runs.state)
+    if several and settings.get("batch_size") == 1:
+        raise ValueError("expected several --seeds, or batches of several samples, to be done by several processes")
     key = jax.random.key(seed)
     settings |= {"save_last": False}  # the experiment writes its results then
     run = fm.train(network, loss, starts[0], inputs, targets, key=key, optimizer=optimizer(learning_rate), **settings)

@@ -28,7 +28,7 @@ from experiments._common import (
     text_table,
     with_dtype,
 )
-from experiments._resuming import progress, saving
+from experiments._resuming import epochs_shown, saving
 from experiments._runs import (
     diverged_of,
     jax_array,
@@ -196,7 +196,7 @@ def train_variant(
     dtype = arguments.dtype or settings.dtype
     with with_dtype(dtype):
         inputs, targets = (jax_array(array, dtype) for array in reference.data())
-        with progress(f"circles, {variant}", iterations) as bar:
+        with epochs_shown(f"circles, {variant}", iterations) as bar:
             result = train_runs(
                 NETWORK,
                 LOSS,

@@ -25,7 +25,7 @@ from experiments._common import (
     run_program,
     with_dtype,
 )
-from experiments._resuming import progress, saving
+from experiments._resuming import epochs_shown, saving
 from experiments._runs import (
     diverged_of,
     jax_array,
@@ -57,7 +57,7 @@ def train(arguments: argparse.Namespace, data: reference.Data) -> fm.TrainResult
     """Trains from `arguments.seeds` initial values; parameters and metrics get a leading axis of runs."""
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     train_inputs, train_targets, test_inputs, test_targets = (jax_array(array, arguments.dtype) for array in data)
-    with progress(f"moons, {arguments.variant}", arguments.epochs) as bar:
+    with epochs_shown(f"moons, {arguments.variant}", arguments.epochs) as bar:
         return train_runs(
             NETWORK,
             LOSS,

@@ -25,7 +25,7 @@ from experiments._common import (
     results_in,
     run_program,
 )
-from experiments._resuming import progress, saving
+from experiments._resuming import epochs_shown, saving
 from experiments._runs import (
     diverged_of,
     jax_array,
@@ -94,7 +94,7 @@ def train(arguments: argparse.Namespace, network: fm.Network, task: str, data: D
     keys = random_keys(arguments.seed, arguments.seeds)
     starts = [fm.init_params(network, key, weights="lecun_normal", dtype=arguments.dtype) for key in keys]
     train_inputs, train_targets, test_inputs, test_targets = (jax_array(part, arguments.dtype) for part in data[:4])
-    with progress("own", arguments.epochs) as bar:
+    with epochs_shown("own", arguments.epochs) as bar:
         return train_runs(
             network,
             LOSSES[task],

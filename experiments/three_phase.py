@@ -9,8 +9,10 @@ when its own steps are small; on a CPU one after another, so that any number of 
 """
 
 import argparse
+import contextlib
 import math
 import sys
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,23 +32,27 @@ from experiments._common import (
     text_table,
     with_dtype,
 )
+from experiments._distributed import devices_of_all
+from experiments._resuming import progress, saving
 from experiments._runs import (
-    chosen_devices,
     diverged,
     jax_array,
     jax_params,
     over_runs,
-    run_of,
     said_of_diverged,
 )
+from functional_mlp._plan import digest, program_digest
+from functional_mlp._processes import of_this_process, processes_of
 from functional_mlp._sharding import vary_over, varying_axes
 from functional_mlp.backward import Residuals, Stages, output_cotangent, previous_cotangent, pull_back
+from functional_mlp.checkpoints import in_directory
 from reference import three_phase as reference
 
 NETWORK = fm.Network(reference.SIZES, "sigmoid")
 LOSS = fm.Loss("squared_error", over_samples="mean", over_outputs="sum", scale=0.5)
 READINGS = ("gradients-first", "updated-weights-used")
 RECORDS = 401  # rows of the history
+CHUNKS = 20  # between two of which a training can be saved, and interrupted
 RUNS_OF_A_BATCH = 64  # that an accelerator computes together
 
 
@@ -105,65 +111,111 @@ def step(
     return Run(params, run.steps + 1, largest < tolerance, rows)
 
 
+class Settings(NamedTuple):
+    """What a training goes by."""
+
+    reading: str
+    learning_rate: float
+    tolerance: float
+    max_steps: int
+
+
 def train(
-    reading: str,
-    learning_rate: float,
-    tolerance: float,
-    max_steps: int,
+    settings: Settings,
     params: fm.Params,
     inputs: jax.Array,
     targets: jax.Array,
+    seen: Callable[[int], bool] = lambda steps: False,
+    saving: Mapping[str, Any] | None = None,
 ) -> Ends:
     """Descends from every one of `params` (leading axis R) until all its steps are small, or for `max_steps` steps.
 
     The runs are spread over the devices that the program may use; how many these are changes no bit.
 
+    Args:
+        settings: how.
+        params: where to start.
+        inputs, targets: the data.
+        seen: told the number of steps that were done, from time to time; says whether to end there.
+        saving: where to save the runs as they go on, and how often: `directory` and `save_every`.
+
     Returns:
         The runs, and loss (R,) and accuracy (R,) of their last parameters, as NumPy arrays.
     """
-    devices = chosen_devices()
+    devices = devices_of_all()
+    processes = processes_of(devices)
     runs = len(jax.tree.leaves(params)[0])
     tile = 1 if devices[0].platform == "cpu" else RUNS_OF_A_BATCH  # small networks stay in the cache of a core
-    used = devices[: -(-runs // tile)]
-    unit = tile * len(used)
-    which = np.minimum(np.arange(-(-runs // unit) * unit), runs - 1)  # what fills up is the last
-    filled = jax.tree.map(lambda leaf: np.asarray(leaf)[which], params)
-    ends = _spread(
-        reading, learning_rate, tolerance, max_steps, Mesh(np.array(used), ("runs",)), tile, filled, inputs, targets
-    )
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:runs], ends)
+    filled = -(-runs // (tile * len(devices))) * tile * len(devices)
+    which = np.minimum(np.arange(filled)[processes.share(filled)], runs - 1)  # what fills up is the last
+    rows = np.full((runs, math.ceil(settings.max_steps / record_every(settings.max_steps)), 2), np.nan, inputs.dtype)
+    start = Run(jax.tree.map(np.asarray, params), *(np.zeros(runs, kind) for kind in (np.int32, bool)), rows)  # type: ignore
+    advance = partial(_spread, settings, Mesh(np.array(of_this_process(devices)), ("runs",)), tile)
 
+    def of_all(ends: Any) -> Any:
+        """What all processes have of their runs, without what fills up; a checkpoint has the arrays by number."""
+        leaves, structure = jax.tree.flatten(ends)
+        arrays = processes.gathered({str(number): np.asarray(leaf) for number, leaf in enumerate(leaves)})
+        return jax.tree.unflatten(structure, [array[:runs] for array in arrays.values()])
 
-@partial(jax.jit, static_argnums=range(6))
-def _spread(
-    reading: str,
-    learning_rate: float,
-    tolerance: float,
-    max_steps: int,
-    mesh: Mesh,
-    tile: int,
-    params: fm.Params,
-    inputs: jax.Array,
-    targets: jax.Array,
-) -> Ends:
-    """`train` over the devices of `mesh`, `tile` runs at a time on each."""
-    every = record_every(max_steps)
-
-    def share(params: fm.Params, inputs: jax.Array, targets: jax.Array) -> Ends:
-        def one(params: fm.Params) -> Ends:
-            rows = jnp.full((math.ceil(max_steps / every), 2), jnp.nan, inputs.dtype)
-            start = Run(params, jnp.zeros((), jnp.int32), jnp.zeros((), bool), rows)
-            end = jax.lax.while_loop(
-                lambda run: ~run.small & (run.steps < max_steps),
-                partial(step, reading, learning_rate, tolerance, every, (inputs, targets)),
-                vary_over(varying_axes(params), start),
+    with contextlib.ExitStack() as stack:
+        kept = saved = None
+        if saving:
+            one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start)
+            program = program_digest(lambda run: _descend(settings, run, settings.max_steps, inputs, targets), one)
+            description = _description(settings, program, digest(params), digest(inputs, targets))
+            kept = stack.enter_context(
+                in_directory(saving["directory"], description, saving["save_every"], processes=processes)
             )
-            return end, *loss_and_slopes(reading, learning_rate, end.params, inputs, targets)[:2]
+            saved = kept.latest()
+        done = 0 if saved is None else saved.step
+        if saved is not None:
+            arrays = [saved.arrays[str(number)] for number in range(len(saved.arrays))]
+            start = jax.tree.unflatten(jax.tree.structure(start), arrays)
+        run, ending = jax.tree.map(lambda leaf: leaf[which], start), False
+        while not ending:
+            done = min(settings.max_steps, done + math.ceil(settings.max_steps / CHUNKS))
+            run, *ends = advance(run, np.int32(done), inputs, targets)
+            interrupted = seen(done)
+            ending = interrupted or done == settings.max_steps or not processes.any(not np.all(run.small))
+            if kept is not None and (interrupted or kept.due()):
+                leaves = jax.tree.leaves(of_all(run))
+                kept.save(done, {str(number): leaf for number, leaf in enumerate(leaves)})
+    return of_all((run, *ends))
 
-        return jax.lax.map(one, params, batch_size=None if tile == 1 else tile)
+
+def _description(settings: Settings, program: str, params: str, data: str) -> dict[str, Any]:
+    """What the results depend on."""
+    versions = {"functional_mlp": fm.__version__, "jax": jax.__version__}
+    return versions | settings._asdict() | {"program": program, "initial parameters": params, "data": data}
+
+
+def _descend(settings: Settings, run: Run, until: Any, inputs: jax.Array, targets: jax.Array) -> Ends:
+    """One run until its steps are small, or it has done `until`; and loss and accuracy there."""
+    reading, learning_rate, tolerance, max_steps = settings
+    end = jax.lax.while_loop(
+        lambda run: ~run.small & (run.steps < until),
+        partial(step, reading, learning_rate, tolerance, record_every(max_steps), (inputs, targets)),
+        vary_over(varying_axes(run), run),
+    )
+    return end, *loss_and_slopes(reading, learning_rate, end.params, inputs, targets)[:2]
+
+
+@partial(jax.jit, static_argnums=range(3))
+def _spread(
+    settings: Settings, mesh: Mesh, tile: int, run: Run, until: Any, inputs: jax.Array, targets: jax.Array
+) -> Ends:
+    """`_descend` for several runs, over the devices of `mesh`, `tile` runs at a time on each."""
+
+    def share(run: Run, until: Any, inputs: jax.Array, targets: jax.Array) -> Ends:
+        def one(run: Run) -> Ends:
+            return _descend(settings, run, until, inputs, targets)
+
+        return jax.lax.map(one, run, batch_size=None if tile == 1 else tile)
 
     each, common = PartitionSpec("runs"), PartitionSpec()
-    return jax.shard_map(share, mesh=mesh, in_specs=(each, common, common), out_specs=each)(params, inputs, targets)
+    specs = (each, common, common, common)
+    return jax.shard_map(share, mesh=mesh, in_specs=specs, out_specs=each)(run, until, inputs, targets)
 
 
 def record_every(max_steps: int) -> int:
@@ -208,58 +260,6 @@ def distance(first: fm.Params, second: fm.Params) -> np.ndarray:
         return norm(jax.tree.map(np.subtract, first, second)) / norm(first)
 
 
-def draw(
-    results: Results,
-    arguments: argparse.Namespace,
-    histories: dict[str, dict[str, np.ndarray]],
-    ends: dict[str, Ends],
-    inputs: np.ndarray,
-    labels: np.ndarray,
-) -> None:
-    """The figures: the course of both readings, and what the first run of each has learnt."""
-    from experiments._figures import (
-        COLOURS,
-        curve_of_runs,
-        decision_boundary,
-        histogram_of_runs,
-        new_figure,
-        share_of_diverged,
-        spread_of,
-    )
-
-    columns = len(ends)
-    lost = {reading: diverged(end.params, loss) for reading, (end, loss, _) in ends.items()}
-    figure, panels = new_figure(2, columns, size=(4.8 * columns, 5.6), squeeze=False, sharex=True, sharey="row")
-    for (reading, history), colour, (upper, lower) in zip(histories.items(), COLOURS, panels.T, strict=False):
-        curve_of_runs(upper, history["step"], history["loss"], colour)
-        curve_of_runs(lower, history["step"], history["accuracy"], colour)
-        upper.set(title=f"{reading}\n{share_of_diverged(lost[reading], arguments.seeds)}".rstrip(), yscale="log")
-        lower.set(xlabel="step", ylim=(None, 1.02))
-    panels[0, 0].set_ylabel("half squared error,\nmean over samples")
-    panels[1, 0].set_ylabel("training accuracy\n(share of samples)")
-    figure.suptitle(f"Three-phase network: course of the training{spread_of(arguments.seeds)}")
-    results.figure(figure, "curves")
-
-    figure, row = new_figure(1, columns, size=(4.8 * columns, 3.9), squeeze=False, sharex=True, sharey=True)
-    for axes, (reading, (end, _, _)) in zip(row[0], ends.items(), strict=True):
-        first = run_of(end.params, 0)
-
-        def score(points: np.ndarray, params: fm.Params = first) -> np.ndarray:
-            return np.asarray(fm.forward(NETWORK, params, jax_array(points, arguments.dtype))[0][:, 0])
-
-        decision_boundary(axes, score, inputs, labels, threshold=0.5)
-        axes.set_title(f"{reading}\nseed {arguments.seed}, stopped after {int(end.steps[0])} steps")
-    results.figure(figure, "decision_boundary")
-
-    if arguments.seeds > 1:
-        figure, row = new_figure(1, columns, size=(4.8 * columns, 3.6), squeeze=False, sharex=True, sharey=True)
-        for axes, (reading, history), colour in zip(row[0], histories.items(), COLOURS, strict=False):
-            label = "training accuracy (share of samples)"
-            histogram_of_runs(axes, history["accuracy"][:, -1], label, colour, lost[reading])
-            axes.set_title(f"{reading}: {arguments.seeds} initial values")
-        results.figure(figure, "final_accuracy")
-
-
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Trains in the readings asked for, writes the results, prints the comparison; returns the summary."""
     readings = READINGS if arguments.reading == "both" else (arguments.reading,)
@@ -269,8 +269,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         starts = [jax_params(reference.initial_params(seed), arguments.dtype) for seed in seeds]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
         data = [jax_array(array, arguments.dtype) for array in (inputs, targets)]
-        settings = (arguments.learning_rate, arguments.tolerance, arguments.steps)
-        ends = {reading: train(reading, *settings, stacked, *data) for reading in readings}
+        ends = {}
+        for reading in readings:
+            settings = Settings(reading, arguments.learning_rate, arguments.tolerance, arguments.steps)
+            with progress(f"three_phase, {reading}", arguments.steps, "step") as seen:
+                ends[reading] = train(settings, stacked, data[0], data[1], seen, saving(arguments, reading))
         histories = {reading: table_of(reading, end, arguments.steps) for reading, end in ends.items()}
         summary: dict[str, Any] = {
             "seed": arguments.seed,
@@ -287,7 +290,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         write(results, seeds, histories, ends)
         results.summary(**summary)
         if results.plots:
-            draw(results, arguments, histories, ends, inputs, targets[:, 0])
+            from experiments._three_phase_figures import draw
+
+            draw(results, arguments, NETWORK, histories, ends, inputs, targets[:, 0])
     print(report(summary, arguments.seeds))
     return summary
 
@@ -336,6 +341,7 @@ def parser() -> argparse.ArgumentParser:
     made = option_parser(
         "three_phase",
         "Trains a 2-4-4-1 network layer by layer from the output, in both readings of the published text.",
+        resumable=True,
         seed=0,
         seeds=20,
         steps=reference.MAX_STEPS,

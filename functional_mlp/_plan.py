@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.lax import PrecisionLike
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
@@ -21,6 +22,7 @@ from functional_mlp.metrics import Metric, UserMetric, resolve_metrics
 from functional_mlp.network import Network, Params, check_inputs
 
 EVALUATE = ("before", "after")
+SAMPLES = "samples"  # the mesh axis
 
 
 class Data(NamedTuple):
@@ -47,6 +49,7 @@ class Plan:
         chunk_epochs: epochs per compiled call.
         precision: of the matrix products.
         compiling: how the program is compiled for the device of the data.
+        mesh: the devices that the samples of every batch are spread over, axis SAMPLES; None if there is only one.
     """
 
     network: Network
@@ -59,6 +62,7 @@ class Plan:
     chunk_epochs: int
     precision: PrecisionLike
     compiling: Compiling
+    mesh: Mesh | None
 
 
 def make_plan(
@@ -74,6 +78,7 @@ def make_plan(
     metrics: Iterable[str | UserMetric],
     chunk_epochs: int | None,
     precision: PrecisionLike,
+    devices: tuple[jax.Device, ...] = (),
 ) -> Plan:
     """Checks the settings of a run against its data; see `train` for their meaning and the errors."""
     loss.require_admissible(network.activations[-1])
@@ -87,6 +92,9 @@ def make_plan(
     if chunk_epochs is None:  # about twenty chunks; a power of two, so that runs of other lengths find it compiled
         chunk_epochs = 2 ** max(0, math.ceil(math.log2(epochs / 20)))
     chunk_epochs = positive_int("chunk_epochs", chunk_epochs)
+    mesh = Mesh(np.array(devices), (SAMPLES,)) if len(devices) > 1 else None
+    on_each = -(-batch_size // max(1, len(devices)))
+    chosen = compiling(platform, on_each, sum(fan_in * fan_out for fan_in, fan_out in network.shapes))
     return Plan(
         network=network,
         loss=loss,
@@ -97,7 +105,8 @@ def make_plan(
         metrics=resolve_metrics(metrics),
         chunk_epochs=chunk_epochs,
         precision=precision,
-        compiling=compiling(platform, batch_size, sum(fan_in * fan_out for fan_in, fan_out in network.shapes)),
+        compiling=chosen if mesh is None else chosen._replace(one_kernel=False),  # which cannot wait for others
+        mesh=mesh,
     )
 
 

@@ -1,4 +1,8 @@
-"""The runs of a sweep, and the program that trains a part of them at once, spread over the devices of one machine."""
+"""The runs of a sweep, and the program that trains a part of them at once, spread over devices and processes.
+
+Runs need nothing of each other: each process computes its share of a part by a program of its own, over its own
+devices, and they meet when the program of a chunk has ended.
+"""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -17,10 +21,11 @@ from jaxtyping import Array
 
 from functional_mlp._checks import positive_int
 from functional_mlp._compiling import Options
+from functional_mlp._epochs import history_names, program_of, run_chunk, run_chunks
 from functional_mlp._plan import Data, Plan, program_digest
-from functional_mlp._train_state import Callback, TrainResult, TrainState, init_train_state, result_of
+from functional_mlp._processes import Processes, of_this_process
+from functional_mlp._train_state import COMMON, Callback, TrainResult, TrainState, init_train_state, result_of
 from functional_mlp.network import Params
-from functional_mlp.training import history_names, program_of, run_chunk, run_chunks
 
 OptimizerFactory = Callable[..., optax.GradientTransformation]
 Numbers = dict[str, Any]  # (R,) each, by the name that the factory knows them by
@@ -43,6 +48,7 @@ class Runs:
         known_by: a digest of what `start` gives.
         numbers: those of each run, (R,), by name, the learning rate among them.
         devices: where to compute.
+        processes: those that own the devices.
         tile: runs per batch.
     """
 
@@ -54,7 +60,8 @@ class Runs:
     start: Callable[[np.ndarray], Params]
     known_by: str
     numbers: dict[str, np.ndarray]
-    devices: tuple[Any, ...]
+    devices: tuple[jax.Device, ...]
+    processes: Processes
     tile: int
 
     @property
@@ -161,17 +168,20 @@ def train_part(
         part: which.
         callback: as in `sweep`.
         saved: what `arrays_of` gave of these runs at an earlier epoch, to go on from.
+
+    Returns:
+        The runs of the part; of several processes, each gets its share (`gathered` puts them together).
     """
-    wanted = part.last - part.first
     filled = -(-part.size // runs.unit) * runs.unit
-    which = np.minimum(np.arange(part.first, part.first + filled), part.last - 1)  # what fills up is the last
+    everything = np.arange(part.first, part.first + filled)[runs.processes.share(filled)]
+    wanted = int((everything < part.last).sum())
+    which = np.minimum(everything, part.last - 1)  # what fills up is the last
     states, numbers = runs.states(which)
     before = None
     if saved is not None:
-        common = ("epoch", "history_epoch")
-        arrays = {name: x if name in common else x[which - part.first] for name, x in saved.items()}
+        arrays = {name: x if name in COMMON else x[which - part.first] for name, x in saved.items()}
         _, before, states = result_of(arrays, states)
-    mesh = Mesh(np.array(runs.devices), (_RUNS,))
+    mesh = Mesh(np.array(of_this_process(runs.devices)), (_RUNS,))
     everywhere, spread = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(_RUNS))
     states = _state(jax.device_put(states[:3], spread), jax.device_put(states.epoch, everywhere))
     numbers, data = jax.device_put(numbers, spread), jax.device_put(runs.data, everywhere)
@@ -181,7 +191,7 @@ def train_part(
         return program(runs.plan, runs.optimizer, states, numbers, count, data)
 
     def trimmed(result: TrainResult) -> TrainResult:
-        if wanted == filled:
+        if wanted == len(which):
             return result
         history = {name: x if name == "epoch" else x[:wanted] for name, x in result.history.items()}
         own = jax.tree.map(lambda leaf: leaf[:wanted], result.state[:3])
@@ -203,11 +213,12 @@ def runs_per_part(runs: Runs, wanted: int | None, to_disk: bool) -> int:
         history = runs.evaluations * len(history_names(runs.plan, runs.data))
         # a state goes in and another comes out, beside what is being computed
         one = 3 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state[:2])) + 8 * history
-        fitting = int(_SHARE_OF_MEMORY * _free_memory(runs.devices)) // one
+        free = runs.processes.count * _free_memory(of_this_process(runs.devices))
+        fitting = int(_SHARE_OF_MEMORY * free) // one
         if to_disk:
             fitting = min(fitting, max(_RUNS_TO_DISK, runs.unit))
         fitting = max(fitting - fitting % runs.unit, runs.unit)
-    parts = -(-runs.count // fitting)
+    parts = -(-runs.count // runs.processes.told(fitting)[0])
     return -(-runs.count // parts)  # of one size, so that one program does for all
 
 

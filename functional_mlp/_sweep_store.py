@@ -47,6 +47,7 @@ def in_directory(
     directory: str | os.PathLike[str],
     specifications: Mapping[str, tuple[tuple[int, ...], Any]],
     description: Mapping[str, Any],
+    reading: bool = False,
 ) -> Store:
     """A store in files, a new one or the one that is there.
 
@@ -54,6 +55,7 @@ def in_directory(
         directory: made if it does not exist.
         specifications: shape and dtype of each array by name; NAME.npy holds it.
         description: of the sweep, what JSON knows; must be that of the sweep that the directory holds.
+        reading: whether nothing will be put into it.
 
     Raises:
         OSError: if the directory cannot be written.
@@ -69,7 +71,7 @@ def in_directory(
         # while nothing is done, there may be none, or an unfinished one
         if Path(name).name != name:
             raise ValueError(f"expected names that files can have, got a metric named {name.partition('_')[2]!r}")
-        mode = "w+" if done == 0 else "r" if done == shape[0] else "r+"
+        mode = "r" if reading or done == shape[0] else "w+" if done == 0 else "r+"
         arrays[name] = _mapped(directory / f"{name}.npy", shape, np.dtype(dtype), mode)
     return Store(arrays, done, index, description)
 

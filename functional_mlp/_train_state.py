@@ -108,6 +108,9 @@ def history_of(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix("history."): array for name, array in arrays.items() if name.startswith("history.")}
 
 
+COMMON = ("epoch", "history_epoch")  # to all runs of a sweep: the arrays that have no leading axis of runs
+
+
 def arrays_of(result: TrainResult) -> dict[str, np.ndarray]:
     """A result so far as NumPy arrays by name; all but the key, which a run does not change."""
     arrays = named_leaves(result.state) | named_history(result.history)
@@ -133,6 +136,7 @@ def keeping(
     at: int | None = None,
     offset: int = 0,
     about: Mapping[str, Any] | None = None,
+    gathered: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = dict,
 ) -> Callback:
     """A callback that saves the results when it is time, and when `callback` ends the run.
 
@@ -142,13 +146,14 @@ def keeping(
         at: the epoch that is saved in any case.
         offset: of the checkpoints' numbers from the epochs.
         about: what to say about each.
+        gathered: puts together what several processes have.
     """
 
     def seen(so_far: TrainResult) -> bool | None:
         stop = callback(so_far) if callback is not None else None
         epoch = int(so_far.state.epoch)
         if stop or epoch == at or checkpoints.due():
-            checkpoints.save(offset + epoch, arrays_of(so_far), about)
+            checkpoints.save(offset + epoch, gathered(arrays_of(so_far)), about)
         return stop
 
     return seen

@@ -15,9 +15,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from functional_mlp._checks import positive_int
+from functional_mlp._processes import ALONE, Processes
 from functional_mlp._run_folder import claimed, only_one
 
 KIND = ("functional-mlp/run", 1)
@@ -40,10 +42,13 @@ class Saved(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run, in a folder that no other process writes to: see `in_directory`."""
+    """The checkpoints of one run, in a folder that no other run writes to: see `in_directory`.
 
-    def __init__(self, folder: Path, every: float, keep: int) -> None:
-        self._every, self._folder, self._keep = every, folder, keep
+    Of several processes the first one reads and writes; all of them call the same methods.
+    """
+
+    def __init__(self, folder: Path, every: float, keep: int, processes: Processes) -> None:
+        self._every, self._folder, self._keep, self._processes = every, folder, keep, processes
         self._saved_at = time.monotonic()
         self._made: Any = None
 
@@ -53,14 +58,24 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         if self._made is None:
-            options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, cleanup_tmp_directories=True)
+            own = jax.process_index()
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=self._keep,
+                cleanup_tmp_directories=True,
+                create=False,
+                # orbax would wait for processes that do something else
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    primary_host=own, active_processes={own}, barrier_sync_key_prefix=str(own)
+                ),
+            )
             with _as_os_error(self._folder):
+                self._folder.mkdir(exist_ok=True)
                 self._made = ocp.CheckpointManager(self._folder.absolute(), options=options)
         return self._made
 
     def due(self) -> bool:
         """Whether the last one is long enough ago."""
-        return time.monotonic() - self._saved_at >= self._every
+        return self._processes.any(self._processes.first and time.monotonic() - self._saved_at >= self._every)
 
     def save(self, step: int, arrays: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
         """Begins to save, and returns as soon as the arrays may change again.
@@ -73,6 +88,8 @@ class Checkpoints:
         Raises:
             OSError: if this one, or the one before, cannot be written.
         """
+        if not self._processes.first:
+            return
         import orbax.checkpoint as ocp
 
         kept = {name: np.asarray(array) for name, array in arrays.items()}
@@ -88,6 +105,11 @@ class Checkpoints:
         Raises:
             ValueError: if there are some, and all are damaged.
         """
+        saved = self._latest() if self._processes.first else None
+        found, arrays = self._processes.told(saved and (saved.step, saved.about), saved and saved.arrays)
+        return found and Saved(found[0], arrays, found[1])
+
+    def _latest(self) -> Saved | None:
         steps = sorted(self._manager.all_steps(), reverse=True) if self._folder.exists() else []
         for step in steps:
             try:
@@ -162,7 +184,11 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def in_directory(
-    directory: str | os.PathLike[str], description: Mapping[str, Any], every: float = EVERY, keep: int = KEEP
+    directory: str | os.PathLike[str],
+    description: Mapping[str, Any],
+    every: float = EVERY,
+    keep: int = KEEP,
+    processes: Processes = ALONE,
 ) -> Iterator[Checkpoints]:
     """The checkpoints of the run that `description` describes, in a folder of its own.
 
@@ -171,6 +197,7 @@ def in_directory(
         description: what its results depend on; what JSON knows.
         every: seconds after which another one is due.
         keep: how many are kept.
+        processes: of the run; the first of them reads and writes.
 
     Raises:
         ImportError: without orbax.
@@ -178,15 +205,16 @@ def in_directory(
         ValueError: if it holds another run (and what differs) or something else, or is in use.
     """
     folder = Path(directory)
-    with only_one(folder):
-        claimed(folder, INDEX, KIND, description)
-        with opened(folder / "checkpoints", every, keep) as checkpoints:
-            yield checkpoints
+    with contextlib.ExitStack() as stack:
+        if processes.first:
+            stack.enter_context(only_one(folder))
+            claimed(folder, INDEX, KIND, description)
+        yield stack.enter_context(opened(folder / "checkpoints", every, keep, processes))
 
 
 @contextlib.contextmanager
-def opened(folder: Path, every: float, keep: int) -> Iterator[Checkpoints]:
-    """The checkpoints in a folder that is this process's own; see `in_directory`."""
+def opened(folder: Path, every: float, keep: int, processes: Processes = ALONE) -> Iterator[Checkpoints]:
+    """The checkpoints in a folder that is this run's own; see `in_directory`."""
     positive_int("the number of checkpoints to keep", keep)
     if not every >= 0:
         raise ValueError(f"expected seconds between checkpoints, got {every}")
@@ -194,7 +222,7 @@ def opened(folder: Path, every: float, keep: int) -> Iterator[Checkpoints]:
         raise ImportError(
             "expected the package orbax-checkpoint, to save runs with; install it, or functional-mlp[checkpoints]"
         )
-    checkpoints = Checkpoints(folder, every, keep)
+    checkpoints = Checkpoints(folder, every, keep, processes)
     try:
         yield checkpoints
     finally:

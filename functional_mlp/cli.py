@@ -35,6 +35,7 @@ mistakes_app = typer.Typer(help="Mistakes that check knows by name.", no_args_is
 app.add_typer(mistakes_app, name="mistakes")
 app.add_typer(vectors_app, name="vectors")
 app.command()(_commands.export)
+app.command()(_commands.sweep)
 
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="A name in .json, .npz or .safetensors; - is the terminal.")

@@ -1,4 +1,4 @@
-"""Many training runs at once: initial values, learning rates and other numbers, over all devices of one machine.
+"""Many training runs at once: initial values, learning rates and other numbers, over all devices of all processes.
 
 Every run sees the same data; run r is the one that `train` would do with its key and numbers. Runs are computed in
 tiles, each one batch whose width depends on the number of runs and the kind of device, but not on how many devices
@@ -25,11 +25,14 @@ from jaxtyping import Array
 
 from functional_mlp._checks import finite_float, is_key, positive_int, random_key, require_optimizer_factory
 from functional_mlp._compiling import runs_of_a_tile
+from functional_mlp._epochs import history_dtype, history_names
 from functional_mlp._plan import Data, Plan, check_data, described, digest, make_plan, program_digest
+from functional_mlp._processes import Processes, agreed, checked_devices, devices_near, of_this_process, processes_of
 from functional_mlp._run_folder import only_one
 from functional_mlp._sweep_parts import LEARNING_RATE, OptimizerFactory, Part, Runs, runs_per_part, train_part
-from functional_mlp._sweep_store import Store, in_directory, in_memory
+from functional_mlp._sweep_store import INDEX, Store, in_directory, in_memory
 from functional_mlp._train_state import (
+    COMMON,
     Callback,
     TrainResult,
     TrainState,
@@ -43,7 +46,6 @@ from functional_mlp.checkpoints import EVERY, KEEP, Checkpoints, opened
 from functional_mlp.losses import Loss
 from functional_mlp.metrics import UserMetric
 from functional_mlp.network import Initializer, Network, Params, check_params, init_params
-from functional_mlp.training import history_dtype, history_names
 
 PART = "part"  # the folder of the checkpoints of what is being trained
 
@@ -84,6 +86,8 @@ def _numbers(
     learning_rates: float | Iterable[float] | ArrayLike, others: Mapping[str, float | Iterable[float]], keys: int
 ) -> dict[str, np.ndarray]:
     """The numbers of every run: all combinations, each for every key."""
+    if not isinstance(others, Mapping):
+        raise TypeError(f"expected hyperparameters as a mapping from names to numbers, got {type(others).__name__}")
     if LEARNING_RATE in others:
         raise ValueError(f"expected {LEARNING_RATE} as learning_rates, got it among the hyperparameters")
     for name in others:
@@ -103,23 +107,6 @@ def _stacked_params(network: Network, params: Params, runs: int) -> Params:
             f"expected params with a leading axis of {runs} on every leaf, one entry per key, got {lengths}"
         )
     return jax.vmap(partial(check_params, network))(jax.tree.map(jnp.asarray, params))
-
-
-def _devices(devices: Sequence[Any] | None, inputs: Array) -> tuple[Any, ...]:
-    if devices is None:
-        chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
-        [platform] = {device.platform for device in inputs.devices()}
-        if isinstance(chosen, str):
-            return tuple(jax.local_devices(backend=chosen))
-        return tuple(jax.local_devices(backend=platform) if chosen is None else inputs.devices())
-    if not devices:
-        raise ValueError("expected at least one device, got none; leave devices out for all of this machine")
-    for device in devices:
-        if not isinstance(device, jax.Device):
-            raise TypeError(f"expected devices to be some of jax.devices(), got {device!r}")
-    if len(set(devices)) < len(devices):
-        raise ValueError(f"expected devices to differ, got {list(devices)}")
-    return tuple(devices)
 
 
 def _require_independent_draws(keys: Array) -> None:
@@ -181,15 +168,17 @@ def sweep(
         params: initial parameters to use instead (`weights`, `bias`, `dtype` are then not used), each leaf with a
             leading axis S.
         batch_size … precision: as in `train`; `callback` sees results with a leading axis of the runs in this part, and
-            ends the sweep with it by returning True: of several parts, those before it are then returned.
-        devices: where to compute; None means all devices of this machine of the kind that the data are on, or JAX's
-            default device where one was chosen (`jax.default_device`).
+            ends the sweep with it by returning True: of several parts, those before it are then returned. Of several
+            processes, each sees its share of the runs, and any of them can end the sweep.
+        devices: where to compute; None means all devices of this process of the kind that the data are on, or JAX's
+            default device where one was chosen (`jax.default_device`). With those of several processes
+            (`jax.devices()` under `jax.distributed`), all call this with the same arguments, and get the same result.
         tile: runs that are computed as one batch; results depend on it, by rounding. None means 1 on a CPU, and on an
             accelerator as many as fit into a fixed amount of memory, at most 4096. Several accelerators need a tile
             each: for 1024 runs on 8 of them, ask for tiles of 128.
         directory: where to write the results of each part as soon as they are there, as .npy files, and the part that
             is being trained from time to time; needs orbax-checkpoint. The same call goes on with what is there, to the
-            same bits, on any number of devices.
+            same bits, on any number of devices and processes. Process 0 writes it; all of them must see it.
         runs_per_part: runs in one program; None means as many as fit into the memory.
         save_every: seconds between two checkpoints of the part, written after a chunk of epochs.
         keep: how many of them are kept.
@@ -200,8 +189,9 @@ def sweep(
     Raises:
         ImportError: for a directory, without orbax-checkpoint.
         TypeError, ValueError: as in `train` and `init_params`; also for keys that are no axis of keys, and for a
-            directory of another sweep.
+            directory of another sweep, or processes that were asked for different ones.
         OSError: if the directory cannot be written.
+        ConnectionError: if another process of the sweep has ended.
     """
     require_optimizer_factory(optimizer)
     random_key("keys", keys, ndim=1)
@@ -220,8 +210,9 @@ def sweep(
         return jax.tree.map(lambda leaf: leaf[which], stacked)
 
     data = check_data(network, one, inputs, targets, sample_weights, eval_inputs, eval_targets)
-    where = _devices(devices, data.inputs)
-    data = jax.device_put(data, where[0])
+    where = devices_near(data.inputs) if devices is None else checked_devices(devices)
+    processes = processes_of(where)
+    data = jax.device_put(data, of_this_process(where)[0])
     plan = make_plan(
         network,
         loss,
@@ -237,11 +228,15 @@ def sweep(
     )
     if tile is None:
         tile = runs_of_a_tile(where[0].platform, len(numbers[LEARNING_RATE]), _bytes_of_a_run(network, one, plan, data))
-    folder = None if directory is None else _Folder(Path(directory), save_every, keep)
     known_by = program_digest(draw, keys[0]) if params is None else digest(stacked)
     tile = positive_int("tile", tile)
-    runs = Runs(plan, data, optimizer, positive_int("epochs", epochs), keys, start, known_by, numbers, where, tile)
-    return _in_parts(runs, runs_per_part, folder, callback)
+    epochs = positive_int("epochs", epochs)
+    runs = Runs(plan, data, optimizer, epochs, keys, start, known_by, numbers, where, processes, tile)
+    folder = None if directory is None else _Folder(Path(directory), save_every, keep)
+    if processes.count > 1:
+        same = {"parts": runs_per_part, "chunk_epochs": plan.chunk_epochs, "saved": folder is not None}
+        processes.require_same(_description(runs) | same)
+    return _in_parts(runs, runs_per_part, folder, agreed(processes, callback))
 
 
 def _bytes_of_a_run(network: Network, params: Params, plan: Plan, data: Data) -> int:
@@ -272,25 +267,39 @@ def _in_parts(runs: Runs, wanted: int | None, folder: _Folder | None, callback: 
 
     seen = None if callback is None else watched
 
-    if folder is None and step >= runs.count:
+    processes = runs.processes
+    if folder is None and step >= runs.count and processes.count == 1:
         part = train_part(runs, Part(0, runs.count, step), seen)
         return _result(runs, part.state, part.history)
     state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
     with contextlib.ExitStack() as stack:
-        checkpoints = None
-        if folder is not None:
+        checkpoints = store = None
+        if folder is not None and processes.first:
             stack.enter_context(only_one(folder.path))
-        store = _store(runs, state, folder)
-        if folder is not None and store.done < runs.count:
-            checkpoints = stack.enter_context(opened(folder.path / PART, folder.save_every, folder.keep))
-        while store.done < runs.count and not stopped:
-            part = _train_next(runs, store.done, step, checkpoints, seen)
+        if folder is None or processes.first:
+            store = _store(runs, state, folder)
+        done = processes.told(store and store.done)[0]
+        if folder is not None:
+            _require_shared(folder.path, processes)
+        if folder is not None and done < runs.count:
+            checkpoints = stack.enter_context(opened(folder.path / PART, folder.save_every, folder.keep, processes))
+        while done < runs.count and not stopped:
+            part = _train_next(runs, done, step, checkpoints, seen)
             if int(part.state.epoch) == runs.epochs:
-                arrays = named_leaves(part.state) | named_history(part.history)
-                store.put(store.done, {name: np.asarray(array) for name, array in arrays.items()})
-    if folder is not None and store.done == runs.count:
+                arrays = _of_all(runs, named_leaves(part.state) | named_history(part.history))
+                if store is not None:
+                    store.put(done, arrays)
+                done += len(next(iter(arrays.values())))
+    if store is not None and folder is not None and done == runs.count:
         shutil.rmtree(folder.path / PART, ignore_errors=True)
-    return _stored(runs, state, store)
+    processes.told("all is written")
+    return _stored(runs, state, store or _store(runs, state, folder))
+
+
+def _require_shared(directory: Path, processes: Processes) -> None:
+    """Raises in all processes if one of them does not see what the first has written."""
+    if processes.any(not (directory / INDEX).exists()):
+        raise ValueError(f"expected a directory that all processes share, got {directory}, which some do not see")
 
 
 def _train_next(
@@ -306,8 +315,16 @@ def _train_next(
     else:
         arrays, last = saved.arrays, int(saved.about["last"])  # as it was cut then
     about = {"first": first, "last": last}
-    seen = keeping(checkpoints, callback, offset=first * (runs.epochs + 1), about=about)
+    offset = first * (runs.epochs + 1)
+    seen = keeping(checkpoints, callback, offset=offset, about=about, gathered=partial(_of_all, runs))
     return train_part(runs, Part(first, last, max(step, last - first)), seen, arrays)
+
+
+def _of_all(runs: Runs, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What this process has of some runs, and what the others have of theirs, in the order of the runs."""
+    held = {name: np.asarray(array) for name, array in arrays.items()}
+    rows = {name: array for name, array in held.items() if name not in COMMON}
+    return held | runs.processes.gathered(rows)
 
 
 def _result(runs: Runs, state: TrainState, history: dict[str, np.ndarray]) -> SweepResult:
@@ -326,7 +343,9 @@ def _store(runs: Runs, state: TrainState, folder: _Folder | None) -> Store:
     shapes |= {
         f"history.{name}": ((runs.count, runs.evaluations), dtype) for name in history_names(runs.plan, runs.data)
     }
-    return in_memory(shapes) if folder is None else in_directory(folder.path, shapes, _description(runs))
+    if folder is None:
+        return in_memory(shapes)
+    return in_directory(folder.path, shapes, _description(runs), reading=not runs.processes.first)
 
 
 def _stored(runs: Runs, state: TrainState, store: Store) -> SweepResult:

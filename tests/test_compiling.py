@@ -8,7 +8,7 @@ import pytest
 from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
-from functional_mlp import _compiling, oracle, training
+from functional_mlp import _compiling, _epochs, _plan, oracle
 from functional_mlp._compiling import accepted, compiling, in_one_kernel
 from functional_mlp._plan import make_plan
 
@@ -41,11 +41,11 @@ def asks_for_one_kernel(program):
 def lowered(network, batch_size, optimizer, shuffle=False):
     """The program of a run on a CPU, as `train` gives it to XLA."""
     params, inputs, targets = draw(network, jnp.float32)
-    data = training.Data(inputs, targets, None, None, None)
+    data = _plan.Data(inputs, targets, None, None, None)
     rest = {"eval_every": 1, "evaluate": "after", "metrics": (), "chunk_epochs": 1, "precision": "highest"}
     plan = make_plan(network, HALF_SQUARES, data, epochs=1, batch_size=batch_size, shuffle=shuffle, **rest)
     state = fm.init_train_state(params, optimizer, jax.random.key(0))
-    run = training.compiled_chunk(plan.compiling.options)
+    run = _epochs.compiled_chunk(plan.compiling.options, None)
     return run.lower(plan, optimizer, state, jnp.asarray(1, jnp.int32), data)
 
 

@@ -15,7 +15,7 @@ import pytest
 from small_run import LOSS, NETWORK, draw_data
 
 import functional_mlp as fm
-from functional_mlp import _artifact, _plan, exporting, oracle, training
+from functional_mlp import _artifact, _epochs, _plan, exporting, oracle, training
 
 SOFTMAX = fm.Network((3, 4, 2), ("relu", "softmax"))
 
@@ -178,7 +178,7 @@ def test_the_whole_training_program_lowers_for_devices_that_are_not_here(platfor
 
     def program(params, key_data, count, data):
         state = training.init_train_state(params, optimizer, jax.random.wrap_key_data(key_data))
-        state, rows = training.run_chunk(plan, optimizer, state, count, data)
+        state, rows = _epochs.run_chunk(plan, optimizer, state, count, data)
         return state.params, rows
 
     arguments = (fm.init_params(NETWORK, jax.random.key(0)), jax.random.key_data(jax.random.key(1)), np.int32(2), data)

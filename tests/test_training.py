@@ -9,7 +9,7 @@ from small_run import LOSS, NETWORK, draw_data, initial
 from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
-from functional_mlp import training
+from functional_mlp import _epochs
 from functional_mlp._compiling import compiling
 from functional_mlp.training import epoch_order
 
@@ -220,7 +220,7 @@ def test_the_same_optimiser_object_compiles_once(on_cpu):
     params = fm.init_params(NETWORK, jax.random.key(0))
     optimizer = optax.sgd(0.1)
     fm.train(NETWORK, LOSS, params, inputs, targets, optimizer=optimizer, epochs=40, batch_size=2)
-    compiled = training.compiled_chunk(compiling("cpu", batch_size=2, weights=12).options)
+    compiled = _epochs.compiled_chunk(compiling("cpu", batch_size=2, weights=12).options, None)
     before = compiled._cache_size()
     assert before
     fm.train(NETWORK, LOSS, params, inputs + 1, targets, optimizer=optimizer, epochs=33, batch_size=2)

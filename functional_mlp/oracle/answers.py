@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._checks import known_name
+from functional_mlp._files import MAX_BYTES, FileError, Path_, read_bytes, text_of
 from functional_mlp.oracle.case import DTYPES, numbers, require_shape, weights_and_bias
 from functional_mlp.oracle.files import VERSION, check_schema, write_document
-from functional_mlp.oracle.formats import MAX_BYTES, FileError, Path_, decode, kind_of, read_bytes, text_of
+from functional_mlp.oracle.formats import decode, kind_of
 from functional_mlp.oracle.printed import Printed, loss_style, printed_style
 
 KINDS = ("gradients", "update")

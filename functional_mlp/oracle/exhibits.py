@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from functional_mlp._files import FileError
 from functional_mlp.oracle.answers import Gradients, Update
 from functional_mlp.oracle.case import Case, numbers, weights_and_bias
 from functional_mlp.oracle.files import VERSION, check_schema, document_of
-from functional_mlp.oracle.formats import FileError, encode
+from functional_mlp.oracle.formats import encode
 from functional_mlp.oracle.leaves import coarsest
 from functional_mlp.oracle.printed import Printed, printed_style
 

@@ -19,11 +19,12 @@ import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 
 from functional_mlp._atomic import write_bytes
+from functional_mlp._files import MAX_BYTES, FileError, Path_, read_bytes
 from functional_mlp.activations import FACTORIES, resolve
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case, declared_layer
-from functional_mlp.oracle.formats import MAX_BYTES, FileError, Path_, decode, encode, read_bytes
+from functional_mlp.oracle.formats import decode, encode
 
 MAX_ENTRIES = 1001  # of a list that the schemas look at: one more than they allow
 VERSION = 1

@@ -13,12 +13,6 @@ A number in JSON stands for the float64 nearest to it, however it is spelled: 0.
 
 import io
 import json
-import math
-import os
-import stat
-import sys
-import warnings
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,64 +20,16 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from functional_mlp._files import FileError, npz_arrays, text_of
 from functional_mlp.oracle.case import DTYPES
 
-MAX_BYTES = 64 * 2**20
 # Memory peaks below this times the size of the worst JSON file (empty objects in each other; numbers alone take some 10
 # times their text), and at some 3 times the unpacked size of a binary one (7 times for thousands of empty arrays).
 JSON_MEMORY = 48
 MAX_DEPTH = 8  # of JSON; a document needs 5
-MAX_SENTENCE = 390
-Path_ = str | os.PathLike[str]
-
-
-class FileError(ValueError):
-    """A file that cannot be read as what was asked for, or not be written; its one sentence says why and where.
-
-    The sentence is printable and short whatever a file's name and content put into it.
-    """
-
-    def __init__(self, sentence: str) -> None:
-        line = "".join(char if char.isprintable() else "?" for char in sentence[:10_000])
-        half = MAX_SENTENCE // 2
-        super().__init__(line if len(line) <= MAX_SENTENCE else f"{line[:half]} … {line[-half:]}")
 
 
 # reading
-
-
-def read_bytes(path: Path_, max_bytes: int) -> bytes:
-    """The content of a regular file (symbolic links followed) of at most `max_bytes`."""
-    if str(path) == "-":
-        content = sys.stdin.buffer.read(max_bytes + 1)
-    else:
-        try:
-            with open(path, "rb", opener=_open_at_once) as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    raise FileError(f"{path}: expected a regular file, got a pipe or a device")
-                _require_at_most(max_bytes, status.st_size, path)
-                content = file.read(status.st_size)
-        except OSError as error:
-            raise FileError(f"{path}: {error.strerror or error}") from error
-        except ValueError as error:  # a NUL in the name
-            raise error if isinstance(error, FileError) else FileError(f"{path}: {error}") from error
-    _require_at_most(max_bytes, len(content), path)
-    if not content:
-        raise FileError(f"{path}: expected a document, got an empty file")
-    return content
-
-
-def _require_at_most(max_bytes: int, size: int, path: Path_) -> None:
-    if size > max_bytes:
-        raise FileError(
-            f"{path}: expected at most {max_bytes} bytes, got more; raise --max-bytes if you trust the file"
-        )
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # without O_NONBLOCK, opening a FIFO would wait for somebody to write
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -130,83 +76,16 @@ def _is_shallow(value: Any, depth: int) -> bool:
     return depth > 1 and all(_is_shallow(item, depth - 1) for item in items)
 
 
-def text_of(content: bytes, source: str) -> str:
-    """The text of a JSON file; a byte order mark before it is left out. Raises FileError if it is not UTF-8."""
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileError(f"{source}: expected UTF-8 text, NPZ or safetensors, got byte {error.start} amiss") from error
-
-
 def _from_npz(content: bytes, source: str, max_bytes: int, not_finite: bool) -> dict[str, Any]:
-    """The arrays of an archive, each member's size and header checked before its numbers are touched."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            claimed = sum(member.file_size for member in members)
-            if claimed > max_bytes:
-                raise FileError(f"{source}: unpacks to {claimed} bytes, more than the {max_bytes} allowed")
-            arrays: dict[str, np.ndarray] = {}
-            for member in members:
-                name = member.filename.removesuffix(".npy")
-                if name in arrays:
-                    raise FileError(f"{source}: array {name[:60]!r} stands twice in the archive")
-                arrays[name] = _npy_array(_unpacked(archive, member, source), name, source)
-            header = arrays.pop("header", None)
-            # str() of an array that holds no Unicode is a SystemError
-            text = None if header is None else header.astype("<U").tobytes().decode("utf-32-le").rstrip("\0")
-    except FileError:
-        raise
-    # zipfile says nowhere what it raises for torn archives: BadZipFile, EOFError, OverflowError, zlib.error, ...
-    except Exception as error:
-        raise FileError(f"{source}: not a readable NPZ archive: {error or type(error).__name__}") from error
+    arrays = npz_arrays(content, source, max_bytes, texts=["header"])
+    header = arrays.pop("header", None)
+    try:  # str() of an array that holds no Unicode is a SystemError
+        text = None if header is None else header.astype("<U").tobytes().decode("utf-32-le").rstrip("\0")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{source}: array 'header': expected Unicode text, got {error}") from error
     if text is None:
         raise FileError(f"{source}: expected the fields that are no arrays as JSON text, in an array named header")
     return _nested(_parse_json(text, f"{source}: header", not_finite), arrays, source)
-
-
-def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> bytes:
-    """A member's bytes: no more than it claims, since asked for all, zipfile unpacks before it cuts."""
-    where = f"{source}: array {member.filename[:60]!r}"
-    if member.flag_bits & 1:
-        raise FileError(f"{where}: expected a member that is not encrypted")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise FileError(f"{where}: expected a member stored or deflated, got compression {member.compress_type}")
-    with archive.open(member) as file:
-        return file.read(member.file_size + 1)
-
-
-def _npy_array(content: bytes, name: str, source: str) -> np.ndarray:
-    """One .npy array; what its header claims must be what is there."""
-    where = f"{source}: array {name[:60]!r}"
-    file = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(file)
-        if version not in _NPY_HEADERS:
-            raise FileError(f"{where}: expected .npy version 1.0 or 2.0, got {version[0]}.{version[1]}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            shape, fortran_order, dtype = _NPY_HEADERS[version](file)
-    except FileError:
-        raise
-    except Exception as error:  # the header is a Python literal: RecursionError, MemoryError, tokenize's own, ...
-        raise FileError(f"{where}: not a readable .npy array") from error
-    if dtype.hasobject:
-        raise FileError(f"{where}: holds Python objects, which are never unpickled")
-    if name == "header" and (dtype.kind != "U" or shape != ()):
-        raise FileError(f"{where}: expected the fields that are no arrays as JSON text, got dtype {dtype}")
-    if name != "header" and (dtype.kind not in "fiu" or dtype.subdtype):
-        raise FileError(f"{where}: expected real numbers, got dtype {dtype}")
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
-        raise FileError(f"{where}: its header claims shape {shape}, which is not what the file holds")
-    flat = np.frombuffer(content, dtype, offset=file.tell())
-    return flat.reshape(shape, order="F" if fortran_order else "C")
-
-
-_NPY_HEADERS: dict[tuple[int, int], Any] = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 def _from_safetensors(content: bytes, source: str, not_finite: bool) -> dict[str, Any]:

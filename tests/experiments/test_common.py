@@ -18,8 +18,9 @@ import pytest
 import functional_mlp as fm
 from experiments import _common, _demo, _resuming
 from experiments._common import on_device, results_in
+from experiments._distributed import devices_of_all
 from experiments._figures import curve_of_runs, histogram_of_runs, new_figure, spread_of
-from experiments._runs import chosen_devices, diverged, over_runs
+from experiments._runs import diverged, over_runs
 
 Run = Callable[..., int]
 
@@ -30,11 +31,11 @@ def test_a_platform_is_all_its_devices_and_a_number_is_one() -> None:
     everything = jax.local_devices(backend="cpu")
     with on_device("cpu"):
         assert jax.config.jax_default_device == "cpu"  # type: ignore[attr-defined]
-        assert chosen_devices() == everything
+        assert devices_of_all() == everything
     with on_device("cpu:0"):
-        assert chosen_devices() == everything[:1]
+        assert devices_of_all() == everything[:1]
     with on_device(None):
-        assert chosen_devices() == jax.local_devices()
+        assert devices_of_all() == jax.local_devices()
 
 
 @pytest.mark.parametrize("spec", ["abacus", "abacus:0", "cpu:99", "cpu:x", ":"])
@@ -47,7 +48,7 @@ def test_a_device_that_is_not_here_is_one_sentence(spec: str) -> None:
 ON_DEVICES = """
 import jax, numpy as np
 from experiments import three_phase
-from experiments._common import device_per_core
+from functional_mlp._starting import device_per_core
 from experiments._runs import jax_params
 device_per_core(2)
 params = [jax_params(three_phase.reference.initial_params(seed), "float32") for seed in range(3)]
@@ -56,8 +57,8 @@ data = [np.asarray(x, np.float32) for x in three_phase.reference.data()]
 both = jax.devices()
 kinds = set()
 for devices in (both[:1], both):
-    three_phase.chosen_devices = lambda: devices
-    ends = three_phase.train("gradients-first", 5.0, 1e-2, 30, stacked, *data)
+    three_phase.devices_of_all = lambda: devices
+    ends = three_phase.train(three_phase.Settings("gradients-first", 5.0, 1e-2, 30), stacked, *data)
     assert {len(leaf) for leaf in jax.tree.leaves(ends)} == {3}
     kinds.add(b"".join(leaf.tobytes() for leaf in jax.tree.leaves(ends)))
 print(len(both), len(kinds))

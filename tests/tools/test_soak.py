@@ -22,15 +22,15 @@ def test_other_results_are_noticed(tmp_path, monkeypatch):
     class Ended:
         returncode = 0
 
-        def communicate(self):
+        def communicate(self, timeout):
             return "a digest\n", ""
 
-    monkeypatch.setattr(soak, "started", lambda kind, folder: Ended())
+    monkeypatch.setattr(soak, "started", lambda kind, folder, processes: [Ended()])
     same, other = (
         soak.soak("sweep", digest, 1.0, tmp_path / "run", 0, random.Random(0)) for digest in ("a digest", "b")
     )
-    assert same == soak.Outcome(0, 0, True)
-    assert other == soak.Outcome(0, 0, False)
+    assert same == soak.Outcome(0, 0, 0.0, True)
+    assert other == soak.Outcome(0, 0, 0.0, False)
 
 
 def test_epochs_done_again_are_counted():

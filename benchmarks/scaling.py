@@ -1,0 +1,233 @@
+"""How sweeps and trainings grow over devices, and what a checkpoint costs: beside the cost model of docs/scale.md.
+
+    python -m benchmarks.scaling --output docs/scale.md
+
+Sweeps on one core and on all run in turn, the same networks (strong scaling) and as many per core (weak scaling). A
+data-parallel training is compiled for 1 to 8 devices of the CPU; what each device computes, holds and sends is read
+from the compiled program and set beside the model's prediction. Checkpoints: the same training with and without.
+"""
+
+import math
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import NamedSharding, PartitionSpec
+
+import functional_mlp as fm
+from benchmarks._timing import in_turn
+from benchmarks.speed.machine import describe
+from experiments import moons
+from experiments._common import Parser, positive
+from experiments._runs import jax_array, jax_params
+from functional_mlp import _epochs, _plan
+from functional_mlp._starting import device_per_core
+from reference import moons as moons_data
+
+DEVICES = (1, 2, 4, 8)
+WIDE = fm.Network((784, 1024, 1024, 10), ("relu", "relu", "softmax"))
+WIDE_LOSS = fm.Loss("categorical_cross_entropy", over_samples="mean")
+BATCH = 1024
+BEGIN, END = "<!-- measured -->", "<!-- end of what was measured -->"
+
+
+# sweeps
+
+
+def swept(networks: int, devices: int, epochs: int, **others: Any) -> Any:
+    """A sweep of moons networks, one sample at a time, on as many devices."""
+    inputs, targets, _, _ = (jax_array(array, "float32") for array in moons_data.data())
+    start = jax_params(moons_data.initial_params(0), "float32")
+    params = jax.tree.map(lambda leaf: np.stack([leaf] * networks), start)
+    keys = jax.random.split(jax.random.key(0), networks)
+    options: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": 1,
+        "metrics": (),
+        "devices": jax.devices()[:devices],
+    } | others
+    runs = fm.sweep(moons.NETWORK, moons.LOSS, inputs, targets, keys=keys, params=params, **options)
+    return jax.block_until_ready(runs.params)
+
+
+def scaling_of_sweeps(repeats: int, cores: int, networks: int, epochs: int) -> list[tuple[str, ...]]:
+    """A row for one core, for the same networks on all cores, and for as many more networks on them."""
+    work = [(networks, 1), (networks, cores), (networks * cores, cores)]
+    seconds = in_turn([partial(swept, *each, epochs) for each in work], repeats)
+    speedups = np.median(seconds[:, :1] / seconds, axis=0) * np.array([count / networks for count, _ in work])
+    return [
+        (f"{count} networks on {devices}", f"{median:.3f}", f"{speedup:.2f}", f"{speedup / devices:.0%}")
+        for (count, devices), median, speedup in zip(work, np.median(seconds, axis=0), speedups, strict=True)
+    ]
+
+
+# data-parallel trainings
+
+
+class Costs(NamedTuple):
+    """Of one update on each device: multiplications and additions, bytes that are summed over devices, bytes held."""
+
+    flops: float
+    reduced: float
+    held: float
+
+
+def predicted(devices: int, batch: int = BATCH) -> Costs:
+    """The cost model of docs/scale.md: each device has its share of the samples, and all parameters."""
+    products = sum(fan_in * fan_out for fan_in, fan_out in WIDE.shapes)
+    first = WIDE.sizes[0] * WIDE.sizes[1]  # whose inputs need no cotangent
+    weights = products + sum(WIDE.sizes[1:])
+    share = -(-batch // devices)
+    # forward, cotangents of the weights, cotangents of the inputs; two floating-point operations per multiplication
+    flops = 2 * share * (3 * products - first)
+    activations = share * (2 * WIDE.sizes[0] + 2 * WIDE.sizes[-1] + sum(WIDE.sizes[1:]))
+    return Costs(flops, 4 * weights if devices > 1 else 0, 4 * (3 * weights + activations))
+
+
+def problem(devices: int, batch: int = BATCH) -> tuple[Any, ...]:
+    """Plan, optimiser, state and data of a training of one epoch, an update from all samples."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(batch, WIDE.sizes[0])).astype(np.float32)
+    targets = np.eye(WIDE.sizes[-1], dtype=np.float32)[rng.integers(WIDE.sizes[-1], size=batch)]
+    optimizer, params = optax.sgd(0.01), fm.init_params(WIDE, jax.random.key(0))
+    data = _plan.Data(jax.numpy.asarray(inputs), jax.numpy.asarray(targets), None, None, None)
+    settings: dict[str, Any] = {"epochs": 1, "batch_size": batch, "shuffle": False, "eval_every": 1, "metrics": ()}
+    settings |= {"evaluate": "after", "chunk_epochs": 1, "precision": "highest"}
+    plan = _plan.make_plan(WIDE, WIDE_LOSS, data, **settings, devices=tuple(jax.devices()[:devices]))
+    return plan, optimizer, fm.init_train_state(params, optimizer), data
+
+
+def measured(devices: int) -> tuple[Costs, Callable[[], Any]]:
+    """What the compiled program of an update says of itself, and the program."""
+    plan, optimizer, state, data = problem(devices)
+    if plan.mesh is not None:
+        whole, shares = (NamedSharding(plan.mesh, spec) for spec in (PartitionSpec(), PartitionSpec(_plan.SAMPLES)))
+        state, data = jax.device_put(state, whole), jax.device_put(data, shares)
+    chunk = _epochs.compiled_chunk(plan.compiling.options, plan.mesh)
+    program = chunk.lower(plan, optimizer, state, np.int32(1), data).compile()
+    memory, cost = program.memory_analysis(), program.cost_analysis()
+    held = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    found = Costs(cost["flops"], bytes_reduced(program.as_text()), held)
+    return found, lambda: jax.block_until_ready(program(state, np.int32(1), data))
+
+
+def bytes_reduced(text: str) -> float:
+    """Bytes of the float32 arrays that the all-reduces of a compiled program, as text, sum over devices."""
+    total = 0
+    for shapes in re.findall(r"= (.*?) all-reduce(?:-start)?\(", text):
+        for lengths in re.findall(r"f32\[(.*?)\]", shapes):
+            total += 4 * math.prod(int(length) for length in lengths.split(",") if length)
+    return float(total)
+
+
+def scaling_of_trainings(repeats: int) -> list[tuple[str, ...]]:
+    """A row per number of devices: predicted and measured."""
+    found = [measured(devices) for devices in DEVICES]
+    seconds = in_turn([run for _, run in found], repeats)
+    rows = []
+    for devices, (costs, _), median in zip(DEVICES, found, np.median(seconds, axis=0), strict=True):
+        model = predicted(devices)
+        pairs = zip(model, costs, (1e9, 2**20, 2**20), strict=True)
+        told = [f"{one / unit:.2f} / {other / unit:.2f}" for one, other, unit in pairs]
+        rows.append((str(devices), *told, f"{median:.3f}"))
+    return rows
+
+
+# checkpoints
+
+
+def cost_of_checkpoints(
+    repeats: int, cores: int, networks: int, epochs: int, save_every: float
+) -> list[tuple[str, ...]]:
+    """Seconds of a sweep without a directory, and with one that it is saved in so often."""
+    with tempfile.TemporaryDirectory() as folder:
+        count = 0
+
+        def saved() -> Any:
+            nonlocal count
+            count += 1
+            place = Path(folder, str(count))
+            swept(networks, cores, epochs, directory=place, save_every=save_every, chunk_epochs=1)
+            shutil.rmtree(place)
+
+        plain = partial(swept, networks, cores, epochs, chunk_epochs=1)
+        seconds = in_turn([plain, saved], repeats)
+    without, within = np.median(seconds, axis=0)
+    share = np.median(seconds[:, 1] / seconds[:, 0]) - 1
+    return [(str(networks), f"{save_every:g}", f"{without:.1f}", f"{within:.1f}", f"{share:+.1%}")]
+
+
+# the page
+
+
+def tables(arguments: Any) -> str:
+    """All of them, as Markdown."""
+    machine = describe()
+    cores, repeats = int(machine["cores"]), arguments.repeats
+    per_device = "predicted / measured"
+    parts = [
+        f"Measured on {machine['processor']}, {cores} cores, with JAX {jax.__version__}, medians of {repeats} rounds.",
+        markdown(
+            ("sweep of moons networks, one sample at a time", "seconds", "speed-up", "of the ideal"),
+            scaling_of_sweeps(repeats, cores, arguments.networks, arguments.epochs),
+        ),
+        f"A training of {'-'.join(map(str, WIDE.sizes))} in batches of {BATCH}, on each device, {per_device}:",
+        markdown(
+            ("devices", "GFLOP", "MiB summed", "MiB held", "seconds (all devices share the cores)"),
+            scaling_of_trainings(repeats),
+        ),
+        markdown(
+            ("networks", "saved every, seconds", "seconds without", "with", "cost"),
+            cost_of_checkpoints(repeats, cores, arguments.networks, arguments.epochs_saved, arguments.save_every),
+        ),
+    ]
+    return "\n\n".join(parts)
+
+
+def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def put(page: Path, text: str) -> None:
+    """Puts `text` between the two marks of a page.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"expected {BEGIN} and {END} in {page}, got no such marks")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+
+
+def main() -> int:
+    """Prints the tables, and puts them into a page."""
+    parser = Parser(prog="python -m benchmarks.scaling", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--repeats", type=positive, default=5, help="rounds (default: %(default)s)")
+    parser.add_argument("--networks", type=positive, default=256, help="of a sweep (default: %(default)s)")
+    parser.add_argument("--epochs", type=positive, default=6, help="of a sweep (default: %(default)s)")
+    parser.add_argument("--epochs-saved", type=positive, default=60, help="of a sweep that is saved (%(default)s)")
+    parser.add_argument("--save-every", type=float, default=2.0, help="seconds between checkpoints (%(default)s)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="a page with marks to put the tables between")
+    arguments = parser.parse_args()
+    device_per_core(max(DEVICES))
+    text = tables(arguments)
+    print(text)
+    if arguments.output is not None:
+        put(arguments.output, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Experiments over several processes, `--distributed`: they meet, the first one alone prints and writes results.
+
+Everything else is the same in all of them: they make the same calls with the same numbers.
+"""
+
+import argparse
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from functional_mlp._processes import everyone
+from functional_mlp._starting import Meeting, meet
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of an experiment that several processes can do together."""
+    several = parser.add_argument_group(
+        "several processes",
+        "Start the same command in each, on one machine or many. On Slurm, Open MPI, Kubernetes and cloud TPUs"
+        " --distributed is enough; elsewhere say where process 0 is, or set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES"
+        " and JAX_PROCESS_ID.",
+    )
+    several.add_argument("--distributed", action="store_true", help="work with the other processes of this run")
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
+    several.add_argument("--process-count", type=int, metavar="N", help="how many there are")
+    several.add_argument("--process-id", type=int, metavar="I", help="of this one, from 0")
+
+
+def join(arguments: argparse.Namespace) -> None:
+    """Meets the other processes, if `--distributed` asks for it; see `meet` for the errors."""
+    if getattr(arguments, "distributed", False):
+        meet(Meeting(arguments.coordinator, arguments.process_count, arguments.process_id))
+    elif getattr(arguments, "coordinator", None) is not None:
+        raise ValueError("expected --distributed with --coordinator, got --coordinator alone")
+
+
+@contextlib.contextmanager
+def first_one_speaks() -> Iterator[None]:
+    """Within, what processes but the first print goes nowhere; errors are told all the same."""
+    if everyone().first:
+        yield
+        return
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def devices_of_all() -> list[Any]:
+    """The devices that runs are spread over: the one chosen, or all of the platform chosen, of every process.
+
+    Raises:
+        ValueError: if one device was chosen for several processes.
+    """
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    if not isinstance(chosen, jax.Device):
+        return jax.devices(chosen)
+    if everyone().count > 1:
+        raise ValueError(f"expected a platform such as {chosen.platform} for several processes, got one device of it")
+    return [chosen]
