@@ -88,8 +88,10 @@ def predicted(devices: int, batch: int = BATCH) -> Costs:
     share = -(-batch // devices)
     # forward, cotangents of the weights, cotangents of the inputs; two floating-point operations per multiplication
     flops = 2 * share * (3 * products - first)
-    activations = share * (2 * WIDE.sizes[0] + 2 * WIDE.sizes[-1] + sum(WIDE.sizes[1:]))
-    return Costs(flops, 4 * weights if devices > 1 else 0, 4 * (3 * weights + activations))
+    data = share * (WIDE.sizes[0] + WIDE.sizes[-1])
+    activations = share * (sum(WIDE.sizes[1:]) + max(WIDE.sizes[1:]))  # and the cotangent of one layer
+    gradient = max(weights + activations, 2 * weights if devices > 1 else 0)  # the sum is a second array
+    return Costs(flops, 4 * weights if devices > 1 else 0, 4 * (2 * weights + data + gradient))
 
 
 def problem(devices: int, batch: int = BATCH) -> tuple[Any, ...]:
@@ -216,9 +218,9 @@ def main() -> int:
     parser = Parser(prog="python -m benchmarks.scaling", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=positive, default=5, help="rounds (default: %(default)s)")
     parser.add_argument("--networks", type=positive, default=256, help="of a sweep (default: %(default)s)")
-    parser.add_argument("--epochs", type=positive, default=6, help="of a sweep (default: %(default)s)")
-    parser.add_argument("--epochs-saved", type=positive, default=60, help="of a sweep that is saved (%(default)s)")
-    parser.add_argument("--save-every", type=float, default=2.0, help="seconds between checkpoints (%(default)s)")
+    parser.add_argument("--epochs", type=positive, default=12, help="of a sweep (default: %(default)s)")
+    parser.add_argument("--epochs-saved", type=positive, default=128, help="of a sweep that is saved (%(default)s)")
+    parser.add_argument("--save-every", type=float, default=5.0, help="seconds between checkpoints (%(default)s)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="a page with marks to put the tables between")
     arguments = parser.parse_args()
     device_per_core(max(DEVICES))

@@ -4,9 +4,11 @@ For programs alone: all of it changes JAX's configuration, which an import never
 """
 
 import contextlib
+import math
 import os
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -63,7 +65,7 @@ class Meeting(NamedTuple):
     coordinator: str | None = None
     process_count: int | None = None
     process_id: int | None = None
-    timeout: int = MEETING
+    timeout: float = MEETING
 
 
 def meet(meeting: Meeting) -> None:
@@ -72,9 +74,11 @@ def meet(meeting: Meeting) -> None:
     What `meeting` leaves out is taken from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or from what
     JAX detects of the cluster: Slurm, Open MPI, Kubernetes, cloud TPU.
 
+    If some do not come in time, those that have are ended, with one sentence and exit code 2.
+
     Raises:
         ValueError: if nothing tells where to meet, or what does makes no sense.
-        ConnectionError: if the others do not come.
+        ConnectionError: if process 0 cannot be reached, or cannot listen.
     """
     coordinator = meeting.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     count = _number("JAX_NUM_PROCESSES") if meeting.process_count is None else meeting.process_count
@@ -88,12 +92,15 @@ def meet(meeting: Meeting) -> None:
         elif own is not None:
             _wait_for(host, port, meeting.timeout)
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
+    alarm = threading.Timer(meeting.timeout, _give_up, [count, meeting.timeout])
+    alarm.daemon = True
+    alarm.start()
     try:
         jax.distributed.initialize(
             coordinator,
             count,
             own,
-            initialization_timeout=meeting.timeout,
+            initialization_timeout=math.ceil(meeting.timeout) + 30,  # after which JAX would abort, with a core dump
             heartbeat_timeout_seconds=HEARTBEAT,
         )
     except ValueError as error:  # JAX says what is missing
@@ -105,6 +112,18 @@ def meet(meeting: Meeting) -> None:
     except RuntimeError as error:
         reason = str(error).partition("\n")[0][:200]
         raise ConnectionError(f"expected {count or 'all'} processes to meet, got {reason}") from error
+    finally:
+        alarm.cancel()
+
+
+def _give_up(count: int | None, timeout: float) -> None:
+    print(
+        f"expected {count or 'all'} processes to meet within {timeout:g} s, got some that have not come; see that all"
+        " were started, with the same number of processes and different ids",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(2)  # JAX waits where no exception reaches it
 
 
 def leave(code: int) -> int:

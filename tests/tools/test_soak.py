@@ -23,12 +23,10 @@ def test_other_results_are_noticed(tmp_path, monkeypatch):
         returncode = 0
 
         def communicate(self, timeout):
-            return "a digest\n", ""
+            return "digest\n", ""
 
     monkeypatch.setattr(soak, "started", lambda kind, folder, processes: [Ended()])
-    same, other = (
-        soak.soak("sweep", digest, 1.0, tmp_path / "run", 0, random.Random(0)) for digest in ("a digest", "b")
-    )
+    same, other = (soak.soak("sweep", digest, 1.0, tmp_path / "run", 0, random.Random(0)) for digest in ("digest", "b"))
     assert same == soak.Outcome(0, 0, 0.0, True)
     assert other == soak.Outcome(0, 0, 0.0, False)
 
