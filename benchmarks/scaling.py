@@ -36,6 +36,9 @@ DEVICES = (1, 2, 4, 8)
 WIDE = fm.Network((784, 1024, 1024, 10), ("relu", "relu", "softmax"))
 WIDE_LOSS = fm.Loss("categorical_cross_entropy", over_samples="mean")
 BATCH = 1024
+PLANNED = (1, 8, 64, 1024)
+# a chip that computes float32 at 40 TFLOP/s and sends 25 GB/s to the next host: assumptions, not measurements
+CHIP_FLOPS, CHIP_BYTES = 40e12, 25e9
 BEGIN, END = "<!-- measured -->", "<!-- end of what was measured -->"
 
 
@@ -58,15 +61,17 @@ def swept(networks: int, devices: int, epochs: int, **others: Any) -> Any:
     return jax.block_until_ready(runs.params)
 
 
-def scaling_of_sweeps(repeats: int, cores: int, networks: int, epochs: int) -> list[tuple[str, ...]]:
-    """A row for one core, for the same networks on all cores, and for as many more networks on them."""
+def scaling_of_sweeps(repeats: int, cores: int, networks: int, epochs: int) -> tuple[list[tuple[str, ...]], float]:
+    """A row for one core, for the same networks on all cores, and for as many more on them; seconds of an update."""
     work = [(networks, 1), (networks, cores), (networks * cores, cores)]
     seconds = in_turn([partial(swept, *each, epochs) for each in work], repeats)
+    updates = networks * epochs * len(moons_data.data().train_inputs)
     speedups = np.median(seconds[:, :1] / seconds, axis=0) * np.array([count / networks for count, _ in work])
-    return [
+    rows: list[tuple[str, ...]] = [
         (f"{count} networks on {devices}", f"{median:.3f}", f"{speedup:.2f}", f"{speedup / devices:.0%}")
         for (count, devices), median, speedup in zip(work, np.median(seconds, axis=0), speedups, strict=True)
     ]
+    return rows, float(np.median(seconds[:, 0])) / updates
 
 
 # data-parallel trainings
@@ -143,6 +148,34 @@ def scaling_of_trainings(repeats: int) -> list[tuple[str, ...]]:
     return rows
 
 
+# what is too large to measure here
+
+
+def plan_of_sweeps(networks: int, epochs: int, seconds_per_update: float) -> list[tuple[str, ...]]:
+    """A row per number of devices, each as fast as a core here: bytes of results, bytes and hours on each device."""
+    updates = epochs * len(moons_data.data().train_inputs)
+    weights = sum((fan_in + 1) * fan_out for fan_in, fan_out in moons.NETWORK.shapes)
+    rows: list[tuple[str, ...]] = []
+    for devices in PLANNED:
+        on_each = -(-networks // devices)
+        hours = on_each * updates * seconds_per_update / 3600
+        rows.append((f"{devices:,}", f"{on_each:,}", f"{3 * 4 * weights * on_each / 2**20:,.0f}", f"{hours:,.1f}"))
+    return rows
+
+
+def plan_of_trainings(samples_of_each: int) -> list[tuple[str, ...]]:
+    """A row per number of chips: what an update costs each, and the share of the time that is not spent on summing."""
+    rows: list[tuple[str, ...]] = []
+    for chips in PLANNED:
+        costs = predicted(chips, chips * samples_of_each)
+        computing = costs.flops / CHIP_FLOPS
+        summing = 2 * costs.reduced * (chips - 1) / chips / CHIP_BYTES  # around a ring
+        share = computing / (computing + summing)
+        told = (f"{1e3 * computing:.2f}", f"{1e3 * summing:.2f}", f"{share:.0%}")
+        rows.append((f"{chips:,}", f"{chips * samples_of_each:,}", f"{costs.held / 2**20:,.0f}", *told))
+    return rows
+
+
 # checkpoints
 
 
@@ -174,21 +207,32 @@ def tables(arguments: Any) -> str:
     """All of them, as Markdown."""
     machine = describe()
     cores, repeats = int(machine["cores"]), arguments.repeats
-    per_device = "predicted / measured"
+    shape, chip = "-".join(map(str, WIDE.sizes)), f"{CHIP_FLOPS / 1e12:g} TFLOP/s and {CHIP_BYTES / 1e9:g} GB/s"
+    rows, each = scaling_of_sweeps(repeats, cores, arguments.networks, arguments.epochs)
     parts = [
         f"Measured on {machine['processor']}, {cores} cores, with JAX {jax.__version__}, medians of {repeats} rounds.",
-        markdown(
-            ("sweep of moons networks, one sample at a time", "seconds", "speed-up", "of the ideal"),
-            scaling_of_sweeps(repeats, cores, arguments.networks, arguments.epochs),
-        ),
-        f"A training of {'-'.join(map(str, WIDE.sizes))} in batches of {BATCH}, on each device, {per_device}:",
+        markdown(("sweep of moons networks, one sample at a time", "seconds", "speed-up", "of the ideal"), rows),
+        f"A training of {shape} in batches of {BATCH}, on each device, predicted / measured:",
         markdown(
             ("devices", "GFLOP", "MiB summed", "MiB held", "seconds (all devices share the cores)"),
             scaling_of_trainings(repeats),
         ),
+        "What checkpoints cost:",
         markdown(
             ("networks", "saved every, seconds", "seconds without", "with", "cost"),
             cost_of_checkpoints(repeats, cores, arguments.networks, arguments.epochs_saved, arguments.save_every),
+        ),
+        f"Predicted: 1,000,000 moons networks for 1000 epochs, on devices that need {1e6 * each:.2f} us per update:",
+        markdown(("devices", "networks on each", "MiB on each", "hours"), plan_of_sweeps(10**6, 1000, each)),
+        f"Predicted: {shape}, {BATCH} samples per chip and update, on chips of {chip} (assumed):",
+        markdown(
+            ("chips", "batch", "MiB held", "ms to compute", "ms to sum", "of the time computing"),
+            plan_of_trainings(BATCH),
+        ),
+        f"The same, {16 * BATCH} samples per chip:",
+        markdown(
+            ("chips", "batch", "MiB held", "ms to compute", "ms to sum", "of the time computing"),
+            plan_of_trainings(16 * BATCH),
         ),
     ]
     return "\n\n".join(parts)

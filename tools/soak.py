@@ -176,7 +176,7 @@ def main(options: Sequence[str] | None = None) -> int:
     if arguments.run:
         kind, place, port, count, process = arguments.run
         try:
-            print(run(kind, Path(place), Meeting(f"127.0.0.1:{port}", int(count), int(process), timeout=20)))
+            print(run(kind, Path(place), Meeting(f"127.0.0.1:{port}", int(count), int(process), timeout=10)))
         except OSError as error:
             print(error, file=sys.stderr)
             return leave(2)
