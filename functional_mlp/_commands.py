@@ -63,8 +63,11 @@ def sweep(
             raise ValueError("expected --distributed with what says where processes meet, got none")
         _sweep(spec, output, save_every, device, max_bytes)
     except (TypeError, ValueError, ArithmeticError, OSError, ImportError) as error:
-        print(f"functional-mlp: {error}", file=sys.stderr)
+        print(f"functional-mlp: {' '.join(str(error).split())}", file=sys.stderr)  # JAX's sentences have several lines
         raise typer.Exit(leave(2)) from None
+    except KeyboardInterrupt:
+        print(f"functional-mlp: interrupted; {output} has what was saved", file=sys.stderr)
+        raise typer.Exit(leave(130)) from None
 
 
 def _sweep(spec: Path, output: Path, save_every: float, device: str | None, max_bytes: int) -> None:

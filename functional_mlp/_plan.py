@@ -87,6 +87,8 @@ def make_plan(
     batch_size = samples if batch_size is None else positive_int("batch_size", batch_size)
     if batch_size > samples:
         raise ValueError(f"expected batch_size to be at most the {samples} samples of the data, got {batch_size}")
+    if not isinstance(shuffle, bool | np.bool_):
+        raise TypeError(f"expected shuffle to be True or False, got {shuffle!r}")
     known_name("time to evaluate", evaluate, EVALUATE)
     epochs = positive_int("epochs", epochs)
     if chunk_epochs is None:  # about twenty chunks; a power of two, so that runs of other lengths find it compiled

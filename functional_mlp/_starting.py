@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import TracebackType
 from typing import NamedTuple
 
 import jax
@@ -114,6 +115,18 @@ def meet(meeting: Meeting) -> None:
         raise ConnectionError(f"expected {count or 'all'} processes to meet, got {reason}") from error
     finally:
         alarm.cancel()
+    _end_with_what_is_not_caught()
+
+
+def _end_with_what_is_not_caught() -> None:
+    """An error that nobody expects ends this process at once too; see `leave`."""
+    before = sys.excepthook
+
+    def tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        before(kind, error, traceback)
+        leave(1)
+
+    sys.excepthook = tell
 
 
 def _give_up(count: int | None, timeout: float) -> None:

@@ -41,6 +41,7 @@ from functional_mlp.network import Network
 from functional_mlp.sweeps import SweepResult, sweep
 
 MAX_BYTES_OF_A_SPEC = 2**20
+MOST_SEEDS = 2**32
 OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
     name: getattr(optax, name)
     for name in ("adadelta", "adagrad", "adam", "adamax", "adamw", "lamb", "lion", "nadam", "radam", "rmsprop", "sgd")
@@ -104,15 +105,17 @@ def read_sweep_spec(path: Path, max_bytes: int) -> SweepSpec:
         if name not in arrays:
             raise FileError(f"{file}: expected an array {name}, got {', '.join(arrays) or 'none'}")
     settings = tables["sweep"]
-    seed = settings.pop("seed", 0)
+    seed, seeds = settings.pop("seed", 0), positive_int("sweep.seeds", settings.pop("seeds", 1))
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"expected sweep.seed to be an integer, got {seed!r}")
+    if not 0 <= seed <= MOST_SEEDS - seeds:  # beyond, keys would repeat
+        raise ValueError(f"expected seeds from 0 to {MOST_SEEDS - 1}, got {seeds} from {seed} on")
     settings["optimizer"] = OPTIMIZERS[known_name("optimiser", settings.get("optimizer", "sgd"), OPTIMIZERS)]
     return SweepSpec(
         network=Network(**tables["network"]),
         loss=Loss(**tables["loss"]),
         arrays=arrays,
-        seeds=positive_int("sweep.seeds", settings.pop("seeds", 1)),
+        seeds=seeds,
         seed=seed,
         dtype=floating_dtype("sweep.dtype", settings.pop("dtype", "float32")),
         settings=settings,

@@ -1,5 +1,6 @@
 """Several processes that compute one run: the results of one process, and what is said when one is lost."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -25,8 +26,9 @@ def free_port():
         return tried.getsockname()[1]
 
 
+@contextlib.contextmanager
 def started(count, what, folder):
-    """`count` processes of several_processes.py that meet."""
+    """`count` processes of several_processes.py that meet; none is left running."""
     path = os.pathsep.join([str(FOLDER), str(FOLDER.parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
     port = free_port()
@@ -36,7 +38,11 @@ def started(count, what, folder):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
         return subprocess.Popen([*command, what, str(folder)], **pipes)
 
-    return [one(process) for process in range(count)]
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(one(process)) for process in range(count)]
+        for process in running:
+            stack.callback(process.kill)
+        yield running
 
 
 def load(path):
@@ -59,9 +65,9 @@ def alone():
 @pytest.mark.parametrize(("count", "what"), [(2, "all"), (4, "results")])
 def test_processes_together_give_what_one_gives(count, what, alone, tmp_path, on_cpu):
     sweep, training = alone
-    for process in started(count, what, tmp_path):
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
+    with started(count, what, tmp_path) as running:
+        said = [process.communicate(timeout=300)[1] for process in running]
+        assert [process.returncode for process in running] == [0] * count, said
     for process in range(count):
         assert same_bits(load(tmp_path / f"sweep-{process}.npz"), sweep)
         together = load(tmp_path / f"training-{process}.npz")
@@ -76,18 +82,17 @@ def test_processes_together_give_what_one_gives(count, what, alone, tmp_path, on
 
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_lost_process_ends_the_others_and_one_process_goes_on_to_the_same_bits(lost, alone, tmp_path, on_cpu):
-    running = started(2, "slow", tmp_path)
     place = tmp_path / "part"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and all(process.poll() is None for process in running):
-        if place.exists() and any(entry.name.isdigit() for entry in place.iterdir()):
-            break
-        time.sleep(0.05)
-    running[lost].kill()
-    begun = time.monotonic()
-    _, errors = running[1 - lost].communicate(timeout=120)
-    running[lost].communicate()
-    assert time.monotonic() - begun < 60
+    with started(2, "slow", tmp_path) as running:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and all(process.poll() is None for process in running):
+            if place.exists() and any(entry.name.isdigit() for entry in place.iterdir()):
+                break
+            time.sleep(0.05)
+        running[lost].kill()
+        begun = time.monotonic()
+        _, errors = running[1 - lost].communicate(timeout=120)
+        assert time.monotonic() - begun < 60
     assert running[1 - lost].returncode == 2
     assert "expected all 2 processes of this run to go on, got one that has ended" in errors
     assert same_bits(several_processes.arrays(several_processes.swept(directory=tmp_path)), alone[0])

@@ -136,6 +136,8 @@ def test_optimisers_are_functions_of_a_learning_rate(name):
         ('file = "data.npz"', 'file = "sweep.toml"', ["sweep.toml", "NPZ"]),
         ("seeds = 3", "seeds = 0", ["seeds", "at least 1", "0"]),
         ("seed = 5", 'seed = "a"', ["sweep.seed", "'a'"]),
+        ("seed = 5", "seed = -1", ["from 0 to 4294967295", "-1"]),
+        ("seed = 5", "seed = 4294967294", ["from 0 to 4294967295", "3 from 4294967294"]),
         ("epochs = 6", "", ["epochs", "[sweep]"]),
         ("epochs = 6", "epochs = 1.5", ["epochs", "1.5"]),
         ("batch_size = 3", "batch_size = 8", ["batch_size", "8"]),
@@ -146,6 +148,8 @@ def test_optimisers_are_functions_of_a_learning_rate(name):
         ("shuffle = true", 'dtype = "float8"', ["sweep.dtype", "float8"]),
         ("shuffle = true", 'directory = "x"', ["field of [sweep] 'directory'"]),
         ("shuffle = true", 'weights = "he"', ["'he'"]),
+        ("shuffle = true", 'shuffle = "no"', ["shuffle", "'no'"]),
+        ("shuffle = true", "precision = 3", ["recision", "highest"]),
         ("shuffle = true", "metrics = 3", []),
     ],
 )

@@ -11,6 +11,7 @@ is 1 if one does.
 
 import argparse
 import contextlib
+import os
 import random
 import signal
 import socket
@@ -35,9 +36,10 @@ from functional_mlp._starting import Meeting, device_per_core, leave, meet
 KINDS = ("training", "sweep")
 NETWORK = fm.Network((2, 8, 1), ("tanh", "sigmoid"))
 LOSS = fm.Loss("binary_cross_entropy", over_samples="mean")
-EPOCHS, CHUNK, BATCH = 400, 10, 16
+EPOCHS, CHUNK, BATCH = 100, 10, 16
 DEVICES = 2  # in all, so that sums over samples are rounded alike
 LONGEST = 120  # seconds; a run takes some
+STARTING = 2.0  # seconds in which Python and JAX start, and there is nothing to lose
 
 
 class Outcome(NamedTuple):
@@ -79,13 +81,15 @@ def run(kind: str, folder: Path, meeting: Meeting) -> str:
             result: Any = fm.train(NETWORK, LOSS, params, inputs, targets, **settings)
         else:
             keys = jax.random.split(jax.random.key(0), 12)
-            settings = common | {"optimizer": optax.adam, "keys": keys, "runs_per_part": 4, "callback": note}
+            settings = common | {"optimizer": optax.adam, "keys": keys, "runs_per_part": 6, "callback": note}
             result = fm.sweep(NETWORK, LOSS, inputs, targets, **settings)
         return digest(result.params, result.state.opt_state, result.history)
 
 
 def started(kind: str, folder: Path, processes: int) -> list[subprocess.Popen[str]]:
-    """`run`, in that many processes of their own."""
+    """`run`, in that many processes of their own; what they compile is kept beside the folder."""
+    cache = {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "compiled")}
+    cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -96,6 +100,7 @@ def started(kind: str, folder: Path, processes: int) -> list[subprocess.Popen[st
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | cache,
         )
         for process in range(processes)
     ]
@@ -139,7 +144,7 @@ def soak(kind: str, expected: str, longest: float, folder: Path, most: int, rng:
         processes = started(kind, folder, rng.choice([1, 2]))
         killed = time.monotonic()
         if kills < most:
-            deadline = killed + rng.uniform(0, longest)
+            deadline = killed + rng.uniform(min(STARTING, longest / 2), longest)
             while all(process.poll() is None for process in processes) and time.monotonic() < deadline:
                 time.sleep(0.005)
             rng.choice(processes).kill()

@@ -82,7 +82,7 @@ def _from_npz(content: bytes, source: str, max_bytes: int, not_finite: bool) -> 
     try:  # str() of an array that holds no Unicode is a SystemError
         text = None if header is None else header.astype("<U").tobytes().decode("utf-32-le").rstrip("\0")
     except UnicodeDecodeError as error:
-        raise FileError(f"{source}: array 'header': expected Unicode text, got {error}") from error
+        raise FileError(f"{source}: not a readable NPZ archive: its header is no text: {error}") from error
     if text is None:
         raise FileError(f"{source}: expected the fields that are no arrays as JSON text, in an array named header")
     return _nested(_parse_json(text, f"{source}: header", not_finite), arrays, source)

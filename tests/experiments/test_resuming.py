@@ -1,5 +1,6 @@
 """Experiments that are interrupted, by a signal to one of their processes, go on with --resume to the same results."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -22,7 +23,8 @@ OPTIONS = ["--no-plots", "--save-every", "0", "--epochs", "400", "--batch-size",
 def moons(folder, *options):
     """The experiment in a process of its own."""
     command = [sys.executable, "-m", "experiments.moons", "--out", str(folder), *OPTIONS, *options]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cpu"}, **pipes)
 
 
 def here(folder, *options):
@@ -48,13 +50,16 @@ def test_two_processes_are_interrupted_together_and_one_goes_on_to_the_same_resu
         free.bind(("127.0.0.1", 0))
         meeting = ["--coordinator", f"127.0.0.1:{free.getsockname()[1]}", "--process-count", "2"]
     common = ["--distributed", "--device", "cpu", "--cores", "1", *meeting]
-    running = [moons(out, *common, "--process-id", number) for number in "01"]
-    deadline = time.monotonic() + 120
-    while not saved(unfinished) and running[0].poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    running[1].send_signal(signal.SIGINT)
-    for process, code in zip(running, (128 + signal.SIGTERM, 128 + signal.SIGINT), strict=True):
-        _, errors = process.communicate(timeout=120)
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(moons(out, *common, "--process-id", number)) for number in "01"]
+        for process in running:
+            stack.callback(process.kill)
+        deadline = time.monotonic() + 120
+        while not saved(unfinished) and running[0].poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        running[1].send_signal(signal.SIGINT)
+        said = [process.communicate(timeout=120)[1] for process in running]
+    for process, code, errors in zip(running, (128 + signal.SIGTERM, 128 + signal.SIGINT), said, strict=True):
         assert process.returncode == code, errors
         assert errors.splitlines()[-1].endswith(f"saved in {unfinished}; add --resume to go on")
     assert not out.exists()
