@@ -30,11 +30,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def join(arguments: argparse.Namespace) -> None:
-    """Meets the other processes, if `--distributed` asks for it; see `meet` for the errors."""
-    if getattr(arguments, "distributed", False):
-        meet(Meeting(arguments.coordinator, arguments.process_count, arguments.process_id))
-    elif getattr(arguments, "coordinator", None) is not None:
-        raise ValueError("expected --distributed with --coordinator, got --coordinator alone")
+    """Meets the other processes, if `--distributed` asks for it; see `meet` for the errors.
+
+    Raises:
+        ValueError: if they were not given the same options, too.
+    """
+    if not hasattr(arguments, "distributed"):
+        return
+    meeting = Meeting(arguments.coordinator, arguments.process_count, arguments.process_id)
+    if arguments.distributed:
+        meet(meeting)
+        own = ("coordinator", "process_count", "process_id")
+        everyone().require_same({f"--{name}": str(value) for name, value in vars(arguments).items() if name not in own})
+    elif any(part is not None for part in meeting[:3]):
+        raise ValueError("expected --distributed with what says where processes meet, got none")
 
 
 @contextlib.contextmanager

@@ -106,7 +106,9 @@ def train_runs(
         )
         params, history = runs.params, runs.history
         if several:  # the first process removes the files, that these may be maps of, when it has written its results
-            params, history = jax.tree.map(np.array, (params, history))
+            params = jax.tree.map(np.array, params)
+            history = {name: np.array(values) for name, values in history.items()}
+            everyone().any(False)  # all have read them
         return fm.TrainResult(params, _with_exact_shares(history, inputs, settings), runs.state)
     if several and settings.get("batch_size") == 1:
         raise ValueError("expected several --seeds, or batches of several samples, to be done by several processes")

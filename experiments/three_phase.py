@@ -160,10 +160,13 @@ def train(
 
     with contextlib.ExitStack() as stack:
         kept = saved = None
-        if saving:
+        if saving or processes.count > 1:
             one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start)
             program = program_digest(lambda run: _descend(settings, run, settings.max_steps, inputs, targets), one)
             description = _description(settings, program, digest(params), digest(inputs, targets))
+            description |= {"platform": devices[0].platform, "tile": tile}
+            processes.require_same(description)
+        if saving:
             kept = stack.enter_context(
                 in_directory(saving["directory"], description, saving["save_every"], processes=processes)
             )

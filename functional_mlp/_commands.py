@@ -1,6 +1,7 @@
 """The commands of the engine: `functional-mlp sweep` and `export`."""
 
 import contextlib
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,7 +60,7 @@ def sweep(
         device_per_core(cores)
         if distributed:
             meet(meeting)
-        elif any(meeting[:3]):
+        elif any(part is not None for part in meeting[:3]):
             raise ValueError("expected --distributed with what says where processes meet, got none")
         _sweep(spec, output, save_every, device, max_bytes)
     except (TypeError, ValueError, ArithmeticError, OSError, ImportError) as error:
@@ -89,14 +90,16 @@ def _sweep(spec: Path, output: Path, save_every: float, device: str | None, max_
     with wide, asked_to_end() as asked, typer.progressbar(length=epochs, hidden=hidden, file=sys.stderr) as bar:
 
         def seen(so_far: Any) -> bool:
-            bar.update(int(so_far.state.epoch) - bar.pos)  # of this part of the runs
+            if int(so_far.state.epoch) <= bar.pos:  # the next part of the runs
+                bar.pos, bar.finished = 0, False
+            bar.update(int(so_far.state.epoch) - bar.pos)
             return everyone().any(asked)
 
         options = {"directory": output, "save_every": save_every, "devices": devices, "callback": seen}
         result = run_sweep(asked_for, **options)
     if everyone().any(asked):
         print(f"functional-mlp: interrupted; saved in {output}; the same command goes on", file=sys.stderr)
-        raise typer.Exit(128 + asked[0] if asked else 1)
+        raise typer.Exit(128 + (asked[0] if asked else signal.SIGTERM))  # which another process was told
     if everyone().first:
         write_bytes(output / "runs.csv", table_of_runs(asked_for, result).encode())
         show("".join(f"{line}\n" for line in medians_of(result)) + f"{output}: every run, in runs.csv and .npy files\n")

@@ -7,10 +7,11 @@ way. A process that is alone waits for nobody: to it everything here is free.
 
 import contextlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +21,13 @@ from jax.sharding import NamedSharding
 
 from functional_mlp._checks import is_key
 
+# what JAX's errors say when another process has ended; some are JaxRuntimeErrors, and some ValueErrors
+_LOST = re.compile("Gloo|NCCL|RCCL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|Connection (closed|reset)|coordination service")
 _PIECE = 2**26  # bytes that are sent at once
 _SMALLEST = 2**10
+
+
+Result = TypeVar("Result")
 
 
 class LostProcessError(ConnectionError):
@@ -43,6 +49,9 @@ def checked_devices(devices: Sequence[Any]) -> tuple[jax.Device, ...]:
     Raises:
         TypeError, ValueError: if they are none, or not different ones.
     """
+    if isinstance(devices, jax.Device):
+        raise TypeError(f"expected a sequence of devices, got one; use [{devices!r}]")
+    devices = list(devices)
     if not devices:
         raise ValueError("expected at least one device, got none; leave devices out for the default")
     for device in devices:
@@ -125,13 +134,31 @@ class Processes:
                         f" process 0: {theirs} instead of {ours}; start all with the same versions, program and data"
                     )
 
+    def by_first(self, action: Callable[[], Result]) -> Result | None:
+        """What `action` gives in process 0, which alone does it; None in the others. Its error is raised in all."""
+        if self.count == 1:
+            return action()
+        result, failure = None, None
+        if self.first:
+            try:
+                result = action()
+            except (OSError, ValueError) as error:
+                failure = error
+        sentence = None if failure is None else [isinstance(failure, OSError), str(failure)]
+        told, _ = self.told(sentence)
+        if failure is not None:
+            raise failure
+        if told is not None:
+            raise (OSError if told[0] else ValueError)(told[1])
+        return result
+
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Within, a computation that fails because another process has ended raises LostProcessError."""
         try:
             yield
-        except jax.errors.JaxRuntimeError as error:
-            if self.count == 1 or "RESOURCE_EXHAUSTED" in str(error):
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            if self.count == 1 or not _LOST.search(str(error)):
                 raise
             self._lost(error)
 

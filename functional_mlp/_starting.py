@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import jax
 
+from functional_mlp._processes import everyone
+
 HEARTBEAT = 20  # seconds after which a process that says nothing is taken for lost
 MEETING = 120  # seconds in which all processes must have come
 
@@ -115,6 +117,7 @@ def meet(meeting: Meeting) -> None:
         raise ConnectionError(f"expected {count or 'all'} processes to meet, got {reason}") from error
     finally:
         alarm.cancel()
+    everyone().any(False)  # the first time takes no delay of another process beyond half a minute
     _end_with_what_is_not_caught()
 
 
@@ -145,6 +148,8 @@ def leave(code: int) -> int:
     JAX would wait for them otherwise, while they wait for what this process was to compute.
     """
     if jax.distributed.is_initialized():
+        if everyone().first:
+            time.sleep(2)  # without this process JAX ends the others: they may be about to say what they have to
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -26,6 +26,7 @@ import inspect
 import io
 import tomllib
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,7 +145,8 @@ def _table(
 
 def run_sweep(spec: SweepSpec, **others: Any) -> SweepResult:
     """Does it; `others` are further arguments of `sweep`. For float64, JAX must have it enabled."""
-    keys = jnp.stack([jax.random.key(number) for number in range(spec.seed, spec.seed + spec.seeds)])
+    numbers = np.arange(spec.seed, spec.seed + spec.seeds, dtype=np.uint32)
+    keys = jax.vmap(partial(jax.random.key, impl="threefry2x32"))(numbers)
     arrays: dict[str, Any] = {name: np.asarray(array, spec.dtype) for name, array in spec.arrays.items()}
     inputs, targets = arrays.pop("inputs"), arrays.pop("targets")
     settings = spec.settings | others

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp._run_folder import claimed, write_index
+from functional_mlp._run_folder import claimed, read_index, write_index
 
 KIND = ("functional-mlp/sweep", 1)
 INDEX = "sweep.json"
@@ -55,16 +55,19 @@ def in_directory(
         directory: made if it does not exist.
         specifications: shape and dtype of each array by name; NAME.npy holds it.
         description: of the sweep, what JSON knows; must be that of the sweep that the directory holds.
-        reading: whether nothing will be put into it.
+        reading: whether nothing will be put into it; it must be there then.
 
     Raises:
         OSError: if the directory cannot be written.
         ValueError: if it holds another sweep, and what differs; or something else.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     index = directory / INDEX
-    content = claimed(directory, INDEX, KIND, description, runs_done=0)
+    if reading:
+        content = read_index(index, KIND, description)
+    else:
+        directory.mkdir(parents=True, exist_ok=True)
+        content = claimed(directory, INDEX, KIND, description, runs_done=0)
     done = _count(index, content.get("runs_done"), specifications)
     arrays = {}
     for name, (shape, dtype) in specifications.items():

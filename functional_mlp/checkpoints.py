@@ -105,7 +105,7 @@ class Checkpoints:
         Raises:
             ValueError: if there are some, and all are damaged.
         """
-        saved = self._latest() if self._processes.first else None
+        saved = self._processes.by_first(self._latest)
         found, arrays = self._processes.told(saved and (saved.step, saved.about), saved and saved.arrays)
         return found and Saved(found[0], arrays, found[1])
 
@@ -206,9 +206,12 @@ def in_directory(
     """
     folder = Path(directory)
     with contextlib.ExitStack() as stack:
-        if processes.first:
+
+        def claim() -> None:
             stack.enter_context(only_one(folder))
             claimed(folder, INDEX, KIND, description)
+
+        processes.by_first(claim)
         yield stack.enter_context(opened(folder / "checkpoints", every, keep, processes))
 
 

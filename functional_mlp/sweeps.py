@@ -53,8 +53,8 @@ PART = "part"  # the folder of the checkpoints of what is being trained
 class SweepResult(NamedTuple):
     """What `sweep` returns: R runs, one per combination of learning rate, other numbers and key, the keys fastest.
 
-    Parameters and states are JAX arrays if the sweep was one part in memory; NumPy arrays if it had several; and arrays
-    mapped from the files of its directory, if it has one.
+    Parameters and states are JAX arrays if the sweep was one part in the memory of one process; NumPy arrays if it had
+    several; and arrays mapped from the files of its directory, if it has one.
 
     Attributes:
         params: parameters after the last epoch, each leaf with a leading axis R.
@@ -169,7 +169,7 @@ def sweep(
             leading axis S.
         batch_size … precision: as in `train`; `callback` sees results with a leading axis of the runs in this part, and
             ends the sweep with it by returning True: of several parts, those before it are then returned. Of several
-            processes, each sees its share of the runs, and any of them can end the sweep.
+            processes, each sees its share of the runs, which may be none, and any of them can end the sweep.
         devices: where to compute; None means all devices of this process of the kind that the data are on, or JAX's
             default device where one was chosen (`jax.default_device`). With those of several processes
             (`jax.devices()` under `jax.distributed`), all call this with the same arguments, and get the same result.
@@ -196,7 +196,7 @@ def sweep(
     require_optimizer_factory(optimizer)
     random_key("keys", keys, ndim=1)
     _require_independent_draws(keys)
-    numbers = _numbers(learning_rates, hyperparameters or {}, len(keys))
+    numbers = _numbers(learning_rates, {} if hyperparameters is None else hyperparameters, len(keys))
     if params is None:
         draw = partial(init_params, network, weights=weights, bias=bias, dtype=dtype)
         one = jax.eval_shape(draw, keys[0])  # errors outside of vmap read better
@@ -273,11 +273,14 @@ def _in_parts(runs: Runs, wanted: int | None, folder: _Folder | None, callback: 
         return _result(runs, part.state, part.history)
     state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
     with contextlib.ExitStack() as stack:
-        checkpoints = store = None
-        if folder is not None and processes.first:
-            stack.enter_context(only_one(folder.path))
-        if folder is None or processes.first:
-            store = _store(runs, state, folder)
+
+        def claim() -> Store:
+            if folder is not None:
+                stack.enter_context(only_one(folder.path))
+            return _store(runs, state, folder)
+
+        checkpoints = None
+        store = claim() if folder is None else processes.by_first(claim)
         done = processes.told(store and store.done)[0]
         if folder is not None:
             _require_shared(folder.path, processes)
@@ -292,8 +295,10 @@ def _in_parts(runs: Runs, wanted: int | None, folder: _Folder | None, callback: 
                 done += len(next(iter(arrays.values())))
     if store is not None and folder is not None and done == runs.count:
         shutil.rmtree(folder.path / PART, ignore_errors=True)
-    processes.told("all is written")
-    return _stored(runs, state, store or _store(runs, state, folder))
+    processes.any(False)  # all is written
+    result = _stored(runs, state, store or _store(runs, state, folder))
+    processes.any(False)  # and read: whoever wants to may remove it now
+    return result
 
 
 def _require_shared(directory: Path, processes: Processes) -> None:

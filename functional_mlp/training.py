@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.lax import PrecisionLike
@@ -121,8 +122,10 @@ def train(
     data = check_data(network, start, inputs, targets, sample_weights, eval_inputs, eval_targets)
     where = () if devices is None else checked_devices(devices)
     processes = processes_of(where) if where else ALONE
+    if key is not None:
+        random_key("key", key)
     if where:
-        start, data = jax.device_put((start, data), of_this_process(where)[0])
+        given, key, start, data = jax.device_put((given, key, start, data), of_this_process(where)[0])
     plan = make_plan(
         network,
         loss,
@@ -137,8 +140,6 @@ def train(
         precision=precision,
         devices=where,
     )
-    if key is not None:
-        random_key("key", key)
     state = _resumed(given, optimizer, key) if given else init_train_state(start, optimizer, key)
     if shuffle and state.key is None:
         raise ValueError("expected a key to shuffle with, got none; pass key=jax.random.key(seed)")
@@ -205,7 +206,7 @@ def _placed(plan: Plan, state: TrainState, data: Data) -> tuple[TrainState, Data
 
     trained_on = jax.tree.map(partial(samples, same_batch), data[:3])
     evaluated = jax.tree.map(partial(samples, True), data[3:])
-    return jax.tree.map(lambda leaf: on_devices(leaf, whole), state), Data(*trained_on, *evaluated)
+    return jax.tree.map(lambda leaf: on_devices(jnp.asarray(leaf), whole), state), Data(*trained_on, *evaluated)
 
 
 def _resumed(state: TrainState, optimizer: optax.GradientTransformation, key: Array | None) -> TrainState:

@@ -43,8 +43,8 @@ def arrays(result):
     return {str(number): np.asarray(leaf) for number, leaf in enumerate(leaves)}
 
 
-def refusals(everywhere):
-    """What is said of calls that differ between the processes."""
+def refusals(everywhere, directory):
+    """What is said of calls that differ between the processes, and of the directory of another call."""
     own = jax.process_index()
     try:
         swept(devices=everywhere, epochs=EPOCHS + own)
@@ -56,6 +56,10 @@ def refusals(everywhere):
     except ValueError as error:
         yield str(error)
     _plan.__version__ = fm.__version__
+    try:  # that of another sweep, as the first process sees
+        swept(devices=everywhere, directory=directory, epochs=EPOCHS + 1)
+    except ValueError as error:
+        yield str(error)
 
 
 def main(what, folder):
@@ -66,18 +70,18 @@ def main(what, folder):
     np.savez(folder / f"sweep-{own}.npz", **arrays(swept(devices=everywhere)))
     np.savez(folder / f"training-{own}.npz", **arrays(trained(devices=everywhere)))
     if what == "all":
-        np.savez(folder / f"refusals-{own}.npz", said=np.array(list(refusals(everywhere))))
         saved = {"devices": everywhere, "save_every": 0.0}
         ending = {"callback": lambda so_far: own == 1 and int(so_far.state.epoch) == 8}  # one of them ends it for all
         assert len(swept(directory=folder / "sweep", **ending, **saved).learning_rates) == 0
         assert int(trained(directory=folder / "training", **ending, **saved).state.epoch) == 8
         np.savez(folder / f"resumed-sweep-{own}.npz", **arrays(swept(directory=folder / "sweep", **saved)))
         np.savez(folder / f"resumed-training-{own}.npz", **arrays(trained(directory=folder / "training", **saved)))
+        np.savez(folder / f"refusals-{own}.npz", said=np.array(list(refusals(everywhere, folder / "sweep"))))
 
 
 if __name__ == "__main__":
     port, count, process, wanted, place = sys.argv[1:]
-    device_per_core(2 if count == "2" else 1)
+    device_per_core(2 if wanted == "all" else 1)
     try:
         meet(Meeting(f"127.0.0.1:{port}", int(count), int(process), timeout=60))
         main(wanted, Path(place))

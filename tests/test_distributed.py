@@ -75,8 +75,9 @@ def test_processes_together_give_what_one_gives(count, what, alone, tmp_path, on
         if what == "all":
             assert same_bits(load(tmp_path / f"resumed-sweep-{process}.npz"), sweep)
             assert same_bits(load(tmp_path / f"resumed-training-{process}.npz"), together)
-            epochs, version = load(tmp_path / f"refusals-{process}.npz")["said"]
+            epochs, version, directory = load(tmp_path / f"refusals-{process}.npz")["said"]
             assert epochs.startswith("expected the same run in all processes, got another epochs in process 1 than in")
+            assert "got another epochs: 41 instead of 40; name another directory" in directory
             assert "got another functional_mlp in process 1 than in process 0: 0.1 instead of 0.0" in version
 
 
@@ -172,9 +173,19 @@ def test_an_error_of_this_process_alone_is_not_taken_for_a_lost_one():
     for processes, text in ((ALONE, "Gloo"), (Processes(2, 0), "RESOURCE_EXHAUSTED: out of memory")):
         with pytest.raises(jax.errors.JaxRuntimeError), processes.together():
             raise jax.errors.JaxRuntimeError(text)
+    with pytest.raises(ValueError, match="a number"), Processes(2, 0).together():
+        raise ValueError("expected a number")
+
+
+@pytest.mark.parametrize("error", [ValueError, jax.errors.JaxRuntimeError])
+def test_a_lost_process_is_known_by_what_jax_says(error):
+    with pytest.raises(ConnectionError, match="one that has ended"), Processes(2, 0).together():
+        raise error("UNKNOWN: Gloo AllGather failed: Connection closed by peer")
 
 
 def test_devices_are_checked(says):
     says(ValueError, ["at least one device"], checked_devices, [])
     says(TypeError, ["jax.devices()", "'cpu'"], checked_devices, ["cpu"])
     says(ValueError, ["differ"], checked_devices, jax.devices()[:1] * 2)
+    says(TypeError, ["sequence of devices"], checked_devices, jax.devices()[0])
+    assert checked_devices(np.array(jax.devices()[:1])) == tuple(jax.devices()[:1])
