@@ -22,7 +22,9 @@ from jax.sharding import NamedSharding
 from functional_mlp._checks import is_key
 
 # what JAX's errors say when another process has ended; some are JaxRuntimeErrors, and some ValueErrors
-_LOST = re.compile("Gloo|NCCL|RCCL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|Connection (closed|reset)|coordination service")
+_LOST = re.compile(
+    "Gloo|NCCL|RCCL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|Connection (closed|reset)|coordination service"
+)
 _PIECE = 2**26  # bytes that are sent at once
 _SMALLEST = 2**10
 
