@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from functional_mlp._processes import everyone
-from functional_mlp._starting import Meeting, meet
+from functional_mlp._starting import Meeting, meet_if
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,20 +30,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def join(arguments: argparse.Namespace) -> None:
-    """Meets the other processes, if `--distributed` asks for it; see `meet` for the errors.
+    """Meets the other processes, if `--distributed` asks for it; see `meet_if` for the errors.
 
     Raises:
         ValueError: if they were not given the same options, too.
     """
     if not hasattr(arguments, "distributed"):
         return
-    meeting = Meeting(arguments.coordinator, arguments.process_count, arguments.process_id)
+    own = ("coordinator", "process_count", "process_id")
+    meet_if(arguments.distributed, Meeting(*(getattr(arguments, name) for name in own)))
     if arguments.distributed:
-        meet(meeting)
-        own = ("coordinator", "process_count", "process_id")
         everyone().require_same({f"--{name}": str(value) for name, value in vars(arguments).items() if name not in own})
-    elif any(part is not None for part in meeting[:3]):
-        raise ValueError("expected --distributed with what says where processes meet, got none")
 
 
 @contextlib.contextmanager

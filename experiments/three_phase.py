@@ -163,8 +163,16 @@ def train(
         if saving or processes.count > 1:
             one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start)
             program = program_digest(lambda run: _descend(settings, run, settings.max_steps, inputs, targets), one)
-            description = _description(settings, program, digest(params), digest(inputs, targets))
-            description |= {"platform": devices[0].platform, "tile": tile}
+            description = {
+                "functional_mlp": fm.__version__,
+                "jax": jax.__version__,
+                **settings._asdict(),
+                "program": program,
+                "initial parameters": digest(params),
+                "data": digest(inputs, targets),
+                "platform": devices[0].platform,
+                "tile": tile,
+            }
             processes.require_same(description)
         if saving:
             kept = stack.enter_context(
@@ -185,12 +193,6 @@ def train(
                 leaves = jax.tree.leaves(of_all(run))
                 kept.save(done, {str(number): leaf for number, leaf in enumerate(leaves)})
     return of_all((run, *ends))
-
-
-def _description(settings: Settings, program: str, params: str, data: str) -> dict[str, Any]:
-    """What the results depend on."""
-    versions = {"functional_mlp": fm.__version__, "jax": jax.__version__}
-    return versions | settings._asdict() | {"program": program, "initial parameters": params, "data": data}
 
 
 def _descend(settings: Settings, run: Run, until: Any, inputs: jax.Array, targets: jax.Array) -> Ends:

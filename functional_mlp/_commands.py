@@ -52,16 +52,12 @@ def sweep(
     The same command goes on after an interruption, with any number of devices and processes. With --distributed, start
     it in every process; on Slurm, Open MPI, Kubernetes and cloud TPUs that is all, elsewhere say where process 0 is.
     """
-    from functional_mlp._starting import Meeting, device_per_core, keep_compiled, leave, meet
+    from functional_mlp._starting import Meeting, device_per_core, keep_compiled, leave, meet_if
 
-    meeting = Meeting(coordinator, process_count, process_id)
     try:
         keep_compiled()
         device_per_core(cores)
-        if distributed:
-            meet(meeting)
-        elif any(part is not None for part in meeting[:3]):
-            raise ValueError("expected --distributed with what says where processes meet, got none")
+        meet_if(distributed, Meeting(coordinator, process_count, process_id))
         _sweep(spec, output, save_every, device, max_bytes)
     except (TypeError, ValueError, ArithmeticError, OSError, ImportError) as error:
         print(f"functional-mlp: {' '.join(str(error).split())}", file=sys.stderr)  # JAX's sentences have several lines

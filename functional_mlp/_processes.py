@@ -189,9 +189,9 @@ def processes_of(devices: Sequence[jax.Device]) -> Processes:
     counts = Counter(device.process_index for device in devices)
     if set(counts) == {jax.process_index()}:
         return ALONE
-    everyone = range(jax.process_count())
-    if sorted(counts) != list(everyone) or len(set(counts.values())) > 1:
-        told = ", ".join(f"{counts[index]} of process {index}" for index in everyone)
+    indices = range(jax.process_count())
+    if sorted(counts) != list(indices) or len(set(counts.values())) > 1:
+        told = ", ".join(f"{counts[index]} of process {index}" for index in indices)
         raise ValueError(f"expected devices of this process alone, or as many of each process, got {told}")
     return Processes(len(counts), jax.process_index())
 

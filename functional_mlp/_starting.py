@@ -121,6 +121,18 @@ def meet(meeting: Meeting) -> None:
     _end_with_what_is_not_caught()
 
 
+def meet_if(distributed: bool, meeting: Meeting) -> None:
+    """`meet`, if a program was started with `--distributed`.
+
+    Raises:
+        ValueError: if it was not, but was told where to meet; and as `meet`.
+    """
+    if distributed:
+        meet(meeting)
+    elif any(part is not None for part in meeting[:3]):
+        raise ValueError("expected --distributed with what says where processes meet, got none")
+
+
 def _end_with_what_is_not_caught() -> None:
     """An error that nobody expects ends this process at once too; see `leave`."""
     before = sys.excepthook
