@@ -142,7 +142,8 @@ def keeping(
 
     Args:
         checkpoints: where to.
-        callback: the caller's own, asked first.
+        callback: the caller's own. When it is told of epochs that are saved, those saved before them are safely written:
+            of what it was told of, a run that is killed repeats no more than lies between two checkpoints.
         at: the epoch that is saved in any case.
         offset: of the checkpoints' numbers from the epochs.
         about: what to say about each.
@@ -150,9 +151,12 @@ def keeping(
     """
 
     def seen(so_far: TrainResult) -> bool | None:
-        stop = callback(so_far) if callback is not None else None
         epoch = int(so_far.state.epoch)
-        if stop or epoch == at or checkpoints.due():
+        saved = epoch == at or checkpoints.due()
+        if saved:
+            checkpoints.save(offset + epoch, gathered(arrays_of(so_far)), about)
+        stop = callback(so_far) if callback is not None else None
+        if stop and not saved:
             checkpoints.save(offset + epoch, gathered(arrays_of(so_far)), about)
         return stop
 

@@ -5,21 +5,22 @@
 A run is a training or a sweep on two devices, in one process or two, saved after every chunk of epochs. One of its
 processes is killed (SIGKILL) after a random time, which ends the other too; the run is begun again in the same
 directory, by one process or two, and so on, until it has been left to end. Then the next begins. Told are the kills,
-the epochs that were done twice, how long the other process took to end, and whether any result differs; the exit code
+the epochs that were done again, how long the other process took to end, and whether any result differs; the exit code
 is 1 if one does.
 """
 
 import argparse
 import contextlib
+import multiprocessing
 import os
 import random
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +40,22 @@ LOSS = fm.Loss("binary_cross_entropy", over_samples="mean")
 EPOCHS, CHUNK, BATCH = 100, 10, 16
 DEVICES = 2  # in all, so that sums over samples are rounded alike
 LONGEST = 120  # seconds; a run takes some
-STARTING = 2.0  # seconds in which Python and JAX start, and there is nothing to lose
+MOST = 8  # kills of one run
+IMPORTED = ("experiments._common", "functional_mlp.sweeps", "functional_mlp.training", "optax", "orbax.checkpoint")
+
+
+class Undisturbed(NamedTuple):
+    """A run that nobody killed.
+
+    Attributes:
+        results: their digest.
+        seconds: from its start to its end.
+        working: seconds of them after the first epochs, in which there is something to lose.
+    """
+
+    results: str
+    seconds: float
+    working: float
 
 
 class Outcome(NamedTuple):
@@ -69,7 +85,7 @@ def run(kind: str, folder: Path, meeting: Meeting) -> str:
     common: dict[str, Any] = {"epochs": EPOCHS, "chunk_epochs": CHUNK, "batch_size": BATCH, "shuffle": True}
     common |= {"directory": folder, "save_every": 0.0, "devices": jax.devices()}
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(folder.with_suffix(".log").open("a")) if everyone().first else None
+        log = stack.enter_context(_beside(folder, ".log").open("a")) if everyone().first else None
 
         def note(so_far: fm.TrainResult) -> None:
             if log is not None:
@@ -86,78 +102,131 @@ def run(kind: str, folder: Path, meeting: Meeting) -> str:
         return digest(result.params, result.state.opt_state, result.history)
 
 
-def started(kind: str, folder: Path, processes: int) -> list[subprocess.Popen[str]]:
-    """`run`, in that many processes of their own; what they compile is kept beside the folder."""
-    cache = {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "compiled")}
-    cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
+def process(kind: str, folder: Path, meeting: Meeting) -> None:
+    """`run` in a process of its own; its results' digest, and what it says, are written beside the folder."""
+    said = os.open(_beside(folder, f".{meeting.process_id}.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(said, stream.fileno())
+    settings = {"enable_compilation_cache": True, "compilation_cache_dir": str(folder.parent / "compiled")}
+    settings |= {"persistent_cache_min_compile_time_secs": 0.0, "persistent_cache_min_entry_size_bytes": -1}
+    for name, value in settings.items():
+        jax.config.update(f"jax_{name}", value)
+    try:
+        results = run(kind, folder, meeting)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        leave(2)
+        raise SystemExit(2) from error
+    if meeting.process_id == 0:
+        _beside(folder, ".digest").write_text(results)
+    if jax.distributed.is_initialized():
+        jax.distributed.shutdown()  # a forked process ends without what JAX does at the end of others
+
+
+def started(kind: str, folder: Path, count: int) -> list[ForkServerProcess]:
+    """That many processes that compute one run, forked from one that has imported what takes long."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(IMPORTED))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tools.soak", "--run", kind, str(folder)]
-    return [
-        subprocess.Popen(
-            [*command, str(port), str(processes), str(process)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | cache,
-        )
-        for process in range(processes)
-    ]
+        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    meetings = [Meeting(coordinator, count, number, timeout=10) for number in range(count)]
+    processes = [context.Process(target=process, args=(kind, folder, meeting)) for meeting in meetings]
+    for one in processes:
+        one.start()
+    return processes
 
 
-def ended(processes: Sequence[subprocess.Popen[str]]) -> str | None:
-    """The digest that an undisturbed run printed, or None if one of its processes was killed.
+def ended(processes: Sequence[ForkServerProcess], folder: Path) -> str | None:
+    """The digest of the results of a run that was left to end, or None if one of its processes was killed.
 
     Raises:
         RuntimeError: if it failed by itself, or went on without the process that was killed.
     """
-    try:
-        said = [process.communicate(timeout=LONGEST) for process in processes]
-    except subprocess.TimeoutExpired as error:
-        for process in processes:
-            process.kill()
-        raise RuntimeError(f"a run went on for {LONGEST} s") from error
-    codes = [process.returncode for process in processes]
+    end = time.monotonic() + LONGEST
+    for one in processes:
+        one.join(max(0.0, end - time.monotonic()))
+    if any(one.is_alive() for one in processes):
+        for one in processes:
+            one.kill()
+        raise RuntimeError(f"a run went on for {LONGEST} s")
+    codes = [one.exitcode for one in processes]
     if -signal.SIGKILL in codes:
         return None
     if any(codes):
-        raise RuntimeError(f"a run failed by itself: {[errors.strip().splitlines()[-1:] for _, errors in said]}")
-    return said[0][0].split()[-1]  # after what the collectives of the CPU say of themselves
+        said = [_beside(folder, f".{number}.txt").read_text().splitlines()[-1:] for number in range(len(processes))]
+        raise RuntimeError(f"a run failed by itself: {said}")
+    return _beside(folder, ".digest").read_text()
 
 
-def soak(kind: str, expected: str, longest: float, folder: Path, most: int, rng: random.Random) -> Outcome:
+def undisturbed(kind: str, folder: Path) -> Undisturbed:
+    """A run of one process that nobody kills, when what it compiles has been compiled before."""
+    ended(started(kind, folder, 1), folder)
+    folder = _beside(folder, "-again")
+    begun = time.monotonic()
+    processes = started(kind, folder, 1)
+    _wait(processes, time.monotonic() + LONGEST, folder, 0)
+    working = time.monotonic()
+    results = ended(processes, folder)
+    end = time.monotonic()
+    if results is None:
+        raise RuntimeError("somebody else killed a run")
+    return Undisturbed(results, end - begun, end - working)
+
+
+def soak(kind: str, expected: Undisturbed, folder: Path, most: int, rng: random.Random) -> Outcome:
     """One run, killed again and again, at most so often.
+
+    Half of the kills come at any moment of the run, the others after its first epochs.
 
     Args:
         kind: of the run.
-        expected: the digest of an undisturbed one.
-        longest: seconds that it takes when nothing disturbs it.
+        expected: what becomes of it when nothing disturbs it.
         folder: of the run.
         most: kills.
         rng: chooses the moments, the processes, and how many there are.
     """
     kills, repeated, lingered = 0, 0, 0.0
-    log = folder.with_suffix(".log")
     while True:
-        before = log.read_text().split() if log.exists() else []
+        before = _epochs(folder)
         processes = started(kind, folder, rng.choice([1, 2]))
         killed = time.monotonic()
         if kills < most:
-            deadline = killed + rng.uniform(min(STARTING, longest / 2), longest)
-            while all(process.poll() is None for process in processes) and time.monotonic() < deadline:
-                time.sleep(0.005)
+            if rng.random() < 0.5:
+                deadline = killed + rng.uniform(0, expected.seconds)
+            else:
+                _wait(processes, killed + LONGEST, folder, len(before))
+                deadline = time.monotonic() + rng.uniform(0, expected.working)
+            _wait(processes, deadline)
             rng.choice(processes).kill()
             killed = time.monotonic()
-        found = ended(processes)
+        found = ended(processes, folder)
         if found is None:
             lingered = max(lingered, time.monotonic() - killed)
-        after = (log.read_text().split() if log.exists() else [])[len(before) :]
+        after = _epochs(folder)[len(before) :]
         if before and after:
-            repeated = max(repeated, _repeated(int(before[-1]), int(after[0])))
+            repeated = max(repeated, _repeated(before[-1], after[0]))
         if found is not None:
-            return Outcome(kills, repeated, lingered, found == expected)
+            return Outcome(kills, repeated, lingered, found == expected.results)
         kills += 1
+
+
+def _wait(processes: Sequence[ForkServerProcess], until: float, folder: Path | None = None, epochs: int = 0) -> None:
+    """Until that moment, or one of the processes has ended, or more than that many notes of epochs are there."""
+    while time.monotonic() < until and all(one.is_alive() for one in processes):
+        if folder is not None and len(_epochs(folder)) > epochs:
+            return
+        time.sleep(0.005)
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    return folder.with_name(folder.name + suffix)
+
+
+def _epochs(folder: Path) -> list[int]:
+    """The epochs that a run has noted so far."""
+    log = _beside(folder, ".log")
+    return [int(line) for line in log.read_text().split()] if log.exists() else []
 
 
 def _repeated(reached: int, first: int) -> int:
@@ -171,33 +240,20 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(prog="python -m tools.soak", description=(__doc__ or "").partition("\n")[0])
     made.add_argument("--kills", type=positive, default=200, help="in all (default: %(default)s)")
     made.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
-    made.add_argument("--run", nargs=5, help=argparse.SUPPRESS)
     return made
 
 
 def main(options: Sequence[str] | None = None) -> int:
     """Exit code 0 if every run ended as an undisturbed one, 1 if one did not."""
     arguments = parser().parse_args(options)
-    if arguments.run:
-        kind, place, port, count, process = arguments.run
-        try:
-            print(run(kind, Path(place), Meeting(f"127.0.0.1:{port}", int(count), int(process), timeout=10)))
-        except OSError as error:
-            print(error, file=sys.stderr)
-            return leave(2)
-        return 0
     rng, left, failures = random.Random(arguments.seed), arguments.kills, 0
     with tempfile.TemporaryDirectory() as temporary:
-        undisturbed = {}
-        for kind in KINDS:
-            start = time.monotonic()
-            digest = ended(started(kind, Path(temporary, f"{kind}-undisturbed"), 1))
-            undisturbed[kind] = (digest, time.monotonic() - start)
+        expected = {kind: undisturbed(kind, Path(temporary, f"{kind}-undisturbed")) for kind in KINDS}
         number = 0
         while left > 0:
             kind = KINDS[number % len(KINDS)]
             folder = Path(temporary, f"{kind}-{number}")
-            outcome = soak(kind, *undisturbed[kind], folder, min(left, 8), rng)  # type: ignore[arg-type]
+            outcome = soak(kind, expected[kind], folder, min(left, MOST), rng)
             left, number = left - outcome.kills, number + 1
             failures += not outcome.same
             said = "the same bits" if outcome.same else "OTHER RESULTS"

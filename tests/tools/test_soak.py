@@ -10,23 +10,19 @@ from tools import soak
 
 @pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
 def test_killed_runs_come_to_the_same_bits(capfd):
-    assert soak.main(["--kills", "2", "--seed", "1"]) == 0
+    assert soak.main(["--kills", "12", "--seed", "1"]) == 0
     *runs, last = capfd.readouterr().out.splitlines()
     assert runs
     assert all(line.endswith("the same bits") for line in runs)
-    assert last.startswith("2 kills in ")
+    assert last.startswith("12 kills in ")
     assert last.endswith(f"saved every {soak.CHUNK} epochs: 0 with other results")
 
 
 def test_other_results_are_noticed(tmp_path, monkeypatch):
-    class Ended:
-        returncode = 0
-
-        def communicate(self, timeout):
-            return "digest\n", ""
-
-    monkeypatch.setattr(soak, "started", lambda kind, folder, processes: [Ended()])
-    same, other = (soak.soak("sweep", digest, 1.0, tmp_path / "run", 0, random.Random(0)) for digest in ("digest", "b"))
+    (tmp_path / "run.digest").write_text("digest")
+    monkeypatch.setattr(soak, "started", lambda kind, folder, count: [])
+    expected = [soak.Undisturbed(digest, 1.0, 1.0) for digest in ("digest", "other")]
+    same, other = (soak.soak("sweep", each, tmp_path / "run", 0, random.Random(0)) for each in expected)
     assert same == soak.Outcome(0, 0, 0.0, True)
     assert other == soak.Outcome(0, 0, 0.0, False)
 
