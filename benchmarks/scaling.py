@@ -2,17 +2,21 @@
 
     python -m benchmarks.scaling --output docs/scale.md
 
-Sweeps on one core and on all run in turn, the same networks (strong scaling) and as many per core (weak scaling). A
+Sweeps on one core and on all run in turn, the same networks (strong scaling) and as many per core (weak scaling); what
+the machine gives at most is what processes that share nothing take, one alone and one per core at once. A
 data-parallel training is compiled for 1 to 8 devices of the CPU; what each device computes, holds and sends is read
 from the compiled program and set beside the model's prediction. Checkpoints: the same training with and without.
 """
 
+import contextlib
 import math
+import multiprocessing
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +76,25 @@ def scaling_of_sweeps(repeats: int, cores: int, networks: int, epochs: int) -> t
         for (count, devices), median, speedup in zip(work, np.median(seconds, axis=0), speedups, strict=True)
     ]
     return rows, float(np.median(seconds[:, 0])) / updates
+
+
+def ceiling(repeats: int, cores: int, networks: int, epochs: int) -> float:
+    """The speed-up of as many processes as cores, each with a sweep of its own on one device, over one of them."""
+    context = multiprocessing.get_context("spawn")
+    with contextlib.ExitStack() as stack:
+        pools = [stack.enter_context(ProcessPoolExecutor(1, mp_context=context)) for _ in range(cores)]
+
+        def at_once(pools: Sequence[ProcessPoolExecutor]) -> None:
+            for future in [pool.submit(_swept_elsewhere, networks, epochs) for pool in pools]:
+                future.result()
+
+        seconds = in_turn([partial(at_once, pools), partial(at_once, pools[:1])], repeats)
+    return float(cores * np.median(seconds[:, 1] / seconds[:, 0]))
+
+
+def _swept_elsewhere(networks: int, epochs: int) -> None:
+    """In another process, which the results do not leave."""
+    swept(networks, 1, epochs)
 
 
 # data-parallel trainings
@@ -209,9 +232,11 @@ def tables(arguments: Any) -> str:
     cores, repeats = int(machine["cores"]), arguments.repeats
     shape, chip = "-".join(map(str, WIDE.sizes)), f"{CHIP_FLOPS / 1e12:g} TFLOP/s and {CHIP_BYTES / 1e9:g} GB/s"
     rows, each = scaling_of_sweeps(repeats, cores, arguments.networks, arguments.epochs)
+    most = ceiling(repeats, cores, arguments.networks, arguments.epochs)
     parts = [
         f"Measured on {machine['processor']}, {cores} cores, with JAX {jax.__version__}, medians of {repeats} rounds.",
         markdown(("sweep of moons networks, one sample at a time", "seconds", "speed-up", "of the ideal"), rows),
+        f"{cores} processes that share nothing, a core each, do {most:.2f} times the work of one that is alone.",
         f"A training of {shape} in batches of {BATCH}, on each device, predicted / measured:",
         markdown(
             ("devices", "GFLOP", "MiB summed", "MiB held", "seconds (all devices share the cores)"),

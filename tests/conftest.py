@@ -2,6 +2,7 @@
 
 import os
 import pkgutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import jaxtyping
 
 # most of the tests' time is LLVM's, and this takes a quarter of it; the operations and their order are the same
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
-# the programs that tests start would keep what they compile in the home of whoever runs them
-os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
+# what one worker, or a program that it starts, has compiled, the others need not; and nothing goes to anybody's home
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    compiled = tempfile.TemporaryDirectory()
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 # the oracle's annotations name no shapes, and each of the many small functions that it makes would be checked anew
 modules = pkgutil.iter_modules([str(Path(__file__).parents[1] / "functional_mlp")], "functional_mlp.")
 mathematics = [name for _, name, _ in modules if name not in ("functional_mlp.oracle", "functional_mlp.vectors")]
