@@ -15,7 +15,7 @@ def test_killed_runs_come_to_the_same_bits(capfd):
     assert runs
     assert all(line.endswith("the same bits") for line in runs)
     assert last.startswith("12 kills in ")
-    assert last.endswith(f"saved every {soak.CHUNK} epochs: 0 with other results")
+    assert last.endswith(f"saved every {soak.CHUNK} epochs: 0 failed")
 
 
 def test_other_results_are_noticed(tmp_path, monkeypatch):
