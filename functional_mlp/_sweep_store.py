@@ -101,8 +101,15 @@ def _mapped(file: Path, shape: tuple[int, ...], dtype: np.dtype, mode: str) -> n
 def _reserve(file: Path) -> None:
     """Takes the whole file's room on the disk now: a full disk would otherwise kill the process at some write to it."""
     if hasattr(os, "posix_fallocate"):
-        with file.open("r+b") as opened:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        size = file.stat().st_size
+        try:
+            with file.open("r+b") as opened:
+                os.posix_fallocate(opened.fileno(), 0, size)
+        except OSError as error:
+            raise OSError(
+                f"expected room for the {size:,} bytes of {file}, got {error.strerror}; make room, or name another"
+                " directory"
+            ) from error
 
 
 def _count(index: Path, value: Any, specifications: Mapping[str, tuple[tuple[int, ...], Any]]) -> int:
