@@ -142,8 +142,8 @@ def keeping(
 
     Args:
         checkpoints: where to.
-        callback: the caller's own. When it is told of epochs that are saved, those saved before them are safely written:
-            of what it was told of, a run that is killed repeats no more than lies between two checkpoints.
+        callback: the caller's own. When it is told of epochs that are saved, those saved before them are safely
+            written: of what it was told of, a run that is killed repeats no more than lies between two checkpoints.
         at: the epoch that is saved in any case.
         offset: of the checkpoints' numbers from the epochs.
         about: what to say about each.
