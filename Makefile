@@ -13,7 +13,7 @@
 # make mutations  which mistakes the vectors alone catch: docs/mutation.md
 # make bench  speed, every competitor side by side, in .venv-bench (2 GB): docs/speed.md; the choices of compilation;
 #             growth, into results/growth; the gradient checkers (35 minutes)
-# make soak   200 kills at random moments, of trainings and sweeps that must come to the same bits (half an hour)
+# make soak   200 kills at random moments, of trainings and sweeps that must come to the same bits (20 minutes)
 # make accelerator  the workloads on the device that JAX finds
 # Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
 
@@ -23,7 +23,7 @@ BIN = $(VENV)/bin
 PEERS ?= .venv-peers
 BENCH ?= .venv-bench
 FAULTS ?= 500
-PYTEST_ARGS ?= -n auto --dist loadfile
+PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-peers test-browser fuzz faults soak lint certify verdicts diagnosis vectors vectors-archive conformance mutations bench accelerator clean
 .DELETE_ON_ERROR:
