@@ -150,14 +150,16 @@ def keeping(
         gathered: puts together what several processes have.
     """
 
+    def save(so_far: TrainResult) -> None:
+        checkpoints.save(offset + int(so_far.state.epoch), gathered(arrays_of(so_far)), about)
+
     def seen(so_far: TrainResult) -> bool | None:
-        epoch = int(so_far.state.epoch)
-        saved = epoch == at or checkpoints.due()
+        saved = int(so_far.state.epoch) == at or checkpoints.due()
         if saved:
-            checkpoints.save(offset + epoch, gathered(arrays_of(so_far)), about)
+            save(so_far)
         stop = callback(so_far) if callback is not None else None
         if stop and not saved:
-            checkpoints.save(offset + epoch, gathered(arrays_of(so_far)), about)
+            save(so_far)
         return stop
 
     return seen
