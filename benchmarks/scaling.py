@@ -3,12 +3,15 @@
     python -m benchmarks.scaling --output docs/scale.md
 
 Sweeps on one core and on all run in turn, the same networks (strong scaling) and as many per core (weak scaling); what
-the machine gives at most is what processes that share nothing take, one alone and one per core at once. A
-data-parallel training is compiled for 1 to 8 devices of the CPU; what each device computes, holds and sends is read
-from the compiled program and set beside the model's prediction. Checkpoints: the same training with and without.
+the machine gives at most is what processes that share nothing take, one alone and one per core at once. Each is one
+chunk of epochs of some seconds, as the chunks of long sweeps are, and rounds are short, since a machine's clock varies.
+A data-parallel training is compiled for 1 to 8 devices of the CPU, in a process of its own, since more devices than
+cores would slow the sweeps down; what each device computes, holds and sends is read from the compiled program and set
+beside the model's prediction. Checkpoints: the same sweep saved after each chunk, and not at all.
 """
 
 import contextlib
+import itertools
 import math
 import multiprocessing
 import re
@@ -34,12 +37,14 @@ from experiments._common import Parser, positive
 from experiments._runs import jax_array, jax_params
 from functional_mlp import _epochs, _plan
 from functional_mlp._starting import device_per_core
+from functional_mlp.checkpoints import EVERY
 from reference import moons as moons_data
 
 DEVICES = (1, 2, 4, 8)
 WIDE = fm.Network((784, 1024, 1024, 10), ("relu", "relu", "softmax"))
 WIDE_LOSS = fm.Loss("categorical_cross_entropy", over_samples="mean")
 BATCH = 1024
+SAVES, NETWORKS_SAVED, EPOCHS_SAVED = 8, 256, 24  # of a sweep that is saved; as many networks as a part on disk has
 PLANNED = (1, 8, 64, 1024)
 # a chip that computes float32 at 40 TFLOP/s and sends 25 GB/s to the next host: assumptions, not measurements
 CHIP_FLOPS, CHIP_BYTES = 40e12, 25e9
@@ -66,35 +71,47 @@ def swept(networks: int, devices: int, epochs: int, **others: Any) -> Any:
 
 
 def scaling_of_sweeps(repeats: int, cores: int, networks: int, epochs: int) -> tuple[list[tuple[str, ...]], float]:
-    """A row for one core, for the same networks on all cores, and for as many more on them; seconds of an update."""
+    """A row for one core, for the same and for more networks on all, for processes; and seconds of an update."""
     work = [(networks, 1), (networks, cores), (networks * cores, cores)]
-    seconds = in_turn([partial(swept, *each, epochs) for each in work], repeats)
-    updates = networks * epochs * len(moons_data.data().train_inputs)
-    speedups = np.median(seconds[:, :1] / seconds, axis=0) * np.array([count / networks for count, _ in work])
-    rows: list[tuple[str, ...]] = [
-        (f"{count} networks on {devices}", f"{median:.3f}", f"{speedup:.2f}", f"{speedup / devices:.0%}")
-        for (count, devices), median, speedup in zip(work, np.median(seconds, axis=0), speedups, strict=True)
-    ]
-    return rows, float(np.median(seconds[:, 0])) / updates
-
-
-def ceiling(repeats: int, cores: int, networks: int, epochs: int) -> float:
-    """The speed-up of as many processes as cores, each with a sweep of its own on one device, over one of them."""
-    context = multiprocessing.get_context("spawn")
+    one_chunk = [partial(swept, *each, epochs, chunk_epochs=epochs) for each in work]
     with contextlib.ExitStack() as stack:
-        pools = [stack.enter_context(ProcessPoolExecutor(1, mp_context=context)) for _ in range(cores)]
+        pools = [stack.enter_context(process(device_per_core, 1)) for _ in range(cores)]
 
         def at_once(pools: Sequence[ProcessPoolExecutor]) -> None:
             for future in [pool.submit(_swept_elsewhere, networks, epochs) for pool in pools]:
                 future.result()
 
-        seconds = in_turn([partial(at_once, pools), partial(at_once, pools[:1])], repeats)
-    return float(cores * np.median(seconds[:, 1] / seconds[:, 0]))
+        seconds = in_turn([*one_chunk, partial(at_once, pools[:1]), partial(at_once, pools)], repeats)
+    names = [
+        f"{networks} networks on one device",
+        *(f"{count} networks on {devices} devices" for count, devices in work[1:]),
+        f"{networks} networks on the one device of another process",
+        f"{networks} networks in each of {cores} such processes, which share nothing",
+    ]
+    alone = seconds[:, [0, 0, 0, 3, 3]]
+    speedups = alone / seconds * np.array([1, 1, cores, 1, cores])
+    middle = np.median(seconds, axis=0)
+    rows: list[tuple[str, ...]] = [
+        (name, f"{median:.3f}", of_rounds(each), f"{np.median(each) / cores:.0%}" if all_cores else "")
+        for name, median, each, all_cores in zip(names, middle, speedups.T, (0, 1, 1, 0, 1), strict=True)
+    ]
+    return rows, float(middle[0]) / (networks * epochs * len(moons_data.data().train_inputs))
+
+
+def of_rounds(ratios: np.ndarray) -> str:
+    """Their median, and the quartiles."""
+    low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def process(first: Callable[..., Any], *arguments: Any) -> ProcessPoolExecutor:
+    """Another process, to be entered, which calls `first` before all else."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), first, arguments)
 
 
 def _swept_elsewhere(networks: int, epochs: int) -> None:
     """In another process, which the results do not leave."""
-    swept(networks, 1, epochs)
+    swept(networks, 1, epochs, chunk_epochs=epochs)
 
 
 # data-parallel trainings
@@ -159,7 +176,12 @@ def bytes_reduced(text: str) -> float:
 
 
 def scaling_of_trainings(repeats: int) -> list[tuple[str, ...]]:
-    """A row per number of devices: predicted and measured."""
+    """A row per number of devices: predicted and measured, in another process, which has as many."""
+    with process(device_per_core, max(DEVICES)) as pool:
+        return pool.submit(_scaling_of_trainings, repeats).result()
+
+
+def _scaling_of_trainings(repeats: int) -> list[tuple[str, ...]]:
     found = [measured(devices) for devices in DEVICES]
     seconds = in_turn([run for _, run in found], repeats)
     rows = []
@@ -202,25 +224,23 @@ def plan_of_trainings(samples_of_each: int) -> list[tuple[str, ...]]:
 # checkpoints
 
 
-def cost_of_checkpoints(
-    repeats: int, cores: int, networks: int, epochs: int, save_every: float
-) -> list[tuple[str, ...]]:
-    """Seconds of a sweep without a directory, and with one that it is saved in so often."""
+def cost_of_checkpoints(repeats: int, cores: int, networks: int, epochs: int) -> list[tuple[str, ...]]:
+    """A row: what it takes to save a sweep after each of its chunks, and the share of a minute that one takes."""
+    chunk = max(1, epochs // SAVES)
     with tempfile.TemporaryDirectory() as folder:
-        count = 0
+        places = (Path(folder, str(count)) for count in itertools.count())
 
-        def saved() -> Any:
-            nonlocal count
-            count += 1
-            place = Path(folder, str(count))
-            swept(networks, cores, epochs, directory=place, save_every=save_every, chunk_epochs=1)
+        def saved() -> None:
+            place = next(places)
+            swept(networks, cores, epochs, chunk_epochs=chunk, directory=place, save_every=0.0)
             shutil.rmtree(place)
 
-        plain = partial(swept, networks, cores, epochs, chunk_epochs=1)
-        seconds = in_turn([plain, saved], repeats)
+        seconds = in_turn([partial(swept, networks, cores, epochs, chunk_epochs=chunk), saved], repeats)
     without, within = np.median(seconds, axis=0)
-    share = np.median(seconds[:, 1] / seconds[:, 0]) - 1
-    return [(str(networks), f"{save_every:g}", f"{without:.1f}", f"{within:.1f}", f"{share:+.1%}")]
+    saves = -(-epochs // chunk)
+    each = (seconds[:, 1] - seconds[:, 0]) / saves
+    share = f"{np.median(each) / EVERY:.1%}"
+    return [(str(networks), str(saves), f"{without:.2f}", f"{within:.2f}", of_rounds(each), share)]
 
 
 # the page
@@ -232,11 +252,9 @@ def tables(arguments: Any) -> str:
     cores, repeats = int(machine["cores"]), arguments.repeats
     shape, chip = "-".join(map(str, WIDE.sizes)), f"{CHIP_FLOPS / 1e12:g} TFLOP/s and {CHIP_BYTES / 1e9:g} GB/s"
     rows, each = scaling_of_sweeps(repeats, cores, arguments.networks, arguments.epochs)
-    most = ceiling(repeats, cores, arguments.networks, arguments.epochs)
     parts = [
         f"Measured on {machine['processor']}, {cores} cores, with JAX {jax.__version__}, medians of {repeats} rounds.",
-        markdown(("sweep of moons networks, one sample at a time", "seconds", "speed-up", "of the ideal"), rows),
-        f"{cores} processes that share nothing, a core each, do {most:.2f} times the work of one that is alone.",
+        markdown(("sweep of moons networks", "seconds", "speed-up (quartiles)", "of the ideal"), rows),
         f"A training of {shape} in batches of {BATCH}, on each device, predicted / measured:",
         markdown(
             ("devices", "GFLOP", "MiB summed", "MiB held", "seconds (all devices share the cores)"),
@@ -244,8 +262,8 @@ def tables(arguments: Any) -> str:
         ),
         "What checkpoints cost:",
         markdown(
-            ("networks", "saved every, seconds", "seconds without", "with", "cost"),
-            cost_of_checkpoints(repeats, cores, arguments.networks, arguments.epochs_saved, arguments.save_every),
+            ("networks", "times saved", "seconds unsaved", "saved", "each time (quartiles)", f"every {EVERY:g} s"),
+            cost_of_checkpoints(repeats, cores, NETWORKS_SAVED, EPOCHS_SAVED),
         ),
         f"Predicted: 1,000,000 moons networks for 1000 epochs, on devices that need {1e6 * each:.2f} us per update:",
         markdown(("devices", "networks on each", "MiB on each", "hours"), plan_of_sweeps(10**6, 1000, each)),
@@ -285,14 +303,12 @@ def put(page: Path, text: str) -> None:
 def main() -> int:
     """Prints the tables, and puts them into a page."""
     parser = Parser(prog="python -m benchmarks.scaling", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--repeats", type=positive, default=5, help="rounds (default: %(default)s)")
-    parser.add_argument("--networks", type=positive, default=256, help="of a sweep (default: %(default)s)")
-    parser.add_argument("--epochs", type=positive, default=12, help="of a sweep (default: %(default)s)")
-    parser.add_argument("--epochs-saved", type=positive, default=128, help="of a sweep that is saved (%(default)s)")
-    parser.add_argument("--save-every", type=float, default=5.0, help="seconds between checkpoints (%(default)s)")
+    parser.add_argument("--repeats", type=positive, default=15, help="rounds (default: %(default)s)")
+    parser.add_argument("--networks", type=positive, default=128, help="of a sweep (default: %(default)s)")
+    parser.add_argument("--epochs", type=positive, default=24, help="of a sweep (default: %(default)s)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="a page with marks to put the tables between")
     arguments = parser.parse_args()
-    device_per_core(max(DEVICES))
+    device_per_core()
     text = tables(arguments)
     print(text)
     if arguments.output is not None:
