@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
+from functional_mlp import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -114,24 +117,30 @@ def test_info_names_versions_and_devices():
         (["case", "new", "--sizes", "2,1", "--activations", "relu", "--precision", "float8", "-o", "OUT"], ["dtype"]),
         (["case", "new", "--sizes", "2,1", "--activations", "relu", "-o", "OUT.xml"], [".json"]),
         (["case", "new", "--sizes", "2,1", "--activations", "relu", "-o", "/nowhere/at/all.json"], ["No such file"]),
-        (["solve", "/nowhere.json"], ["No such file"]),
         (["solve"], ["Missing argument"]),
         (["solv"], ["No such command"]),
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("as_a_person")
 def test_bad_input_is_one_sentence_exit_code_2_and_no_file(arguments, words, tmp_path):
     out = str(tmp_path / "case.json")
-    done = run(*[argument.replace("OUT", out) for argument in arguments])
-    assert done.returncode == 2
+    arguments = [argument.replace("OUT", out) for argument in arguments]
+    done = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert done.exit_code == 2
     assert done.stdout == ""
-    assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
+def test_bad_input_ends_the_program_without_a_traceback():
+    done = run("solve", "/nowhere.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_size_limit_is_the_one_of_the_library(tmp_path):
-    from functional_mlp import cli
     from functional_mlp.oracle import files
 
     assert cli.MAX_BYTES == files.MAX_BYTES
