@@ -16,14 +16,9 @@ from tolerances import RELATIVE, relative_difference
 
 from functional_mlp._processes import ALONE, Processes, _packed, _pieces, _unpacked, checked_devices
 from functional_mlp._starting import Meeting, meet
+from tools.soak import free_port
 
 FOLDER = Path(__file__).parent
-
-
-def free_port():
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return tried.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -123,13 +123,18 @@ def process(kind: str, folder: Path, meeting: Meeting) -> None:
         jax.distributed.shutdown()  # a forked process ends without what JAX does at the end of others
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens on now."""
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return int(tried.getsockname()[1])
+
+
 def started(kind: str, folder: Path, count: int) -> list[ForkServerProcess]:
     """That many processes that compute one run, forked from one that has imported what takes long."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(IMPORTED))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    coordinator = f"127.0.0.1:{free_port()}"
     meetings = [Meeting(coordinator, count, number, timeout=10) for number in range(count)]
     processes = [context.Process(target=process, args=(kind, folder, meeting)) for meeting in meetings]
     for one in processes:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 from experiments import moons as experiment
 from experiments import three_phase
 from experiments._runs import jax_params
+from tools.soak import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ["--no-plots", "--save-every", "0", "--epochs", "400", "--batch-size", "1400", "--seeds", "2"]
@@ -46,9 +46,7 @@ def saved(folder):
 @pytest.mark.usefixtures("on_cpu")
 def test_two_processes_are_interrupted_together_and_one_goes_on_to_the_same_results(tmp_path):
     out, unfinished = tmp_path / "moons", tmp_path / "moons.unfinished"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meeting = ["--coordinator", f"127.0.0.1:{free.getsockname()[1]}", "--process-count", "2"]
+    meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--process-count", "2"]
     common = ["--distributed", "--device", "cpu", "--cores", "1", *meeting]
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(moons(out, *common, "--process-id", number)) for number in "01"]
