@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jaxtyping
 
-# most of the tests' time is the compiler's, and this takes a fifth of it; the operations and their order are the same
+# most of the tests' time is the compiler's, which this makes quicker; the operations and their order are the same
 quick = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
 if version("jax").startswith("0.10."):  # later ones have but one way to compile what is fused, the slower to compile
     quick += ["--xla_cpu_use_fusion_emitters=false"]
