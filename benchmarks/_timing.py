@@ -8,10 +8,14 @@ import numpy as np
 
 
 def in_turn(programs: Sequence[Callable[[], Any]], rounds: int) -> np.ndarray:
-    """Runs each program once to warm up, then all of them in turn; seconds (rounds, programs)."""
+    """Runs each program once to warm up, then all of them in turn, back and forth; seconds (rounds, programs)."""
     for run in programs:
         run()
-    return np.array([[_seconds(run) for run in programs] for _ in range(rounds)])
+    seconds = np.empty((rounds, len(programs)))
+    for number in range(rounds):  # whatever one leaves to the next, it leaves in half of the rounds to the one before
+        for index in range(len(programs))[:: -1 if number % 2 else 1]:
+            seconds[number, index] = _seconds(programs[index])
+    return seconds
 
 
 def _seconds(run: Callable[[], Any]) -> float:

@@ -4,10 +4,11 @@
 
 Sweeps on one core and on all run in turn, the same networks (strong scaling) and as many per core (weak scaling); what
 the machine gives at most is what processes that share nothing take, one alone and one per core at once. Each is one
-chunk of epochs of some seconds, as the chunks of long sweeps are, and rounds are short, since a machine's clock varies.
-A data-parallel training is compiled for 1 to 8 devices of the CPU, in a process of its own, since more devices than
-cores would slow the sweeps down; what each device computes, holds and sends is read from the compiled program and set
-beside the model's prediction. Checkpoints: the same sweep saved after each chunk, and not at all.
+chunk of epochs of some seconds, as the chunks of long sweeps are, but for one in chunks as by default. Rounds are short
+and many, since a machine's clock may vary. A data-parallel training is compiled for 1 to 8 devices of the CPU, in a
+process of its own, so that the sweeps have a device per core, as in this package's programs; what each device computes,
+holds and sends is read from the compiled program and set beside the model's prediction. Checkpoints: the same sweep
+saved after each chunk, and at its end alone.
 """
 
 import contextlib
@@ -15,10 +16,9 @@ import itertools
 import math
 import multiprocessing
 import re
-import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from experiments._common import Parser, positive
 from experiments._runs import jax_array, jax_params
 from functional_mlp import _epochs, _plan
 from functional_mlp._starting import device_per_core
+from functional_mlp._sweep_parts import RUNS_TO_DISK
 from functional_mlp.checkpoints import EVERY
 from reference import moons as moons_data
 
@@ -44,7 +45,7 @@ DEVICES = (1, 2, 4, 8)
 WIDE = fm.Network((784, 1024, 1024, 10), ("relu", "relu", "softmax"))
 WIDE_LOSS = fm.Loss("categorical_cross_entropy", over_samples="mean")
 BATCH = 1024
-SAVES, NETWORKS_SAVED, EPOCHS_SAVED = 8, 256, 24  # of a sweep that is saved; as many networks as a part on disk has
+SAVES, EPOCHS_SAVED = 8, 24  # of a sweep that is saved
 PLANNED = (1, 8, 64, 1024)
 # a chip that computes float32 at 40 TFLOP/s and sends 25 GB/s to the next host: assumptions, not measurements
 CHIP_FLOPS, CHIP_BYTES = 40e12, 25e9
@@ -70,43 +71,66 @@ def swept(networks: int, devices: int, epochs: int, **others: Any) -> Any:
     return jax.block_until_ready(runs.params)
 
 
-def scaling_of_sweeps(repeats: int, cores: int, networks: int, epochs: int) -> tuple[list[tuple[str, ...]], float]:
-    """A row for one core, for the same and for more networks on all, for processes; and seconds of an update."""
-    work = [(networks, 1), (networks, cores), (networks * cores, cores)]
-    one_chunk = [partial(swept, *each, epochs, chunk_epochs=epochs) for each in work]
-    with contextlib.ExitStack() as stack:
-        pools = [stack.enter_context(process(device_per_core, 1)) for _ in range(cores)]
+class Measured(NamedTuple):
+    """A sweep, or several at once, to be timed.
 
-        def at_once(pools: Sequence[ProcessPoolExecutor]) -> None:
-            for future in [pool.submit(_swept_elsewhere, networks, epochs) for pool in pools]:
+    Attributes:
+        name: for the table.
+        run: the program.
+        work: as a multiple of the work of one device alone.
+        alone: the number of the program of that, or None if it is one.
+    """
+
+    name: str
+    run: Callable[[], Any]
+    work: int
+    alone: int | None
+
+
+def scaling_of_sweeps(repeats: int, cores: int, networks: int, epochs: int) -> tuple[list[tuple[str, ...]], str, float]:
+    """A row per program; a comparison of devices with processes; seconds of an update where all cores compute."""
+    whole = {"chunk_epochs": epochs}
+    with contextlib.ExitStack() as stack:
+        pools = [stack.enter_context(process_with(1)) for _ in range(cores)]
+
+        def at_once(count: int) -> None:
+            for future in [pool.submit(_swept_elsewhere, networks, epochs) for pool in pools[:count]]:
                 future.result()
 
-        seconds = in_turn([*one_chunk, partial(at_once, pools[:1]), partial(at_once, pools)], repeats)
-    names = [
-        f"{networks} networks on one device",
-        *(f"{count} networks on {devices} devices" for count, devices in work[1:]),
-        f"{networks} networks on the one device of another process",
-        f"{networks} networks in each of {cores} such processes, which share nothing",
-    ]
-    alone = seconds[:, [0, 0, 0, 3, 3]]
-    speedups = alone / seconds * np.array([1, 1, cores, 1, cores])
-    middle = np.median(seconds, axis=0)
-    rows: list[tuple[str, ...]] = [
-        (name, f"{median:.3f}", of_rounds(each), f"{np.median(each) / cores:.0%}" if all_cores else "")
-        for name, median, each, all_cores in zip(names, middle, speedups.T, (0, 1, 1, 0, 1), strict=True)
-    ]
-    return rows, float(middle[0]) / (networks * epochs * len(moons_data.data().train_inputs))
+        more, all_cores = networks * cores, f"{cores} devices"
+        programs = [
+            Measured(f"{networks} networks on one device", partial(swept, networks, 1, epochs, **whole), 1, None),
+            Measured(f"{networks} networks on {all_cores}", partial(swept, networks, cores, epochs, **whole), 1, 0),
+            Measured(f"{more} networks on {all_cores}", partial(swept, more, cores, epochs, **whole), cores, 0),
+            Measured(f"{more} on {all_cores}, short chunks", partial(swept, more, cores, epochs), cores, 0),
+            Measured(f"{networks} networks in another process", partial(at_once, 1), 1, None),
+            Measured(f"{networks} networks in each of {cores} processes", partial(at_once, cores), cores, 4),
+        ]
+        seconds = in_turn([program.run for program in programs], repeats)
+    rows: list[tuple[str, ...]] = []
+    for program, own in zip(programs, seconds.T, strict=True):
+        told = ("", "")
+        if program.alone is not None:
+            speedups = program.work * seconds[:, program.alone] / own
+            told = (of_rounds(speedups), f"{np.median(speedups) / cores:.0%}")
+        rows.append((program.name, f"{np.median(own):.3f}", *told))
+    against = of_rounds(seconds[:, 2] / seconds[:, 5])
+    compared = (
+        f"{more} networks take {against} times as long on {all_cores} as in {cores} processes that share nothing."
+    )
+    updates = more * epochs * len(moons_data.data().train_inputs)
+    return rows, compared, cores * float(np.median(seconds[:, 2])) / updates
 
 
 def of_rounds(ratios: np.ndarray) -> str:
-    """Their median, and the quartiles."""
+    """The median of what was found in each round, and the quartiles."""
     low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def process(first: Callable[..., Any], *arguments: Any) -> ProcessPoolExecutor:
-    """Another process, to be entered, which calls `first` before all else."""
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), first, arguments)
+def process_with(devices: int) -> ProcessPoolExecutor:
+    """A pool of one process where JAX has as many devices."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), device_per_core, (devices,))
 
 
 def _swept_elsewhere(networks: int, epochs: int) -> None:
@@ -177,7 +201,7 @@ def bytes_reduced(text: str) -> float:
 
 def scaling_of_trainings(repeats: int) -> list[tuple[str, ...]]:
     """A row per number of devices: predicted and measured, in another process, which has as many."""
-    with process(device_per_core, max(DEVICES)) as pool:
+    with process_with(max(DEVICES)) as pool:
         return pool.submit(_scaling_of_trainings, repeats).result()
 
 
@@ -197,7 +221,7 @@ def _scaling_of_trainings(repeats: int) -> list[tuple[str, ...]]:
 
 
 def plan_of_sweeps(networks: int, epochs: int, seconds_per_update: float) -> list[tuple[str, ...]]:
-    """A row per number of devices, each as fast as a core here: bytes of results, bytes and hours on each device."""
+    """A row per number of devices, each as fast as a core here when all compute: networks, MiB and hours on each."""
     updates = epochs * len(moons_data.data().train_inputs)
     weights = sum((fan_in + 1) * fan_out for fan_in, fan_out in moons.NETWORK.shapes)
     rows: list[tuple[str, ...]] = []
@@ -224,23 +248,28 @@ def plan_of_trainings(samples_of_each: int) -> list[tuple[str, ...]]:
 # checkpoints
 
 
-def cost_of_checkpoints(repeats: int, cores: int, networks: int, epochs: int) -> list[tuple[str, ...]]:
-    """A row: what it takes to save a sweep after each of its chunks, and the share of a minute that one takes."""
-    chunk = max(1, epochs // SAVES)
+def cost_of_checkpoints(repeats: int, cores: int) -> list[tuple[str, ...]]:
+    """A row: what it takes to save a sweep after each of its chunks, and the share of the time if it is so by default.
+
+    What a directory takes but once, such as for the results, is in both.
+    """
+    chunk = EPOCHS_SAVED // SAVES
     with tempfile.TemporaryDirectory() as folder:
         places = (Path(folder, str(count)) for count in itertools.count())
 
-        def saved() -> None:
-            place = next(places)
-            swept(networks, cores, epochs, chunk_epochs=chunk, directory=place, save_every=0.0)
-            shutil.rmtree(place)
+        def saved(save_every: float) -> None:
+            options = {"chunk_epochs": chunk, "directory": next(places), "save_every": save_every}
+            swept(RUNS_TO_DISK, cores, EPOCHS_SAVED, **options)
 
-        seconds = in_turn([partial(swept, networks, cores, epochs, chunk_epochs=chunk), saved], repeats)
+        seconds = in_turn([partial(saved, math.inf), partial(saved, 0.0)], repeats)
     without, within = np.median(seconds, axis=0)
-    saves = -(-epochs // chunk)
-    each = (seconds[:, 1] - seconds[:, 0]) / saves
-    share = f"{np.median(each) / EVERY:.1%}"
-    return [(str(networks), str(saves), f"{without:.2f}", f"{within:.2f}", of_rounds(each), share)]
+    each = (seconds[:, 1] - seconds[:, 0]) / SAVES
+    weights = sum((fan_in + 1) * fan_out for fan_in, fan_out in moons.NETWORK.shapes)
+    held = f"{4 * weights * RUNS_TO_DISK / 2**20:.1f}"
+    return [
+        (str(RUNS_TO_DISK), held, str(SAVES), f"{without:.2f}", f"{within:.2f}", of_rounds(1000 * each),
+         f"{np.median(each) / EVERY:.2%}")
+    ]  # fmt: skip
 
 
 # the page
@@ -249,12 +278,14 @@ def cost_of_checkpoints(repeats: int, cores: int, networks: int, epochs: int) ->
 def tables(arguments: Any) -> str:
     """All of them, as Markdown."""
     machine = describe()
-    cores, repeats = int(machine["cores"]), arguments.repeats
+    cores, repeats = len(jax.devices()), arguments.repeats
     shape, chip = "-".join(map(str, WIDE.sizes)), f"{CHIP_FLOPS / 1e12:g} TFLOP/s and {CHIP_BYTES / 1e9:g} GB/s"
-    rows, each = scaling_of_sweeps(repeats, cores, arguments.networks, arguments.epochs)
+    rows, compared, each = scaling_of_sweeps(repeats, cores, arguments.networks, arguments.epochs)
     parts = [
         f"Measured on {machine['processor']}, {cores} cores, with JAX {jax.__version__}, medians of {repeats} rounds.",
-        markdown(("sweep of moons networks", "seconds", "speed-up (quartiles)", "of the ideal"), rows),
+        "Sweeps of moons networks, an update per sample; work per second is the median of its ratios in each round:",
+        markdown(("sweep", "seconds", "work per second, one device 1 (quartiles)", "of the ideal"), rows),
+        compared,
         f"A training of {shape} in batches of {BATCH}, on each device, predicted / measured:",
         markdown(
             ("devices", "GFLOP", "MiB summed", "MiB held", "seconds (all devices share the cores)"),
@@ -262,8 +293,16 @@ def tables(arguments: Any) -> str:
         ),
         "What checkpoints cost:",
         markdown(
-            ("networks", "times saved", "seconds unsaved", "saved", "each time (quartiles)", f"every {EVERY:g} s"),
-            cost_of_checkpoints(repeats, cores, NETWORKS_SAVED, EPOCHS_SAVED),
+            (
+                "networks",
+                "MiB",
+                "checkpoints",
+                "seconds without",
+                "with",
+                "milliseconds each (quartiles)",
+                f"of the time, one every {EVERY:g} s",
+            ),
+            cost_of_checkpoints(max(3, repeats // 3), cores),
         ),
         f"Predicted: 1,000,000 moons networks for 1000 epochs, on devices that need {1e6 * each:.2f} us per update:",
         markdown(("devices", "networks on each", "MiB on each", "hours"), plan_of_sweeps(10**6, 1000, each)),
@@ -303,12 +342,14 @@ def put(page: Path, text: str) -> None:
 def main() -> int:
     """Prints the tables, and puts them into a page."""
     parser = Parser(prog="python -m benchmarks.scaling", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--repeats", type=positive, default=15, help="rounds (default: %(default)s)")
+    parser.add_argument("--repeats", type=positive, default=31, help="rounds (default: %(default)s)")
     parser.add_argument("--networks", type=positive, default=128, help="of a sweep (default: %(default)s)")
     parser.add_argument("--epochs", type=positive, default=24, help="of a sweep (default: %(default)s)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="a page with marks to put the tables between")
     arguments = parser.parse_args()
     device_per_core()
+    if len(jax.devices()) < 2:
+        parser.error("expected two cores or more to compute on, got one")
     text = tables(arguments)
     print(text)
     if arguments.output is not None:

@@ -32,7 +32,7 @@ Numbers = dict[str, Any]  # (R,) each, by the name that the factory knows them b
 LEARNING_RATE = "learning_rate"
 _RUNS = "runs"  # the mesh axis
 _SHARE_OF_MEMORY = 0.25
-_RUNS_TO_DISK = 256  # a part that is streamed to disk has about as many, so that little is lost with one
+RUNS_TO_DISK = 256  # a part that is streamed to disk has about as many, so that little is lost with one
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def runs_per_part(runs: Runs, wanted: int | None, to_disk: bool) -> int:
         free = runs.processes.count * _free_memory(of_this_process(runs.devices))
         fitting = int(_SHARE_OF_MEMORY * free) // one
         if to_disk:
-            fitting = min(fitting, max(_RUNS_TO_DISK, runs.unit))
+            fitting = min(fitting, max(RUNS_TO_DISK, runs.unit))
         fitting = max(fitting - fitting % runs.unit, runs.unit)
     parts = -(-runs.count // runs.processes.told(fitting)[0])
     return -(-runs.count // parts)  # of one size, so that one program does for all

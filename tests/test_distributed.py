@@ -12,11 +12,11 @@ import jax
 import numpy as np
 import pytest
 import several_processes
+from ports import free_port
 from tolerances import RELATIVE, relative_difference
 
 from functional_mlp._processes import ALONE, Processes, _packed, _pieces, _unpacked, checked_devices
 from functional_mlp._starting import Meeting, meet
-from tools.soak import free_port
 
 FOLDER = Path(__file__).parent
 

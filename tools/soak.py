@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,26 +123,23 @@ def process(kind: str, folder: Path, meeting: Meeting) -> None:
         jax.distributed.shutdown()  # a forked process ends without what JAX does at the end of others
 
 
-def free_port() -> int:
-    """A port of this machine that nothing listens on now."""
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
-
-
-def started(kind: str, folder: Path, count: int) -> list[ForkServerProcess]:
+def started(kind: str, folder: Path, count: int) -> list[BaseProcess]:
     """That many processes that compute one run, forked from one that has imported what takes long."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(IMPORTED))
-    coordinator = f"127.0.0.1:{free_port()}"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
     meetings = [Meeting(coordinator, count, number, timeout=10) for number in range(count)]
-    processes = [context.Process(target=process, args=(kind, folder, meeting)) for meeting in meetings]
+    processes: list[BaseProcess] = [
+        context.Process(target=process, args=(kind, folder, meeting)) for meeting in meetings
+    ]
     for one in processes:
         one.start()
     return processes
 
 
-def ended(processes: Sequence[ForkServerProcess], folder: Path) -> str | None:
+def ended(processes: Sequence[BaseProcess], folder: Path) -> str | None:
     """The digest of the results of a run that was left to end, or None if one of its processes was killed.
 
     Raises:
@@ -220,7 +217,7 @@ def soak(kind: str, expected: Undisturbed, folder: Path, most: int, rng: random.
         kills += 1
 
 
-def _wait(processes: Sequence[ForkServerProcess], until: float, folder: Path | None = None, epochs: int = 0) -> None:
+def _wait(processes: Sequence[BaseProcess], until: float, folder: Path | None = None, epochs: int = 0) -> None:
     """Until that moment, or one of the processes has ended, or more than that many notes of epochs are there."""
     while time.monotonic() < until and all(one.is_alive() for one in processes):
         if folder is not None and len(_epochs(folder)) > epochs:
