@@ -8,7 +8,7 @@ chunk of epochs of some seconds, as the chunks of long sweeps are, but for one i
 and many, since a machine's clock may vary. A data-parallel training is compiled for 1 to 8 devices of the CPU, in a
 process of its own, so that the sweeps have a device per core, as in this package's programs; what each device computes,
 holds and sends is read from the compiled program and set beside the model's prediction. Checkpoints: the same sweep
-saved after each chunk, and at its end alone.
+with one after each chunk, and with none; both keep their results on disk.
 """
 
 import contextlib
@@ -45,6 +45,7 @@ DEVICES = (1, 2, 4, 8)
 WIDE = fm.Network((784, 1024, 1024, 10), ("relu", "relu", "softmax"))
 WIDE_LOSS = fm.Loss("categorical_cross_entropy", over_samples="mean")
 BATCH = 1024
+WEIGHTS = sum((fan_in + 1) * fan_out for fan_in, fan_out in moons.NETWORK.shapes)  # and biases, of a sweep's network
 SAVES, EPOCHS_SAVED = 8, 24  # of a sweep that is saved
 PLANNED = (1, 8, 64, 1024)
 # a chip that computes float32 at 40 TFLOP/s and sends 25 GB/s to the next host: assumptions, not measurements
@@ -223,12 +224,11 @@ def _scaling_of_trainings(repeats: int) -> list[tuple[str, ...]]:
 def plan_of_sweeps(networks: int, epochs: int, seconds_per_update: float) -> list[tuple[str, ...]]:
     """A row per number of devices, each as fast as a core here when all compute: networks, MiB and hours on each."""
     updates = epochs * len(moons_data.data().train_inputs)
-    weights = sum((fan_in + 1) * fan_out for fan_in, fan_out in moons.NETWORK.shapes)
     rows: list[tuple[str, ...]] = []
     for devices in PLANNED:
         on_each = -(-networks // devices)
         hours = on_each * updates * seconds_per_update / 3600
-        rows.append((f"{devices:,}", f"{on_each:,}", f"{3 * 4 * weights * on_each / 2**20:,.0f}", f"{hours:,.1f}"))
+        rows.append((f"{devices:,}", f"{on_each:,}", f"{3 * 4 * WEIGHTS * on_each / 2**20:,.0f}", f"{hours:,.1f}"))
     return rows
 
 
@@ -264,8 +264,7 @@ def cost_of_checkpoints(repeats: int, cores: int) -> list[tuple[str, ...]]:
         seconds = in_turn([partial(saved, math.inf), partial(saved, 0.0)], repeats)
     without, within = np.median(seconds, axis=0)
     each = (seconds[:, 1] - seconds[:, 0]) / SAVES
-    weights = sum((fan_in + 1) * fan_out for fan_in, fan_out in moons.NETWORK.shapes)
-    held = f"{4 * weights * RUNS_TO_DISK / 2**20:.1f}"
+    held = f"{4 * WEIGHTS * RUNS_TO_DISK / 2**20:.1f}"
     return [
         (str(RUNS_TO_DISK), held, str(SAVES), f"{without:.2f}", f"{within:.2f}", of_rounds(1000 * each),
          f"{np.median(each) / EVERY:.2%}")
