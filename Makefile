@@ -49,14 +49,14 @@ test-peers: $(PEERS)/installed
 	EXAMPLES_IN_FULL=1 $(PEERS)/bin/python -m pytest $(PYTEST_ARGS) tests/peers tests/examples
 
 fuzz: $(VENV)/installed
-	FUZZ_MUTATIONS=10000 $(BIN)/python -m pytest tests/oracle/test_fuzz.py
+	FUZZ_MUTATIONS=10000 $(BIN)/python -m pytest tests/oracle/documents/test_fuzz.py
 
 faults: $(VENV)/installed
 	$(BIN)/python -m tools.fault_injection --count $(FAULTS)
 
 test-browser: $(VENV)/installed
 	sh tools/install_chromium.sh
-	$(BIN)/python -m pytest tests/oracle/test_page_in_browser.py
+	$(BIN)/python -m pytest tests/oracle/report/html/test_page_in_browser.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle import Case
 from functional_mlp.oracle.case import DTYPES
-from functional_mlp.oracle.solution import float64_on_cpu
+from functional_mlp.oracle.truth import float64_on_cpu
 from tools.textbook import JAX_VALUES, activate
 
 

@@ -9,15 +9,14 @@ import numpy as np
 
 from benchmarks._verdict_trials import small_case
 from functional_mlp import oracle
-from functional_mlp.backward import Stages, add_penalty_gradient, output_cotangent, pull_back
-from functional_mlp.forward import forward
-from functional_mlp.oracle.answers import Gradients
-from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, Asked, Diagnosis, Remembered, diagnose
-from functional_mlp.oracle.explaining import Explanation
+from functional_mlp.backward_pass import Stages, add_penalty_gradient, output_cotangent, pull_back
+from functional_mlp.forward_pass import forward
+from functional_mlp.oracle.case import by_path
+from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, Asked, Diagnosis, Explanation, Remembered, diagnose
+from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, applies, places, plant, plant_together
-from functional_mlp.oracle.noise import Noise, estimate_noise
-from functional_mlp.oracle.precision import precision_named
-from functional_mlp.oracle.solution import Solution, by_path, float64_on_cpu
+from functional_mlp.oracle.noise import Noise, estimate_noise, precision_named
+from functional_mlp.oracle.truth import Solution, float64_on_cpu
 from functional_mlp.oracle.verdict import judge, worst_of
 
 DTYPES = ("float64", "float32")

@@ -18,11 +18,11 @@ import numpy as np
 
 from benchmarks._autodiff import has_torch
 from benchmarks._textbook import Arithmetic, gradients
-from functional_mlp.forward import forward
+from functional_mlp.forward_pass import forward
 from functional_mlp.network import Dense
 from functional_mlp.oracle import Case, Solution
 from functional_mlp.oracle.case import DTYPES
-from functional_mlp.oracle.solution import float64_on_cpu
+from functional_mlp.oracle.truth import float64_on_cpu
 
 Grads = Sequence[tuple[Any, Any]]
 RTOLS = (1e-3, 1e-5, 1e-7)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from functional_mlp._atomic import write_bytes
+from functional_mlp.files import write_bytes
 
 ROOT = Path(__file__).parents[1]
 Trial = Callable[[], list[Any]]  # its rows, NamedTuples; to be sent to another process

@@ -11,11 +11,10 @@ from benchmarks._cases import Drawn, draw, draw_recipe, families
 from benchmarks._implementations import IMPLEMENTATIONS
 from functional_mlp import oracle
 from functional_mlp.activations import FACTORIES
-from functional_mlp.oracle.answers import Gradients, Update
 from functional_mlp.oracle.checking import judge_update
+from functional_mlp.oracle.documents import Gradients, Update
 from functional_mlp.oracle.mistakes import MISTAKES, correct, places, plant, plant_update
-from functional_mlp.oracle.noise import Noise, estimate_noise
-from functional_mlp.oracle.precision import precision_named
+from functional_mlp.oracle.noise import Noise, estimate_noise, precision_named
 from functional_mlp.oracle.verdict import Leaf, Verdict, judge, worst_of
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")

@@ -27,7 +27,7 @@ import functional_mlp as fm
 from benchmarks.speed.problems import product_operations
 from experiments import circles, himmelblau, moons
 from experiments._common import Parser, on_device, positive, text_table
-from functional_mlp.forward import matmul
+from functional_mlp.forward_pass import matmul
 from reference import circles as circles_data
 from reference import moons as moons_data
 

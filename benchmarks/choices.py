@@ -1,4 +1,4 @@
-"""What each choice of functional_mlp/_compiling.py gives: the same training compiled in several ways, side by side.
+"""What each choice of `training.compilation` gives: the same training compiled in several ways, side by side.
 
     python -m benchmarks.choices
 
@@ -23,9 +23,10 @@ from benchmarks._timing import in_turn
 from experiments import circles, moons
 from experiments._common import Parser, positive, text_table
 from experiments._runs import jax_array, jax_params
-from functional_mlp import _epochs, _plan
-from functional_mlp._compiling import Compiling, compiling
-from functional_mlp._starting import device_per_core
+from functional_mlp.parallel import device_per_core
+from functional_mlp.training import Compiling, compiling
+from functional_mlp.training import epochs as _epochs
+from functional_mlp.training import plan as _plan
 from reference import circles as circles_data
 from reference import moons as moons_data
 

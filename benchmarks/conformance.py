@@ -34,15 +34,15 @@ import functional_mlp as fm
 from benchmarks._implementations import IMPLEMENTATIONS, Answer
 from experiments._common import text_table
 from functional_mlp import oracle
-from functional_mlp._atomic import write_bytes
+from functional_mlp.files import write_bytes
 from functional_mlp.oracle.case import DTYPES, Case
-from functional_mlp.oracle.solution import float64_on_cpu
+from functional_mlp.oracle.truth import float64_on_cpu
 from functional_mlp.vectors import Vector, group_names, judge, read_vectors
 from reference import plain
 from tools.conformance.certified import referee_case
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "functional_mlp" / "vectors"
+FOLDER = ROOT / "functional_mlp" / "vectors" / "data"
 COUNTS = re.compile(r"(\d+) vectors of \d+ files: (\d+) right, (\d+) wrong")
 
 

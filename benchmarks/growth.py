@@ -23,7 +23,7 @@ import functional_mlp as fm
 from benchmarks._timing import in_turn
 from experiments._common import option_parser, positive, results_in, run_program, text_table
 from experiments._figures import BLACK, BLUE, VERMILION, new_figure
-from functional_mlp._starting import device_per_core
+from functional_mlp.parallel import device_per_core
 
 MOONS = fm.Network((2, 25, 50, 25, 2), "sigmoid")
 SQUARES = fm.Loss("squared_error", scale=0.5)

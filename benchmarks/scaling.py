@@ -35,10 +35,11 @@ from benchmarks.speed.machine import describe
 from experiments import moons
 from experiments._common import Parser, positive
 from experiments._runs import jax_array, jax_params
-from functional_mlp import _epochs, _plan
-from functional_mlp._starting import device_per_core
-from functional_mlp._sweep_parts import RUNS_TO_DISK
-from functional_mlp.checkpoints import EVERY
+from functional_mlp.parallel import device_per_core
+from functional_mlp.saving import EVERY
+from functional_mlp.sweeps import RUNS_TO_DISK
+from functional_mlp.training import epochs as _epochs
+from functional_mlp.training import plan as _plan
 from reference import moons as moons_data
 
 DEVICES = (1, 2, 4, 8)

@@ -29,8 +29,7 @@ import optax
 import functional_mlp as fm
 from experiments import _distributed, _resuming
 from functional_mlp._checks import known_name
-from functional_mlp._processes import everyone
-from functional_mlp._starting import device_per_core, keep_compiled, leave
+from functional_mlp.parallel import device_per_core, everyone, keep_compiled, leave
 
 OPTIMIZERS: Mapping[str, Callable[[Any], optax.GradientTransformation]] = {
     "sgd": optax.sgd,

@@ -11,8 +11,7 @@ from typing import Any
 
 import jax
 
-from functional_mlp._processes import everyone
-from functional_mlp._starting import Meeting, meet_if
+from functional_mlp.parallel import Meeting, everyone, meet_if
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 from tqdm import tqdm
 
 import functional_mlp as fm
-from functional_mlp._console import asked_to_end
-from functional_mlp._processes import everyone
+from functional_mlp.cli import asked_to_end
+from functional_mlp.parallel import everyone
 
 SAVE_EVERY = 30.0
 INDEXES = ("run.json", "sweep.json")  # what every folder of a saved run has

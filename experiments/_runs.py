@@ -11,7 +11,7 @@ import optax
 
 import functional_mlp as fm
 from experiments._distributed import devices_of_all
-from functional_mlp._processes import everyone
+from functional_mlp.parallel import everyone
 
 
 def per_leaf(weights: optax.GradientTransformation, bias: optax.GradientTransformation) -> optax.GradientTransformation:

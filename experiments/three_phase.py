@@ -41,11 +41,10 @@ from experiments._runs import (
     over_runs,
     said_of_diverged,
 )
-from functional_mlp._plan import digest, program_digest
-from functional_mlp._processes import of_this_process, processes_of
-from functional_mlp._sharding import vary_over, varying_axes
-from functional_mlp.backward import Residuals, Stages, output_cotangent, previous_cotangent, pull_back
-from functional_mlp.checkpoints import in_directory
+from functional_mlp.backward_pass import Residuals, Stages, output_cotangent, previous_cotangent, pull_back
+from functional_mlp.parallel import of_this_process, processes_of, vary_over, varying_axes
+from functional_mlp.saving import in_directory
+from functional_mlp.training import digest, program_digest
 from reference import three_phase as reference
 
 NETWORK = fm.Network(reference.SIZES, "sigmoid")

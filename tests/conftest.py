@@ -10,7 +10,7 @@ from pathlib import Path
 import jaxtyping
 
 # most of the tests' time is the compiler's, which this makes quicker; results may be rounded otherwise than as users
-# compile, which tests/test_compiled_as_by_users.py is for
+# compile, which tests/system/test_compiled_as_by_users.py is for
 quick = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
 if version("jaxlib").startswith("0.10."):  # later ones have but one way to compile what is fused, which takes longer
     quick += ["--xla_cpu_use_fusion_emitters=false"]

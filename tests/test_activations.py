@@ -1,6 +1,5 @@
 """Activations: value and VJP against 60-digit arithmetic, at the extremes, at the kinks, and against jax.grad."""
 
-import high_precision
 import jax
 import jax.numpy as jnp
 import mpmath as mp
@@ -8,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import ACTIVATIONS
-from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
 from functional_mlp import activations
+from tests.helpers import high_precision
+from tests.helpers.strategies import ACTIVATIONS
+from tests.helpers.tolerances import RELATIVE, relative_difference
 
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 MOST_ULP = 8

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from high_precision import DIGITS, sigmoid, softmax, ulp_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
 from functional_mlp.losses import KINDS
+from tests.helpers.high_precision import DIGITS, sigmoid, softmax, ulp_error
+from tests.helpers.tolerances import RELATIVE, relative_difference
 
 MOST_ULP = 8
 

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
+from tests.helpers.tolerances import RELATIVE, relative_difference
 
 PUBLISHED = [
     ((4.0, 0.0), (3.584428, -1.848127)),

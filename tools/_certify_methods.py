@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.activations import Activation
-from functional_mlp.oracle.solution import float64_on_cpu
+from functional_mlp.oracle.truth import float64_on_cpu
 from reference import plain
 from reference.exact import Case
 from tools.textbook import JAX_VALUES, activate

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what tests/oracle/test_page_in_browser.py needs: Debian's chromium (as root), and axe-core into build/axe.
+# Installs what tests/oracle/report/html/test_page_in_browser.py needs: Debian's chromium (as root), and axe-core into build/axe.
 # node and npm have to be there. What is installed already is left alone.
 set -eu
 AXE=4.14.1

@@ -1,4 +1,4 @@
-"""Writes the conformance vectors: functional_mlp/vectors/*.json.
+"""Writes the conformance vectors: functional_mlp/vectors/data/*.json.
 
     python -m tools.make_vectors                 # all groups, some minutes
     python -m tools.make_vectors --group kinks   # one
@@ -19,15 +19,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from functional_mlp._atomic import write_bytes
-from functional_mlp.vectors.validating import validate
+from functional_mlp.files import write_bytes
+from functional_mlp.vectors import validate
 from tools.conformance import batches, magnitudes, mistaken, networks, published
 from tools.conformance.certified import UnfitError, plain_json
 from tools.conformance.certified import vector as certified_vector
 from tools.conformance.flags import FLAGS
 from tools.conformance.recipes import Recipe
 
-FOLDER = Path(__file__).resolve().parents[1] / "functional_mlp" / "vectors"
+FOLDER = Path(__file__).resolve().parents[1] / "functional_mlp" / "vectors" / "data"
 RELEASE = "1.0.0"
 GENERATOR = "functional-mlp, python -m tools.make_vectors"
 

@@ -6,19 +6,9 @@ python -m tools.mistakes_page
 import sys
 from pathlib import Path
 
-from functional_mlp.oracle.catalogue import chain_rule, forward_pass, loss, reductions, regulariser, state, update_step
-from functional_mlp.oracle.mistakes import described
+from functional_mlp.oracle.mistakes import FAMILIES, described
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "mistakes.md"
-FAMILIES = {
-    "Chain rule": chain_rule,
-    "Reductions": reductions,
-    "Loss": loss,
-    "Forward pass": forward_pass,
-    "Regulariser": regulariser,
-    "Update step": update_step,
-    "State and precision": state,
-}
 INTRODUCTION = """# Mistakes that the oracle knows
 
 Written by `python -m tools.mistakes_page`; change nothing by hand. `functional-mlp mistakes show ID` prints one.
@@ -33,7 +23,7 @@ def page() -> str:
     parts = [INTRODUCTION]
     for title, family in FAMILIES.items():
         parts.append(f"## {title}\n")
-        for mistake in family.MISTAKES:
+        for mistake in family:
             said = described(mistake)
             lines = [f"- *{label}*: {text}" for label, text in said.items() if label not in ("mistake", "what")]
             parts.append("\n".join([f"### `{mistake.id}`\n", f"{said['what']}\n", *lines]) + "\n")

@@ -30,9 +30,8 @@ import optax
 
 import functional_mlp as fm
 from experiments._common import Parser, positive
-from functional_mlp._plan import digest
-from functional_mlp._processes import everyone
-from functional_mlp._starting import Meeting, device_per_core, leave, meet
+from functional_mlp.parallel import Meeting, device_per_core, everyone, leave, meet
+from functional_mlp.training import digest
 
 KINDS = ("training", "sweep")
 NETWORK = fm.Network((2, 8, 1), ("tanh", "sigmoid"))

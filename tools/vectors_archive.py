@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from functional_mlp._atomic import write_bytes
+from functional_mlp.files import write_bytes
 from tools.make_vectors import FOLDER, RELEASE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,11 +25,11 @@ NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can say
 def contents() -> dict[str, bytes]:
     """What is packed, by its name in the archive."""
     files = {f"vectors/{path.name}": path.read_bytes() for path in FOLDER.glob("*.json")}
-    files["schemas/vectors.schema.json"] = (FOLDER / "schemas" / "vectors.schema.json").read_bytes()
+    files["schemas/vectors.schema.json"] = (FOLDER.parent / "schemas" / "vectors.schema.json").read_bytes()
     for kind in SCHEMAS:
         name = f"{kind}.schema.json"
-        files[f"schemas/{name}"] = (ROOT / "functional_mlp" / "oracle" / "schemas" / name).read_bytes()
-    files["README.md"] = (FOLDER / "README.md").read_bytes()
+        files[f"schemas/{name}"] = (ROOT / "functional_mlp" / "oracle" / "documents" / "schemas" / name).read_bytes()
+    files["README.md"] = (FOLDER.parent / "README.md").read_bytes()
     files["vectors.md"] = (ROOT / "docs" / "vectors.md").read_bytes()
     files["derivations.md"] = (ROOT / "docs" / "derivations.md").read_bytes()
     files["LICENSE"] = (ROOT / "LICENSE").read_bytes()

@@ -323,7 +323,7 @@ int main(int argc, char **argv)
     speaker = "verify";
     bad_input = 2;
     if (argc < 2)
-        fail("expected files of vectors, such as ", "../../functional_mlp/vectors/*.json");
+        fail("expected files of vectors, such as ", "../../functional_mlp/vectors/data/*.json");
     for (int k = 1; k < argc; k++)
         check_file(argv[k], counts);
     for (Outcome k = RIGHT; k < OUTCOMES; k++)

@@ -8,25 +8,23 @@ from typing import Any
 import numpy as np
 
 from functional_mlp._checks import finite_float
-from functional_mlp.oracle.answers import Gradients, Update, handed_over
-from functional_mlp.oracle.case import Case, weights_and_bias
+from functional_mlp.oracle.case import Case, parameter_of, weights_and_bias
 from functional_mlp.oracle.diagnosis import Asked, diagnose, diagnose_several
-from functional_mlp.oracle.exhibits import Exhibit
-from functional_mlp.oracle.leaves import Misfit, coarsest, given_params
-from functional_mlp.oracle.noise import Noise, estimate_noise
-from functional_mlp.oracle.precision import Precision, precision_named
-from functional_mlp.oracle.printed import FEWEST_DIGITS, Printed
-from functional_mlp.oracle.report import Report
-from functional_mlp.oracle.solution import Solution, solve
+from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed, Update, handed_over
+from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
+from functional_mlp.oracle.report import Exhibit, Report
+from functional_mlp.oracle.truth import Solution, solve
 from functional_mlp.oracle.verdict import (
     Leaf,
+    Misfit,
     Question,
     Verdict,
+    coarsest,
     floor_of_step,
+    given_params,
     judge,
     judge_leaf,
     misfit_leaf,
-    parameter_of,
     truth_of,
     worst_of,
 )

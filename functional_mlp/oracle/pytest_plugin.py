@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from functional_mlp._atomic import write_bytes
+from functional_mlp.files import write_bytes
 
 MARKER = "gradient_precision"
 OPTION = "--gradient-report"

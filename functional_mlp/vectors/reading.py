@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._checks import known_name
-from functional_mlp.oracle.answers import Gradients, Update, parse_answer
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.files import case_of
+from functional_mlp.oracle.documents import Gradients, Update, case_of, parse_answer
 
 # which precisions' numbers a format holds
 HELD: Mapping[str, tuple[str, ...]] = {
@@ -105,7 +104,7 @@ class Group(NamedTuple):
 
 def group_names() -> tuple[str, ...]:
     """The groups, in alphabetical order."""
-    files = (entry.name for entry in resources.files("functional_mlp.vectors").iterdir())
+    files = (entry.name for entry in resources.files("functional_mlp.vectors").joinpath("data").iterdir())
     return tuple(sorted(name.removesuffix(".json") for name in files if name.endswith(".json")))
 
 
@@ -117,7 +116,7 @@ def read_document(name: str) -> dict[str, Any]:
     """
     known_name("group", name, group_names())
     document: dict[str, Any] = json.loads(
-        resources.files("functional_mlp.vectors").joinpath(f"{name}.json").read_text()
+        resources.files("functional_mlp.vectors").joinpath(f"data/{name}.json").read_text()
     )
     return document
 

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 from referencing import Registry, Resource
 
-from functional_mlp.oracle.files import validator
+from functional_mlp.oracle.documents import validator
 
 
 @cache

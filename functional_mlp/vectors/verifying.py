@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from functional_mlp._checks import known_name
-from functional_mlp.oracle.calling import Call, Fault, Skipped
 from functional_mlp.oracle.checking import check
-from functional_mlp.oracle.putting import Put, putting
+from functional_mlp.oracle.probing import Call, Fault, Skipped
+from functional_mlp.oracle.programs import Put, putting
+from functional_mlp.oracle.report import fitted, kind_of, place_of
 from functional_mlp.oracle.verdict import Verdict
-from functional_mlp.oracle.wording import fitted, kind_of, place_of
-from functional_mlp.vectors.judging import Mismatch, judge
+from functional_mlp.vectors.comparing import Mismatch, judge
 from functional_mlp.vectors.reading import HELD, Group, Vector, group_names, read_group
 
 RIGHT, WRONG, UNSUPPORTED = "right", "wrong", "unsupported"

@@ -5,7 +5,6 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from drawn_problems import PROBLEMS, truth_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from benchmarks.speed.agreement import Float32, find_truth, worst
 from benchmarks.speed.competitors import COMPETITORS, plain_numpy
 from benchmarks.speed.problems import Basins, Gradient, moons_problem
 from benchmarks.speed.references import Exact, backward, forward, loss, named
+from tests.benchmarks.drawn_problems import PROBLEMS, truth_of
 
 each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 

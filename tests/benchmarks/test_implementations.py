@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
 from benchmarks import _compiled
@@ -18,6 +17,7 @@ from functional_mlp import oracle
 from functional_mlp.activations import FACTORIES
 from functional_mlp.losses import KINDS
 from functional_mlp.oracle.case import DTYPES
+from tests.helpers.tolerances import RELATIVE, relative_difference
 
 PAIRS = [
     (last, kind)

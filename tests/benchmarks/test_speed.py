@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from drawn_problems import PROBLEMS, truth_of
 
 from benchmarks.speed import __main__ as command_line
 from benchmarks.speed import measuring, tables
@@ -21,6 +20,7 @@ from benchmarks.speed.problems import moons_problem
 from benchmarks.speed.references import named
 from benchmarks.speed.workers import CompetitorError, Process
 from benchmarks.speed.workloads import WORKLOADS, Workload, selected
+from tests.benchmarks.drawn_problems import PROBLEMS, truth_of
 
 ROOT = Path(__file__).parents[2]
 

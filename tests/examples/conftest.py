@@ -1,7 +1,8 @@
 """The programs of the examples, compiled once."""
 
 import pytest
-from consoles import EXAMPLES, compile_c, needed
+
+from tests.examples.consoles import EXAMPLES, compile_c, needed
 
 
 @pytest.fixture(scope="session")

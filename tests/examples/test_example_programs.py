@@ -9,15 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from consoles import compile_c, needed
-from tolerances import RELATIVE, relative_difference
 
 import functional_mlp as fm
 from functional_mlp import oracle
-from functional_mlp.oracle.answers import parse_answer
-from functional_mlp.oracle.files import check_schema, document_of
-from functional_mlp.oracle.formats import encode
+from functional_mlp.oracle.documents import check_schema, document_of, encode, parse_answer
 from reference import plain
+from tests.examples.consoles import compile_c, needed
+from tests.helpers.tolerances import RELATIVE, relative_difference
 
 LANGUAGES = ("c", "javascript")
 NETWORK = fm.Network((3, 2, 2), ("tanh", "identity"))

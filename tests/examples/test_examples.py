@@ -16,14 +16,14 @@ import sys
 from functools import partial
 
 import pytest
-from consoles import EXAMPLES, ROOT, code_in, copied, holds, needed, shown_in
 from typer.testing import CliRunner
 
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.cli import app
+from functional_mlp.oracle.probing import telling_cases
 from functional_mlp.oracle.pytest_plugin import GradientOracle
-from functional_mlp.oracle.telling import telling_cases
+from tests.examples.consoles import EXAMPLES, ROOT, code_in, copied, holds, needed, shown_in
 
 NETWORK = fm.Network((2, 4, 3, 1), ("relu", "relu", "sigmoid"))
 LOSS = fm.Loss("binary_cross_entropy")
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.usefixtures("as_a_person", "few_cases")
 def few_cases(monkeypatch):
     """What is chosen by `check_function` and `check_model`; `drive` is told."""
     if not IN_FULL:
-        for module in ("functions", "adapters.adapted"):
+        for module in ("probing.functions", "adapters.adapted"):
             monkeypatch.setattr(
                 f"functional_mlp.oracle.{module}.telling_cases", lambda *args: telling_cases(*args)[:FEW]
             )

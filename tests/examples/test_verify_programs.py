@@ -6,18 +6,18 @@ import subprocess
 
 import numpy as np
 import pytest
-from consoles import EXAMPLES, ROOT, holds, needed, shown_in
 
 import functional_mlp as fm
 from functional_mlp import oracle, vectors
-from functional_mlp.oracle.files import document_of, encode
+from functional_mlp.oracle.documents import document_of, encode
 from reference import exact
+from tests.examples.consoles import EXAMPLES, ROOT, holds, needed, shown_in
 
 LOSS = fm.Loss("binary_cross_entropy", "mean", l2=0.5)
 CASE = oracle.draw_case(fm.Network((2, 3, 2), ("tanh", "sigmoid")), LOSS, samples=3, seed=1, name="tiny-001")
 
 
-VECTORS = sorted((ROOT / "functional_mlp" / "vectors").glob("*.json"))
+VECTORS = sorted((ROOT / "functional_mlp" / "vectors" / "data").glob("*.json"))
 SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 FLOAT32 = "float32"
 FLAGS = {

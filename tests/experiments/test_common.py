@@ -46,7 +46,7 @@ def test_a_device_that_is_not_here_is_one_sentence(spec: str) -> None:
 ON_DEVICES = """
 import jax, numpy as np
 from experiments import three_phase
-from functional_mlp._starting import device_per_core
+from functional_mlp.parallel.startup import device_per_core
 from experiments._runs import jax_params
 device_per_core(2)
 params = [jax_params(three_phase.reference.initial_params(seed), "float32") for seed in range(3)]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ports import free_port
 
 from experiments import moons as experiment
 from experiments import three_phase
 from experiments._runs import jax_params
+from tests.helpers.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ["--no-plots", "--save-every", "0", "--epochs", "400", "--batch-size", "1400", "--seeds", "2"]

@@ -8,17 +8,16 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from questions import LOSS, NETWORK, answer, everything, leaf_of, question, steps, verdicts, with_kinks
-from test_solution import SETTINGS
 
 import functional_mlp as fm
 from functional_mlp import oracle
-from functional_mlp.oracle.answers import Gradients, Update
 from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.checking import assert_gradients, check, check_update
-from functional_mlp.oracle.precision import PRECISIONS
-from functional_mlp.oracle.printed import Printed
+from functional_mlp.oracle.documents import Gradients, Printed, Update
+from functional_mlp.oracle.noise import PRECISIONS
 from functional_mlp.oracle.verdict import Cause, Verdict
+from tests.helpers.questions import LOSS, NETWORK, answer, everything, leaf_of, question, steps, verdicts, with_kinks
+from tests.oracle.truth.test_solution import SETTINGS
 
 PATHS = [f"params[{i}].{name}" for i in range(3) for name in ("weights", "bias")]
 CONSISTENT, WRONG, UNDECIDED = "consistent", "wrong", "undecided"

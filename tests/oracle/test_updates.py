@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from questions import answer, leaf_of, question, steps, verdicts
 
 from functional_mlp import oracle
-from functional_mlp.oracle.answers import Update
 from functional_mlp.oracle.checking import check_update
+from functional_mlp.oracle.documents import Update
 from functional_mlp.oracle.verdict import Verdict
+from tests.helpers.questions import answer, leaf_of, question, steps, verdicts
 
 PATHS = [f"params[{i}].{name}" for i in range(3) for name in ("weights", "bias")]
 CONSISTENT, WRONG, UNDECIDED = "consistent", "wrong", "undecided"

@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-from models import LOSS, NETWORK, SIZES, framework, numbers, require_consistent, require_named, require_same
 
 from functional_mlp import oracle
+from tests.peers.models import LOSS, NETWORK, SIZES, framework, numbers, require_consistent, require_named, require_same
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = framework("keras")

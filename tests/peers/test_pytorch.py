@@ -5,10 +5,20 @@ import copy
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models import LOSS, NETWORK, PRECISIONS, SIZES, framework, numbers, require_consistent, require_named, require_same
 
 import functional_mlp as fm
 from functional_mlp import oracle
+from tests.peers.models import (
+    LOSS,
+    NETWORK,
+    PRECISIONS,
+    SIZES,
+    framework,
+    numbers,
+    require_consistent,
+    require_named,
+    require_same,
+)
 
 torch = framework("torch")
 nn, F = torch.nn, torch.nn.functional

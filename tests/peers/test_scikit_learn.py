@@ -4,11 +4,11 @@ import pickle
 
 import numpy as np
 import pytest
-from models import PRECISIONS, require_consistent, require_named
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import functional_mlp as fm
 from functional_mlp import oracle
+from tests.peers.models import PRECISIONS, require_consistent, require_named
 
 SETTINGS = {"hidden_layer_sizes": (5,), "activation": "tanh", "alpha": 0.0, "max_iter": 1, "random_state": 0}
 

@@ -10,11 +10,11 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 import pytest
-from brute_force import last_place, nearest
 from flint import arb, ctx, fmpq
 
 from reference._balls import Near
 from reference.exact import decimal, round_to_float64, ulp_distance
+from tests.reference.brute_force import last_place, nearest
 
 DIGITS = 120
 H = mp.mpf(10) ** -30  # central differences: the error is about H², beyond the 16th digit of any result here

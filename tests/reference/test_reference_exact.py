@@ -11,12 +11,12 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 import pytest
-from brute_force import nearest
 from flint import ctx, fmpq
 
 from reference import _formulas, exact
 from reference._problem import ACTIVATIONS, LOSSES, PROBABILITY_LOSSES
 from reference.exact import Case, solve, ulp_distance
+from tests.reference.brute_force import nearest
 
 DIGITS = 120
 H = mp.mpf(10) ** -30  # central differences: the error is about H², beyond the 16th digit of any result here

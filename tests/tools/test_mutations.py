@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from functional_mlp.oracle.mistakes import MISTAKES, applies, correct, plant, plant_update
-from functional_mlp.oracle.program import begin
-from functional_mlp.oracle.solution import by_path, float64_on_cpu
+from functional_mlp.oracle.case import by_path
+from functional_mlp.oracle.mistakes import MISTAKES, applies, begin, correct, plant, plant_update
+from functional_mlp.oracle.truth import float64_on_cpu
 from functional_mlp.vectors import Answer, Vector
 from reference import plain
-from tests.oracle.mistaken import CASES, case_of
+from tests.helpers.mistaken import CASES, case_of
 from tools import mutate
 from tools.conformance.certified import referee_case
 from tools.mutate import MUTATIONS, REFERENCE, asked, enough, failed, question_of, run, written

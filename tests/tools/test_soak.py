@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments; `make soak` kills 200, tests/test_distributed.py two more."""
+"""Runs that are killed at random moments; `make soak` kills 200, tests/system/test_distributed.py two more."""
 
 import os
 import random

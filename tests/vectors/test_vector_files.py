@@ -15,9 +15,8 @@ import pytest
 
 from functional_mlp.oracle import MISTAKES
 from functional_mlp.oracle.case import DTYPES
-from functional_mlp.oracle.files import validator
-from functional_mlp.vectors import group_names, read_vectors
-from functional_mlp.vectors.reading import read_document, vector_of
+from functional_mlp.oracle.documents import validator
+from functional_mlp.vectors.reading import group_names, read_document, read_vectors, vector_of
 from functional_mlp.vectors.validating import group_validator, validate
 from reference import exact
 from tools import make_vectors
@@ -153,7 +152,7 @@ def test_making_a_vector_again_gives_the_same_bytes(name, every):
 
 def test_files_are_written_as_the_generator_writes_them(documents):
     for name in ("shapes", "kinks", "published", "mistakes"):
-        text = resources.files("functional_mlp.vectors").joinpath(f"{name}.json").read_text()
+        text = resources.files("functional_mlp.vectors").joinpath(f"data/{name}.json").read_text()
         assert make_vectors.text_of(documents[name]) == text
 
 

@@ -12,7 +12,7 @@ from benchmarks._textbook import EXACT, gradients
 from benchmarks.conformance import by_hand, passes
 from functional_mlp import oracle, vectors
 from functional_mlp.cli import app
-from functional_mlp.oracle.answers import parse_answer
+from functional_mlp.oracle.documents import parse_answer
 from functional_mlp.vectors import verifying
 from functional_mlp.vectors.reading import find_document
 from reference import plain
@@ -163,7 +163,7 @@ GROUP = ["regulariser"]
 
 
 def program(change=None):
-    return [sys.executable, str(Path(__file__).with_name("answering.py")), *([change] if change else [])]
+    return [sys.executable, str(Path(__file__).parents[1] / "helpers" / "answering.py"), *([change] if change else [])]
 
 
 def test_a_right_program_passes():

@@ -14,9 +14,8 @@ import numpy as np
 from flint import ctx, fmpq
 
 from functional_mlp.oracle import Case, solve
-from functional_mlp.oracle.files import case_of, document_of
-from functional_mlp.oracle.noise import Noise, estimate_noise
-from functional_mlp.oracle.precision import precision_named
+from functional_mlp.oracle.documents import case_of, document_of
+from functional_mlp.oracle.noise import Noise, estimate_noise, precision_named
 from functional_mlp.oracle.verdict import floor_of_step
 from reference import exact
 from reference._balls import round_to_float64, times

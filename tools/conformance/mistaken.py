@@ -16,8 +16,7 @@ from functional_mlp.network import Network
 from functional_mlp.oracle import MISTAKES, Case, plant, plant_update
 from functional_mlp.oracle.case import Layer
 from functional_mlp.oracle.mistakes import places
-from functional_mlp.vectors.judging import judge
-from functional_mlp.vectors.reading import vector_of
+from functional_mlp.vectors import judge, vector_of
 from tools.conformance.certified import UnfitError, case_document, certain, expected, first_fitting, plain_json
 from tools.conformance.recipes import Drawn, Numbers, Recipe, biased, followed, targets, weighted
 

@@ -14,8 +14,7 @@ import numpy as np
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle import Case
-from functional_mlp.oracle.case import DTYPES
-from functional_mlp.oracle.drawing import TARGETS
+from functional_mlp.oracle.case import DTYPES, TARGETS
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 WIDE = ("float64", "float32")

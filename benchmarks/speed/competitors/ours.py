@@ -17,7 +17,7 @@ from benchmarks.speed.competitors.compiled import evaluations
 from benchmarks.speed.problems import Basins, Gradient, Training
 from benchmarks.speed.references import named, named_networks, reached
 from experiments import himmelblau
-from functional_mlp._starting import device_per_core
+from functional_mlp.parallel import device_per_core
 
 LOSSES = {
     "half_squared_error": {"kind": "squared_error", "scale": 0.5},

@@ -9,15 +9,13 @@ import numpy as np
 
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
-from functional_mlp.oracle.answers import Gradients
-from functional_mlp.oracle.calling import Call, Fault, Skipped, called
 from functional_mlp.oracle.case import DTYPES, Case, Layer
 from functional_mlp.oracle.checking import check
-from functional_mlp.oracle.precision import precision_named
+from functional_mlp.oracle.documents import Gradients
+from functional_mlp.oracle.noise import precision_named
+from functional_mlp.oracle.probing import Call, Fault, Skipped, called, merged, telling_cases, watch
 from functional_mlp.oracle.report import Report
-from functional_mlp.oracle.solution import float64_on_cpu
-from functional_mlp.oracle.telling import telling_cases
-from functional_mlp.oracle.watching import merged, watch
+from functional_mlp.oracle.truth import float64_on_cpu
 
 Pairs = Sequence[tuple[Any, Any]]
 

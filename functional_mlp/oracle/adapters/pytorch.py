@@ -16,9 +16,9 @@ from functional_mlp.losses import Loss
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, Pairs, by_hand, nothing_left_out
 from functional_mlp.oracle.adapters.layers import network_of, refuse
 from functional_mlp.oracle.adapters.torch_graph import Weighted, is_torchs, read_layers
-from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.case import DTYPES, Case, Layer
-from functional_mlp.oracle.solution import solve
+from functional_mlp.oracle.documents import Gradients
+from functional_mlp.oracle.truth import solve
 
 
 class _Module(NamedTuple):

@@ -19,8 +19,8 @@ import numpy as np
 from functional_mlp.losses import Loss
 from functional_mlp.oracle.adapters.adapted import Adapted, nothing_left_out
 from functional_mlp.oracle.adapters.layers import Found, network_of, refuse
-from functional_mlp.oracle.answers import Gradients
 from functional_mlp.oracle.case import Case, Layer
+from functional_mlp.oracle.documents import Gradients
 
 ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 # by estimator.loss and the activation of the output layer

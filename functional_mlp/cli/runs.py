@@ -1,0 +1,101 @@
+"""The commands of the engine: `functional-mlp sweep` and `export`."""
+
+import contextlib
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from functional_mlp.cli.console import asked_to_end, fail, show
+
+MAX_BYTES = 64 * 2**20  # as files.MAX_BYTES, which is not imported for --help; a test compares them
+MaxBytes = Annotated[int, typer.Option(min=1, help="Refuse files that are larger, or unpack to more.")]
+
+
+def export(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="A case file: network, loss, parameters and data.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write, such as network.zip.")],
+    platforms: Annotated[str, typer.Option(help="Any of them, separated by commas.")] = "cpu,cuda,rocm,tpu",
+    max_bytes: MaxBytes = MAX_BYTES,
+) -> None:
+    """Write a network's functions as StableHLO, with the vectors that they must reproduce.
+
+    Forward pass, loss and gradient, and a step of gradient descent, for any number of samples, on devices that need
+    not be here. `python network.zip` checks the file where there is no functional-mlp, but JAX.
+    """
+    from functional_mlp.exporting import export as write
+    from functional_mlp.oracle.documents import read_case
+
+    try:
+        write(output, read_case(case, max_bytes), [name.strip() for name in platforms.split(",")])
+    except (TypeError, ValueError, ArithmeticError, OSError) as error:
+        fail(error)
+    show(f"{output}: check it with `python {output}`, here or on another machine\n")
+
+
+def sweep(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="Network, loss, data and settings.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The directory for the results.")],
+    save_every: Annotated[float, typer.Option(metavar="SECONDS", help="Between two checkpoints.")] = 60.0,
+    device: Annotated[str | None, typer.Option(help="cpu, gpu or tpu; all devices of it are used.")] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="Of the CPU to use; all, if not said.")] = None,
+    distributed: Annotated[bool, typer.Option("--distributed", help="Work with other processes.")] = False,
+    coordinator: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of process 0.")] = None,
+    process_count: Annotated[int | None, typer.Option(help="How many processes there are.")] = None,
+    process_id: Annotated[int | None, typer.Option(help="Of this one, from 0.")] = None,
+    max_bytes: MaxBytes = MAX_BYTES,
+) -> None:
+    """Train a network from many initial values, and with several learning rates and other numbers.
+
+    The same command goes on after an interruption, with any number of devices and processes. With --distributed, start
+    it in every process; on Slurm, Open MPI, Kubernetes and cloud TPUs that is all, elsewhere say where process 0 is.
+    """
+    from functional_mlp.parallel import Meeting, device_per_core, keep_compiled, leave, meet_if
+
+    try:
+        keep_compiled()
+        device_per_core(cores)
+        meet_if(distributed, Meeting(coordinator, process_count, process_id))
+        _sweep(spec, output, save_every, device, max_bytes)
+    except (TypeError, ValueError, ArithmeticError, OSError, ImportError) as error:
+        print(f"functional-mlp: {' '.join(str(error).split())}", file=sys.stderr)  # JAX's sentences have several lines
+        raise typer.Exit(leave(2)) from None
+    except KeyboardInterrupt:
+        print(f"functional-mlp: interrupted; {output} has what was saved", file=sys.stderr)
+        raise typer.Exit(leave(130)) from None
+
+
+def _sweep(spec: Path, output: Path, save_every: float, device: str | None, max_bytes: int) -> None:
+    import jax
+
+    from functional_mlp._checks import positive_int
+    from functional_mlp.files import write_bytes
+    from functional_mlp.parallel import everyone
+    from functional_mlp.sweeps import medians_of, read_sweep_spec, run_sweep, table_of_runs
+
+    asked_for = read_sweep_spec(spec, max_bytes)
+    try:
+        devices = jax.devices(device)
+    except RuntimeError as error:
+        raise ValueError(f"expected --device to be a platform that is here, got {device}: {error}") from error
+    epochs = positive_int("epochs", asked_for.settings["epochs"])
+    wide = jax.enable_x64(True) if asked_for.dtype == "float64" else contextlib.nullcontext()
+    hidden = not sys.stderr.isatty() or not everyone().first
+    with wide, asked_to_end() as asked, typer.progressbar(length=epochs, hidden=hidden, file=sys.stderr) as bar:
+
+        def seen(so_far: Any) -> bool:
+            if int(so_far.state.epoch) <= bar.pos:  # the next part of the runs
+                bar.pos, bar.finished = 0, False
+            bar.update(int(so_far.state.epoch) - bar.pos)
+            return everyone().any(asked)
+
+        options = {"directory": output, "save_every": save_every, "devices": devices, "callback": seen}
+        result = run_sweep(asked_for, **options)
+    if everyone().any(asked):
+        print(f"functional-mlp: interrupted; saved in {output}; the same command goes on", file=sys.stderr)
+        raise typer.Exit(128 + (asked[0] if asked else signal.SIGTERM))  # which another process was told
+    if everyone().first:
+        write_bytes(output / "runs.csv", table_of_runs(asked_for, result).encode())
+        show("".join(f"{line}\n" for line in medians_of(result)) + f"{output}: every run, in runs.csv and .npy files\n")

@@ -1,0 +1,5 @@
+"""Networks as files that run without this package, with what checks them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,16 @@
+from .case import BIAS_LAYOUTS as BIAS_LAYOUTS
+from .case import DTYPES as DTYPES
+from .case import MAX_NAME as MAX_NAME
+from .case import WEIGHTS_LAYOUTS as WEIGHTS_LAYOUTS
+from .case import Case as Case
+from .case import Layer as Layer
+from .case import canonical_layer as canonical_layer
+from .case import declared_layer as declared_layer
+from .case import numbers as numbers
+from .case import require_shape as require_shape
+from .case import weights_and_bias as weights_and_bias
+from .paths import by_path as by_path
+from .paths import layer_of as layer_of
+from .paths import parameter_of as parameter_of
+from .random_cases import TARGETS as TARGETS
+from .random_cases import draw_case as draw_case

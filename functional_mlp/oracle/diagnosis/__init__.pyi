@@ -1,0 +1,12 @@
+from .diagnosis import CONVENTION as CONVENTION
+from .diagnosis import EITHER as EITHER
+from .diagnosis import MISTAKE as MISTAKE
+from .diagnosis import Asked as Asked
+from .diagnosis import Diagnosis as Diagnosis
+from .diagnosis import Remembered as Remembered
+from .diagnosis import diagnose as diagnose
+from .diagnosis import diagnose_several as diagnose_several
+from .search import Evidence as Evidence
+from .search import Explanation as Explanation
+from .search import Named as Named
+from .separating_case import separate as separate

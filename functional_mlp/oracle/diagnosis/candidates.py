@@ -1,0 +1,118 @@
+"""What might explain wrong numbers: every mistake at every place where it could have made just those arrays wrong.
+
+What a mistake cannot reach tells most of them apart before anything is computed, and the first wrong array on the way
+back most of the others.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from functional_mlp._dtypes import Array
+from functional_mlp.oracle.case import Case, layer_of
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, places
+
+Arrays = Mapping[str, Array]
+Group = tuple[Slip, ...]  # one mistake, in one layer or in several
+
+
+class Question(NamedTuple):
+    """What is to be explained.
+
+    Attributes:
+        case: the case.
+        truth, given: arrays by path, those of `given` alone.
+        allowed: how far each entry may be from a correct program's.
+        relative: the same relative to the largest numbers of each array.
+        wrong: paths of the wrong arrays.
+        first: the first of them on the way back; of several the smallest.
+        dtype: what mistakes are planted in: float64, or the given one where numbers are infinite or NaN.
+        exact: whether the given numbers are float64, so that every change of an array shows.
+        hides: whether kinks or lost probabilities may hide a change of an array.
+        loss: the true one; of a bare cotangent, outputs times cotangents.
+        loss_noise: how far that may be off.
+        unit: unit roundoff of the declared format.
+        rate: of a step, by which what it subtracted was divided; None for gradients.
+        excluded: ids of mistakes that the program is known not to make.
+        planted: what mistakes give in this case, as far as that is known; added to, where somebody keeps it.
+    """
+
+    case: Case
+    truth: Arrays
+    given: Arrays
+    allowed: Arrays
+    relative: Mapping[str, float]
+    wrong: frozenset[str]
+    first: str
+    dtype: str
+    exact: bool
+    hides: bool
+    loss: float
+    loss_noise: float
+    unit: float
+    rate: float | None
+    excluded: frozenset[str] = frozenset()
+    planted: dict[Any, Any] | None = None
+
+
+def candidates(case: Case, updates: bool = False) -> tuple[Group, ...]:
+    """Every mistake at every place of a case, and in all layers, and in all hidden ones; in the catalogue's order.
+
+    Args:
+        case: the case.
+        updates: whether to include the mistakes that show in updated parameters only; they come first.
+    """
+    groups: list[Group] = []
+    for mistake in sorted(MISTAKES.values(), key=lambda mistake: mistake.scope != "update"):
+        if mistake.scope == "update" and not updates:
+            continue
+        spots = places(case, mistake.id)
+        groups += [(Slip(mistake.id, layer, variant),) for layer, variant in spots]
+        if mistake.scope != "layer":
+            continue
+        for variant in dict.fromkeys(variant for _, variant in spots):
+            everywhere = tuple(Slip(mistake.id, layer, variant) for layer, other in spots if other == variant)
+            hidden = tuple(slip for slip in everywhere if slip.layer != len(case.params) - 1)
+            groups += [group for group in dict.fromkeys((everywhere, hidden)) if len(group) > 1]
+    return tuple(groups)
+
+
+def reaches(group: Group, paths: Iterable[str]) -> bool:
+    """Whether a mistake at these places can change all of these arrays."""
+    return all(any(_reaches_one(slip, path) for slip in group) for path in paths)
+
+
+def _reaches_one(slip: Slip, path: str) -> bool:
+    place, layer, at = MISTAKES[slip.id].change.place_of(slip.variant), slip.layer, layer_of(path)
+    if layer is None or place in ("forward", "gathered", "output_cotangent"):
+        return True
+    own = {
+        "weights_cotangent": path == f"params[{layer}].weights",
+        "bias_cotangent": path == f"params[{layer}].bias",
+        "returned": at == layer and path.startswith("params"),
+        "through_activation": at <= layer,
+        "previous_cotangent": at < layer,
+    }
+    return own[place] and path not in ("loss", "outputs")
+
+
+def starts(group: Group, question: Question) -> bool:
+    """Whether the first wrong arrays on the way back are where a mistake at these places would make the first ones."""
+    top, last = layer_of(question.first), len(question.case.params) - 1
+    if question.first in ("loss", "outputs"):
+        return True
+    begins = []
+    for slip in group:
+        place = MISTAKES[slip.id].change.place_of(slip.variant)
+        if place in ("forward", "output_cotangent"):
+            begins.append(not question.exact or question.hides or question.case.loss is None or top == last)
+        elif slip.layer is not None and place in ("through_activation", "previous_cotangent"):
+            begin = slip.layer - (place == "previous_cotangent")
+            begins.append(top <= begin if question.hides else top == begin)
+        else:
+            begins.append(True)
+    return any(begins)
+
+
+def that_reach(group: Group, path: str) -> Group:
+    """Those mistakes that can change an array; without the others it is the same."""
+    return tuple(slip for slip in group if _reaches_one(slip, path))

@@ -1,0 +1,310 @@
+"""The diagnosis: which mistake reproduces the numbers that were given, to within rounding noise.
+
+Every mistake of the catalogue is planted at every place where it could have made just the wrong arrays wrong, and its
+numbers are compared with the given ones, entry by entry, by the noise floor of the case. A mistake with a free number
+is fitted first. If none explains everything, two are tried: one that explains one of the wrong arrays nearest to the
+outputs, and another that explains the rest. Mistakes that the case cannot tell apart are all named.
+
+Nothing is named that does not reproduce the numbers; then only the first wrong quantity on the way back is.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from functional_mlp.oracle.case import Case, layer_of, parameter_of, weights_and_bias
+from functional_mlp.oracle.diagnosis.candidates import Question
+from functional_mlp.oracle.diagnosis.matching import agreeing_digits, relative_sizes
+from functional_mlp.oracle.diagnosis.search import (
+    Evidence,
+    Explanation,
+    Named,
+    evidence,
+    explanations,
+    named,
+)
+from functional_mlp.oracle.documents import Gradients
+from functional_mlp.oracle.mistakes import MISTAKES
+from functional_mlp.oracle.noise import Noise
+from functional_mlp.oracle.truth import Solution
+from functional_mlp.oracle.verdict import (
+    Cause,
+    Handed,
+    Leaf,
+    Misfit,
+    Verdict,
+    floor_of_step,
+    given_leaves,
+    judge,
+    known_to,
+    truth_of,
+)
+
+CONVENTION, MISTAKE, EITHER = "convention", "mistake", "either"
+NEAR = 2.0  # noise floors of the mistaken numbers that the given ones may be away
+ENOUGH_CASES, MOST_CASES = 3, 6  # of one program in which its mistake is looked for
+MOST_WORK, MOST_WORK_FOR_PAIRS = 2e7, 2e6  # weights times samples of a case in which they are looked for
+
+
+class Diagnosis(NamedTuple):
+    """What is wrong.
+
+    Attributes:
+        mistakes: that reproduce the given numbers together; () if none is known.
+        ties: other mistakes that would give the same numbers in this case, each alone.
+        kind: "convention" if the numbers are right for another reduction, scale or layout; "mistake" if not; "either"
+            if this case cannot tell; "" if no mistake is known.
+        first_wrong: the first wrong quantity on the way back, such as "ct_z of layer 1".
+        searched: whether the catalogue was tried: not where an array is missing, nor in cases of too many numbers.
+        explanations: `mistakes`, and each of the others that would give the same numbers.
+        evidence: the wrong arrays beside those of the mistakes; () where they only fit another layout.
+        group: the case or the learning rate that `evidence` is of, where there are several.
+    """
+
+    mistakes: tuple[Named, ...]
+    ties: tuple[Named, ...]
+    kind: str
+    first_wrong: str
+    searched: bool = True
+    explanations: tuple[Explanation, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    group: str = ""
+
+
+class Asked(NamedTuple):
+    """Gradients that were judged: arguments and result of `judge`.
+
+    Attributes:
+        case, solution, noise, given, leaves: as there; after a step `given` holds the parameters.
+        rate: of the step of gradient descent that they were judged after, or None.
+        group: of the leaves, where there are several cases or rates.
+        remembered: what mistakes give in this case, kept for further questions about it; or None.
+    """
+
+    case: Case
+    solution: Solution
+    noise: Noise
+    given: Gradients
+    leaves: Sequence[Leaf]
+    rate: float | None = None
+    group: str = ""
+    remembered: "Remembered | None" = None
+
+
+class Remembered(NamedTuple):
+    """What mistakes give in one case; `made` is added to."""
+
+    case: Case
+    made: dict[Any, Any]
+
+
+class _Found(NamedTuple):
+    """What a search found: every explanation, the first wrong quantity, and whether the catalogue was tried.
+
+    `question` was answered; if `turned`, in the other layout, which is then the first mistake of every explanation.
+    """
+
+    explanations: tuple[Explanation, ...]
+    first_wrong: str
+    searched: bool = True
+    question: Question | None = None
+    turned: bool = False
+    group: str = ""
+
+
+def diagnose(asked: Asked) -> Diagnosis | None:
+    """The diagnosis of gradients that were judged; None if nothing is wrong."""
+    return _diagnosis(_search(asked))
+
+
+def diagnose_several(asked: Sequence[Asked], excluded: Collection[str] = ()) -> Diagnosis | None:
+    """The diagnosis of one program that was judged in several cases: what explains all of them, if anything does.
+
+    Small cases are searched first, until several are explained by one explanation. If none explains all of them, as
+    where two mistakes show in different cases, it is what explains the most.
+
+    Args:
+        asked: the cases.
+        excluded: ids of mistakes that the program is known not to make.
+
+    Returns:
+        None if nothing is wrong.
+    """
+    seen: list[_Found] = []
+    for one in sorted(asked, key=lambda one: _work(one.case)):
+        found = _search(one, frozenset(excluded))
+        seen += [] if found is None else [found]
+        if len(seen) == MOST_CASES or (len(seen) >= ENOUGH_CASES and len(_most_often(seen)) == 1):
+            break
+    if not seen:
+        return None
+    best = _most_often(seen)
+    explaining = (found for found in seen if best and any(_same(best[0], own) for own in found.explanations))
+    return _diagnosis(next(explaining, seen[0])._replace(explanations=best))
+
+
+def _most_often(seen: Sequence[_Found]) -> tuple[Explanation, ...]:
+    """The explanations that explain the most cases."""
+    counted: list[tuple[Explanation, int]] = []
+    for explanation in (one for found in seen for one in found.explanations):
+        if not any(_same(explanation, other) for other, _ in counted):
+            times = sum(any(_same(explanation, other) for other in found.explanations) for found in seen)
+            counted.append((explanation, times))
+    most = max((times for _, times in counted), default=0)
+    return tuple(explanation for explanation, times in counted if times == most)
+
+
+def _same(one: Explanation, other: Explanation) -> bool:
+    """Whether two explanations are the same mistakes, with the same free numbers."""
+    values = [{mistake.id: mistake.value for mistake in explanation} for explanation in (one, other)]
+    if values[0].keys() != values[1].keys():
+        return False
+    pairs = [(value, values[1][id_]) for id_, value in values[0].items()]
+    return all(a == b or (a is not None and b is not None and abs(a - b) <= 1e-3 * abs(a)) for a, b in pairs)
+
+
+def _diagnosis(found: _Found | None) -> Diagnosis | None:
+    if found is None:
+        return None
+    if not found.explanations:
+        return Diagnosis((), (), "", found.first_wrong, found.searched)
+    best, *others = found.explanations
+    kinds = {all(MISTAKES[one.id].convention for one in explanation) for explanation in found.explanations}
+    kind = EITHER if len(kinds) > 1 else CONVENTION if kinds == {True} else MISTAKE
+    ties = tuple(one for other in others for one in other)
+    question, own = found.question, best[1:] if found.turned else best
+    shown = evidence(question, own) if question is not None and own else ()
+    if found.turned:  # entries of weights are named as they were handed over
+        shown = tuple(
+            one._replace(at=one.at[::-1])
+            if one.path.endswith("weights") and layer_of(one.path) in best[0].layers
+            else one
+            for one in shown
+        )
+    return Diagnosis(best, ties, kind, found.first_wrong, found.searched, found.explanations, shown, found.group)
+
+
+def _work(case: Case) -> int:
+    return len(case.inputs) * sum(layer.weights.size for layer in case.params)
+
+
+def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | None:
+    """Every explanation of gradients that were judged; None if nothing is wrong."""
+    case, solution, noise, given, leaves, rate, group, remembered = asked
+    true = truth_of(solution)
+    wrong = frozenset(leaf.path for leaf in leaves if leaf.verdict is Verdict.WRONG)
+    if not wrong:
+        return None
+    arrays, allowed = {}, {}
+    for path, handed in given_leaves(case, given).items():
+        if not isinstance(handed, Misfit) and path in noise.floors:
+            printed = given.printed_loss if path == "loss" else given.printed
+            arrays[path], floor = handed.values, noise.floors[path]
+            if rate is not None:
+                before = parameter_of(case, path)
+                arrays[path] = (before - handed.values) / rate
+                floor = floor_of_step(noise, path, before, true[path], rate)
+            allowed[path] = (NEAR * floor.smooth + known_to(handed, printed)) / (rate or 1.0)
+    unsearched = _Found((), first_wrong(leaves), searched=False, group=group)
+    if not wrong <= arrays.keys():
+        return unsearched if rate is not None else _in_the_other_layout(asked, excluded) or unsearched
+    if _work(case) > MOST_WORK:
+        return unsearched
+    truth = {path: array for path, array in true.items() if path in arrays}
+    way_back = sorted(wrong, key=lambda path: (path != "outputs", -layer_of(path), arrays[path].size, path))
+    storage = noise.precision.storage.name
+    dtype = "float64" if all(np.isfinite(array).all() for array in arrays.values()) else storage
+    loss, loss_noise = _loss_and_noise(asked)
+    question = Question(
+        case=case,
+        truth=truth,
+        given=arrays,
+        allowed=allowed,
+        relative=relative_sizes(truth, allowed),
+        wrong=wrong,
+        first=way_back[0],
+        dtype=dtype,
+        exact=storage == "float64",
+        hides=any((floor.slack > 0).any() for floor in noise.floors.values()),
+        loss=loss,
+        loss_noise=loss_noise,
+        unit=noise.precision.storage.unit,
+        rate=rate,
+        excluded=excluded,
+        planted=remembered.made if remembered is not None and remembered.case is case else None,
+    )
+    found = explanations(question, pairs=_work(case) <= MOST_WORK_FOR_PAIRS)
+    return _Found(found, first_wrong(leaves), question=question, group=group)
+
+
+def _loss_and_noise(asked: Asked) -> tuple[float, float]:
+    """The number that a gradient is of, and how far it may be off: the loss, or outputs times their cotangents."""
+    case, solution, noise, *_ = asked
+    if solution.loss is not None:
+        return solution.loss, float(noise.floors["loss"].smooth)
+    ct, outputs = np.asarray(case.ct_outputs, np.float64), np.asarray(solution.outputs)
+    sizes = noise.floors["outputs"].smooth + noise.precision.storage.unit * np.abs(outputs)
+    return float(np.sum(ct * outputs)), float(np.sum(np.abs(ct) * sizes))
+
+
+def _in_the_other_layout(asked: Asked, excluded: frozenset[str]) -> _Found | None:
+    """What is wrong with gradients whose weights fit once they are transposed: the layout, and perhaps more; or None.
+
+    Weights of square layers are turned with the others, if that leaves less wrong.
+    """
+    case, solution, noise, given, leaves, *_ = asked
+    layers = [weights_and_bias(f"params[{i}]", layer) for i, layer in enumerate(given.params)]
+    if len(layers) != len(case.params):
+        return None
+    misfits = {layer_of(leaf.path) for leaf in leaves if leaf.cause is Cause.SHAPE and leaf.path.endswith("weights")}
+    if not misfits:
+        return None
+    best: tuple[int, Gradients, tuple[Leaf, ...], tuple[int, ...]] | None = None
+    for turned in dict.fromkeys((tuple(range(len(layers))), tuple(sorted(misfits)))):
+        try:
+            params = [(np.asarray(w).T if i in turned else w, bias) for i, (w, bias) in enumerate(layers)]
+        except ValueError:  # rows of unequal length
+            return None
+        own = given._replace(params=params)
+        judged = judge(case, solution, noise, own)
+        wrong = sum(leaf.verdict is Verdict.WRONG for leaf in judged)
+        fits = not any(leaf.cause in (Cause.SHAPE, Cause.MISSING) for leaf in judged)
+        if fits and (best is None or wrong < best[0]):
+            best = (wrong, own, judged, turned)
+    if best is None:
+        return None
+    _, own, judged, turned = best
+    layout = _transposed(case, solution, own, judged, turned)
+    more = _search(asked._replace(given=own, leaves=judged), excluded)
+    if more is None:
+        return _Found(((layout,),), "the layout of the weights", group=asked.group)
+    return more._replace(explanations=tuple((layout, *found) for found in more.explanations), turned=True)
+
+
+def _transposed(
+    case: Case, solution: Solution, own: Gradients, judged: Sequence[Leaf], layers: tuple[int, ...]
+) -> Named:
+    handed = {path: leaf.values for path, leaf in given_leaves(case, own).items() if isinstance(leaf, Handed)}
+    truth, right = truth_of(solution), [leaf.path for leaf in judged if leaf.verdict is not Verdict.WRONG]
+    digits = min((agreeing_digits(handed[path], truth[path]) for path in right if path.endswith("weights")), default=0)
+    return named("weight-gradient-transposed", layers, digits)
+
+
+def first_wrong(leaves: Sequence[Leaf]) -> str:
+    """The wrong quantity nearest to the outputs: the outputs themselves, then the layers from the last to the first."""
+    wrong = {leaf.path for leaf in leaves if leaf.verdict is Verdict.WRONG}
+    if "outputs" in wrong:
+        return "the outputs"
+    depth = 1 + max((layer_of(leaf.path) for leaf in leaves), default=-1)
+    for layer in reversed(range(depth)):
+        if f"deltas[{layer}]" in wrong:
+            return f"ct_z of layer {layer}"
+        weights, bias = (f"params[{layer}].{name}" for name in ("weights", "bias"))
+        if weights in wrong and (bias in wrong or all(leaf.path != bias for leaf in leaves)):
+            return f"ct_z of layer {layer}"
+        if weights in wrong:
+            return f"ct_W of layer {layer}"
+        if bias in wrong:
+            return f"ct_b of layer {layer}"
+    return "the loss" if "loss" in wrong else "ct_inputs"

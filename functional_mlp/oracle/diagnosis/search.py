@@ -1,0 +1,371 @@
+"""Which mistakes of the catalogue explain wrong numbers: planting them, comparing, fitting, alone and in pairs.
+
+Every mistake is planted at every place where it could have made just the wrong arrays wrong, and its numbers are
+compared with the given ones, entry by entry, by the noise floor of the case. What a mistake cannot reach tells most of
+them apart before anything is computed, and the first wrong array on the way back most of the others.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from functional_mlp._dtypes import Array
+from functional_mlp.oracle.case import layer_of, parameter_of
+from functional_mlp.oracle.diagnosis.candidates import Arrays, Group, Question, candidates, reaches, starts, that_reach
+from functional_mlp.oracle.diagnosis.finite_differences import differences_on_grid
+from functional_mlp.oracle.diagnosis.matching import agreeing_digits, matched, matches, proves
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant_update, planted_arrays
+
+PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
+STEPS = 12  # of fitting a number
+NUDGE, NUDGE_OF_STEP = 1e-6, 1e-2  # of a number, relative, to see what it changes; of a step that magnifies rounding
+CLEAR, CLEAR_OF_FIT = (
+    2.0,
+    4.0,
+)  # how many times nearer than the right numbers are those of a mistake; of a fit, or of two
+ALIGNED = 0.7  # cosine of what is missing with what the number changes, from which on it is fitted
+# conventions that multiply everything, and say more than that the loss is scaled
+SCALES = {
+    *("mean-missing", "mean-added", "outputs-summed-not-averaged", "outputs-averaged-not-summed", "sign-flipped"),
+    *("squared-error-factor", "loss-scale-missing"),
+}
+
+
+class Named(NamedTuple):
+    """A mistake that the numbers show.
+
+    Attributes:
+        id: a key of `MISTAKES`.
+        layer: index into the parameters, if it was made in one layer; else None.
+        layers: all layers in which it was made; () for a mistake of the whole pass.
+        variant: how it was made, or None.
+        value: of its free number, as fitted, or None.
+        sentence, formula, fix: of the catalogue.
+        digits: to how many decimal digits its numbers agree with the given ones, in the worst array.
+    """
+
+    id: str
+    layer: int | None
+    layers: tuple[int, ...]
+    variant: str | None
+    value: float | None
+    sentence: str
+    formula: str
+    fix: str
+    digits: int
+
+
+class Evidence(NamedTuple):
+    """A wrong array, at the entry that is furthest off in noise floors.
+
+    Attributes:
+        path: of the array.
+        digits: to how many decimal digits the whole array agrees with that of the mistake.
+        at: index of the entry.
+        given, mistaken, true: the entry as it was given, as the mistake makes it, and as it is right; after a step,
+            the parameter.
+    """
+
+    path: str
+    digits: int
+    at: tuple[int, ...]
+    given: float
+    mistaken: float
+    true: float
+
+
+Explanation = tuple[Named, ...]  # mistakes that give the numbers together
+
+
+def explanations(question: Question, *, pairs: bool) -> tuple[Explanation, ...]:
+    """Single mistakes that explain everything, or, if there are none and `pairs` says so, two that do together.
+
+    None where the right numbers are as near as those of a mistake may be: then nothing proves one.
+    """
+    if question.wrong <= matched(question, question.truth):
+        return ()
+    return tuple(_alone(question) or (_in_pairs(question) if pairs else ()))
+
+
+def _planted(question: Question, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
+    """What a program with these mistakes computes, by path; None if they cannot be made together."""
+    key = (group, tuple(paths), question.dtype, question.rate)
+    return _remembered(question, key, lambda: _planted_anew(question, group, paths))
+
+
+def _remembered(question: Question, key: Any, make: Callable[[], Any]) -> Any:
+    """What was made for this key, where the question says that somebody keeps it."""
+    if question.planted is None:
+        return make()
+    if key not in question.planted:
+        question.planted[key] = make()
+    return question.planted[key]
+
+
+def _candidates(question: Question, updates: bool = False) -> tuple[Group, ...]:
+    return _remembered(question, ("candidates", updates), lambda: candidates(question.case, updates))
+
+
+def _planted_anew(question: Question, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
+    try:
+        if any(MISTAKES[slip.id].scope == "update" for slip in group):
+            arrays = _stepped(question, group, paths)
+        else:
+            arrays = planted_arrays(question.case, group, paths, question.dtype)
+    except (ValueError, ArithmeticError):
+        return None
+    return {path: np.asarray(array, np.float64) for path, array in arrays.items()}
+
+
+def _stepped(question: Question, group: Group, paths: Collection[str]) -> dict[str, Array]:
+    """What a program with a mistake in its step subtracts, divided by the rate."""
+    if len(group) > 1 or question.rate is None:
+        raise ValueError("expected one mistake of an update")
+    [slip], case, rate = group, question.case, question.rate
+    after = plant_update(case, slip.id, rate, slip.layer, variant=slip.variant, value=slip.value)
+    steps = {path: (parameter_of(case, path), getattr(after[layer_of(path)], path.partition(".")[2])) for path in paths}
+    return {path: (before - stepped) / rate for path, (before, stepped) in steps.items()}
+
+
+def evidence(question: Question, explanation: Explanation) -> tuple[Evidence, ...]:
+    """Every wrong array beside that of a program with these mistakes, from the last layer to the first."""
+    group = tuple(
+        Slip(one.id, layer, one.variant, one.value) for one in explanation for layer in (one.layers or (None,))
+    )
+    arrays = _planted(question, group, question.wrong)
+    if arrays is None:
+        return ()
+    shown = []
+    for path in sorted(question.wrong, key=lambda path: (-layer_of(path), path)):
+        given, mistaken, true = question.given[path], arrays[path], question.truth[path]
+        with np.errstate(all="ignore"):
+            off = np.nan_to_num(np.abs(given - true) / question.allowed[path], nan=np.inf)
+        index = tuple(map(int, np.unravel_index(np.argmax(off), given.shape)))
+        entries = [float(array[index]) for array in (given, mistaken, true)]
+        if question.rate is not None:
+            before = float(parameter_of(question.case, path)[index])
+            entries = [before - question.rate * entry for entry in entries]
+        shown.append(Evidence(path, agreeing_digits(given, mistaken), index, *entries))
+    return tuple(shown)
+
+
+# matching
+
+
+def _loosened(question: Question, group: Group) -> Question:
+    """The question with what a mistake that magnifies rounding needs more of allowance."""
+    slip, parameter = group[0], MISTAKES[group[0].id].parameter
+    if parameter is None or parameter.magnified is None or slip.value is None:
+        return question
+    allowed = dict(question.allowed)
+    for path in (path for path in allowed if path.startswith("params")):
+        weights, grads = parameter_of(question.case, path), question.truth[path]
+        rounding = (question.loss_noise, question.unit, weights, grads)
+        allowed[path] = allowed[path] + parameter.magnified(slip.value, slip.variant, *rounding)
+    return question._replace(allowed=allowed)
+
+
+def _explained(question: Question, group: Group, sign: str, times: float = CLEAR) -> Arrays | None:
+    """All arrays of a program with these mistakes, if they are the given ones; else None.
+
+    Args:
+        question: what is to be explained.
+        group: the mistakes.
+        sign: path of the wrong array that is compared first: a few numbers rule out most mistakes.
+        times: by which the given numbers must be nearer to the mistaken than to the right ones.
+    """
+    question = _loosened(question, group)
+    for slips, paths in ((that_reach(group, sign), [sign]), (group, question.given)):
+        arrays = _planted(question, slips, paths)
+        if arrays is None or len(matched(question, arrays)) < len(paths):
+            return None
+    return arrays if arrays and proves(question, arrays, times) else None
+
+
+def _digits(question: Question, arrays: Arrays) -> int:
+    """Decimal digits to which the wrong arrays agree, in the worst of those with finite numbers; 0 if none has any."""
+    pairs = [(question.given[path], arrays[path]) for path in question.wrong]
+    told = [pair for pair in pairs if (np.isfinite(pair[0]) & np.isfinite(pair[1])).any()]
+    return min((agreeing_digits(*pair) for pair in told), default=0)
+
+
+def named(
+    id_: str, layers: tuple[int, ...], digits: int, variant: str | None = None, value: float | None = None
+) -> Named:
+    """A mistake of the catalogue, with what that says of it."""
+    mistake = MISTAKES[id_]
+    layer = layers[0] if len(layers) == 1 else None
+    return Named(id_, layer, layers, variant, value, mistake.sentence, mistake.formula, mistake.fix, digits)
+
+
+def _named(question: Question, group: Group, arrays: Arrays) -> Named:
+    slip, layers = group[0], tuple(slip.layer for slip in group if slip.layer is not None)
+    return named(slip.id, layers, _digits(question, arrays), slip.variant, slip.value)
+
+
+# one mistake
+
+
+def _alone(question: Question) -> list[Explanation]:
+    """Single mistakes that explain everything: exact ones and those with few choices; if there are none, fitted ones.
+
+    Where mistakes multiply everything with a number, a loss that is scaled by it might be meant as well.
+    """
+    groups = [
+        group
+        for group in _candidates(question, updates=question.rate is not None)
+        if group[0].id not in question.excluded and reaches(group, question.wrong) and starts(group, question)
+    ]
+    exact = _each(_exact, question, groups)
+    if not exact:
+        return _each(_fitted, question, groups)
+    said = any(one.id in SCALES for (one,) in exact)
+    tied = [group for group in groups if _has_choices(group) or (group[0].id == "loss-scaled" and not said)]
+    return [*exact, *_each(_fitted, question, tied)]
+
+
+def _has_choices(group: Group) -> bool:
+    parameter = MISTAKES[group[0].id].parameter
+    return parameter is not None and parameter.choices is not None
+
+
+def _each(
+    explained: Callable[[Question, Group], tuple[Group, Arrays] | None], question: Question, groups: Sequence[Group]
+) -> list[Explanation]:
+    found = [explained(question, group) for group in groups]
+    return _without_repetition([(_named(question, *one),) for one in found if one is not None])
+
+
+def _exact(question: Question, group: Group) -> tuple[Group, Arrays] | None:
+    """A mistake without a free number, if it explains everything."""
+    if MISTAKES[group[0].id].parameter is not None:
+        return None
+    arrays = _explained(question, group, question.first)
+    return None if arrays is None else (group, arrays)
+
+
+def _without_repetition(found: list[Explanation]) -> list[Explanation]:
+    """The first of each set of mistakes: another layer or variant with the same numbers adds nothing."""
+    first: dict[frozenset[str], Explanation] = {}
+    for explanation in found:
+        first.setdefault(frozenset(one.id for one in explanation), explanation)
+    return list(first.values())
+
+
+def _fitted(question: Question, group: Group) -> tuple[Group, Arrays] | None:
+    """A mistake with the number that explains everything; None if there is none."""
+    slip, parameter = group[0], MISTAKES[group[0].id].parameter
+    if parameter is None:
+        return None
+    for value in parameter.starts(question.case, slip.layer, slip.variant):
+        fitting: float | None = value
+        if parameter.choices is None:
+            fitting = _fit(question, group, value, [question.first])
+            if fitting is not None and len(question.given) > 1:
+                fitting = _fit(question, group, fitting, question.given)
+        if fitting is not None and parameter.whole:
+            fitting = float(round(fitting))
+        times = CLEAR if parameter.choices else CLEAR_OF_FIT
+        arrays = None if fitting is None else _explained(question, _valued(group, fitting), question.first, times)
+        if arrays is not None:
+            return _valued(group, fitting), arrays
+    return None if parameter.magnified is None else _on_grid(question, group)
+
+
+def _on_grid(question: Question, group: Group) -> tuple[Group, Arrays] | None:
+    """Finite differences whose numbers rounding has spoilt, known by the grid that they lie on."""
+    if question.rate is not None:  # what a step subtracts lies on the grid of the parameters
+        return None
+    numbers = [array.ravel() for path, array in question.given.items() if path.startswith("params")]
+    for found in differences_on_grid(np.concatenate(numbers), question.loss, question.unit):
+        own = tuple(slip._replace(variant=found.variant, value=found.value) for slip in group)
+        arrays = _explained(question, own, question.first, times=0.0)  # within this noise the right numbers match too
+        if arrays is not None:
+            return own, arrays
+    return None
+
+
+def _valued(group: Group, value: float | None) -> Group:
+    return tuple(slip._replace(value=value) for slip in group)
+
+
+def _fit(question: Question, group: Group, value: float, paths: Collection[str]) -> float | None:
+    """The number that explains some arrays, by Gauss-Newton steps; None where they lead nowhere."""
+    parameter, before = MISTAKES[group[0].id].parameter, np.inf
+    relative = NUDGE if parameter is None or parameter.magnified is None else NUDGE_OF_STEP
+    for step in range(STEPS):
+        own = _planted(question, _valued(group, value), paths)
+        if own is None:
+            return None
+        if len(matched(_loosened(question, _valued(group, value)), own)) == len(paths):
+            return value
+        nudge = relative * max(abs(value), 1e-6)
+        there = _planted(question, _valued(group, value + nudge), paths)
+        if there is None:
+            return None
+        with np.errstate(all="ignore"):
+            slopes = {path: (there[path] - own[path]) / nudge for path in paths}
+            gaps = {path: question.given[path] - own[path] for path in paths}
+            distance = sum(float(np.sum(gap**2)) for gap in gaps.values())
+            over = sum(float(np.sum(slopes[path] * gap)) for path, gap in gaps.items())
+            under = sum(float(np.sum(slope**2)) for slope in slopes.values())
+        # what is missing points where the number leads; near a solution the distance falls fast, and before it may rise
+        leads = under > 0 and np.isfinite(over) and abs(over) >= ALIGNED * under**0.5 * distance**0.5
+        if not leads or (step > 2 and not distance < before / 2):
+            return None
+        value, before = value + over / under, distance
+    return None
+
+
+# two mistakes
+
+
+def _in_pairs(question: Question) -> list[Explanation]:
+    """Two mistakes: one that explains wrong arrays of its own, and another that explains the rest with it."""
+    groups = [
+        group
+        for group in _candidates(question)
+        if MISTAKES[group[0].id].parameter is None and group[0].id not in question.excluded
+    ]
+    true = question._replace(given=question.truth)
+    explains, leaves = (cache(partial(_shows, asked)) for asked in (question, true))
+    firsts = {}
+    for group in groups:
+        explained = _explains_of_its_own(question, group) if starts(group, question) else None
+        if explained:
+            firsts[group] = explained
+    found: list[Explanation] = []
+    for first in sorted(firsts, key=lambda group: -len(firsts[group]))[:PARTNERS]:
+        rest = sorted(question.wrong - firsts[first], key=lambda path: question.given[path].size)
+        if not rest:  # it changes a right array too, which no second mistake mends
+            continue
+        kept = min(firsts[first], key=lambda path: question.given[path].size)
+        for second in groups:
+            if second == first or not reaches(second, rest) or not leaves(that_reach(second, kept), kept):
+                continue
+            # what the first does not reach shows the second alone
+            apart = [path for path in rest if not reaches(first, [path])]
+            if not all(explains(that_reach(second, path), path) for path in apart):
+                continue
+            both = _explained(question, (*first, *second), rest[0], CLEAR_OF_FIT)
+            if both is not None:
+                found.append(tuple(_named(question, group, both) for group in (first, second)))
+    return _without_repetition(found)
+
+
+def _shows(question: Question, group: Group, path: str) -> bool:
+    """Whether a program with these mistakes has one of the given arrays."""
+    arrays = _planted(question, group, [path])
+    return arrays is not None and matches(question, arrays, path)
+
+
+def _explains_of_its_own(question: Question, group: Group) -> frozenset[str]:
+    """The wrong arrays that a mistake explains, if it explains one of the first."""
+    top = [path for path in question.wrong if layer_of(path) == layer_of(question.first) and reaches(group, [path])]
+    arrays = _planted(question, group, top) if top else None
+    if arrays is None or not matched(question, arrays):
+        return frozenset()
+    arrays = _planted(question, group, question.wrong)
+    return frozenset() if arrays is None else matched(question, arrays)

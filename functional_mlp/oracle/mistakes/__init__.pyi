@@ -1,0 +1,13 @@
+from .catalogue.registry import FAMILIES as FAMILIES
+from .catalogue.registry import MISTAKES as MISTAKES
+from .catalogue.registry import described as described
+from .injection import Planted as Planted
+from .injection import Slip as Slip
+from .injection import applies as applies
+from .injection import correct as correct
+from .injection import places as places
+from .injection import plant as plant
+from .injection import plant_together as plant_together
+from .injection import plant_update as plant_update
+from .injection import planted_arrays as planted_arrays
+from .program import begin as begin

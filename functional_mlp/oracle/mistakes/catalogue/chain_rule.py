@@ -1,0 +1,414 @@
+"""Mistakes in the chain rule: the derivative of the activation, the way back through the weights, the pairing."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from functional_mlp.activations import FACTORIES, softmax_vjp
+from functional_mlp.backward_pass import Cotangents, Residuals
+from functional_mlp.forward_pass import matmul
+from functional_mlp.network import Dense
+from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
+from functional_mlp.oracle.mistakes.changes import (
+    Here,
+    by_variant,
+    in_activation,
+    in_cotangent,
+    in_gathered,
+    in_previous,
+    in_returned,
+    in_weights,
+    scaled,
+)
+from functional_mlp.oracle.mistakes.conditions import (
+    A_MATRIX,
+    AT_A_KINK,
+    DIFFERS_FROM_IDENTITY,
+    HIDDEN,
+    INACTIVE_UNIT,
+    LAST,
+    NOT_IDENTITY,
+    PENALTY,
+    PIECEWISE,
+    SEVERAL_LAYERS,
+    SEVERAL_UNITS,
+    SQUARE,
+    Condition,
+    Spot,
+    activation_in,
+    for_variant,
+)
+from functional_mlp.oracle.mistakes.program import (
+    previous_cotangent,
+    through_activation,
+    vjp_at,
+    weights_cotangent,
+)
+
+# f' from the activation alone, as programs write it that kept a and not z
+DERIVATIVE_FROM_OUTPUT: Mapping[str, Callable[..., Array]] = {
+    "sigmoid": lambda a: a * (1 - a),
+    "tanh": lambda a: 1 - a * a,
+    "relu": lambda a, at_zero: jnp.where(a > 0, 1, 0).astype(a.dtype),
+    "leaky_relu": lambda a, slope, at_zero: jnp.where(a > 0, 1, slope).astype(a.dtype),
+    "elu": lambda a, alpha, at_zero: jnp.where(a > 0, jnp.ones_like(a), a + alpha),
+}
+
+
+def derivative_from(layer: Residuals, values: Array, ct: Array) -> Array:
+    """ct f'(z), with f' by the formula in terms of a, of which `values` take the place."""
+    if layer.activation.name == "softmax":
+        return softmax_vjp(values, values, ct)
+    return ct * DERIVATIVE_FROM_OUTPUT[layer.activation.name](values, **dict(layer.activation.parameters))
+
+
+def _derivative_at(layer: Residuals, z: Array, ct: Array) -> Array:
+    """ct f'(z) at other pre-activations."""
+    return vjp_at(layer.activation, z, ct)
+
+
+def _has_formula_of_output(spot: Spot) -> bool:
+    return spot.activation.name in DERIVATIVE_FROM_OUTPUT
+
+
+def _same_function(spot: Spot, offset: int) -> bool:
+    return spot.case.network.activations[spot.layer + offset] == spot.activation
+
+
+def _other_side(layer: Residuals, ct: Array) -> Array:
+    right = through_activation(layer, ct)
+    return jnp.where(layer.z == 0, ct - right, right)
+
+
+def _with_weights(layer: Residuals, weights: Array, ct: Array) -> Array:
+    return previous_cotangent(layer._replace(weights=weights.astype(ct.dtype)), ct)
+
+
+def differ(spot: Spot) -> bool:
+    """Whether the layer's activation and the one that the variant names differ somewhere in this case."""
+    alike = spot.activation.name in PIECEWISE and spot.variant in PIECEWISE
+    return not alike or INACTIVE_UNIT.test(spot)
+
+
+def _derivative_of(name: str, layer: Residuals, ct: Array) -> Array:
+    return _derivative_at(layer._replace(activation=FACTORIES[name]()), layer.z, ct)
+
+
+OTHER_DERIVATIVES: Mapping[str, Callable[[Residuals, Array], Array]] = {
+    **{name: partial(_derivative_of, name) for name in FACTORIES if name != "identity"},
+    "sigmoid-of-output": lambda layer, ct: ct * (layer.a * (1 - layer.a)),
+    "tanh-of-output": lambda layer, ct: ct * (1 - layer.a * layer.a),
+}
+WRONG_TANH: Mapping[str, Callable[[Array], Array]] = {
+    "tanh": lambda a: a,
+    "one-minus-tanh": lambda a: 1 - a,
+    "one-minus-tanh-squared": lambda a: (1 - a) * (1 - a),
+}
+NOT_A_PRODUCT: Mapping[str, Callable[[Array, Array], Array]] = {
+    "every-entry": lambda weights, ct: ct * weights.T,
+    "diagonal": lambda weights, ct: ct * jnp.diagonal(weights)[None, :],
+}
+PAIRED: Mapping[str, tuple[int, int]] = {  # whose inputs with whose delta, as offsets from this layer
+    "inputs-of-previous": (-1, 0),
+    "delta-of-next": (0, 1),
+    "delta-of-previous": (0, -1),
+}
+
+
+def _paired_wrongly(here: Here, pulled: Cotangents) -> Cotangents:
+    inputs, delta = PAIRED[here.variant]
+    ct_z, params = pulled.deltas[here.layer + delta], list(pulled.params)
+    ct_bias = params[here.layer].bias
+    params[here.layer] = Dense(
+        matmul(here.given(inputs).T, ct_z, "highest").astype(ct_z.dtype),
+        None if ct_bias is None else jnp.sum(ct_z, axis=0),
+    )
+    return pulled._replace(params=tuple(params))
+
+
+def _updated(here: Here, layer: Residuals, ct: Array) -> Array:
+    gradient = weights_cotangent(layer, ct) + (0 if here.loss is None else here.loss.l2) * layer.weights
+    return _with_weights(layer, layer.weights - here.learning_rate * gradient, ct)
+
+
+CHAIN_RULE = (
+    Mistake(
+        "updated-weights-used",
+        "The weights of a layer are updated before the cotangent of the layer below is computed from them.",
+        "ct_a_prev = ct_z (W − η ct_W)ᵀ",
+        "ct_a_prev = ct_z Wᵀ with the weights of the forward pass; update after the whole backward pass",
+        in_previous(_updated),
+        (SEVERAL_LAYERS,),
+        scope="update",
+        tag="second-case",
+        second="another learning rate",
+    ),
+    Mistake(
+        "output-derivative-missing",
+        "The derivative of the output layer's activation is left out.",
+        "ct_z = ct_a at the output layer",
+        "ct_z = ct_a f'(z)",
+        in_activation(lambda here, layer, ct: ct),
+        (LAST, NOT_IDENTITY, DIFFERS_FROM_IDENTITY),
+    ),
+    Mistake(
+        "hidden-derivative-missing",
+        "The derivative of a hidden layer's activation is left out.",
+        "ct_z = ct_a at a hidden layer",
+        "ct_z = ct_a f'(z)",
+        in_activation(lambda here, layer, ct: ct),
+        (HIDDEN, NOT_IDENTITY, DIFFERS_FROM_IDENTITY),
+    ),
+    Mistake(
+        "derivative-of-wrong-variable",
+        "The derivative is taken of the wrong variable: its formula in terms of a is given z, or f' is given a.",
+        "ct_z = ct_a z(1 − z) for ct_a a(1 − a), or ct_a f'(a) for ct_a f'(z)",
+        "a formula in terms of the activation gets a, the function f' gets z",
+        by_variant(
+            {
+                "z-for-a": in_activation(lambda here, layer, ct: derivative_from(layer, layer.z, ct)),
+                "a-for-z": in_activation(lambda here, layer, ct: _derivative_at(layer, layer.a, ct)),
+            }
+        ),
+        (
+            for_variant(
+                "an activation whose derivative differs between z and a",
+                {
+                    "z-for-a": lambda spot: spot.activation.name in ("sigmoid", "tanh", "softmax", "elu"),
+                    "a-for-z": lambda spot: spot.activation.name not in ("identity", "relu", "leaky_relu"),
+                },
+            ),
+        ),
+        variants=("z-for-a", "a-for-z"),
+    ),
+    Mistake(
+        "derivative-of-neighbour-layer",
+        "The derivative is evaluated at the values of the next or the previous layer.",
+        "ct_z = ct_a f'(z of a neighbour), or f' in terms of a with the a of a neighbour",
+        "ct_z = ct_a f'(z) with the z (or a) of the layer itself",
+        by_variant(
+            {
+                "next": in_activation(lambda here, layer, ct: _derivative_at(layer, here.values(1)[0], ct)),
+                "previous": in_activation(lambda here, layer, ct: _derivative_at(layer, here.values(-1)[0], ct)),
+                "next-output": in_activation(lambda here, layer, ct: derivative_from(layer, here.values(1)[1], ct)),
+                "previous-output": in_activation(lambda here, layer, ct: derivative_from(layer, layer.a_prev, ct)),
+            }
+        ),
+        (
+            NOT_IDENTITY,
+            for_variant(
+                "a neighbour of the same width",
+                {
+                    "next": lambda spot: spot.width(1) == spot.fan_out,
+                    "previous": lambda spot: spot.has_layer(-1) and spot.fan_in == spot.fan_out,
+                    "next-output": lambda spot: (
+                        spot.width(1) == spot.fan_out and _has_formula_of_output(spot) and not _same_function(spot, 1)
+                    ),
+                    "previous-output": lambda spot: (
+                        spot.fan_in == spot.fan_out
+                        and _has_formula_of_output(spot)
+                        and not (spot.has_layer(-1) and _same_function(spot, -1))
+                    ),
+                },
+            ),
+        ),
+        variants=("next", "previous", "next-output", "previous-output"),
+    ),
+    Mistake(
+        "derivative-of-other-activation",
+        "The derivative of another activation is used than the layer has.",
+        "ct_z = ct_a g'(z), g another activation",
+        "ct_z = ct_a f'(z) with the f of the forward pass",
+        in_activation(lambda here, layer, ct: OTHER_DERIVATIVES[here.variant](layer, ct)),
+        (
+            Condition("another activation than the layer's own", lambda spot: spot.variant != spot.activation.name),
+            Condition("a unit on which the two differ", differ),
+            for_variant(
+                "an activation with another derivative",
+                {
+                    "softmax": lambda spot: spot.fan_out > 1,
+                    "relu": lambda spot: spot.activation.name != "leaky_relu",
+                    "sigmoid-of-output": lambda spot: spot.activation.name != "sigmoid",
+                    "tanh-of-output": lambda spot: spot.activation.name != "tanh",
+                },
+            ),
+        ),
+        variants=tuple(OTHER_DERIVATIVES),
+    ),
+    Mistake(
+        "tanh-derivative-wrong",
+        "The derivative of tanh is taken to be tanh itself, 1 − tanh, or (1 − tanh)².",
+        "ct_z = ct_a a, ct_a (1 − a), or ct_a (1 − a)²",
+        "ct_z = ct_a (1 − a²)",
+        in_activation(lambda here, layer, ct: ct * WRONG_TANH[here.variant](layer.a)),
+        (activation_in("tanh"),),
+        variants=tuple(WRONG_TANH),
+    ),
+    Mistake(
+        "sigmoid-derivative-doubled",
+        "The derivative of the sigmoid has a stray factor 2.",
+        "ct_z = ct_a 2 a(1 − a)",
+        "ct_z = ct_a a(1 − a)",
+        in_activation(lambda here, layer, ct: 2 * through_activation(layer, ct)),
+        (activation_in("sigmoid"),),
+    ),
+    Mistake(
+        "relu-drops-cotangent",
+        "Going back through a relu returns its derivative alone and drops the cotangent that came.",
+        "ct_z = f'(z)",
+        "ct_z = ct_a f'(z)",
+        in_activation(lambda here, layer, ct: through_activation(layer, jnp.ones_like(ct))),
+        (activation_in("relu", "leaky_relu", "elu"),),
+    ),
+    Mistake(
+        "relu-mask-missing",
+        "Going back through a relu lets every cotangent pass, also where the unit is inactive.",
+        "ct_z = ct_a",
+        "ct_z = ct_a where z > 0, else 0",
+        in_activation(lambda here, layer, ct: ct),
+        (activation_in("relu"), INACTIVE_UNIT),
+    ),
+    Mistake(
+        "relu-mask-on-cotangent",
+        "A relu's mask is taken from the sign of the cotangent, instead of the pre-activation's or beside it.",
+        "ct_z = ct_a where ct_a > 0 (and z > 0), else 0",
+        "ct_z = ct_a where z > 0, else 0",
+        by_variant(
+            {
+                "instead": in_activation(lambda here, layer, ct: layer.activation.vjp(ct, ct, ct)),
+                "as-well": in_activation(
+                    lambda here, layer, ct: through_activation(layer, layer.activation.vjp(ct, ct, ct))
+                ),
+            }
+        ),
+        (activation_in("relu", "leaky_relu"),),
+        variants=("instead", "as-well"),
+    ),
+    Mistake(
+        "leaky-slope-wrong-side",
+        "The slope of a leaky relu is applied where the unit is active, and 1 where it is not.",
+        "ct_z = slope ct_a where z > 0, else ct_a",
+        "ct_z = ct_a where z > 0, else slope ct_a",
+        in_activation(lambda here, layer, ct: _derivative_at(layer, -layer.z, ct)),
+        (activation_in("leaky_relu"),),
+    ),
+    Mistake(
+        "leaky-slope-missing",
+        "The slope of a leaky relu is forgotten on the way back: inactive units pass nothing.",
+        "ct_z = ct_a where z > 0, else 0",
+        "ct_z = ct_a where z > 0, else slope ct_a",
+        in_activation(lambda here, layer, ct: OTHER_DERIVATIVES["relu"](layer, ct)),
+        (activation_in("leaky_relu"), INACTIVE_UNIT),
+    ),
+    Mistake(
+        "kink-other-side",
+        "At a pre-activation of exactly 0 the derivative is that of the other side.",
+        "f'(0) = 1 where the case says otherwise, or the reverse",
+        "f'(0) as the case declares it (at_zero): by default that of the left side",
+        in_activation(lambda here, layer, ct: _other_side(layer, ct)),
+        (activation_in("relu"), AT_A_KINK),
+        convention=True,
+    ),
+    Mistake(
+        "elementwise-for-matmul",
+        "An elementwise product stands where the matrix product with the transposed weights is meant.",
+        "ct_a_prev = ct_z ∘ Wᵀ, or ct_z ∘ diag(W)",
+        "ct_a_prev = ct_z Wᵀ",
+        in_previous(lambda here, layer, ct: NOT_A_PRODUCT[here.variant](layer.weights, ct)),
+        (
+            SQUARE,
+            for_variant("as many samples as units", {"every-entry": lambda spot: spot.samples == spot.fan_out}),
+        ),
+        variants=tuple(NOT_A_PRODUCT),
+    ),
+    Mistake(
+        "sum-not-accumulated",
+        "In the loop over the units that a cotangent comes from, each product overwrites the one before.",
+        "ct_a_prev[i] = ct_z[j] W[i, j] with the last j only",
+        "ct_a_prev[i] = sum over j of ct_z[j] W[i, j]: += instead of =",
+        in_previous(lambda here, layer, ct: ct[:, -1:] * layer.weights[None, :, -1]),
+        (SEVERAL_UNITS,),
+    ),
+    Mistake(
+        "weights-not-transposed",
+        "The weights are used where the transposed weights are meant.",
+        "ct_a_prev = ct_z W",
+        "ct_a_prev = ct_z Wᵀ",
+        in_previous(lambda here, layer, ct: _with_weights(layer, layer.weights.T, ct)),
+        (SQUARE,),
+    ),
+    Mistake(
+        "gradient-used-as-weights",
+        "The gradient of the weights is used where the weights are meant.",
+        "ct_a_prev = ct_z ct_Wᵀ",
+        "ct_a_prev = ct_z Wᵀ",
+        in_previous(lambda here, layer, ct: _with_weights(layer, weights_cotangent(layer, ct), ct)),
+    ),
+    Mistake(
+        "weight-gradient-transposed",
+        "The gradient of the weights is handed back transposed, or its numbers are in the other order.",
+        "ct_Wᵀ in place of ct_W; where the layer is not square, the numbers of ct_Wᵀ in the shape of ct_W",
+        "ct_W = a_prevᵀ ct_z, row by row; or declare the layout",
+        in_returned(lambda here, ct: ct._replace(weights=ct.weights.T.reshape(ct.weights.shape))),
+        (A_MATRIX,),
+        convention=True,
+    ),
+    Mistake(
+        "layer-index-shifted",
+        "The inputs of one layer are paired with the cotangent of another.",
+        "ct_W = (a_prev of another layer)ᵀ ct_z, or a_prevᵀ (ct_z of another layer) and ct_b from that",
+        "ct_W = a_prevᵀ ct_z, both of the same layer",
+        in_gathered(_paired_wrongly),
+        (
+            for_variant(
+                "a neighbour of the same shape",
+                {
+                    "inputs-of-previous": lambda spot: spot.has_layer(-1) and spot.width(-2) == spot.fan_in,
+                    "delta-of-next": lambda spot: spot.has_layer(1) and spot.width(1) == spot.fan_out,
+                    "delta-of-previous": lambda spot: spot.has_layer(-1) and spot.fan_in == spot.fan_out,
+                },
+            ),
+        ),
+        variants=tuple(PAIRED),
+    ),
+    Mistake(
+        "sign-flipped",
+        "Every gradient has the wrong sign.",
+        "−ct_W, −ct_b: target − output at the outputs, or a negated result (the penalty's part with it)",
+        "ct at the outputs is output − target, and gradient descent subtracts the gradient",
+        by_variant(
+            {
+                "at-the-outputs": in_cotangent(lambda here, ct: -ct),
+                "at-the-end": in_returned(lambda here, ct: scaled(ct, -1.0)),
+            }
+        ),
+        (for_variant("an L2 penalty (without one it is no other)", {"at-the-end": PENALTY.test}),),
+        scope="network",
+        convention=True,
+        variants=("at-the-outputs", "at-the-end"),
+    ),
+    Mistake(
+        "layer-sign-flipped",
+        "The gradient of one layer has the wrong sign: its own alone, or its cotangent and so all below.",
+        "−ct_W, −ct_b in one layer, or −ct_z",
+        "no minus sign",
+        by_variant(
+            {
+                "gradient": in_returned(lambda here, ct: scaled(ct, -1.0)),
+                "cotangent": in_activation(lambda here, layer, ct: -through_activation(layer, ct)),
+            }
+        ),
+        (SEVERAL_LAYERS, for_variant("a hidden layer", {"cotangent": HIDDEN.test})),
+        variants=("gradient", "cotangent"),
+    ),
+    Mistake(
+        "activated-output-used-as-input",
+        "The layer's own activations stand where its inputs are meant.",
+        "ct_W = aᵀ ct_z",
+        "ct_W = a_prevᵀ ct_z",
+        in_weights(lambda here, layer, ct: weights_cotangent(layer._replace(a_prev=layer.a), ct)),
+        (Condition("a square layer", lambda spot: spot.fan_in == spot.fan_out),),
+    ),
+)

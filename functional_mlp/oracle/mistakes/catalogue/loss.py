@@ -1,0 +1,253 @@
+"""Mistakes at the outputs: factors of the loss, its pairing with the output activation, probabilities and logits."""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from functional_mlp.activations import Activation
+from functional_mlp.backward_pass import Residuals
+from functional_mlp.losses import KINDS, Loss
+from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, constant
+from functional_mlp.oracle.mistakes.changes import (
+    Here,
+    by_variant,
+    cotangent_of_logits,
+    in_activation,
+    in_cotangent,
+    in_loss,
+    in_previous,
+    in_probabilities,
+    rescaled,
+)
+from functional_mlp.oracle.mistakes.conditions import (
+    A_LOSS,
+    CROSS_ENTROPY,
+    OF_PROBABILITIES_GIVEN,
+    SCALED,
+    SEVERAL_LAYERS,
+    SEVERAL_OUTPUTS,
+    SEVERAL_UNITS,
+    Condition,
+    Spot,
+    activation_in,
+    for_variant,
+    loss_in,
+    probabilities_by,
+)
+from functional_mlp.oracle.mistakes.interpreting import interpret
+from functional_mlp.oracle.mistakes.program import (
+    OF_PROBABILITIES,
+    previous_cotangent,
+)
+
+
+def _jacobian_twice(here: Here, loss: Loss, activation: Activation, z: Array) -> Array:
+    return activation.vjp(z, activation.value(z), cotangent_of_logits(loss, activation, z, here))
+
+
+def _clipped(here: Here, loss: Loss, activation: Activation, z: Array) -> Array:
+    p = activation.value(z)
+    inside = jnp.clip(p, here.value, 1 - here.value)
+    ct = loss.cotangent(inside, here.targets, here.sample_weights)
+    if here.variant == "zero":
+        ct = jnp.where(inside == p, ct, jnp.zeros_like(ct))
+    return activation.vjp(z, p, ct)
+
+
+def _saturated(spot: Spot) -> bool:
+    last = spot._replace(layer=spot.depth - 1)
+    p = last.activations
+    if spot.loss.kind in OF_PROBABILITIES:
+        p = interpret(OF_PROBABILITIES[spot.loss.kind][1].value, p)
+    return bool(((p < spot.value) | (p > 1 - spot.value)).any())
+
+
+def _without_second_part(here: Here, loss: Loss, activation: Activation, z: Array) -> Array:
+    p = activation.value(z)
+    half = replace(loss, kind="categorical_cross_entropy")  # −t/p, all that is left
+    return activation.vjp(z, p, half.cotangent(p, here.targets, here.sample_weights))
+
+
+def _diagonal(here: Here, layer: Residuals, ct: Array) -> Array:
+    return ct * (layer.a * (1 - layer.a))
+
+
+def _diagonal_inside(here: Here, loss: Loss, activation: Activation, z: Array) -> Array:
+    p = activation.value(z)
+    return loss.cotangent(p, here.targets, here.sample_weights) * (p * (1 - p))
+
+
+def _mismatched(here: Here) -> Loss:
+    if here.variant == "half_squared_error":
+        return replace(here.loss, kind="squared_error", scale=here.loss.scale / 2)
+    return replace(here.loss, kind=here.variant)
+
+
+def _mismatch_fits(spot: Spot) -> bool:
+    own, kind = spot.loss.kind, spot.variant.removeprefix("half_")
+    if kind == own or kind == "squared_error":
+        return kind != own
+    # of losses of probabilities and of logits, those that belong after this output layer
+    return KINDS[kind].of_probabilities == spot.case.network.activations[-1].probabilities
+
+
+def _of_probabilities_at_logits(here: Here, ct: Array) -> Array:
+    loss = replace(here.loss, kind=OF_PROBABILITIES[here.loss.kind][0])
+    return loss.cotangent(here.program.tape.activations[-1], here.targets, here.sample_weights)
+
+
+TO_LOGITS = {kind: logits for logits, (kind, _) in OF_PROBABILITIES.items()}
+
+LOSS = (
+    Mistake(
+        "squared-error-factor",
+        "The squared error's gradient has a factor 2 too much or too little.",
+        "ct at the outputs is 2 or ½ times 2·scale·(o − t)",
+        "the derivative of scale·(o − t)² is 2·scale·(o − t)",
+        in_loss(lambda here: rescaled(here, {"doubled": 2.0, "halved": 0.5}[here.variant])),
+        (loss_in("squared_error"),),
+        scope="network",
+        variants=("doubled", "halved"),
+        convention=True,
+    ),
+    Mistake(
+        "loss-scale-missing",
+        "The scale of the loss is left out of the gradient.",
+        "ct at the outputs without the factor scale",
+        "multiply the cotangent at the outputs with the scale of the loss",
+        in_loss(lambda here: replace(here.loss, scale=1.0)),
+        (SCALED,),
+        scope="network",
+        convention=True,
+    ),
+    Mistake(
+        "softmax-jacobian-diagonal",
+        "Only the diagonal of the softmax Jacobian is used, as if softmax worked unit by unit.",
+        "ct_z = ct_a a(1 − a)",
+        "ct_z = a (ct_a − sum over units of a ct_a)",
+        by_variant(
+            {
+                "layer": in_activation(_diagonal),
+                "in-the-loss": in_probabilities(_diagonal_inside),
+            }
+        ),
+        (
+            SEVERAL_UNITS,
+            for_variant(
+                "a softmax layer, or softmax_cross_entropy at the output layer",
+                {
+                    "layer": activation_in("softmax").test,
+                    "in-the-loss": lambda spot: spot.is_last and loss_in("softmax_cross_entropy").test(spot),
+                },
+            ),
+        ),
+        variants=("layer", "in-the-loss"),
+    ),
+    Mistake(
+        "softmax-jacobian-twice",
+        "The softmax Jacobian is applied once more to a cotangent that is that of the logits already.",
+        "ct_z = J (p − t), J the Jacobian of softmax",
+        "ct_z = p − t (for targets that sum to 1) is past the softmax already",
+        in_probabilities(_jacobian_twice),
+        (probabilities_by("softmax"), SEVERAL_OUTPUTS),
+        scope="network",
+    ),
+    Mistake(
+        "sigmoid-derivative-twice",
+        "The sigmoid's derivative is applied once more to a cotangent that is that of the logits already.",
+        "ct_z = (p − t) p(1 − p)",
+        "ct_z = p − t is past the sigmoid already",
+        in_probabilities(_jacobian_twice),
+        (probabilities_by("sigmoid"),),
+        scope="network",
+    ),
+    Mistake(
+        "targets-assumed-normalised",
+        "p − t is used although the targets of a sample do not sum to 1.",
+        "ct_z = p − t",
+        "ct_z = p · (sum of t over the outputs) − t",
+        in_probabilities(lambda here, loss, activation, z: here.coefficients * (activation.value(z) - here.targets)),
+        (
+            loss_in("categorical_cross_entropy", "softmax_cross_entropy"),
+            probabilities_by("softmax"),
+            Condition(
+                "targets that do not sum to 1",
+                lambda spot: bool((np.abs(spot.case.targets.sum(axis=1) - 1) > 1e-9).any()),  # type: ignore[union-attr]
+            ),
+        ),
+        scope="network",
+    ),
+    Mistake(
+        "saturated-gradient-clipped",
+        "Probabilities near 0 and 1 are clipped, and with them the gradient: 0 there, or that at the clipped value.",
+        "ct_p = 0 where p is outside [ε, 1 − ε], or dLoss/dp at clip(p, ε, 1 − ε)",
+        "use the loss of the logits: ct_z = p − t needs no clipping",
+        in_probabilities(_clipped),
+        (CROSS_ENTROPY, Condition("an output so near 0 or 1 that it is clipped", _saturated)),
+        scope="network",
+        tag="fitted",
+        parameter=constant("the clipping distance ε", 1e-7, choices=tuple(10.0**-power for power in range(3, 16))),
+        variants=("zero", "clipped"),
+    ),
+    Mistake(
+        "cross-entropy-half",
+        "The binary cross-entropy's gradient lacks its (1 − t)/(1 − p) part.",
+        "ct_p = −t/p",
+        "ct_p = (1 − t)/(1 − p) − t/p",
+        in_probabilities(_without_second_part),
+        (loss_in("binary_cross_entropy", "sigmoid_cross_entropy"),),
+        scope="network",
+    ),
+    Mistake(
+        "logits-as-probabilities",
+        "Logits are used where probabilities are meant: no sigmoid or softmax between them and the gradient.",
+        "ct_o = o − t, or the derivative of the cross-entropy of probabilities at o",
+        "p = sigmoid(o) or softmax(o) first; ct_o = p − t",
+        by_variant(
+            {
+                "difference": in_cotangent(
+                    lambda here, ct: (here.coefficients * (here.program.tape.activations[-1] - here.targets)).astype(
+                        ct.dtype
+                    )
+                ),
+                "quotient": in_cotangent(_of_probabilities_at_logits),
+            }
+        ),
+        (loss_in(*OF_PROBABILITIES),),
+        scope="network",
+        variants=("difference", "quotient"),
+    ),
+    Mistake(
+        "probabilities-as-logits",
+        "Probabilities are given to a loss that expects logits: sigmoid or softmax is applied twice; another loss.",
+        "loss(sigmoid(p), t) or loss(softmax(p), t)",
+        "give the loss the logits, or use the loss of probabilities",
+        in_loss(lambda here: replace(here.loss, kind=TO_LOGITS[here.loss.kind]), reported=True),
+        (OF_PROBABILITIES_GIVEN,),
+        scope="network",
+    ),
+    Mistake(
+        "loss-mismatch",
+        "The gradient is that of another loss than the one that is reported.",
+        "the cotangent of another loss at the outputs",
+        "the cotangent of the loss that is meant",
+        in_loss(_mismatched),
+        (A_LOSS, Condition("another loss that fits the output layer", _mismatch_fits)),
+        scope="network",
+        variants=(*KINDS, "half_squared_error"),
+        convention=True,
+    ),
+    Mistake(
+        "scale-by-layer",
+        "A constant factor creeps in at each layer and grows backwards, such as 1, 2, 4.",
+        "ct_a_prev = r ct_z Wᵀ",
+        "ct_a_prev = ct_z Wᵀ",
+        in_previous(lambda here, layer, ct: here.value * previous_cotangent(layer, ct)),
+        (SEVERAL_LAYERS, Condition("a factor other than 1", lambda spot: spot.value != 1)),
+        scope="network",
+        tag="fitted",
+        parameter=constant("the factor r from layer to layer", 2.0),
+    ),
+)

@@ -1,0 +1,285 @@
+"""Mistakes in sums and means over samples and outputs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import jax.numpy as jnp
+
+from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter, constant
+from functional_mlp.oracle.mistakes.changes import (
+    Change,
+    Here,
+    by_variant,
+    in_bias,
+    in_cotangent,
+    in_loss,
+    in_penalty,
+    in_previous,
+    in_returned,
+    in_weights,
+    one_after_the_other,
+    rescaled,
+    scaled,
+    zeroed,
+)
+from functional_mlp.oracle.mistakes.conditions import (
+    A_LOSS,
+    DIVISOR_NOT_ONE,
+    HAS_BIAS,
+    MEAN_OVER_OUTPUTS,
+    MEAN_OVER_SAMPLES,
+    ONE_OUTPUT,
+    SEVERAL_LAYERS,
+    SEVERAL_OUTPUTS,
+    SEVERAL_SAMPLES,
+    SEVERAL_UNITS,
+    SUM_OVER_OUTPUTS,
+    SUM_OVER_SAMPLES,
+    UNWEIGHTED,
+    Condition,
+    Spot,
+    for_variant,
+)
+from functional_mlp.oracle.mistakes.program import (
+    Program,
+    bias_cotangent,
+    previous_cotangent,
+    seen_by_loss,
+    weights_cotangent,
+)
+
+
+def _every_pair(here: Here) -> Program:
+    """The loss of every output (n, 1) with every target (n,): what broadcasting makes of them."""
+    program, n = here.program, here.samples
+    loss, outputs = seen_by_loss(program.network, here.loss, program.tape)
+    every_output = jnp.broadcast_to(outputs, (n, n)).reshape(-1, 1)
+    every_target = jnp.broadcast_to(here.targets.T, (n, n)).reshape(-1, 1)
+    value, pairs = loss.value_and_cotangent(every_output, every_target)
+    ct = jnp.sum(pairs.reshape(n, n), axis=1, keepdims=True).astype(outputs.dtype)
+    return program._replace(value=value + loss.penalty(program.params), ct_outputs=ct)
+
+
+def _next_power_of_two(spot: Spot) -> float:
+    return float(2 ** spot.samples.bit_length())
+
+
+def _row_counts(row: int) -> Callable[[Spot], bool]:
+    return lambda spot: spot.case.sample_weights is None or spot.case.sample_weights[row] != 0
+
+
+DIVIDED_BIAS = in_bias(lambda here, layer, ct: bias_cotangent(layer, ct) / here.samples)
+DIVIDED_WEIGHTS = in_weights(lambda here, layer, ct: weights_cotangent(layer, ct) / here.samples)
+TIMES_CONSTANT = in_cotangent(lambda here, ct: (ct * here.value).astype(ct.dtype))
+VALUE_AND_PENALTY_TIMES_CONSTANT = (
+    Change("output_cotangent", lambda here: here.program._replace(value=here.program.value * here.value)),
+    in_penalty(lambda here, ct, leaf: here.value * here.loss.l2 * leaf),
+)
+
+REDUCTIONS = (
+    Mistake(
+        "bias-gradient-averaged",
+        "The gradient of the bias is averaged over samples where that of the weights is summed.",
+        "ct_b = (1/n) sum of ct_z over samples",
+        "ct_b = sum of ct_z over samples",
+        DIVIDED_BIAS,
+        (HAS_BIAS, SEVERAL_SAMPLES, SUM_OVER_SAMPLES),
+    ),
+    Mistake(
+        "weight-gradient-averaged",
+        "The gradient of the weights is averaged over samples where that of the bias is summed.",
+        "ct_W = (1/n) a_prevᵀ ct_z",
+        "ct_W = a_prevᵀ ct_z",
+        DIVIDED_WEIGHTS,
+        (SEVERAL_SAMPLES, SUM_OVER_SAMPLES),
+    ),
+    Mistake(
+        "bias-divided-twice",
+        "The gradient of the bias is divided by the number of samples once more than the mean in the loss does.",
+        "ct_b = (1/n) sum of ct_z over samples, 1/n in ct_z already",
+        "ct_b = sum of ct_z over samples",
+        DIVIDED_BIAS,
+        (HAS_BIAS, SEVERAL_SAMPLES, MEAN_OVER_SAMPLES),
+    ),
+    Mistake(
+        "weights-divided-twice",
+        "The gradient of the weights is divided by the number of samples once more than the mean in the loss does.",
+        "ct_W = (1/n) a_prevᵀ ct_z, 1/n in ct_z already",
+        "ct_W = a_prevᵀ ct_z",
+        DIVIDED_WEIGHTS,
+        (SEVERAL_SAMPLES, MEAN_OVER_SAMPLES),
+    ),
+    Mistake(
+        "everything-divided-twice",
+        "Every gradient, the penalty's part too, is divided by the number of samples once more than the mean does.",
+        "ct_W/n, ct_b/n, 1/n in them already",
+        "divide once: in the loss, or at the end",
+        in_returned(lambda here, ct: scaled(ct, 1 / here.samples)),
+        (SEVERAL_SAMPLES, MEAN_OVER_SAMPLES),
+        scope="network",
+    ),
+    Mistake(
+        "mean-missing",
+        "The division by the number of samples is left out.",
+        "ct at the outputs without 1/n",
+        "the loss averages over samples: ct at the outputs has 1/n (1/sum of the sample weights)",
+        in_loss(lambda here: replace(here.loss, over_samples="sum")),
+        (MEAN_OVER_SAMPLES, DIVISOR_NOT_ONE),
+        scope="network",
+        convention=True,
+    ),
+    Mistake(
+        "mean-added",
+        "The gradient is divided by the number of samples although the loss sums over them.",
+        "ct at the outputs with 1/n",
+        "the loss sums over samples: no 1/n",
+        Change(
+            "output_cotangent",
+            lambda here: (
+                in_cotangent(lambda here, ct: ct / here.samples)
+                if here.loss is None
+                else in_loss(lambda here: replace(here.loss, over_samples="mean"))
+            ).apply(here),
+        ),
+        (SUM_OVER_SAMPLES, DIVISOR_NOT_ONE),
+        scope="network",
+        convention=True,
+    ),
+    Mistake(
+        "mean-per-layer",
+        "Each layer divides by the number of samples again, so that the factor compounds with depth.",
+        "ct_a_prev = (1/n) ct_z Wᵀ",
+        "ct_a_prev = ct_z Wᵀ: 1/n comes in once, at the outputs",
+        in_previous(lambda here, layer, ct: previous_cotangent(layer, ct) / here.samples),
+        (SEVERAL_LAYERS, SEVERAL_SAMPLES),
+        scope="network",
+    ),
+    Mistake(
+        "bias-summed-to-scalar",
+        "The gradient of the bias is summed over the units too, and one number is used for all of them.",
+        "ct_b = sum of ct_z over samples and units",
+        "ct_b = sum of ct_z over samples: axis 0",
+        in_bias(lambda here, layer, ct: jnp.full_like(ct[0], jnp.sum(bias_cotangent(layer, ct)))),
+        (HAS_BIAS, SEVERAL_UNITS),
+    ),
+    Mistake(
+        "bias-from-one-sample",
+        "The gradient of the bias is the cotangent of the first or last sample instead of their sum.",
+        "ct_b = ct_z[0] or ct_z[n − 1]",
+        "ct_b = sum of ct_z over samples",
+        in_bias(lambda here, layer, ct: ct[{"first": 0, "last": -1}[here.variant]]),
+        (HAS_BIAS, SEVERAL_SAMPLES),
+        variants=("first", "last"),
+    ),
+    Mistake(
+        "outputs-summed-not-averaged",
+        "The gradient is that of a sum over the outputs where the loss averages over them.",
+        "ct at the outputs without 1/K",
+        "the loss averages over outputs: ct at the outputs has 1/K",
+        in_loss(lambda here: replace(here.loss, over_outputs="sum")),
+        (SEVERAL_OUTPUTS, MEAN_OVER_OUTPUTS),
+        scope="network",
+        convention=True,
+    ),
+    Mistake(
+        "outputs-averaged-not-summed",
+        "The gradient is that of a mean over the outputs where the loss sums over them.",
+        "ct at the outputs with 1/K",
+        "the loss sums over outputs: no 1/K",
+        in_loss(lambda here: replace(here.loss, over_outputs="mean")),
+        (SEVERAL_OUTPUTS, SUM_OVER_OUTPUTS),
+        scope="network",
+        convention=True,
+    ),
+    Mistake(
+        "nominal-batch-size",
+        "A batch is divided by the nominal batch size N, though it holds fewer samples.",
+        "ct at the outputs with 1/N",
+        "divide by the number of samples in this batch",
+        in_loss(lambda here: rescaled(here, here.samples / here.value)),
+        (MEAN_OVER_SAMPLES, Condition("another batch size", lambda spot: spot.value != spot.samples)),
+        scope="network",
+        tag="second-case",
+        second="the left-over batch",
+        parameter=Parameter("the nominal batch size N", _next_power_of_two, traced=False, whole=True),
+    ),
+    Mistake(
+        "loss-scaled",
+        "The gradient is that of the loss times a constant.",
+        "ct at the outputs times c",
+        "declare the loss with that scale, or leave the constant out",
+        by_variant(
+            {
+                "gradient": TIMES_CONSTANT,
+                "loss-too": one_after_the_other("output_cotangent", TIMES_CONSTANT, *VALUE_AND_PENALTY_TIMES_CONSTANT),
+            }
+        ),
+        (
+            Condition("another constant than 1, and than 0", lambda spot: spot.value != 1 and abs(spot.value) > 1e-9),
+            for_variant("a loss", {"loss-too": A_LOSS.test}),
+        ),
+        scope="network",
+        tag="fitted",
+        parameter=constant("the constant c", 3.0),
+        variants=("gradient", "loss-too"),
+        convention=True,
+    ),
+    Mistake(
+        "broadcast-column-row",
+        "Outputs (n, 1) meet targets (n,) and broadcast to (n, n): every output is compared with every target.",
+        "loss = sum (or mean) over i and j of term(o_i, t_j)",
+        "bring the targets to the shape (n, 1) of the outputs",
+        Change("output_cotangent", _every_pair),
+        (A_LOSS, ONE_OUTPUT, SEVERAL_SAMPLES, UNWEIGHTED),
+        scope="network",
+    ),
+    Mistake(
+        "sample-count-off-by-one",
+        "One sample too few or too many: a mean divides by n − 1 or n + 1, or a sum leaves out the first or last.",
+        "1/(n − 1) or 1/(n + 1) for 1/n, or a sum over samples 2..n or 1..n − 1",
+        "sum over all n samples, divide by n",
+        by_variant(
+            {
+                "one-less": in_loss(lambda here: rescaled(here, here.samples / (here.samples - 1))),
+                "one-more": in_loss(lambda here: rescaled(here, here.samples / (here.samples + 1))),
+                "first-skipped": in_cotangent(lambda here, ct: zeroed(ct, 0)),
+                "last-skipped": in_cotangent(lambda here, ct: zeroed(ct, -1)),
+            }
+        ),
+        (
+            SEVERAL_SAMPLES,
+            for_variant(
+                "a mean for another divisor, a sample that counts for a skipped one",
+                {
+                    "one-less": MEAN_OVER_SAMPLES.test,
+                    "one-more": MEAN_OVER_SAMPLES.test,
+                    "first-skipped": _row_counts(0),
+                    "last-skipped": _row_counts(-1),
+                },
+            ),
+        ),
+        scope="network",
+        variants=("one-less", "one-more", "first-skipped", "last-skipped"),
+    ),
+    Mistake(
+        "sample-weights-ignored",
+        "The weights of the samples are left out of the gradient.",
+        "ct at the outputs with 1 for every sample weight",
+        "multiply each sample's cotangent with its weight",
+        Change(
+            "output_cotangent",
+            lambda here: (
+                in_loss(lambda here: here.loss)
+                .apply(here._replace(program=here.program._replace(sample_weights=None)))
+                ._replace(sample_weights=here.sample_weights)
+            ),
+        ),
+        (
+            Condition(
+                "sample weights that differ from 1",
+                lambda spot: spot.case.sample_weights is not None and bool((spot.case.sample_weights != 1).any()),
+            ),
+        ),
+        scope="network",
+    ),
+)

@@ -1,0 +1,106 @@
+"""Mistakes in the L2 penalty."""
+
+from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, constant
+from functional_mlp.oracle.mistakes.changes import Change, by_variant, in_penalty
+from functional_mlp.oracle.mistakes.conditions import (
+    A_BIAS_NOT_ZERO,
+    NO_PENALTY,
+    NO_PENALTY_ON_BIAS,
+    PENALTY,
+    PENALTY_ON_BIAS,
+    SEVERAL_SAMPLES,
+    Condition,
+)
+
+
+def _penalty_times(factor: float) -> Change:
+    return in_penalty(lambda here, ct, leaf: factor * here.loss.l2 * leaf)
+
+
+REGULARISER = (
+    Mistake(
+        "l2-sign",
+        "The penalty's gradient is subtracted.",
+        "ct_W − λ W",
+        "ct_W + λ W",
+        _penalty_times(-1.0),
+        (PENALTY,),
+        scope="network",
+    ),
+    Mistake(
+        "l2-factor",
+        "The penalty's gradient has a factor 2 too much or too little.",
+        "ct_W + 2λ W, or ct_W + ½λ W",
+        "ct_W + λ W: the penalty is ½λ times the sum of squares",
+        by_variant({"doubled": _penalty_times(2.0), "halved": _penalty_times(0.5)}),
+        (PENALTY,),
+        scope="network",
+        variants=("doubled", "halved"),
+        convention=True,
+    ),
+    Mistake(
+        "l2-missing",
+        "The penalty is left out of the gradient.",
+        "ct_W",
+        "ct_W + λ W",
+        _penalty_times(0.0),
+        (PENALTY,),
+        scope="network",
+    ),
+    Mistake(
+        "l2-unexpected",
+        "A penalty (weight decay) is added that the case does not have.",
+        "ct_W + λ W",
+        "ct_W",
+        in_penalty(lambda here, ct, leaf: here.value * leaf, on_bias=False),
+        (NO_PENALTY, Condition("a coefficient other than 0", lambda spot: spot.value != 0)),
+        scope="network",
+        tag="fitted",
+        parameter=constant("the coefficient λ", 0.01),
+    ),
+    Mistake(
+        "l2-on-bias",
+        "The penalty is applied to the biases too, which the case spares.",
+        "ct_b + λ b",
+        "ct_b",
+        in_penalty(lambda here, ct, leaf: here.loss.l2 * leaf, on_bias=True),
+        (PENALTY, NO_PENALTY_ON_BIAS, A_BIAS_NOT_ZERO),
+        scope="network",
+        convention=True,
+    ),
+    Mistake(
+        "l2-not-on-bias",
+        "The penalty is not applied to the biases, which the case penalises too.",
+        "ct_b",
+        "ct_b + λ b",
+        in_penalty(lambda here, ct, leaf: here.loss.l2 * leaf, on_bias=False),
+        (PENALTY_ON_BIAS, A_BIAS_NOT_ZERO),
+        scope="network",
+        convention=True,
+    ),
+    Mistake(
+        "l2-not-averaged",
+        "The penalty is added once per sample, or divided by the number of samples, where the case takes it as it is.",
+        "ct_W + nλ W, or ct_W + (λ/n) W",
+        "ct_W + λ W, whatever n is",
+        by_variant(
+            {
+                "times-n": in_penalty(lambda here, ct, leaf: here.samples * here.loss.l2 * leaf),
+                "divided-by-n": in_penalty(lambda here, ct, leaf: here.loss.l2 / here.samples * leaf),
+            }
+        ),
+        (PENALTY, SEVERAL_SAMPLES),
+        scope="network",
+        variants=("times-n", "divided-by-n"),
+        convention=True,
+    ),
+    Mistake(
+        "l2-on-gradient",
+        "The gradient, not the parameter, is scaled by the penalty's coefficient.",
+        "ct_W + λ ct_W",
+        "ct_W + λ W",
+        in_penalty(lambda here, ct, leaf: here.loss.l2 * ct),
+        (PENALTY,),
+        scope="network",
+    ),
+)

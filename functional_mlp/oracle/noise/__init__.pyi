@@ -1,0 +1,13 @@
+from .floors import Floor as Floor
+from .floors import Limits as Limits
+from .floors import Noise as Noise
+from .floors import estimate_noise as estimate_noise
+from .operations import jump as jump
+from .operations import left_slope as left_slope
+from .precision import FLOAT64 as FLOAT64
+from .precision import FORMATS as FORMATS
+from .precision import PRECISIONS as PRECISIONS
+from .precision import Format as Format
+from .precision import Precision as Precision
+from .precision import precision_named as precision_named
+from .precision import wider as wider

@@ -1,0 +1,271 @@
+"""Where a correct program rounds, and what it adds up there: one walk through both passes of a case, in NumPy.
+
+The amplitudes are absolute numbers: those of `rounding.py` times the unit roundoffs of the declared precision, plus
+what underflow may take.
+"""
+
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functional_mlp._dtypes import Array
+from functional_mlp.activations import Activation
+from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.noise.operations import (
+    End,
+    SumSizes,
+    elementary,
+    exponential,
+    kind,
+    loss_end,
+    softmax_pulled,
+    sum_sizes,
+)
+from functional_mlp.oracle.noise.precision import FORMATS, Format, Precision
+from functional_mlp.oracle.truth import Solution
+
+
+class Site(NamedTuple):
+    """An array of results that a program rounds.
+
+    Attributes:
+        amplitude: of the noise, in absolute numbers, of the array's shape.
+        keys: (2, size) uint32: of the entry alone; equal for numbers that are equal to `ALIKE` bits.
+        salt: of the array, uint32.
+    """
+
+    amplitude: Array
+    keys: NDArray[np.uint32]
+    salt: int
+
+
+ALIKE = 5  # bits
+OF_ALL = 0.25  # of an amplitude: what a whole array shares
+_GOLDEN, _ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x632BE59BD9B4E019)
+
+
+def site(name: str, value: Array, amplitude: Array) -> Site:
+    """The site of an array of results; arrays of different names have different keys for equal numbers."""
+    bits = np.ascontiguousarray(value + 0.0).ravel().view(np.uint64)  # + 0.0: no negative zero
+    salt = np.array(zlib.crc32(name.encode()), np.uint64)
+    drop = np.uint64(53 - ALIKE)
+    leading = (bits + (np.uint64(1) << (drop - np.uint64(1)))) >> drop
+    keys = np.empty((2, bits.size), np.uint32)
+    for row, key in zip(keys, (np.arange(bits.size, dtype=np.uint64), leading), strict=True):
+        row[:] = key * _GOLDEN + salt * _ODD >> np.uint64(32)
+    return Site(np.ascontiguousarray(amplitude), keys, int(salt))
+
+
+class Survey(NamedTuple):
+    """The true pass with the sizes of everything that is added up in it.
+
+    Attributes:
+        sites: where it rounds, by name, exact operations left out: "weights[l]", "bias[l]", "inputs", "targets",
+            "ct_outputs" where a program stores or multiplies the numbers of the case in a narrower format; then
+            "z[l]", "a[l]", "end" (the cotangent that the loss hands over), "delta[l]" (ct_z), and "before[l]" (ct_a of
+            the layer before, or ct_inputs).
+        ct_a: cotangents of the activations per layer.
+        forward, backward, weights, bias: `SumSizes` of z, of ct_a of the layer before, of ct_W and of ct_b.
+        end: what the loss rounds; None for a bare cotangent.
+        coefficients: of the loss, (n, 1).
+        divisor: of the means in the loss: sum of the sample weights, times outputs.
+    """
+
+    sites: dict[str, Site]
+    ct_a: tuple[Array, ...]
+    forward: tuple[SumSizes, ...]
+    backward: tuple[SumSizes, ...]
+    weights: tuple[SumSizes, ...]
+    bias: tuple[SumSizes, ...]
+    end: End | None
+    coefficients: Array
+    divisor: float
+
+    def amplitude(self, name: str) -> Any:
+        """How much the operations of a site round; 0 for those that are exact."""
+        return _amplitude(self.sites, name)
+
+
+def is_fused(case: Case) -> bool:
+    """Whether the loss takes the pre-activations of the output layer, so that its cotangent is that layer's delta."""
+    return case.loss is not None and case.loss.on_logits(case.network.activations[-1]) is not None
+
+
+def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
+    """Walks through both passes once, in NumPy, and notes what each operation may round."""
+    storage, accumulation, products = precision.storage, precision.accumulation, precision.products
+    factors = products.unit if products.unit > storage.unit else 0.0
+    layers = range(len(case.params))
+    before = (case.inputs, *solution.activations[:-1])
+    ones = np.ones((len(case.inputs), 1))
+
+    def summed(sizes: SumSizes, terms: int) -> Array:
+        underflow = storage.smallest + accumulation.smallest * np.sqrt(terms)
+        return accumulation.unit * sizes.random + storage.unit * np.abs(sizes.total) + underflow
+
+    sites = _reads(case, storage, factors)
+
+    def rounds(name: str, value: Array, *amplitudes: Array | None) -> None:
+        parts = [part for part in amplitudes if part is not None]
+        if parts:
+            sites[name] = site(name, value, np.add.reduce(parts))
+
+    # forward
+    forward = []
+    for layer, activation, (weights, bias), a_prev in zip(
+        layers, case.network.activations, case.params, before, strict=True
+    ):
+        z, a = solution.pre_activations[layer], solution.activations[layer]
+        left, right = (a_prev, weights) if bias is None else (np.hstack([ones, a_prev]), np.vstack([bias, weights]))
+        forward.append(sum_sizes(left, right, accumulation.unit))
+        # the product may be stored before the bias is added
+        stored = None if bias is None else storage.unit * np.abs(z - bias)
+        rounds(f"z[{layer}]", z, summed(forward[-1], left.shape[1]), stored)
+        multiplied = factors * np.abs(a) if factors and layer < layers[-1] else None
+        rounds(f"a[{layer}]", a, _value_amplitude(activation, z, a, storage), multiplied)
+    # the loss
+    end, coefficients, divisor, ct = None, ones, 1.0, case.ct_outputs
+    fused = is_fused(case)
+    if case.loss is not None:
+        coefficients, divisor = _coefficients(case)
+        assert case.targets is not None
+        of_loss = (case.loss.on_logits(case.network.activations[-1]) or case.loss).kind
+        end = loss_end(
+            case.loss,
+            of_loss,
+            solution.pre_activations[-1] if fused else solution.outputs,
+            solution.outputs,
+            case.targets,
+            coefficients,
+            storage,
+        )
+        ct = solution.deltas[-1] if fused else end.ct
+        # the divisor is one number, which a whole array shares
+        of_divisor = np.abs(ct) * (divisor_rounding(case, accumulation.unit) / OF_ALL)
+        underflow = storage.smallest * scaled_underflow(coefficients, ct)
+        rounds("end", ct, storage.unit * end.cotangent + underflow, of_divisor)
+    assert ct is not None
+    # backward; `stray` is how far the noise so far may have moved the cotangent: where that is more than the cotangent
+    # itself, as where symmetry makes a true gradient 0, it is what rounds
+    ct_a, stray = [ct], _amplitude(sites, "end")
+    backward, weight_sums, bias_sums = [], [], []
+    for layer in reversed(layers):
+        delta, activation, z = solution.deltas[layer], case.network.activations[layer], solution.pre_activations[layer]
+        a, weights = solution.activations[layer], case.params[layer].weights
+        through = None
+        if not (fused and layer == layers[-1]):
+            through = _derivative_amplitude(activation, z, a, _at_least(ct_a[-1], stray), delta, storage)
+            stray = _pulled_stray(activation, z, a, stray)
+        rounds(f"delta[{layer}]", delta, through, factors * np.abs(delta) if factors else None)
+        stray = np.hypot(stray, _amplitude(sites, f"delta[{layer}]"))
+        moved = _at_least(delta, stray)
+        weight_sums.append(_sizes(before[layer].T, moved, before[layer].T, delta, accumulation.unit))
+        bias_sums.append(_sizes(ones.T, moved, ones.T, delta, accumulation.unit))
+        backward.append(_sizes(moved, weights.T, delta, weights.T, accumulation.unit))
+        rounds(f"before[{layer}]", backward[-1].total, summed(backward[-1], delta.shape[1]))
+        ct_a.append(backward[-1].total)
+        stray = np.hypot(np.sqrt(stray**2 @ (weights**2).T), _amplitude(sites, f"before[{layer}]"))
+    return Survey(
+        sites=sites,
+        ct_a=tuple(reversed(ct_a[:-1])),
+        forward=tuple(forward),
+        backward=tuple(reversed(backward)),
+        weights=tuple(reversed(weight_sums)),
+        bias=tuple(reversed(bias_sums)),
+        end=end,
+        coefficients=coefficients,
+        divisor=divisor,
+    )
+
+
+def _amplitude(sites: dict[str, Site], name: str) -> Any:
+    """How much the operations of a site round; 0 for those that are exact."""
+    return sites[name].amplitude if name in sites else 0.0
+
+
+def _at_least(value: Array, stray: Any) -> Array:
+    """The value, or what the noise makes of it where that is more."""
+    return np.where(np.abs(value) < stray, stray, value)
+
+
+def _pulled_stray(activation: Activation, z: Array, a: Array, stray: Any) -> Any:
+    """The root mean square of ct_z that a ct_a of independent entries of this size makes."""
+    if kind(activation) == "softmax":
+        return a * np.sqrt(stray**2 + ((a * stray) ** 2).sum(axis=-1, keepdims=True))
+    return np.abs(elementary(activation).slope(z, a)) * stray
+
+
+def _sizes(left: Array, right: Array, true_left: Array, true_right: Array, unit: float) -> SumSizes:
+    """The sizes of left @ right, with the total of the true factors."""
+    sizes = sum_sizes(left, right, unit)
+    moved = not (np.array_equal(left, true_left) and np.array_equal(right, true_right))
+    return sizes._replace(total=true_left @ true_right) if moved else sizes
+
+
+def scaled_underflow(coefficients: Array, values: Array) -> Array:
+    """What underflow takes of coefficient * term = value, in units of the smallest number, per entry.
+
+    The term may underflow before it is multiplied, and the coefficient itself may: then it has few digits, or none.
+    """
+    c = np.abs(coefficients)
+    return 3 * np.maximum(1.0, c) + np.abs(values) / np.where(c > 0, c, 1.0)
+
+
+def _value_amplitude(activation: Activation, z: Array, a: Array, storage: Format) -> Array | None:
+    if kind(activation) in ("identity", "relu"):
+        return None
+    units = a * exponential(z) if kind(activation) == "softmax" else elementary(activation).value(z, a)
+    return storage.unit * units + _tail(activation, z, storage)
+
+
+def _derivative_amplitude(
+    activation: Activation, z: Array, a: Array, ct_a: Array, delta: Array, storage: Format
+) -> Array | None:
+    if kind(activation) in ("identity", "relu"):
+        return None
+    if kind(activation) == "softmax":
+        units = softmax_pulled(a, exponential(z), ct_a)
+    else:
+        units = np.abs(ct_a) * elementary(activation).derivative(z, a)
+    tail = np.abs(ct_a) * _tail(activation, z, storage)
+    return storage.unit * (units + 2 * np.abs(delta)) + tail + 2 * storage.smallest
+
+
+def _tail(activation: Activation, z: Array, storage: Format) -> Any:
+    """What is lost of a small a or f'(z): a naive sigmoid is 0 where exp(-z) overflows, and silu multiplies it by z."""
+    lost = max(storage.smallest, 1 / storage.largest)
+    return lost * (1 + np.abs(z)) if kind(activation) in ("silu", "gelu", "") else lost
+
+
+def _coefficients(case: Case) -> tuple[Array, float]:
+    """What the loss multiplies the terms of each sample with (n, 1), and the divisor that is part of it."""
+    loss, n, outputs = case.loss, len(case.inputs), case.network.sizes[-1]
+    assert loss is not None
+    weights = np.ones(n) if case.sample_weights is None else case.sample_weights
+    divisor = (outputs if loss.over_outputs == "mean" else 1) * (weights.sum() if loss.over_samples == "mean" else 1)
+    return (loss.scale / divisor * weights)[:, None], float(divisor)
+
+
+def divisor_rounding(case: Case, unit: float) -> float:
+    """By how much, relative to it, the sum of the sample weights rounds that a mean divides by."""
+    if case.loss is None or case.sample_weights is None or case.loss.over_samples == "sum":
+        return 0.0
+    sizes = sum_sizes(np.ones((1, len(case.inputs))), case.sample_weights[:, None], unit)
+    return unit * float(sizes.random[0, 0] / sizes.total[0, 0])
+
+
+def _reads(case: Case, storage: Format, factors: float) -> dict[str, Site]:
+    """Sites of the case's own numbers, where the program holds or multiplies them in a narrower format."""
+    rounding = storage.unit if FORMATS[case.dtype].unit < storage.unit else 0.0
+    read: dict[str, tuple[Array | None, float]] = {"inputs": (case.inputs, rounding + factors)}
+    for layer, (weights, bias) in enumerate(case.params):
+        read |= {f"weights[{layer}]": (weights, rounding + factors), f"bias[{layer}]": (bias, rounding)}
+    read |= {"targets": (case.targets, rounding), "ct_outputs": (case.ct_outputs, rounding)}
+    smallest = storage.smallest if rounding else 0.0
+    return {
+        name: site(name, array, unit * np.abs(array) + smallest)
+        for name, (array, unit) in read.items()
+        if array is not None and unit > 0
+    }

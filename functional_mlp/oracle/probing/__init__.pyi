@@ -1,0 +1,13 @@
+from .call import Call as Call
+from .call import Fault as Fault
+from .call import Skipped as Skipped
+from .call import called as called
+from .call import values_of as values_of
+from .functions import check_function as check_function
+from .probe import Ask as Ask
+from .probe import Seen as Seen
+from .probe import merged as merged
+from .probe import watch as watch
+from .probe_cases import renamed as renamed
+from .probe_cases import telling_cases as telling_cases
+from .probe_cases import telling_network as telling_network

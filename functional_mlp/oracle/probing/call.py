@@ -1,0 +1,117 @@
+"""One call of somebody's function: what it returned or raised, and whether it changed what it was given.
+
+Of whatever is asked (`watching.py`), what comes of one case is a `Call`, a `Fault` or `Skipped`.
+"""
+
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from functional_mlp.oracle.case import DTYPES, Case
+from functional_mlp.oracle.checking import dtype_of
+from functional_mlp.oracle.documents import Gradients, handed_over
+from functional_mlp.oracle.verdict import Misfit, given_leaves
+
+Function = Callable[..., Any]
+MAX_MESSAGE = 200
+
+
+class Fault(NamedTuple):
+    """What a function does wrong as a program.
+
+    Attributes:
+        id: of the finding.
+        sentence: about "your function", "your program" or "your model".
+        details: what may differ from case to case: the first ones are shown.
+    """
+
+    id: str
+    sentence: str
+    details: str = ""
+
+
+class Skipped(NamedTuple):
+    """Why a program does not support a case, in its own words."""
+
+    reason: str
+
+
+class Call(NamedTuple):
+    """What came of one call.
+
+    Attributes:
+        case: its arguments.
+        answer: what was returned, in arrays that a later call may overwrite.
+        leaves: copies of them, by path.
+        dtype: of the gradients.
+        changed: names of the arguments that are no longer what they were.
+        faults: of the program, although it gave an answer.
+        notes: what changes no verdict.
+    """
+
+    case: Case
+    answer: Gradients
+    leaves: dict[str, np.ndarray | Misfit]
+    dtype: str
+    changed: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def called(fn: Function, case: Case) -> Call | Fault:
+    """What comes of calling `fn` with fresh copies of a case's numbers, in its dtype."""
+    dtype = DTYPES[case.dtype]
+    end_name = "targets" if case.loss is not None else "ct_outputs"
+    params = [tuple(None if leaf is None else leaf.astype(dtype) for leaf in layer) for layer in case.params]
+    inputs, end = case.inputs.astype(dtype), getattr(case, end_name).astype(dtype)
+    arguments = {"inputs": inputs, end_name: end}
+    for i, layer in enumerate(params):
+        arguments |= {f"params[{i}].{name}": leaf for name, leaf in zip(("weights", "bias"), layer, strict=True)}
+    before = {name: (array.shape, array.tobytes()) for name, array in arguments.items() if array is not None}
+    layers = list(params)
+    try:
+        result = fn(params, inputs, end)
+    except (Exception, SystemExit) as error:
+        return Fault("raises", f"raises {_shown(error, fn)}")
+    changed = tuple(name for name, kept in before.items() if (arguments[name].shape, arguments[name].tobytes()) != kept)
+    if len(params) != len(layers) or any(now is not then for now, then in zip(params, layers, strict=True)):
+        changed = ("params", *changed)
+    try:
+        answer = _answer(result)
+        return Call(case, answer, values_of(case, answer), dtype_of(answer.params), changed)
+    except (TypeError, ValueError) as error:
+        return Fault("returns", f"returns no gradients: {error}")
+
+
+def values_of(case: Case, answer: Gradients) -> dict[str, np.ndarray | Misfit]:
+    """The arrays of an answer, by path, in the oracle's layout."""
+    given = given_leaves(case, answer)
+    return {path: leaf if isinstance(leaf, Misfit) else leaf.values for path, leaf in given.items()}
+
+
+def _answer(result: Any) -> Gradients:
+    """What a function returned, (loss, gradients) taken apart.
+
+    Raises:
+        TypeError: for None.
+    """
+    answer = handed_over(result)
+    if answer.params is None:
+        raise TypeError(
+            "expected a list with one (weights, bias) pair per layer, got None; return the gradients, and leave the"
+            " parameters as they are"
+        )
+    return answer
+
+
+def _shown(error: BaseException, fn: Function) -> str:
+    """An exception in one line, with its place in the function's own file, if it is there."""
+    said = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
+    said = f"{said[:MAX_MESSAGE]}..." if len(said) > MAX_MESSAGE else said
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    own = getattr(getattr(fn, "__code__", None), "co_filename", None)
+    places = [frame for frame in frames if frame.filename == own] or frames
+    place = f" (line {places[-1].lineno}, in {places[-1].name})" if places else ""
+    return f"{type(error).__name__}{': ' if said else ''}{said}{place}"

@@ -1,0 +1,79 @@
+"""Asking the oracle about a function: it is called with telling cases, and watched as a program (`watching.py`).
+
+What is found has one of these ids, and is WRONG:
+
+    raises            an exception instead of gradients
+    returns           something that holds no gradients
+    mutates           the arguments are changed
+    accumulates       gradients of earlier calls are added
+    nondeterministic  the same arguments give another result, beyond the noise of the precision
+    stale-state       the result for a batch depends on the batch before it
+"""
+
+from functools import partial
+from typing import Any
+
+from functional_mlp.losses import Loss
+from functional_mlp.network import Network
+from functional_mlp.oracle.probing.call import Function, called
+from functional_mlp.oracle.probing.probe import merged, watch
+from functional_mlp.oracle.probing.probe_cases import telling_cases, telling_network
+from functional_mlp.oracle.report import Report
+
+
+def check_function(
+    fn: Function, network: Any, loss: Loss | None, precision: str | None = None, seed: int = 0
+) -> Report:
+    """Judges a function that computes gradients: by its numbers for telling cases, and by what it does as a program.
+
+    Args:
+        fn: called as fn(params, inputs, targets) with fresh, writable NumPy arrays: params, a list of (weights
+            (fan_in, fan_out), bias (fan_out,)) per layer; inputs (n, n_0); targets (n, n_L), or the cotangent of the
+            outputs if `loss` is None. It returns what `check` takes as gradients; or (loss, gradients); or a
+            `Gradients`, whose loss, outputs, deltas and ct_inputs are judged too.
+        network: a `functional_mlp.Network`; or activations, as `telling.telling_network` takes them, which chooses
+            distinct sizes for them: the function must then go by the shapes of its arguments.
+        loss: which the function differentiates, penalty included; None for a bare vector-Jacobian product.
+        precision: what the function computes in, as in `check`; the arrays that it gets are of the format that this
+            stores. None: float64, or the dtype of what it returns for float64 arrays, if that is narrower.
+        seed: of the telling cases.
+
+    Returns:
+        A report. Its leaves have the name of their case as `group`; the ids of its findings stand at the top of this
+        module. At a kink every usual convention is accepted, and named in a note if it is not the network's own. That
+        arrays returned earlier are overwritten by a later call is said in a note too: the gradients are right.
+
+    Raises:
+        TypeError: if fn is not callable, and for other arguments of the wrong type.
+        ValueError: for an unknown activation or precision, a negative seed, or a loss that is inadmissible.
+
+    Example:
+        >>> import functional_mlp as fm
+        >>> def gradients(params, inputs, targets):
+        ...     [(weights, bias)] = params
+        ...     ct_z = 2 * (inputs @ weights + bias - targets)
+        ...     return [(inputs.T @ ct_z, ct_z.mean(axis=0))]
+        >>> report = check_function(gradients, fm.Network((4, 5), "identity"), fm.Loss("squared_error"))
+        >>> report.verdict
+        <Verdict.WRONG: 'wrong'>
+        >>> {leaf.path for leaf in report.leaves if leaf.verdict == "wrong"}
+        {'params[0].bias'}
+        >>> {leaf.group for leaf in report.leaves if leaf.verdict == "consistent" and leaf.path == "params[0].bias"}
+        {'one sample'}
+    """
+    if not callable(fn):
+        raise TypeError(f"expected fn to be a function of params, inputs and targets, got {type(fn).__name__}")
+    if not isinstance(network, Network):
+        network = telling_network(network)
+    ask = partial(called, fn)
+    cases = telling_cases(network, loss, "float64" if precision is None else precision, seed)
+    seen = watch(ask, cases, precision or "float64", precision)
+    narrower = next((one.call.dtype for one in seen if one.call is not None), "float64")
+    if precision is not None or narrower == "float64":
+        return merged(seen, precision or "float64", cases=cases)
+    cases = telling_cases(network, loss, narrower, seed)
+    said = (
+        f"for float64 arguments your function returns {narrower}, so it is judged as {narrower}; to have it judged as"
+        " float64, declare that"
+    )
+    return merged(watch(ask, cases, narrower, narrower), narrower, (said,), cases=cases)

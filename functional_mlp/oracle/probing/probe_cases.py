@@ -1,0 +1,320 @@
+"""Cases that tell much about a function: what each is for stands in `PURPOSES`.
+
+Numbers are drawn with NumPy's generators, so that a seed gives the same cases whatever JAX's settings are. Weights and
+biases are not left to chance: in a batch of several samples every unit of every layer sees both signs, and no
+pre-activation comes near 0 but where a case is about that. So no unit is dead in all samples, and no rounding flips a
+unit at its kink. In 16 bits, where noise may hide a gradient, a few draws are compared. The batches have few sizes,
+other ones than the layers, since each compiles anew.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from functional_mlp._dtypes import Array
+from functional_mlp.activations import Activation
+from functional_mlp.forward_pass import forward
+from functional_mlp.losses import Loss
+from functional_mlp.network import Dense, Network
+from functional_mlp.oracle.case import DTYPES, TARGETS, Case
+from functional_mlp.oracle.documents import Gradients
+from functional_mlp.oracle.noise import Precision, estimate_noise, jump, left_slope, precision_named
+from functional_mlp.oracle.truth import float64_on_cpu, solve
+from functional_mlp.oracle.verdict import Verdict, judge
+
+# by the name of a case, what it shows if it alone comes out wrong
+PURPOSES = {
+    "several samples": "several samples at once: look at the sums over samples",
+    "partial batch": "a smaller batch after a larger one: is a batch size, or a buffer of the last batch, kept?",
+    "one sample": "a single sample: is an axis of length 1 dropped or broadcast?",
+    "near saturation": "large pre-activations: does a derivative cancel, or is something clipped?",
+    "small pre-activations": "pre-activations between -1 and 1 of both signs: is a derivative taken at the wrong"
+    " variable?",
+    "targets not summing to 1": "targets whose rows do not sum to 1: p - t is the gradient only where they do; in"
+    " general it is p sum(t) - t",
+    "soft targets": "targets between 0 and 1: are they rounded, or taken for classes?",
+    "at the kink": "units exactly at the kink of their activation, where z = 0",
+}
+LAYERS_OF_A_NAME = 3
+MODERATE = 3.0  # how far apart the pre-activations of a unit are
+SMALL = 1.1
+LARGE = 12.0
+LARGE_LOGITS = 40.0  # probabilities down to 1e-9, which people clip at 1e-7
+COARSE = 1e-4  # unit roundoff of 16 bits, in which a case may well be undecided: then others are tried
+ATTEMPTS = 8
+STEEPEST = 8.0  # weights are not scaled up by more than so much per unit of that
+
+
+class Batches(NamedTuple):
+    """Numbers of samples that differ from each other and from the sizes of layers."""
+
+    several: int
+    partial: int
+    one: int = 1
+
+
+def telling_network(activations: Any) -> Network:
+    """A network whose sizes are distinct, at least 4, and differ from the batch sizes of the telling cases.
+
+    A transposed matrix and a layer taken for another then show in the shapes, and a sum that is averaged shows as
+    another factor for each.
+
+    Args:
+        activations: one per layer, as `Network` takes them; or one alone, for three layers.
+
+    Raises:
+        TypeError, ValueError: as `Network`, and for an empty sequence.
+
+    Example:
+        >>> telling_network(("relu", "sigmoid")).sizes
+        (4, 5, 6)
+    """
+    if isinstance(activations, str | Activation | Mapping):
+        activations = [activations] * LAYERS_OF_A_NAME
+    if not isinstance(activations, Sequence):
+        raise TypeError(
+            "expected network to be a functional_mlp.Network, the name of an activation, or a sequence of them, one"
+            f" per layer, got {type(activations).__name__}"
+        )
+    if not activations:
+        raise ValueError("expected at least one activation, got an empty sequence")
+    sizes = (size for size in itertools.count(4) if size != 7)
+    return Network(tuple(itertools.islice(sizes, len(activations) + 1)), activations)
+
+
+def telling_cases(network: Network, loss: Loss | None, precision: str = "float64", seed: int = 0) -> tuple[Case, ...]:
+    """Cases that show the usual mistakes, in the order in which a function is to be called with them.
+
+    The partial batch comes directly after a larger one. The numbers of every case are representable in the format that
+    the precision stores.
+
+    Args:
+        network: the specification.
+        loss: the loss, in every case the same; None for bare cotangents, drawn N(0, 1).
+        precision: of the program to be checked, as in `check`: saturation begins earlier in a coarser one.
+        seed: of the draws: the same seed, the same cases.
+
+    Returns:
+        Cases with the names of `PURPOSES`, where they apply: "targets not summing to 1" to losses over softmax, "soft
+        targets" to losses over sigmoid, "at the kink" to networks with a kinked activation.
+
+    Raises:
+        TypeError: for what is no network, no loss, or no integer seed.
+        ValueError: for an unknown precision, an inadmissible loss, or a negative seed.
+
+    Example:
+        >>> import functional_mlp as fm
+        >>> [case.name for case in telling_cases(fm.Network((4, 5, 6), "tanh"), fm.Loss("squared_error"))]
+        ['several samples', 'partial batch', 'one sample', 'near saturation', 'small pre-activations']
+    """
+    declared = precision_named(precision)
+    if not isinstance(network, Network):
+        raise TypeError(f"expected network to be a functional_mlp.Network, got {type(network).__name__}")
+    if loss is not None:
+        if not isinstance(loss, Loss):
+            raise TypeError(f"expected loss to be a functional_mlp.Loss or None, got {type(loss).__name__}")
+        loss.require_admissible(network.activations[-1])
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"expected seed to be an integer, got {seed!r}")
+    if seed < 0:
+        raise ValueError(f"expected seed to be at least 0, got {seed}")
+    batches, dtype = batch_sizes(network), declared.storage.name
+    targets = "bare" if loss is None else TARGETS[loss.kind]
+    soft = {"one_hot": "targets not summing to 1", "bits": "soft targets"}.get(targets)
+    moderate = (MODERATE, MODERATE)
+    plans = {
+        "several samples": (batches.several, moderate, targets),
+        "partial batch": (batches.partial, moderate, targets),
+        "one sample": (batches.one, moderate, targets),
+        "near saturation": (batches.several, _saturation(network, loss, declared), targets),
+        "small pre-activations": (batches.several, (SMALL, SMALL), targets),
+    }
+    if soft is not None:
+        plans[soft] = (batches.several, moderate, soft)
+    if kinked_layers(network):
+        plans["at the kink"] = (batches.several, moderate, targets)
+    cases = []
+    for name, (samples, reach, kind) in plans.items():
+        kinks = kinked_layers(network) if name == "at the kink" else []
+        tried: list[tuple[int, Case]] = []
+        while len(tried) < ATTEMPTS and all(doubts for doubts, _ in tried):
+            rng = np.random.default_rng([seed, len(tried), *name.encode()])
+            params, inputs = _placed(network, batches.several, reach, dtype, rng, kinks)
+            end = _rounded(_ends(kind, (samples, network.sizes[-1]), rng), dtype)
+            given: dict[str, Any] = {"ct_outputs": end} if loss is None else {"targets": end}
+            case = Case(network, loss, params, inputs[:samples], name=name, dtype=dtype, **given)
+            tried.append((_doubts(case, declared), case))
+        cases.append(min(tried, key=lambda pair: pair[0])[1])
+    return tuple(cases)
+
+
+def _doubts(case: Case, precision: Precision) -> int:
+    """In how many places the true gradients would be hard to tell from others; 0 in precisions where that is rare."""
+    if precision.storage.unit < COARSE:
+        return 0
+    solution = solve(case)
+    noise = estimate_noise(case, solution, precision)
+    leaves = judge(case, solution, noise, Gradients(solution.grads))
+    near_kinks = [place for place in noise.kinks if solution.pre_activations[place[0]][place[1:]] != 0]
+    return sum(leaf.verdict is not Verdict.CONSISTENT for leaf in leaves) + len(near_kinks)
+
+
+def purpose_of(case: Case) -> str:
+    """Which of `PURPOSES` a telling case has; it stands at the beginning of its name, perhaps before a comma."""
+    return case.name.partition(", ")[0]
+
+
+def batch_sizes(network: Network) -> Batches:
+    """The numbers of samples in the telling cases of a network."""
+    several = next(n for n in itertools.count(7, 2) if n not in network.sizes)
+    partial = next((n for n in (3, 4, 5, 6) if n not in network.sizes), 3)
+    return Batches(several, partial)
+
+
+def _saturation(network: Network, loss: Loss | None, precision: Precision) -> tuple[float, float]:
+    """How far apart pre-activations may be without drowning the rest in noise: of hidden layers, of the last one.
+
+    In hidden layers 1 - tanh^2 of half of it is still some 300 roundoffs. In the last one they are large only where
+    correct programs keep their digits: in float64, with a cross-entropy of logits or over its own activation.
+    """
+    unit = max(precision.storage.unit, precision.products.unit)
+    hidden = min(LARGE, max(MODERATE, math.log(4 / (300 * unit))))
+    of_logits = loss is not None and loss.kind in ("sigmoid_cross_entropy", "softmax_cross_entropy")
+    fused = loss is not None and loss.on_logits(network.activations[-1]) is not None
+    exact = precision.name == "float64" and (fused or (of_logits and network.activations[-1].name == "identity"))
+    return hidden, LARGE_LOGITS if exact else MODERATE
+
+
+def _rounded(array: Array, dtype: str) -> Array:
+    return array.astype(DTYPES[dtype]).astype(np.float64)
+
+
+# targets
+
+
+def _ends(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+    """Targets, or cotangents of the outputs, of the given shape (n, K)."""
+    if kind in ("bare", "real"):
+        return rng.normal(size=shape)
+    if kind == "bits":
+        return rng.integers(0, 2, shape).astype(np.float64)
+    if kind == "one_hot":
+        return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
+    between = rng.uniform(0.1, 0.9, shape)
+    if kind == "soft targets":
+        return between
+    sums = np.where(np.arange(shape[0]) % 2, 0.5, 1.75)
+    return between / between.sum(axis=1, keepdims=True) * sums[:, None]
+
+
+# pre-activations where they tell most
+
+
+@jax.jit
+def _pre_activations(network: Network, params: Any, inputs: Any) -> Any:
+    return forward(network, params, inputs)[1].pre_activations
+
+
+def _placed(
+    network: Network,
+    samples: int,
+    reach: tuple[float, float],
+    dtype: str,
+    rng: np.random.Generator,
+    kinks: Sequence[int],
+) -> tuple[list[Dense], Array]:
+    """Parameters and inputs (n, n_0) for which the pre-activations of every unit have both signs and are `reach` apart.
+
+    The samples come in the order of how many units they activate.
+
+    Args:
+        network, samples: the shapes.
+        reach: largest minus smallest pre-activation of a unit, in hidden layers and in the last one.
+        dtype: to which all numbers are rounded.
+        rng: of the draws.
+        kinks: layers whose first unit gets weights and bias 0, so that it is exactly at 0, in whatever order summed.
+    """
+    inputs = _rounded(rng.normal(size=(samples, network.sizes[0])), dtype)
+    params: list[Any] = [
+        Dense(rng.normal(size=shape) / np.sqrt(shape[0]), np.zeros(shape[1]))  # type: ignore[arg-type]
+        for shape in network.shapes
+    ]
+    last = len(params) - 1
+    with float64_on_cpu():
+        for layer in range(len(params)):
+            z = np.asarray(_pre_activations(network, tuple(params), inputs)[layer])
+            distance = reach[layer == last]
+            spread = np.ptp(z, axis=0)
+            factor = np.where(
+                spread > 0, np.minimum(distance / np.where(spread > 0, spread, 1), STEEPEST * distance), 1
+            )
+            weights = params[layer].weights * factor
+            bias = -_widest_gap(z * factor)
+            if layer in kinks:
+                weights[:, 0] = bias[0] = 0.0
+            params[layer] = Dense(_rounded(weights, dtype), _rounded(bias, dtype))  # type: ignore[arg-type]
+        pre_activations = _pre_activations(network, tuple(params), inputs)
+        active = np.min([np.mean(np.asarray(z) > 0, axis=1) for z in pre_activations], axis=0)
+    return params, inputs[np.argsort(-active, kind="stable")]
+
+
+def _widest_gap(z: Array) -> Array:
+    """The middle (fan_out,) of the widest gap between the pre-activations (n, fan_out) of each unit.
+
+    With more than 3 samples at least two lie on either side.
+    """
+    if len(z) < 2:
+        return np.zeros(z.shape[1])
+    ordered = np.sort(z, axis=0)
+    rim = 1 if len(z) > 3 else 0
+    gaps = np.diff(ordered, axis=0)[rim : len(z) - 1 - rim]
+    below = np.argmax(gaps, axis=0)[None, :] + rim
+    middle = np.take_along_axis(ordered, below, axis=0) + np.take_along_axis(ordered, below + 1, axis=0)
+    return middle[0] / 2
+
+
+# kinks
+
+
+def kinked_layers(network: Network) -> list[int]:
+    """The layers that have a unit to spare, and an activation whose derivative jumps at 0."""
+    return [
+        layer
+        for layer, activation in enumerate(network.activations)
+        if jump(activation) > 0 and network.sizes[layer + 1] > 1
+    ]
+
+
+SIDES = ("left side", "right side", "middle")
+
+
+def with_side(case: Case, side: str) -> Case:
+    """The case with the derivative of one of `SIDES` taken at every kink; "middle" is the mean of the two others."""
+    activations = []
+    for activation in case.network.activations:
+        parameters = dict(activation.parameters)
+        if "at_zero" in parameters:
+            left = left_slope(activation)
+            parameters["at_zero"] = {"left side": left, "right side": 1.0, "middle": (1.0 + left) / 2}[side]
+        activations.append(dataclasses.replace(activation, parameters=tuple(parameters.items())))
+    return _with(case, Network(case.network.sizes, activations), case.name)
+
+
+def renamed(case: Case, name: str) -> Case:
+    """The case with another name."""
+    return _with(case, case.network, name)
+
+
+def _with(case: Case, network: Network, name: str) -> Case:
+    data = (list(case.params), case.inputs, case.targets, case.ct_outputs, case.sample_weights)
+    return Case(network, case.loss, *data, name, case.dtype)
+
+
+def at_zero_of(activation: Activation) -> float:
+    """The derivative that a kinked activation takes at 0."""
+    return dict(activation.parameters)["at_zero"]

@@ -1,0 +1,5 @@
+"""10. Programs in any language, asked through their standard input and output."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,207 @@
+"""What a program printed, understood: gradients, a case that it does not support, or what is wrong with it.
+
+Of what cannot be read the reason is looked for: gradients on the wrong stream, decimal commas, text around the
+document, an answer that was broken off. Numbers that C prints as `nan` and `inf` are read, and said to be no JSON.
+"""
+
+import re
+import signal
+
+from functional_mlp.files import FileError
+from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.checking import dtype_of
+from functional_mlp.oracle.documents import Gradients, UnsupportedError, kind_of, parse_answer
+from functional_mlp.oracle.probing import Call, Fault, Skipped, values_of
+from functional_mlp.oracle.programs.process import End, Limits, Ran
+from functional_mlp.oracle.verdict import Misfit
+
+SHOWN = 160  # characters of what a program printed
+LINES_TRIED = 10  # of those that look like gradients
+SOURCE = "standard output"
+_MARKS = (b"functional-mlp", b"gradients")
+# a quoted text, or one that is never closed: none of these looks at a character more than a few times
+_TEXT = r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)'
+# nan, -nan(ind), inf: outside of quoted texts
+_NOT_FINITE = re.compile(
+    rf"{_TEXT}|(?P<sign>[-+]?)(?P<name>nan|infinity|inf)\b(?:\([^()]*+\))?", re.IGNORECASE | re.DOTALL
+)
+_SPELLED, _COMMA = re.compile(rb"nan|inf", re.IGNORECASE), re.compile(rb"\d,\d")  # without these, there are none
+_DECIMAL_COMMA = re.compile(rf"{_TEXT}|(?<!\d)(-?\d++),(\d++(?:[eE][-+]?\d++)?)", re.DOTALL)
+
+
+def understood(ran: Ran, case: Case, limits: Limits) -> Call | Fault | Skipped:
+    """What came of a case that was put to a program."""
+    fault = _unanswered(ran, limits)
+    if fault is not None:
+        return fault
+    try:
+        answer, notes = _read(ran.output, limits)
+    except UnsupportedError as error:
+        _, _, reason = str(error).partition("this case: ")
+        return Skipped(reason)
+    except FileError as error:
+        return _unreadable(ran, case, limits, error)
+    if answer.case is not None and case.name and answer.case != case.name:
+        return Fault("wrong-case", "answers for another case than it was given", _short(repr(answer.case)))
+    try:
+        call = Call(case, answer, values_of(case, answer), dtype_of(answer.params))
+    except (TypeError, ValueError) as error:
+        return Fault("garbage", "prints no gradients", _short(str(error)))
+    if any(isinstance(leaf, Misfit) for leaf in call.leaves.values()) and _with_points(ran.output, case, limits):
+        return DECIMAL_COMMAS
+    if ran.left:
+        notes = (*notes, LEFT)
+    return call._replace(faults=(_exit(ran),) if ran.status else (), notes=notes)
+
+
+LEFT = "your program leaves processes behind when it ends; they were killed"
+WRONG_STREAM = Fault("wrong-stream", "prints its gradients to standard error; print them to standard output")
+DECIMAL_COMMAS = Fault(
+    "decimal-commas",
+    "prints decimal commas, 0,5 where JSON has 0.5; set the locale for numbers to C",
+)
+
+
+def _read(output: bytes, limits: Limits) -> tuple[Gradients, tuple[str, ...]]:
+    """The gradients, and notes; errors as `parse_answer`."""
+    try:
+        return _gradients(output, limits), ()
+    except UnsupportedError:
+        raise
+    except FileError as error:
+        mended, count = _as_json(output)
+        if not count:
+            raise
+        try:
+            answer = _gradients(mended, limits)
+        except FileError:
+            raise error from None
+        return answer, ("JSON has no nan and inf; those that your program prints are read as NaN and Infinity",)
+
+
+def _gradients(output: bytes, limits: Limits) -> Gradients:
+    answer = parse_answer(output, SOURCE, ("gradients",), limits.output)
+    assert isinstance(answer, Gradients)
+    return answer
+
+
+def _unanswered(ran: Ran, limits: Limits) -> Fault | None:
+    """What is wrong with a program that gave no answer at all."""
+    match ran.end:
+        case _ if ran.early:
+            words = "prints something before it is asked, or more than one line for a case; print one line for each"
+            return Fault("early", words, _quoted(ran.early))
+        case End.FLOOD:
+            return Fault("flood", f"prints more than {limits.output} bytes; it was ended", _quoted(ran.output))
+        case End.STOPPED:
+            return Fault("timeout", "was ended from outside")
+        case End.TIMEOUT if ran.kept_back:
+            words = (
+                f"answers only when its input has ended, after {limits.seconds:g} s; read line by line, and flush the"
+                " standard output after each line (or give it more time)"
+            )
+            return Fault("kept-back", words)
+        case End.TIMEOUT:
+            what = "does not end its answer" if ran.output.strip() else "gives no answer"
+            what = "answers, but does not exit" if _is_document(ran.output, limits) else what
+            words = f"{what} within {limits.seconds:g} s; it was ended"
+            return Fault("timeout", words, _errors(ran))
+        case _ if not ran.output.strip():
+            if _has_marks(ran.errors):
+                return WRONG_STREAM
+            if ran.answered and not ran.status:
+                return Fault("ends", "ends after an answer; with --stream it must go on until its input ends")
+            return _exit(ran) if ran.status else Fault("silent", "prints nothing", _errors(ran))
+    return None
+
+
+def _exit(ran: Ran) -> Fault:
+    status = ran.status or 0
+    if status >= 0:
+        return Fault("exits", f"ends with exit status {status}", _errors(ran))
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = "unknown"
+    return Fault("exits", f"is killed by signal {-status} ({name})", _errors(ran))
+
+
+def _unreadable(ran: Ran, case: Case, limits: Limits, error: FileError) -> Fault:
+    """What is wrong with output that is no document."""
+    if ran.status:
+        return _exit(ran)
+    if _with_points(ran.output, case, limits):
+        return DECIMAL_COMMAS
+    lines = ran.output.splitlines() if _has_marks(ran.output) else []
+    marked = [i for i, line in enumerate(lines) if _MARKS[0] in line and len(lines) > 1]
+    place = next((i for i in marked[:LINES_TRIED] if _is_document(lines[i], limits)), None)
+    if place is not None:
+        words = "prints something beside its gradients; print everything else to standard error"
+        return Fault("garbage", words, f"the gradients stand in line {place + 1} of {len(lines)}")
+    if _has_marks(ran.errors):
+        return WRONG_STREAM
+    reason = str(error).removeprefix(f"{SOURCE}: ")
+    return Fault("garbage", "prints no document of gradients", f"{_short(reason)}; it begins {_quoted(ran.output)}")
+
+
+def _has_marks(text: bytes) -> bool:
+    """Whether this may hold gradients."""
+    return all(mark in text for mark in _MARKS)
+
+
+def _is_document(line: bytes, limits: Limits) -> bool:
+    try:
+        _gradients(line, limits)
+    except FileError as error:
+        return isinstance(error, UnsupportedError)
+    return True
+
+
+def _as_json(output: bytes) -> tuple[bytes, int]:
+    """Output with nan and inf, however C spells them, as NaN and Infinity; and how many were spelled otherwise."""
+    count = 0
+
+    def replaced(found: re.Match[str]) -> str:
+        nonlocal count
+        if found["name"] is None:
+            return found[0]
+        sign = "-" if found["sign"] == "-" else ""
+        spelled = "NaN" if found["name"].lower() == "nan" else f"{sign}Infinity"
+        count += spelled != found[0]
+        return spelled
+
+    if kind_of(output) != "json" or not _SPELLED.search(output):
+        return output, 0
+    return _NOT_FINITE.sub(replaced, output.decode("utf-8", "replace")).encode(), count
+
+
+def _with_points(output: bytes, case: Case, limits: Limits) -> bool:
+    """Whether the output fits the case once every comma between two digits is a point."""
+    if kind_of(output) != "json" or not _COMMA.search(output):
+        return False
+    text = output.decode("utf-8", "replace")
+    mended = _DECIMAL_COMMA.sub(lambda found: f"{found[1]}.{found[2]}" if found[1] else found[0], text)
+    try:
+        leaves = values_of(case, _gradients(mended.encode(), limits))
+    except (TypeError, ValueError):
+        return False
+    return mended != text and not any(isinstance(leaf, Misfit) for leaf in leaves.values())
+
+
+def _errors(ran: Ran) -> str:
+    """The end of standard error, if anything is there."""
+    said = " ".join(ran.errors.decode("utf-8", "replace").split())
+    return f"its standard error ends {'…' if len(said) > SHOWN else ''}{_printable(said[-SHOWN:])!r}" if said else ""
+
+
+def _quoted(output: bytes) -> str:
+    return repr(_short(output[: 8 * SHOWN].decode("utf-8", "replace")))
+
+
+def _short(text: str) -> str:
+    line = " ".join(_printable(text).split())
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)

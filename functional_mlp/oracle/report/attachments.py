@@ -1,0 +1,253 @@
+"""What a report was about, kept so that it can be handed on: the case, what was given, and files of both.
+
+A file that is written here means to the reader what the program handed over: every number bit for bit, text printed to
+as many digits as it was, arrays of a narrower dtype as such (safetensors, since JSON has no dtypes). What cannot be
+written is not: the reason stands in its place.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from functional_mlp.files import FileError
+from functional_mlp.oracle.case import Case, numbers, weights_and_bias
+from functional_mlp.oracle.documents import (
+    VERSION,
+    Gradients,
+    Printed,
+    Update,
+    check_schema,
+    document_of,
+    encode,
+    printed_style,
+)
+from functional_mlp.oracle.verdict import coarsest
+
+MAX_BYTES = 2 * 2**20  # of all files of one report together
+LEAST_BYTES = 3  # of a number in a list of them
+EXACT_DIGITS = 17  # significant ones; they tell every float64 from its neighbours
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One case, and what was given for it.
+
+    Attributes:
+        group: of the leaves that judge it; "" if there is but one.
+        case: the question.
+        answer: gradients, or the parameters after a step.
+    """
+
+    group: str
+    case: Case
+    answer: Gradients | Update
+
+
+class File(NamedTuple):
+    """A file to be saved, or the reason why there is none.
+
+    Attributes:
+        name: for saving.
+        content: UTF-8 text if the name ends in .json; b"" if there is none.
+        reason: a sentence without a full stop, or "".
+    """
+
+    name: str
+    content: bytes
+    reason: str = ""
+
+
+class Bundle(NamedTuple):
+    """A case and all answers to it.
+
+    Attributes:
+        groups: of the answers.
+        case, answers: the files.
+    """
+
+    groups: tuple[str, ...]
+    case: File
+    answers: tuple[File, ...]
+
+    def command(self, precision: str) -> str:
+        """What judges them again, or "" if a file is missing."""
+        files = (self.case, *self.answers)
+        if any(file.reason for file in files):
+            return ""
+        return " ".join(["functional-mlp check", *(file.name for file in files), "--precision", precision])
+
+
+def bundles(exhibits: Iterable[Exhibit], max_bytes: int = MAX_BYTES) -> tuple[Bundle, ...]:
+    """The files of some exhibits, each case once; what exceeds `max_bytes` in all is left out, with the reason.
+
+    Args:
+        exhibits: those of one case stand together.
+        max_bytes: of all the files.
+    """
+    together: list[list[Exhibit]] = []
+    for exhibit in exhibits:
+        if together and together[-1][0].case is exhibit.case:
+            together[-1].append(exhibit)
+        else:
+            together.append([exhibit])
+    made, left = [], max_bytes
+    for i, own in enumerate(together, 1):
+        number = f"-{i}" if len(together) > 1 else ""
+        case = _case_file(f"case{number}", own[0].case, left)
+        left -= len(case.content)
+        answers = []
+        for j, exhibit in enumerate(own, 1):
+            counted = f"{number}-{j}" if len(own) > 1 else number
+            answers.append(_answer_file(counted, exhibit.answer, left))
+            left -= len(answers[-1].content)
+        made.append(Bundle(tuple(exhibit.group for exhibit in own), case, tuple(answers)))
+    return tuple(made)
+
+
+def _case_file(stem: str, case: Case, left: int) -> File:
+    def write() -> tuple[str, bytes]:
+        return ".json", _text(document_of(case), repr).encode()
+
+    entries = sum(leaf.size for layer in case.params for leaf in layer if leaf is not None) + case.inputs.size
+    return _file(stem, "case", entries, left, write)
+
+
+def _answer_file(number: str, answer: Gradients | Update, left: int) -> File:
+    kind = "update" if isinstance(answer, Update) else "gradients"
+
+    def write() -> tuple[str, bytes]:
+        document = _answer_document(answer, kind)
+        check_schema(document, kind, kind)
+        arrays = [array for field in document.values() for array in _arrays(field)]
+        dtype = coarsest(arrays)
+        if dtype != "float64" and all(array.dtype.name == dtype for array in arrays):
+            return ".safetensors", encode(document, ".safetensors", dtype, kind)
+        return ".json", _as_printed(document, answer).encode()
+
+    entries = sum(array.size for layer in answer.params for array in _arrays(_parts(layer)))
+    return _file(f"{kind}{number}", kind, entries, left, write)
+
+
+def _file(stem: str, kind: str, entries: int, left: int, write: Callable[[], tuple[str, bytes]]) -> File:
+    """The file that `write` makes; none if it does not fit into what is left, or cannot be written."""
+    too_large = f"the {kind} is too large to be kept in this page: keep your own file"
+    if LEAST_BYTES * entries > left:
+        return File(f"{stem}.json", b"", too_large)
+    try:
+        suffix, content = write()
+    except (TypeError, ValueError, ArithmeticError) as error:
+        return File(f"{stem}.json", b"", f"the {kind} cannot be written to a file: {error}")
+    return File(stem + suffix, b"", too_large) if len(content) > left else File(stem + suffix, content)
+
+
+# documents
+
+
+def _answer_document(answer: Gradients | Update, kind: str) -> dict[str, Any]:
+    """Fields of NumPy arrays as they came; of nested lists, where these are no arrays."""
+    document: dict[str, Any] = {"format": f"functional-mlp/{kind}", "version": VERSION}
+    if isinstance(answer, Update):
+        return document | {"learning_rate": answer.learning_rate, "params": list(map(_parts, answer.params))}
+    if answer.case is not None:
+        document["case"] = answer.case
+    if answer.loss is not None:
+        loss = np.ravel(numbers("loss", answer.loss))
+        if loss.size != 1:
+            raise FileError("expected the loss to be one number")
+        document["loss"] = float(loss[0])
+    document["params"] = list(map(_parts, answer.params))
+    if answer.deltas is not None:
+        document["deltas"] = list(map(_array, answer.deltas))
+    given = {"outputs": answer.outputs, "ct_inputs": answer.ct_inputs}
+    return document | {name: _array(value) for name, value in given.items() if value is not None}
+
+
+def _parts(layer: Any) -> dict[str, Any]:
+    pair = zip(("weights", "bias"), weights_and_bias("params", layer), strict=True)
+    return {name: _array(leaf) for name, leaf in pair if leaf is not None}
+
+
+def _array(value: Any) -> Any:
+    """`value` as an array, in its own dtype if that holds real numbers; ragged lists stay lists."""
+    try:
+        array = numbers("an array", value)
+    except ValueError:
+        if isinstance(value, list | tuple):
+            return [_array(item) for item in value]
+        raise
+    dtype = coarsest([value])
+    if dtype == "float64":
+        return array
+    as_it_came = np.asarray(value)
+    return as_it_came if as_it_came.dtype.name == dtype else array
+
+
+def _arrays(value: Any) -> Iterator[np.ndarray]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _arrays(item)
+
+
+# text
+
+
+def _as_printed(document: dict[str, Any], answer: Gradients | Update) -> str:
+    """The document as JSON that the reader takes for printed as the answer was.
+
+    An answer that came as arrays is exact; as short decimals (0.5, 0.25) it would be taken for rounded to six digits.
+    """
+    printed = answer.printed or Printed("significant", EXACT_DIGITS)
+    loss = answer.printed_loss if isinstance(answer, Gradients) else None
+    of_loss = printed if loss is None else loss
+    shortest = _text(document, repr, repr)
+    style = printed_style(shortest)
+    if of_loss == printed and (style == printed or (style is None and answer.printed is None)):
+        return shortest
+    return _text(document, _form(printed), _form(of_loss))
+
+
+Form = Callable[[float], str]  # how a number is written
+
+
+def _form(printed: Printed) -> Form:
+    """Writes a number in a style, or to the last digit where that would change it."""
+    digits = max(printed.digits, 0)
+    form = f"%.{digits}f" if printed.style == "fixed" else f"%.{max(digits, 1) - 1}e"
+
+    def written(value: float) -> str:
+        text = form % value
+        return text if float(text) == value else repr(value)
+
+    return written
+
+
+def _text(document: dict[str, Any], form: Form, of_loss: Form | None = None) -> str:
+    """JSON with a line for every field and every row; NaN and infinities as Python writes them."""
+    fields = []
+    for name, value in document.items():
+        # what is no array is written plainly: the network, the loss of a case, the rate of a step
+        own = of_loss if name == "loss" and isinstance(value, float) else form if name in ARRAYS else None
+        fields.append(f" {json.dumps(name)}: {_numbers(value, own) if own else json.dumps(value)}")
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+ARRAYS = ("params", "inputs", "targets", "ct_outputs", "sample_weights", "outputs", "deltas", "ct_inputs")
+
+
+def _numbers(value: Any, form: Form) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)}: {_numbers(item, form)}" for name, item in value.items()) + "}"
+    if isinstance(value, np.ndarray):
+        value = np.asarray(value, np.float64).tolist()
+    if isinstance(value, list | tuple):
+        nested = any(isinstance(item, list | tuple | dict | np.ndarray) for item in value)
+        return "[" + (",\n  " if nested else ", ").join(_numbers(item, form) for item in value) + "]"
+    if isinstance(value, int):
+        return str(value)
+    return form(value) if math.isfinite(value) else json.dumps(value)

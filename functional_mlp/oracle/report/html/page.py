@@ -1,0 +1,344 @@
+"""A report as one page of HTML that needs nothing else: no script, no network, no font.
+
+What a person wants to know comes first: the verdict, the mistake, what to do; then where it is, in the network and in
+the arrays; last the files, to be saved and judged again. Everything is there without a click on paper. A policy in the
+page forbids it to load or to run anything, and all text is escaped (`markup.py`).
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from urllib.parse import quote
+
+import functional_mlp
+from functional_mlp.oracle.diagnosis import Diagnosis, Named
+from functional_mlp.oracle.report import sentences as wording
+from functional_mlp.oracle.report.attachments import Bundle, File, bundles
+from functional_mlp.oracle.report.html.heat_map import BLOCKS, MARKS, badge, heat_map, legend, tally
+from functional_mlp.oracle.report.html.markup import Markup, element, joined
+from functional_mlp.oracle.report.html.mathml import set_formula
+from functional_mlp.oracle.report.html.network_picture import network_picture
+from functional_mlp.oracle.report.outcome import Outcome
+from functional_mlp.oracle.report.sentences import short
+from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
+
+CELLS = 16_000  # that all heat maps together may have
+LEAST_BLOCKS = 6  # rows and columns of one
+MOST_MAPS = 300
+UNFOLDED = 3  # groups that are not consistent, and open
+READABLE_BYTES = 20_000  # of a file that can be read in the page, besides being saved
+
+
+def page_of(outcome: Outcome) -> str:
+    """The page.
+
+    Args:
+        outcome: a report.
+
+    Returns:
+        HTML, to be stored as UTF-8.
+    """
+    parts = (
+        _verdict(outcome),
+        _mistake(outcome.diagnosis, one_case=wording.is_of_one_case(outcome)),
+        _remarks(outcome),
+        _network(outcome),
+        _arrays(outcome),
+        _files(outcome),
+    )
+    name = outcome.name or outcome.network
+    body = element("body", element("main", *parts), _footer())
+    head = _head(f"{outcome.verdict.upper()}: {name}", outcome.verdict)
+    return "<!DOCTYPE html>\n" + element("html", "\n", head, "\n", body, "\n", lang="en") + "\n"
+
+
+@cache
+def _style() -> str:
+    return resources.files("functional_mlp.oracle.report.html").joinpath("page.css").read_text(encoding="utf-8")
+
+
+def _head(title: str, verdict: Verdict) -> Markup:
+    style = _style()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    colour = {Verdict.CONSISTENT: "#14633a", Verdict.UNDECIDED: "#744700", Verdict.WRONG: "#a3131f"}[verdict]
+    icon = element(
+        "svg",
+        element("rect", width=16, height=16, rx=4, fill=colour),
+        element("text", MARKS[verdict], x=8, y=12.5, text_anchor="middle", font_size=12, fill="#fff"),
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox="0 0 16 16",
+    )
+    return element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", f"{title} – functional-mlp"),
+        element("link", rel="icon", href=f"data:image/svg+xml,{quote(icon)}"),
+        element("style", Markup(style)),
+    )
+
+
+def _footer() -> Markup:
+    said = (
+        "Every number was compared with the true one by its noise floor: how far a correct program may stray in the"
+        " precision that it computes in. No tolerance was chosen. functional-mlp"
+    )
+    return element("footer", element("p", f"{said} {functional_mlp.__version__}."))
+
+
+def _section(heading: str, *parts: str, id_: str) -> Markup:
+    return element("section", element("h2", heading, id=id_), *parts, aria_labelledby=id_)
+
+
+# what is said first
+
+
+def _verdict(outcome: Outcome) -> Markup:
+    mark = element("span", f"{MARKS[outcome.verdict]} ", aria_hidden="true")
+    diagnosis = outcome.diagnosis
+    lead = [element("p", named.sentence, class_="lead") for named in (diagnosis.mistakes if diagnosis else ())]
+    return element(
+        "header",
+        element("p", element("bdi", outcome.name), class_="small soft") if outcome.name else "",
+        element("h1", mark, outcome.verdict.upper()),
+        *lead,
+        element("p", wording.summary(outcome)),
+        element("p", wording.subject(outcome), class_="soft"),
+        class_=f"verdict {outcome.verdict}",
+    )
+
+
+def _mistake(diagnosis: Diagnosis | None, *, one_case: bool) -> Markup:
+    if diagnosis is None:
+        return Markup("")
+    if not diagnosis.mistakes:
+        said = element("p", set_formula(wording.not_explained(diagnosis)))
+        return _section("Which mistake it is", element("div", said, class_="card"), id_="mistake")
+    tied, *more = wording.tied(diagnosis) or ("",)
+    parts = [
+        *(_named(named) for named in diagnosis.mistakes),
+        element("p", wording.reproduced(diagnosis)),
+        _evidence(diagnosis, one_case=one_case),
+        element("p", tied) if tied else "",
+        *(element("p", sentence) for sentence in more),
+        element("p", _with_command(wording.SEPARATE)) if tied and one_case else "",
+    ]
+    heading = " and ".join(dict.fromkeys(wording.kind_of(named).lower() for named in diagnosis.mistakes))
+    plural = "s" if len(diagnosis.mistakes) > 1 and " and " not in heading else ""
+    return _section(f"The {heading}{plural}", element("div", *parts, class_="card"), id_="mistake")
+
+
+def _with_command(sentence: str) -> Markup:
+    words, _, command = sentence.rstrip(".").partition(": ")
+    return joined(words, ": ", element("code", command))
+
+
+def _named(named: Named) -> Markup:
+    formulas = element(
+        "dl",
+        element("dt", "yours", class_="wrong"),
+        element("dd", set_formula(named.formula)),
+        element("dt", "right", class_="consistent"),
+        element("dd", set_formula(named.fix)),
+        class_="formulas",
+    )
+    place = element("h3", element("code", wording.place_of(named)))
+    return joined(place, element("p", f"{named.sentence}{wording.fitted(named)}"), formulas)
+
+
+def _evidence(diagnosis: Diagnosis, *, one_case: bool) -> Markup:
+    """Each wrong array at its worst entry: as given, as the mistake makes it, as it is right."""
+    if not diagnosis.evidence:
+        return Markup("")
+    rows = [
+        [
+            element("code", wording.entry_of(one)),
+            *(f"{x:.6g}" for x in (one.given, one.mistaken, one.true)),
+            str(one.digits),
+        ]
+        for one in diagnosis.evidence
+    ]
+    where = "" if one_case else f" in the case {diagnosis.group!r}"
+    names = ("worst entry", "yours", "of the mistake", "right", "digits that agree")
+    caption = f"Your numbers beside those of the mistake, where each wrong array is furthest off{where}"
+    return _list(names, rows, caption, "evidence")
+
+
+def _list(names: Sequence[str], rows: Sequence[Sequence[str]], caption: str, style: str = "") -> Markup:
+    """A table; its first column names the rows, and cells that are no markup are numbers.
+
+    The roles are those of its elements anyway, but for narrow screens, where rows are laid out as grids.
+    """
+    body = []
+    for first, *others in rows:
+        cells = [
+            cell if isinstance(cell, Markup) else element("td", cell, class_="n", data_name=name, role="cell")
+            for name, cell in zip(names[1:], others, strict=True)
+        ]
+        body.append(element("tr", element("th", first, scope="row", role="rowheader"), *cells, role="row"))
+    of_numbers = ["" if isinstance(cell, Markup) else "n" for cell in rows[0]]
+    head = [
+        element("th", name, scope="col", role="columnheader", class_=kind or None)
+        for name, kind in zip(names, of_numbers, strict=True)
+    ]
+    return element(
+        "table",
+        element("caption", caption, class_="small soft"),
+        element("thead", element("tr", *head, role="row"), role="rowgroup"),
+        element("tbody", *body, role="rowgroup"),
+        class_=f"list {style}".strip(),
+        role="table",
+    )
+
+
+def _remarks(outcome: Outcome) -> Markup:
+    """Findings, what to do, notes; and what being consistent means."""
+    findings = [element("li", badge(one.verdict), " ", one.sentence) for one in outcome.findings]
+    remedies = [element("li", f"{remedy[:1].upper()}{remedy[1:]}.") for remedy in wording.remedies(outcome)]
+    notes = [element("li", note) for note in outcome.notes]
+    parts = []
+    if findings:
+        parts.append(_section("What the calls showed", element("ul", *findings, class_="card files"), id_="findings"))
+    if remedies:
+        parts.append(_section("What to do", element("ul", *remedies), id_="remedies"))
+    if notes:
+        parts.append(_section("Notes", element("ul", *notes), id_="notes"))
+    if outcome.verdict is Verdict.CONSISTENT:
+        parts.append(element("p", wording.AGREES.replace("the last column", "the column “detects” below")))
+    return joined(*parts)
+
+
+# where it is
+
+
+def _network(outcome: Outcome) -> Markup:
+    if not outcome.exhibits:
+        return Markup("")
+    diagnosis = outcome.diagnosis
+    mistaken = [layer for named in (diagnosis.mistakes if diagnosis else ()) for layer in named.layers]
+    picture = network_picture(outcome.exhibits[0].case.network, outcome.leaves, mistaken)
+    scroll = _scrolling(picture, "The network, drawn")
+    several = "" if wording.is_of_one_case(outcome) else " Each array is shown as in its worst case."
+    said = f"A line is an entry of the weights, a circle one of the bias; numbers flow from the inputs on.{several}"
+    return _section(
+        "The network", element("div", scroll, class_="card"), element("p", said, class_="small soft"), id_="network"
+    )
+
+
+def _arrays(outcome: Outcome) -> Markup:
+    groups = wording.groups(outcome)
+    drawn = sum(leaf.entries is not None and leaf.entries.ndim > 0 for leaf in outcome.leaves)
+    most = max(LEAST_BLOCKS, min(BLOCKS, int((CELLS / max(drawn, 1)) ** 0.5)))
+    parts: list[str] = [
+        element("p", "Colours are errors divided by the noise floor, entry by entry:"),
+        legend(),
+    ]
+    opened = 0
+    for group, leaves in groups.items():
+        verdict = worst_of(leaf.verdict for leaf in leaves)
+        inside = joined(_table(leaves, group), _maps(leaves, most, all_of_them=drawn <= MOST_MAPS))
+        if not group:
+            parts.append(element("div", inside, class_="card"))
+            continue
+        is_open = verdict is not Verdict.CONSISTENT and opened < UNFOLDED
+        opened += is_open
+        counted = sum(leaf.verdict is verdict for leaf in leaves)
+        said = badge(verdict, f"{counted} of {len(leaves)} {verdict}")
+        summary = element("summary", element("h3", element("bdi", group)), " ", said)
+        parts.append(element("details", summary, inside, class_="group", open=is_open))
+    return _section("Array by array", *parts, id_="arrays")
+
+
+def _table(leaves: Sequence[Leaf], group: str) -> Markup:
+    rows = [
+        [
+            element("code", leaf.path),
+            element("td", badge(leaf.verdict), role="cell"),
+            element("td", wording.shape_of(leaf), role="cell", data_name="shape"),
+            *map(short, (leaf.error, leaf.floor, wording.detects(leaf))),
+        ]
+        for leaf in leaves
+    ]
+    names = ("array", "verdict", "shape", "worst error", "noise floor", "detects")
+    caption = "Worst error and noise floor are of the entry that errs most by its own floor; an error of the size"
+    caption += " “detects”, relative to the array, cannot have passed"
+    return _list(names, rows, caption)
+
+
+def _maps(leaves: Sequence[Leaf], most: int, *, all_of_them: bool) -> Markup:
+    """A heat map for each array that has entries, and what is said of it; consistent ones folded, if others are not."""
+    loud = [leaf for leaf in leaves if leaf.verdict is not Verdict.CONSISTENT]
+    quiet = [leaf for leaf in leaves if leaf.verdict is Verdict.CONSISTENT and _has_map(leaf)] if all_of_them else []
+    parts = [element("div", *(_figure(leaf, most) for leaf in loud), class_="maps")] if loud else []
+    if quiet:
+        said = f"{wording.count(len(quiet), 'consistent array')}, drawn"
+        drawn = element("div", *(_figure(leaf, most) for leaf in quiet), class_="maps")
+        parts.append(element("details", element("summary", said), drawn, class_="quiet", open=not loud))
+    return joined(*parts)
+
+
+def _has_map(leaf: Leaf) -> bool:
+    return leaf.entries is not None and leaf.entries.ndim > 0
+
+
+def _figure(leaf: Leaf, most: int) -> Markup:
+    said = element("p", f"{leaf.sentence}.") if leaf.sentence else ""
+    caption = element("figcaption", element("code", leaf.path), " ", badge(leaf.verdict, tally(leaf)), said)
+    drawn = _scrolling(heat_map(leaf, most), f"Errors of {leaf.path}") if _has_map(leaf) else ""
+    return element("figure", caption, drawn, class_="spoken" if said else None)
+
+
+def _scrolling(inside: str, label: str) -> Markup:
+    """What may be wider than the screen; by the keyboard it can be moved only if it can have the focus."""
+    return element("div", inside, class_="scroll", tabindex=0, role="group", aria_label=label)
+
+
+# the files
+
+
+def _files(outcome: Outcome) -> Markup:
+    if not outcome.exhibits:
+        return Markup("")
+    verdicts = {group: worst_of(leaf.verdict for leaf in leaves) for group, leaves in wording.groups(outcome).items()}
+    # what is wrong first: it is the last to be left out
+    ordered = sorted(outcome.exhibits, key=lambda one: verdicts.get(one.group) is Verdict.CONSISTENT)
+    parts = [_bundle(bundle, outcome.precision) for bundle in bundles(ordered)]
+    said = "The case and what was given for it are in this page. Save them, and judge them again:"
+    return _section("Check it again", element("p", said), *parts, id_="files")
+
+
+def _bundle(bundle: Bundle, precision: str) -> Markup:
+    command = bundle.command(precision)
+    inside = joined(
+        element("ul", *map(_file, (bundle.case, *bundle.answers)), class_="files"),
+        element("pre", command, class_="command") if command else "",
+    )
+    names = [group for group in bundle.groups if group]
+    if len(names) != 1:
+        return element("div", inside, class_="card")
+    return element("details", element("summary", element("h3", element("bdi", names[0]))), inside, class_="group")
+
+
+def _file(file: File) -> Markup:
+    if file.reason:
+        return element("li", f"{file.reason[:1].upper()}{file.reason[1:]}.")
+    is_text = file.name.endswith(".json")
+    size = f" {len(file.content) / 1000:,.1f} kB"
+    if is_text:
+        text = file.content.decode()
+        address = f"data:application/json;charset=utf-8,{quote(text, safe='')}"
+    else:
+        text = ""
+        address = f"data:application/octet-stream;base64,{base64.b64encode(file.content).decode()}"
+    link = element("a", f"Save {file.name}", href=address, download=file.name, class_="save")
+    source = ""
+    if is_text and len(file.content) <= READABLE_BYTES:
+        shown = element("pre", text, class_="file", tabindex=0, aria_label=file.name)
+        source = element("details", element("summary", f"Read {file.name}"), shown, class_="source")
+    return element("li", link, element("span", size, class_="small soft"), source)

@@ -1,0 +1,193 @@
+"""What was given, brought into the oracle's layout, by path; and what does not fit, with the reason.
+
+Paths are those of the report: "params[0].weights", "params[0].bias", "loss", "outputs", "deltas[0]", "ct_inputs".
+Nothing is judged here but shapes: whether an array is missing or cannot be compared.
+"""
+
+import enum
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from functional_mlp._dtypes import Array
+from functional_mlp.oracle.case import Case, numbers, weights_and_bias
+from functional_mlp.oracle.documents import Gradients, Printed
+from functional_mlp.oracle.noise import FORMATS
+
+
+class Cause(enum.StrEnum):
+    """Why a leaf is not consistent."""
+
+    ROUNDING = "rounding"
+    KINK = "kink"
+    SATURATION = "saturation"
+    UNDERFLOW = "underflow"
+    OVERFLOW = "overflow"
+    DIGITS = "digits"
+    VALUE = "value"
+    NOT_FINITE = "not finite"
+    SHAPE = "shape"
+    MISSING = "missing"
+
+
+class Misfit(NamedTuple):
+    """Why an array that was given cannot be compared."""
+
+    cause: Cause
+    sentence: str
+
+
+class Handed(NamedTuple):
+    """An array as it was handed over, in the oracle's layout.
+
+    Attributes:
+        values: float64.
+        dtype: that it came in: a key of `DTYPES`.
+    """
+
+    values: Array
+    dtype: str
+
+
+Given = dict[str, Handed | Misfit]
+
+
+def given_leaves(case: Case, given: Gradients) -> Given:
+    """What was given, by path, in the oracle's layout; whatever does not fit is a `Misfit`.
+
+    Raises:
+        TypeError: for what holds no numbers at all.
+    """
+    n = len(case.inputs)
+    shapes = tuple((n, size) for size in case.network.sizes)
+    leaves: Given = given_params(case, given.params)
+    if given.deltas is not None:
+        leaves |= _given_list("deltas", given.deltas, shapes[1:])
+    for name, value, shape in (
+        ("outputs", given.outputs, shapes[-1]),
+        ("ct_inputs", given.ct_inputs, shapes[0]),
+        ("loss", given.loss, ()),
+    ):
+        if value is not None:
+            leaves[name] = _fitting(name, value, shape)
+    return leaves
+
+
+def given_params(case: Case, params: Any) -> Given:
+    """Gradients or parameters by path, from the layouts that the case declares; see `given_leaves`."""
+    layers = params
+    if isinstance(layers, np.ndarray | str | dict) or not hasattr(layers, "__len__"):
+        raise TypeError(
+            f"expected gradients to be a list with one (weights, bias) pair per layer, got {type(params).__name__}"
+        )
+    leaves: Given = {}
+    few = f"missing: {len(layers)} of {len(case.params)} layers were given"
+    for i, (layer, own) in enumerate(zip(case.params, list(layers), strict=False)):
+        leaves |= _given_layer(case, f"params[{i}]", layer, own)
+    for i in range(len(layers), len(case.params)):
+        for name, leaf in case.params[i]._asdict().items():
+            if leaf is not None:
+                leaves[f"params[{i}].{name}"] = Misfit(Cause.MISSING, few)
+    if len(layers) > len(case.params):
+        excess = f"the network has {len(case.params)} layers, but gradients of {len(layers)} were given"
+        leaves[f"params[{len(case.params)}]"] = Misfit(Cause.SHAPE, excess)
+    return leaves
+
+
+def _given_layer(case: Case, what: str, layer: Any, own: Any) -> Given:
+    weights, bias = weights_and_bias(what, own)
+    fan_in, fan_out = layer.weights.shape
+    rows = fan_in + (case.bias_layout == "last_row")
+    turned = case.weights_layout == "out_in"
+    leaves: Given = {}
+    name = f"{what}.weights"
+    if weights is None:
+        leaves[name] = Misfit(Cause.MISSING, "missing")
+    else:
+        other = "in_out" if turned else "out_in"
+        hint = f"if that is your layout, declare weights_layout {other!r} in the case"
+        leaves[name] = _fitting(name, weights, (fan_out, rows) if turned else (rows, fan_out), if_turned=hint)
+    array = leaves[name]
+    if turned and not isinstance(array, Misfit):
+        leaves[name] = array = array._replace(values=array.values.T)
+    if case.bias_layout == "last_row":
+        if isinstance(array, Misfit):
+            leaves[f"{what}.bias"] = array
+        else:
+            leaves[name] = array._replace(values=array.values[:-1])
+            leaves[f"{what}.bias"] = array._replace(values=array.values[-1])
+        bias = None if bias is None else Misfit(Cause.SHAPE, "given, though the bias is the last row of the weights")
+        return leaves if bias is None else leaves | {f"{what}.bias": bias}
+    if layer.bias is None:
+        return leaves if bias is None else leaves | {f"{what}.bias": Misfit(Cause.SHAPE, "given, but there is no bias")}
+    if bias is None:
+        return leaves | {f"{what}.bias": Misfit(Cause.MISSING, "missing")}
+    fitting = _fitting(f"{what}.bias", bias, (fan_out,), also=(1, fan_out))
+    return leaves | {f"{what}.bias": fitting}
+
+
+def _given_list(name: str, value: Any, shapes: tuple[tuple[int, ...], ...]) -> Given:
+    if not isinstance(value, list | tuple) and np.ndim(value) == 0:
+        raise TypeError(f"expected {name} to be a list with one array per layer, got {type(value).__name__}")
+    leaves: Given = {}
+    for i, shape in enumerate(shapes):
+        path = f"{name}[{i}]"
+        leaves[path] = _fitting(path, value[i], shape) if i < len(value) else Misfit(Cause.MISSING, "missing")
+    if len(value) > len(shapes):
+        leaves[f"{name}[{len(shapes)}]"] = Misfit(Cause.SHAPE, f"given, but there are only {len(shapes)} layers")
+    return leaves
+
+
+def _fitting(
+    what: str,
+    value: Any,
+    shape: tuple[int, ...],
+    also: tuple[int, ...] | None = None,
+    if_turned: str = "samples are rows",
+) -> Handed | Misfit:
+    try:
+        array = numbers(what, value)
+    except ValueError as error:
+        return Misfit(Cause.SHAPE, str(error))
+    if array.shape == also or (shape == () and array.shape == (1,)):
+        array = array.reshape(shape)
+    if array.shape != shape:
+        turned = len(shape) == 2 and array.shape == shape[::-1]
+        hint = f": the transpose; {if_turned}" if turned else ""
+        return Misfit(Cause.SHAPE, f"expected shape {shape}, got {array.shape}{hint}")
+    return Handed(array, coarsest([value]))
+
+
+def coarsest(arrays: Iterable[Any]) -> str:
+    """The name of the narrowest dtype among arrays: what they were computed in, if nobody says.
+
+    Lists have the narrowest dtype of what they hold; Python's numbers are float64.
+    """
+    found = set().union(*map(_dtype_names, arrays))
+    return next((name for name in ("float16", "bfloat16", "float32") if name in found), "float64")
+
+
+def _dtype_names(array: Any) -> set[str]:
+    if isinstance(array, list | tuple):
+        plain = {int, float}.issuperset(map(type, array))
+        return set() if plain else set().union(*map(_dtype_names, array))
+    dtype = getattr(array, "dtype", None)
+    return {dtype.newbyteorder("=").name if isinstance(dtype, np.dtype) else str(dtype).removeprefix("torch.")}
+
+
+def known_to(handed: Handed, printed: Printed | None, values: Array | None = None) -> Array:
+    """How far numbers may be from those that were computed, as they came: rounded to a dtype, or printed.
+
+    Args:
+        handed: the array.
+        printed: how it was printed, if it was.
+        values: other numbers, that might have come the same way; None: the array's own.
+    """
+    values = handed.values if values is None else values
+    half = np.zeros_like(values)
+    if handed.dtype != "float64":
+        form = FORMATS[handed.dtype]
+        size = np.abs(np.where(np.isfinite(values), values, 0.0))
+        half = np.maximum(form.unit * size, form.smallest)
+    return np.asarray(half if printed is None else half + printed.half_unit(values))

@@ -1,0 +1,5 @@
+"""Runs on disk: their folder, their checkpoints, and what tells whether one goes on with another."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

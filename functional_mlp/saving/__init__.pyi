@@ -1,0 +1,9 @@
+from .checkpoints import EVERY as EVERY
+from .checkpoints import KEEP as KEEP
+from .checkpoints import Checkpoints as Checkpoints
+from .checkpoints import in_directory as in_directory
+from .checkpoints import opened as opened
+from .run_folder import claimed as claimed
+from .run_folder import only_one as only_one
+from .run_folder import read_index as read_index
+from .run_folder import write_index as write_index

@@ -1,0 +1,232 @@
+"""Saving a run while it goes on, and finding it again after an interruption.
+
+Orbax writes the checkpoints in the background; one appears whole or not at all. Each holds the digests of its arrays:
+one that was damaged afterwards is found, and the one before it is used.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from functional_mlp._checks import positive_int
+from functional_mlp.parallel import ALONE, Processes
+from functional_mlp.saving.run_folder import claimed, only_one
+
+KIND = ("functional-mlp/run", 1)
+INDEX = "run.json"
+EVERY, KEEP = 60.0, 2
+
+
+class Saved(NamedTuple):
+    """A checkpoint.
+
+    Attributes:
+        step: its number.
+        arrays: NumPy arrays by name.
+        about: what was said about it.
+    """
+
+    step: int
+    arrays: dict[str, np.ndarray]
+    about: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run, in a folder that no other run writes to: see `in_directory`.
+
+    Of several processes the first one reads and writes; all of them call the same methods.
+    """
+
+    def __init__(self, folder: Path, every: float, keep: int, processes: Processes) -> None:
+        self._every, self._folder, self._keep, self._processes = every, folder, keep, processes
+        self._saved_at = time.monotonic()
+        self._made: Any = None
+
+    @property
+    def _manager(self) -> Any:
+        """Orbax's, made when it is first needed: importing it takes a second."""
+        import orbax.checkpoint as ocp
+
+        if self._made is None:
+            own = jax.process_index()
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=self._keep,
+                cleanup_tmp_directories=True,
+                create=False,
+                # orbax would wait for processes that do something else
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    primary_host=own, active_processes={own}, barrier_sync_key_prefix=str(own)
+                ),
+            )
+            with _as_os_error(self._folder):
+                self._folder.mkdir(exist_ok=True)
+                self._made = ocp.CheckpointManager(self._folder.absolute(), options=options)
+        return self._made
+
+    def due(self) -> bool:
+        """Whether the last one is long enough ago."""
+        return self._processes.any(self._processes.first and time.monotonic() - self._saved_at >= self._every)
+
+    def save(self, step: int, arrays: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
+        """Begins to save, and returns as soon as the arrays may change again.
+
+        Args:
+            step: larger than that of any other.
+            arrays: by name.
+            about: what JSON knows.
+
+        Raises:
+            OSError: if this one, or the one before, cannot be written.
+        """
+        if not self._processes.first:
+            return
+        import orbax.checkpoint as ocp
+
+        kept = {name: np.asarray(array) for name, array in arrays.items()}
+        header = {"arrays": {name: _described(array) for name, array in kept.items()}, "about": dict(about or {})}
+        items = ocp.args.Composite(arrays=ocp.args.PyTreeSave(kept), header=ocp.args.JsonSave(header))
+        with _as_os_error(self._folder):
+            self._manager.save(step, args=items)
+        self._saved_at = time.monotonic()
+
+    def latest(self) -> Saved | None:
+        """The last one that is whole; None if there is none. Damaged ones after it are removed, with a warning.
+
+        Raises:
+            ValueError: if there are some, and all are damaged.
+        """
+        saved = self._processes.by_first(self._latest)
+        found, arrays = self._processes.told(saved and (saved.step, saved.about), saved and saved.arrays)
+        return found and Saved(found[0], arrays, found[1])
+
+    def _latest(self) -> Saved | None:
+        steps = sorted(self._manager.all_steps(), reverse=True) if self._folder.exists() else []
+        for step in steps:
+            try:
+                return self._read(step)
+            except Exception as error:  # orbax, tensorstore and JSON each have their own
+                place = self._folder / str(step)
+                if step == steps[-1]:
+                    raise ValueError(
+                        f"expected a checkpoint in {self._folder} that is whole, got only damaged ones ({error});"
+                        " remove the folder to begin anew"
+                    ) from error
+                warnings.warn(f"{place} is damaged ({error}); the checkpoint before it is used", stacklevel=2)
+                shutil.rmtree(place, ignore_errors=True)
+                self._manager.reload()
+        return None
+
+    def _read(self, step: int) -> Saved:
+        import orbax.checkpoint as ocp
+
+        items = ocp.args.Composite(arrays=ocp.args.PyTreeRestore(), header=ocp.args.JsonRestore())
+        found = self._manager.restore(step, args=items)
+        arrays = {name: np.asarray(array) for name, array in found["arrays"].items()}
+        recorded = found["header"]["arrays"]
+        damaged = [name for name in {**recorded, **arrays} if name not in arrays or _differs(arrays, recorded, name)]
+        if damaged:
+            raise ValueError(f"another {damaged[0]} than was saved")
+        return Saved(step, arrays, dict(found["header"]["about"]))
+
+    def close(self) -> None:
+        """Waits until everything is written.
+
+        Raises:
+            OSError: if something cannot be.
+        """
+        if self._made is None:
+            return
+        with _as_os_error(self._folder):
+            self._made.wait_until_finished()
+        self._made.close()  # not after a failure: orbax would wait for what will never come
+
+
+def _has_orbax() -> bool:
+    try:
+        return importlib.util.find_spec("orbax.checkpoint") is not None
+    except ModuleNotFoundError:  # nothing of orbax is there
+        return False
+
+
+def _described(array: np.ndarray) -> list[Any]:
+    digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    return [str(array.dtype), list(array.shape), digest]
+
+
+def _differs(arrays: Mapping[str, np.ndarray], recorded: Mapping[str, Any], name: str) -> bool:
+    return name not in recorded or _described(arrays[name]) != list(recorded[name])
+
+
+@contextlib.contextmanager
+def _as_os_error(folder: Path) -> Iterator[None]:
+    """What orbax and its thread raise when they cannot write, as an OSError with one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"expected {folder} to be a place that can be written, got {error.strerror or error}") from error
+    except ValueError as error:  # of tensorstore, with the reason in its text
+        raise OSError(f"expected {folder} to be a place that can be written, got {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+@contextlib.contextmanager
+def in_directory(
+    directory: str | os.PathLike[str],
+    description: Mapping[str, Any],
+    every: float = EVERY,
+    keep: int = KEEP,
+    processes: Processes = ALONE,
+) -> Iterator[Checkpoints]:
+    """The checkpoints of the run that `description` describes, in a folder of its own.
+
+    Args:
+        directory: made if it does not exist; otherwise empty, or of this run.
+        description: what its results depend on; what JSON knows.
+        every: seconds after which another one is due.
+        keep: how many are kept.
+        processes: of the run; the first of them reads and writes.
+
+    Raises:
+        ImportError: without orbax.
+        OSError: if it cannot be read or written.
+        ValueError: if it holds another run (and what differs) or something else, or is in use.
+    """
+    folder = Path(directory)
+    with contextlib.ExitStack() as stack:
+
+        def claim() -> None:
+            stack.enter_context(only_one(folder))
+            claimed(folder, INDEX, KIND, description)
+
+        processes.by_first(claim)
+        yield stack.enter_context(opened(folder / "checkpoints", every, keep, processes))
+
+
+@contextlib.contextmanager
+def opened(folder: Path, every: float, keep: int, processes: Processes = ALONE) -> Iterator[Checkpoints]:
+    """The checkpoints in a folder that is this run's own; see `in_directory`."""
+    positive_int("the number of checkpoints to keep", keep)
+    if not every >= 0:
+        raise ValueError(f"expected seconds between checkpoints, got {every}")
+    if not _has_orbax():
+        raise ImportError(
+            "expected the package orbax-checkpoint, to save runs with; install it, or functional-mlp[checkpoints]"
+        )
+    checkpoints = Checkpoints(folder, every, keep, processes)
+    try:
+        yield checkpoints
+    finally:
+        checkpoints.close()

@@ -1,0 +1,92 @@
+"""Whether an answer is one of the right ones of a vector: every entry within what is allowed.
+
+This is all that a consumer in another language does, too. There is no third verdict here: the vectors are chosen so
+that none is needed.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from functional_mlp.oracle.documents import Printed, Update, handed_over
+from functional_mlp.oracle.verdict import Given, Misfit, given_leaves, given_params, known_to
+from functional_mlp.vectors.reading import Answer, Vector
+
+
+class Mismatch(NamedTuple):
+    """The worst entry of the first array that is not right.
+
+    Attributes:
+        path: of the array.
+        sentence: what is wrong with it.
+        at: index of the entry; None where nothing could be compared.
+        got, expected, allowed: of that entry; NaN where nothing could be compared.
+        unknown: how far `got` may be from what was computed, as it was printed; it is allowed in addition.
+    """
+
+    path: str
+    sentence: str
+    at: tuple[int, ...] | None = None
+    got: float = np.nan
+    expected: float = np.nan
+    allowed: float = np.nan
+    unknown: float = 0.0
+
+
+def judge(vector: Vector, answer: Any) -> Mismatch | None:
+    """What is wrong with an answer; None if it is right.
+
+    Args:
+        vector: the question.
+        answer: gradients, as `oracle.check` takes them (with `loss`, `outputs`, `deltas` and `ct_inputs` as far as they
+            are given, in an `oracle.Gradients`); or the parameters after a step, as an `oracle.Update`.
+
+    Raises:
+        TypeError: for what holds no numbers.
+        ValueError: for an update, where the vector has no learning rate or another one.
+    """
+    if isinstance(answer, Update):
+        if answer.learning_rate != vector.learning_rate:
+            rate = "no update" if vector.learning_rate is None else f"a step of rate {vector.learning_rate}"
+            raise ValueError(f"expected {rate} for {vector.id}, got a step of rate {answer.learning_rate}")
+        given = given_params(vector.case, answer.params)
+        leaves = {path.replace("params[", "params_after["): leaf for path, leaf in given.items()}
+        printed: dict[str, Printed | None] = dict.fromkeys(leaves, answer.printed)
+    else:
+        gradients = handed_over(answer)
+        leaves = given_leaves(vector.case, gradients)
+        printed = {path: gradients.printed_loss if path == "loss" else gradients.printed for path in leaves}
+    first = None
+    for right in vector.answers:
+        mismatch = _mismatch(right, leaves, printed)
+        if mismatch is None:
+            return None
+        first = first or mismatch
+    return first
+
+
+def _mismatch(right: Answer, leaves: Given, printed: dict[str, Printed | None]) -> Mismatch | None:
+    for path, leaf in leaves.items():
+        if isinstance(leaf, Misfit):
+            return Mismatch(path, leaf.sentence)
+        if path not in right.expected:
+            return Mismatch(path, "given, but the case has none")
+        expected = right.expected[path]
+        unknown = known_to(leaf, printed[path])
+        allowed = right.allowed[path] + unknown
+        with np.errstate(invalid="ignore"):
+            error = np.abs(leaf.values - expected)
+            wrong = ~((error <= allowed) | np.isinf(right.allowed[path]))  # NaN is wrong
+        if wrong.any():
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.where(wrong, np.where(np.isfinite(error), error / allowed, np.inf), -1.0)
+            index = tuple(int(i) for i in np.unravel_index(np.argmax(ratio), wrong.shape))
+            arrays = (leaf.values, expected, right.allowed[path], unknown)
+            got, want, most, half = (float(array[index]) for array in arrays)
+            place = f" at {list(index)}" if index else ""
+            digits = f", and {half:.3g} for the digits it has" if half > most / 10 else ""
+            words = (
+                f"got {got:.9g}{place}, expected {want:.9g}, off by {abs(got - want):.3g}, allowed {most:.3g}{digits}"
+            )
+            return Mismatch(path, words, index, got, want, most, half)
+    return None

@@ -1,0 +1,171 @@
+"""Runs that are saved as they go on, interrupted anywhere, and resumed to the same bits."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import functional_mlp as fm
+from functional_mlp.saving import checkpoints
+from tests.helpers.small_run import LOSS, NETWORK, draw_data
+
+pytestmark = pytest.mark.usefixtures("standard_promotion")  # which optax.adam needs
+ADAM = optax.adam(0.1)
+
+
+class StoppedError(Exception):
+    pass
+
+
+def small_training(**options):
+    inputs, targets = (x.astype(np.float32) for x in draw_data(7))
+    defaults = {"optimizer": ADAM, "epochs": 6, "chunk_epochs": 1, "batch_size": 3, "save_every": 0.0}
+    if options.get("shuffle", True):
+        defaults |= {"shuffle": True, "key": jax.random.key(5)}
+    params = options.pop("params", None) or fm.init_params(NETWORK, jax.random.key(1))
+    return fm.train(NETWORK, LOSS, params, inputs, targets, **(defaults | options))
+
+
+def stopped_after(epochs):
+    def callback(so_far):
+        if int(so_far.state.epoch) == epochs:
+            raise StoppedError
+
+    return callback
+
+
+def assert_same_bits(one, other):
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert np.array_equal(left, right)
+
+
+def assert_same_results(one, other):
+    assert_same_bits(
+        (one.params, one.state.opt_state, one.history), (other.params, other.state.opt_state, other.history)
+    )
+    assert int(one.state.epoch) == int(other.state.epoch)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    with jax.numpy_dtype_promotion("standard"):
+        return small_training(eval_every=2)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path, whole):
+    for epochs in (3, 5):
+        with pytest.raises(StoppedError):
+            small_training(eval_every=2, directory=tmp_path, callback=stopped_after(epochs))
+    seen = []
+    resumed = small_training(
+        eval_every=2, directory=tmp_path, callback=lambda so_far: seen.append(int(so_far.state.epoch)) and None
+    )
+    assert seen == [6]  # what the callback failed at was saved before
+    assert_same_results(resumed, whole)
+    again = small_training(eval_every=2, directory=tmp_path, callback=lambda _: pytest.fail("all is done"))
+    assert_same_results(again, whole)
+    more = small_training(eval_every=2, directory=tmp_path, epochs=8)
+    assert more.history["epoch"].tolist() == [0, 2, 4, 6]
+    assert_same_results(more, small_training(eval_every=2, epochs=8))
+
+
+def test_a_run_that_a_callback_ends_is_saved(tmp_path):
+    small_training(directory=tmp_path, callback=lambda so_far: int(so_far.state.epoch) == 2, save_every=1e6)
+    seen = []
+    small_training(directory=tmp_path, callback=lambda so_far: seen.append(int(so_far.state.epoch)) and None)
+    assert seen == [3, 4, 5, 6]
+
+
+def test_only_as_many_checkpoints_are_kept_as_are_asked_for_and_when_they_are_due(tmp_path):
+    small_training(directory=tmp_path / "many", keep=3)
+    assert sorted(entry.name for entry in (tmp_path / "many" / "checkpoints").iterdir()) == ["4", "5", "6"]
+    small_training(directory=tmp_path / "last", save_every=1e6)
+    assert [entry.name for entry in (tmp_path / "last" / "checkpoints").iterdir()] == ["6"]
+
+
+def damage(folder, how):
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.stat().st_size > 100 and (file.parent.name == "d" or how == "cut"):
+            content = bytearray(file.read_bytes())
+            file.write_bytes(content[: len(content) // 2] if how == "cut" else content[:-40] + b"\0" * 40)
+
+
+# a reader of orbax's is still at work when the first array fails, and complains that its loop has ended
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("how", ["cut", "changed"])
+def test_a_damaged_checkpoint_is_found_and_the_one_before_it_is_used(how, tmp_path, whole):
+    with pytest.raises(StoppedError):
+        small_training(eval_every=2, directory=tmp_path, callback=stopped_after(5))
+    damage(tmp_path / "checkpoints" / "5", how)
+    seen = []
+    with pytest.warns(UserWarning, match=r"checkpoints/5 is damaged .*the checkpoint before it is used"):
+        resumed = small_training(
+            eval_every=2, directory=tmp_path, callback=lambda so_far: seen.append(int(so_far.state.epoch)) and None
+        )
+    assert seen == [5, 6]
+    assert_same_results(resumed, whole)
+
+
+def test_if_all_are_damaged_it_is_said(tmp_path, says):
+    small_training(directory=tmp_path, keep=1, epochs=2)
+    damage(tmp_path / "checkpoints" / "2", "cut")
+    says(ValueError, ["only damaged ones", "remove the folder"], lambda: small_training(directory=tmp_path))
+
+
+def test_another_run_is_refused_with_what_differs(tmp_path, says):
+    small_training(directory=tmp_path, epochs=1)
+    others = {
+        "batch_size": {"batch_size": 2},
+        "shuffle": {"shuffle": False},
+        "program": {"optimizer": optax.adam(0.2)},
+        "initial parameters": {"params": fm.init_params(NETWORK, jax.random.key(2))},
+        "key": {"key": jax.random.key(6)},
+        "data": {"sample_weights": jnp.ones(7)},
+        "metrics": {"metrics": ("accuracy",)},
+    }
+    for what, options in others.items():
+        says(ValueError, [f"another {what}", str(tmp_path)], lambda o=options: small_training(directory=tmp_path, **o))
+    index = tmp_path / "run.json"
+    index.write_text(index.read_text().replace(f'"jax": "{jax.__version__}"', '"jax": "0.1"'))
+    says(ValueError, ["another jax", "0.1", jax.__version__], lambda: small_training(directory=tmp_path))
+    for spoilt in ("", "[]", json.dumps({"format": "functional-mlp/run", "version": 2, "run": {}})):
+        index.write_text(spoilt)
+        says(ValueError, ["run.json"], lambda: small_training(directory=tmp_path))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").touch()
+    says(ValueError, ["new directory"], lambda: small_training(directory=tmp_path / "thesis"))
+    says(ValueError, ["keep"], lambda: small_training(directory=tmp_path / "new", keep=0))
+    says(ValueError, ["seconds"], lambda: small_training(directory=tmp_path / "new", save_every=-1.0))
+
+
+def test_one_run_at_a_time(tmp_path, says):
+    def another(so_far):
+        says(ValueError, ["no other run is writing to"], lambda: small_training(directory=tmp_path))
+
+    small_training(directory=tmp_path, callback=another, epochs=1)
+
+
+def test_without_orbax_it_is_said_what_to_install(tmp_path, monkeypatch, says):
+    monkeypatch.setattr(checkpoints, "_has_orbax", lambda: False)
+    says(ImportError, ["orbax-checkpoint", "functional-mlp[checkpoints]"], lambda: small_training(directory=tmp_path))
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        small_training(directory=tmp_path / "file")
+
+
+def test_checkpoints_that_cannot_be_written_are_said_to_be(tmp_path):
+    folder = tmp_path / "new"
+
+    def save_to_what_is_a_file():
+        with checkpoints.opened(folder, 0.0, 1) as kept:
+            folder.touch()
+            kept.save(1, {"x": np.zeros(3)})  # in the background: it may fail here, or at the end
+
+    with pytest.raises(OSError, match=r"expected .*new to be a place that can be written"):
+        save_to_what_is_a_file()
