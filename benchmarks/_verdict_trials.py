@@ -13,7 +13,7 @@ from functional_mlp import oracle
 from functional_mlp.activations import FACTORIES
 from functional_mlp.oracle.checking import judge_update
 from functional_mlp.oracle.documents import Gradients, Update
-from functional_mlp.oracle.mistakes import MISTAKES, correct, places, plant, plant_update
+from functional_mlp.oracle.mistakes import MISTAKES, places, plant, plant_together, plant_update
 from functional_mlp.oracle.noise import Noise, estimate_noise, precision_named
 from functional_mlp.oracle.verdict import Leaf, Verdict, judge, worst_of
 
@@ -203,7 +203,7 @@ def planted_trial(seed: int) -> list[Any]:
         case = small_case(seed, dtype)
         solution = oracle.solve(case)
         noise = estimate_noise(case, solution, precision_named(dtype))
-        untouched = Gradients(list(correct(case, dtype).grads))
+        untouched = Gradients(list(plant_together(case, (), dtype).grads))
         leaves = judge(case, solution, noise, untouched)
         rows += [
             Detectable(dtype, len(case.params), leaf.smallest_detectable / leaf.norm)

@@ -8,6 +8,8 @@ positive number. The identity used stands beside each formula; docs/derivations.
 At the kink of relu, leaky_relu and elu (alpha != 1) the derivative is that of the left side unless `at_zero` says
 otherwise; -0.0 is at the kink too. float16 and bfloat16 are computed in float32 and rounded once. NaN stays NaN.
 
+The formulas serve JAX's arrays and NumPy's: `xp` is the library of the array that they are given.
+
 This module does not register derivatives with JAX: differentiating these functions with `jax.grad` differentiates the
 formula of the value, which is what the tests compare the hand-written VJPs with.
 """
@@ -17,11 +19,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array
 
 from functional_mlp._checks import finite_float, floating_array, known_name, working_dtype
+from functional_mlp._dtypes import EitherArray, namespace
 
 
 @jax.tree_util.register_static
@@ -43,8 +46,8 @@ class Activation:
     """
 
     name: str
-    value_fn: Callable[..., Array] = field(repr=False)
-    vjp_fn: Callable[..., Array] = field(repr=False)
+    value_fn: Callable[..., Any] = field(repr=False)
+    vjp_fn: Callable[..., Any] = field(repr=False)
     parameters: tuple[tuple[str, float], ...] = ()
     probabilities: bool = False
 
@@ -86,17 +89,17 @@ class Activation:
 # identity: a = z
 
 
-def identity_value(z: Array) -> Array:
+def identity_value(z: EitherArray) -> EitherArray:
     return z
 
 
-def identity_vjp(z: Array, a: Array, ct_a: Array) -> Array:
+def identity_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
     return ct_a
 
 
-def _magnitude(z: Array) -> Array:
+def _magnitude(z: EitherArray) -> EitherArray:
     # |z|; where, not abs, whose derivative at 0 is 0 to jax.grad: neither side's
-    return jnp.where(z <= 0, -z, z)
+    return namespace(z).where(z <= 0, -z, z)
 
 
 # sigmoid: a = 1 / (1 + exp(-z)); da/dz = a (1 - a)
@@ -106,32 +109,33 @@ def _magnitude(z: Array) -> Array:
 # from the forward pass for it takes more time than an exponential, and twice the memory.
 
 
-def _sigmoid_parts(z: Array) -> tuple[Array, Array]:
-    e = jnp.exp(-_magnitude(z))
+def _sigmoid_parts(z: EitherArray) -> tuple[EitherArray, EitherArray]:
+    e = namespace(z).exp(-_magnitude(z))
     return e, 1 / (1 + e)
 
 
-def sigmoid_value(z: Array) -> Array:
+def sigmoid_value(z: EitherArray) -> EitherArray:
     e, r = _sigmoid_parts(z)
-    return jnp.where(z <= 0, e * r, r)
+    return namespace(z).where(z <= 0, e * r, r)
 
 
-def sigmoid_vjp(z: Array, a: Array, ct_a: Array) -> Array:
-    e, r = _sigmoid_parts(lax.optimization_barrier(z))
+def sigmoid_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
+    e, r = _sigmoid_parts(z if isinstance(z, np.ndarray) else lax.optimization_barrier(z))
     return ct_a * (e * r * r)
 
 
 # tanh: da/dz = 1 - a^2
 
 
-def tanh_value(z: Array) -> Array:
-    return jnp.tanh(z)
+def tanh_value(z: EitherArray) -> EitherArray:
+    return namespace(z).tanh(z)
 
 
-def tanh_vjp(z: Array, a: Array, ct_a: Array) -> Array:
+def tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
     # 1 - tanh^2 z = (1 / cosh z)^2 and 1 / cosh z = 2h / (1 + h^2), h = exp(-|z|): no cancellation near a = +-1, and
     # squaring last keeps exp(-2|z|) from underflowing before the factor 4 is in
-    h = jnp.exp(-jnp.abs(z))
+    xp = namespace(z)
+    h = xp.exp(-xp.abs(z))
     reciprocal_cosh = 2 * h / (1 + h * h)
     return ct_a * (reciprocal_cosh * reciprocal_cosh)
 
@@ -139,81 +143,87 @@ def tanh_vjp(z: Array, a: Array, ct_a: Array) -> Array:
 # relu: a = max(z, 0)
 
 
-def _where_positive(z: Array, right: Array, left: Array, at_zero: Array) -> Array:
+def _where_positive(z: EitherArray, right: EitherArray, left: EitherArray, at_zero: EitherArray) -> EitherArray:
     # the last one: NaN where z is NaN
-    return jnp.where(z > 0, right, jnp.where(z < 0, left, jnp.where(z == 0, at_zero, z)))
+    where = namespace(z).where
+    return where(z > 0, right, where(z < 0, left, where(z == 0, at_zero, z)))
 
 
-def _scaled(factor: float, ct_a: Array) -> Array:
+def _scaled(factor: float, ct_a: EitherArray) -> EitherArray:
     # 0 ct_a is 0, also for the infinite cotangent of a unit that has no part in the result
-    return jnp.zeros_like(ct_a) if factor == 0 else factor * ct_a
+    return namespace(ct_a).zeros_like(ct_a) if factor == 0 else factor * ct_a
 
 
-def relu_value(z: Array, at_zero: float) -> Array:
+def relu_value(z: EitherArray, at_zero: float) -> EitherArray:
     # not maximum(z, 0): jax.grad of that is 1/2 at z = 0
-    return jnp.where(z <= 0, jnp.zeros_like(z), z)
+    xp = namespace(z)
+    return xp.where(z <= 0, xp.zeros_like(z), z)
 
 
-def relu_vjp(z: Array, a: Array, ct_a: Array, at_zero: float) -> Array:
-    return _where_positive(z, ct_a, jnp.zeros_like(z), _scaled(at_zero, ct_a))
+def relu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, at_zero: float) -> EitherArray:
+    return _where_positive(z, ct_a, namespace(z).zeros_like(z), _scaled(at_zero, ct_a))
 
 
 # leaky relu: a = z for z > 0, slope z for z < 0
 
 
-def leaky_relu_value(z: Array, slope: float, at_zero: float) -> Array:
-    return jnp.where(z <= 0, slope * z, z)
+def leaky_relu_value(z: EitherArray, slope: float, at_zero: float) -> EitherArray:
+    return namespace(z).where(z <= 0, slope * z, z)
 
 
-def leaky_relu_vjp(z: Array, a: Array, ct_a: Array, slope: float, at_zero: float) -> Array:
+def leaky_relu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, slope: float, at_zero: float) -> EitherArray:
     return _where_positive(z, ct_a, _scaled(slope, ct_a), _scaled(at_zero, ct_a))
 
 
-def _negative_part(z: Array) -> Array:
+def _negative_part(z: EitherArray) -> EitherArray:
     # keeps the exponential of a branch not taken finite; where, not minimum, so that jax.grad is one-sided at 0
-    return jnp.where(z <= 0, z, jnp.zeros_like(z))
+    xp = namespace(z)
+    return xp.where(z <= 0, z, xp.zeros_like(z))
 
 
 # elu: a = z for z > 0, alpha (exp(z) - 1) for z < 0
 
 
-def elu_value(z: Array, alpha: float, at_zero: float) -> Array:
-    return jnp.where(z <= 0, alpha * jnp.expm1(_negative_part(z)), z)
+def elu_value(z: EitherArray, alpha: float, at_zero: float) -> EitherArray:
+    xp = namespace(z)
+    return xp.where(z <= 0, alpha * xp.expm1(_negative_part(z)), z)
 
 
-def elu_vjp(z: Array, a: Array, ct_a: Array, alpha: float, at_zero: float) -> Array:
+def elu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, alpha: float, at_zero: float) -> EitherArray:
     # alpha exp(z), not a + alpha, which cancels for z << 0
-    return _where_positive(z, ct_a, ct_a * (alpha * jnp.exp(_negative_part(z))), _scaled(at_zero, ct_a))
+    return _where_positive(z, ct_a, ct_a * (alpha * namespace(z).exp(_negative_part(z))), _scaled(at_zero, ct_a))
 
 
 # softplus: a = log(1 + exp(z)); da/dz = sigmoid(z)
 
 
-def softplus_value(z: Array) -> Array:
+def softplus_value(z: EitherArray) -> EitherArray:
     # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|)
-    return relu_value(z, at_zero=0.0) + jnp.log1p(jnp.exp(-_magnitude(z)))
+    xp = namespace(z)
+    return relu_value(z, at_zero=0.0) + xp.log1p(xp.exp(-_magnitude(z)))
 
 
-def softplus_vjp(z: Array, a: Array, ct_a: Array) -> Array:
+def softplus_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
     return ct_a * sigmoid_value(z)
 
 
 # silu: a = z sigmoid(z)
 
 
-def _sigmoid_times(z: Array, factor: Array) -> Array:
+def _sigmoid_times(z: EitherArray, factor: EitherArray) -> EitherArray:
     """sigmoid(z) factor; for z <= 0 as (h factor) h / (1 + h^2), h = exp(z/2): exp(z) alone underflows too early."""
-    h = jnp.exp(0.5 * _negative_part(z))
-    return jnp.where(z <= 0, (h * factor) * h / (1 + h * h), factor * sigmoid_value(z))
+    xp = namespace(z)
+    h = xp.exp(0.5 * _negative_part(z))
+    return xp.where(z <= 0, (h * factor) * h / (1 + h * h), factor * sigmoid_value(z))
 
 
-def silu_value(z: Array) -> Array:
+def silu_value(z: EitherArray) -> EitherArray:
     # the lowest number for -inf: times exp(-inf) = 0 that is 0, the limit, and not NaN
-    return _sigmoid_times(z, jnp.maximum(z, jnp.finfo(z.dtype).min))
+    return _sigmoid_times(z, namespace(z).maximum(z, np.finfo(z.dtype).min))
 
 
-def silu_vjp(z: Array, a: Array, ct_a: Array) -> Array:
-    z = jnp.clip(z, jnp.finfo(z.dtype).min, jnp.finfo(z.dtype).max)  # as above, on both sides
+def silu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
+    z = namespace(z).clip(z, np.finfo(z.dtype).min, np.finfo(z.dtype).max)  # as above, on both sides
     # d/dz z s(z) = s + z s (1 - s) = s(z) (1 + z s(-z))
     return ct_a * _sigmoid_times(z, 1 + z * sigmoid_value(-z))
 
@@ -260,79 +270,93 @@ _SQRT_TWO_PI = 2.5066282746310005024
 _DENSITY_UNDERFLOWS = 40.0  # phi(40) = 1.5e-348: 0 in every floating format
 
 
-def mills_ratio(x: Array) -> Array:
+def mills_ratio(x: EitherArray) -> EitherArray:
     """M(x) = Phi(-x) / phi(x) for x >= 0, of the shape and dtype of x; by Clenshaw's recurrence."""
-    smallest = float(jnp.finfo(x.dtype).eps) / 64
+    smallest = float(np.finfo(x.dtype).eps) / 64
     coefficients = [c for c in _MILLS_COEFFICIENTS if abs(c) > smallest]
     t = (x - _MILLS_CENTRE) / (x + _MILLS_CENTRE)
-    b1 = b2 = jnp.zeros_like(x)
+    b1 = b2 = namespace(x).zeros_like(x)
     for c in reversed(coefficients[1:]):
         b1, b2 = 2 * t * b1 - b2 + c, b1
     return (t * b1 - b2 + coefficients[0]) / (1 + x)
 
 
-def _normal_density_times(x: Array, factor: Array) -> Array:
+def _leading_half(x: EitherArray) -> EitherArray:
+    """x rounded to the leading half of its significand, so that the square is exact; ties to even."""
+    info = np.finfo(x.dtype)
+    kept = (info.nmant - 1) // 2
+    if not isinstance(x, np.ndarray):
+        return lax.reduce_precision(x, exponent_bits=info.nexp, mantissa_bits=kept)
+    bits, dropped = x.view(f"u{x.itemsize}"), info.nmant - kept
+    rounded = bits + ((1 << (dropped - 1)) - 1) + ((bits >> dropped) & 1)
+    return (rounded >> dropped << dropped).view(x.dtype)
+
+
+def _normal_density_times(x: EitherArray, factor: EitherArray) -> EitherArray:
     """phi(x) factor = exp(-x^2 / 2) factor / sqrt(2 pi) for 0 <= x <= 40, of the shape and dtype of x.
 
     x = hi + lo with so few bits in hi that hi^2 is exact, and exp(-x^2/2) = exp(-hi^2/2) (1 + expm1(-lo (x + hi)/2)).
     (Written as a product of two exponentials, XLA would merge them and lose this.) One half of exp(-hi^2/2) is
     multiplied in after the factor, so that nothing underflows before the result does.
     """
-    info = jnp.finfo(x.dtype)
-    hi = lax.reduce_precision(x, exponent_bits=info.nexp, mantissa_bits=(info.nmant - 1) // 2)
+    xp = namespace(x)
+    hi = _leading_half(x)
     lo = x - hi
-    half = jnp.exp(-0.25 * (hi * hi))
-    corrected = half + half * jnp.expm1(-0.5 * (lo * (x + hi)))
+    half = xp.exp(-0.25 * (hi * hi))
+    corrected = half + half * xp.expm1(-0.5 * (lo * (x + hi)))
     return (corrected * (factor / _SQRT_TWO_PI)) * half
 
 
-def _tail_argument(z: Array) -> Array:
-    return jnp.minimum(_magnitude(z), _DENSITY_UNDERFLOWS)
+def _tail_argument(z: EitherArray) -> EitherArray:
+    return namespace(z).minimum(_magnitude(z), _DENSITY_UNDERFLOWS)
 
 
-def gelu_value(z: Array) -> Array:
+def gelu_value(z: EitherArray) -> EitherArray:
     x = _tail_argument(z)
     # z <= 0: z Phi(z) = -phi(x) x M(x); z > 0: z Phi(z) = z - z Phi(-z), and z Phi(-z) = phi(x) x M(x) too
     tail = _normal_density_times(x, x * mills_ratio(x))
-    return jnp.where(z <= 0, -tail, z - tail)
+    return namespace(z).where(z <= 0, -tail, z - tail)
 
 
-def gelu_vjp(z: Array, a: Array, ct_a: Array) -> Array:
+def gelu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
     x = _tail_argument(z)
     # z <= 0: Phi(z) + z phi(z) = phi(x) (M(x) - x); z > 0: the derivative is 1 minus that, by symmetry
     left = _normal_density_times(x, mills_ratio(x) - x)
-    return ct_a * jnp.where(z <= 0, left, 1 - left)
+    return ct_a * namespace(z).where(z <= 0, left, 1 - left)
 
 
 # softmax over the last axis: a_i = exp(z_i) / sum_j exp(z_j); da_i/dz_j = a_i (delta_ij - a_j)
 
 
-def shifted_exponentials(z: Array) -> tuple[Array, Array]:
+def shifted_exponentials(z: EitherArray) -> tuple[EitherArray, EitherArray]:
     """exp(z - max z) over the last axis, and the shifted z - max z itself, both of the shape and dtype of z.
 
     The rounding error r of the subtraction (Knuth's two-sum) is put back, exp(d + r) = exp(d) (1 + r): without that an
-    entry 700 below the largest is wrong by 350 ulp. The maximum is taken by its index, not by jnp.max, because the loss
+    entry 700 below the largest is wrong by 350 ulp. The maximum is taken by its index, not by max, because the loss
     that is built on this counts that entry as exactly 1, and jax.grad should too where several are largest.
     """
-    top = jnp.take_along_axis(z, jnp.argmax(z, axis=-1, keepdims=True), axis=-1)
+    xp = namespace(z)
+    top = xp.take_along_axis(z, xp.argmax(z, axis=-1, keepdims=True), axis=-1)
     shifted = z - top
     recovered = shifted - z
-    r = lax.stop_gradient((z - (shifted - recovered)) - (top + recovered))
-    r = jnp.where(jnp.isfinite(r), r, jnp.zeros_like(r))  # z - max z overflowed: exp is 0 anyway
-    return jnp.exp(shifted) * (1 + r), shifted
+    r = (z - (shifted - recovered)) - (top + recovered)
+    r = r if isinstance(r, np.ndarray) else lax.stop_gradient(r)
+    r = xp.where(xp.isfinite(r), r, xp.zeros_like(r))  # z - max z overflowed: exp is 0 anyway
+    return xp.exp(shifted) * (1 + r), shifted
 
 
-def softmax_value(z: Array) -> Array:
+def softmax_value(z: EitherArray) -> EitherArray:
     e, _ = shifted_exponentials(z)
-    return e / jnp.sum(e, axis=-1, keepdims=True)
+    return e / namespace(e).sum(e, axis=-1, keepdims=True)
 
 
-def softmax_vjp(z: Array, a: Array, ct_a: Array) -> Array:
+def softmax_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
     # ct_z_i = a_i (ct_i - sum_j a_j ct_j). The Jacobian annihilates constants, so ct is first taken relative to that of
     # the largest unit: near saturation ct_i - sum_j a_j ct_j would cancel there.
-    top = jnp.argmax(a, axis=-1, keepdims=True)
-    relative = ct_a - jnp.take_along_axis(ct_a, top, axis=-1)
-    return a * (relative - jnp.sum(a * relative, axis=-1, keepdims=True))
+    xp = namespace(a)
+    top = xp.argmax(a, axis=-1, keepdims=True)
+    relative = ct_a - xp.take_along_axis(ct_a, top, axis=-1)
+    return a * (relative - xp.sum(a * relative, axis=-1, keepdims=True))
 
 
 # the factories

@@ -23,6 +23,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from functional_mlp._checks import floating_array, working_dtype
+from functional_mlp._dtypes import EitherArray
 from functional_mlp.activations import Activation
 from functional_mlp.forward_pass import Tape, forward, matmul
 from functional_mlp.losses import Loss, check_sample_weights
@@ -170,7 +171,7 @@ def _check_tape(network: Network, params: Params, tape: Tape) -> None:
         raise TypeError(f"expected a tape of the parameters' dtype {dtype}, got {tape.inputs.dtype}")
 
 
-def already_through(layer: Residuals, ct_z: Array) -> Array:
+def already_through(layer: Residuals, ct_z: EitherArray) -> EitherArray:
     """The first stage of a fused output layer: the cotangent that came is that of z already."""
     return ct_z
 

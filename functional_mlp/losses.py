@@ -24,6 +24,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from functional_mlp._checks import finite_float, floating_array, is_concrete, known_name, working_dtype
+from functional_mlp._dtypes import EitherArray, namespace
 from functional_mlp.activations import (
     Activation,
     shifted_exponentials,
@@ -34,35 +35,46 @@ from functional_mlp.activations import (
 )
 
 
-def squared_error(outputs: Array, targets: Array) -> tuple[Array, Array]:
+def squared_error(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:
     """(o - t)^2, without 1/2 (`scale=0.5` gives it); derivative 2 (o - t)."""
     difference = outputs - targets
     return difference * difference, 2 * difference
 
 
-def _ratio(numerator: Array, denominator: Array) -> Array:
+def _ratio(numerator: EitherArray, denominator: EitherArray) -> EitherArray:
     """numerator / denominator, and 0 where the numerator is 0: the limit of t / p as p falls to 0 with t = 0."""
-    absent = numerator == 0
-    return jnp.where(absent, jnp.zeros_like(numerator), numerator / jnp.where(absent, 1, denominator))
+    xp, absent = namespace(numerator), numerator == 0
+    return xp.where(absent, xp.zeros_like(numerator), numerator / xp.where(absent, 1, denominator))
 
 
-def _product(target: Array, minus_log: Array) -> Array:
+def _product(target: EitherArray, minus_log: EitherArray) -> EitherArray:
     """target * minus_log, and 0 where the target is 0, also for an infinite logarithm."""
-    return jnp.where(target == 0, jnp.zeros_like(target), target * minus_log)
+    xp = namespace(target)
+    return xp.where(target == 0, xp.zeros_like(target), target * minus_log)
 
 
-def binary_cross_entropy(outputs: Array, targets: Array) -> tuple[Array, Array]:
+def _times_log(target: EitherArray, p: EitherArray) -> EitherArray:
+    """target log p, and 0 where the target is 0."""
+    return _product(target, np.log(p)) if isinstance(p, np.ndarray) else xlogy(target, p)
+
+
+def _times_log1p(target: EitherArray, x: EitherArray) -> EitherArray:
+    """target log(1 + x), and 0 where the target is 0."""
+    return _product(target, np.log1p(x)) if isinstance(x, np.ndarray) else xlog1py(target, x)
+
+
+def binary_cross_entropy(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:
     """-(t log p + (1 - t) log(1 - p)), p the outputs; derivative (1 - t)/(1 - p) - t/p."""
-    term = -(xlogy(targets, outputs) + xlog1py(1 - targets, -outputs))
+    term = -(_times_log(targets, outputs) + _times_log1p(1 - targets, -outputs))
     return term, _ratio(1 - targets, 1 - outputs) - _ratio(targets, outputs)
 
 
-def categorical_cross_entropy(outputs: Array, targets: Array) -> tuple[Array, Array]:
+def categorical_cross_entropy(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:
     """-t log p, p the outputs; derivative -t/p."""
-    return -xlogy(targets, outputs), -_ratio(targets, outputs)
+    return -_times_log(targets, outputs), -_ratio(targets, outputs)
 
 
-def sigmoid_cross_entropy(outputs: Array, targets: Array) -> tuple[Array, Array]:
+def sigmoid_cross_entropy(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:
     """Binary cross-entropy of p = sigmoid(o); derivative p - t.
 
     -log p = softplus(-o) and -log(1 - p) = softplus(o); p - t = (1 - t) sigmoid(o) - t sigmoid(-o) does not cancel
@@ -72,7 +84,7 @@ def sigmoid_cross_entropy(outputs: Array, targets: Array) -> tuple[Array, Array]
     return term, (1 - targets) * sigmoid_value(outputs) - targets * sigmoid_value(-outputs)
 
 
-def softmax_cross_entropy(outputs: Array, targets: Array) -> tuple[Array, Array]:
+def softmax_cross_entropy(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:
     """Categorical cross-entropy of p = softmax(o): -t log p per output; derivative of their sum p sum(t) - t.
 
     With R the sum of exp(o - max o) over all but the largest: -log p = log(1 + R) - (o - max o). The derivative is
@@ -80,13 +92,14 @@ def softmax_cross_entropy(outputs: Array, targets: Array) -> tuple[Array, Array]
     (sum_{k != i} t_k is exact for one-hot targets, and for others as good as the subtraction sum(t) - t_i).
     """
     exponential, shifted = shifted_exponentials(outputs)
-    units = jnp.arange(outputs.shape[-1])[None, :]
-    largest = units == jnp.argmax(outputs, axis=-1, keepdims=True)
-    rest = jnp.sum(jnp.where(largest, jnp.zeros_like(exponential), exponential), axis=-1, keepdims=True)
+    xp = namespace(outputs)
+    units = xp.arange(outputs.shape[-1])[None, :]
+    largest = units == xp.argmax(outputs, axis=-1, keepdims=True)
+    rest = xp.sum(xp.where(largest, xp.zeros_like(exponential), exponential), axis=-1, keepdims=True)
     p = exponential / (1 + rest)
-    complement = jnp.where(largest, rest / (1 + rest), 1 - p)
-    others = jnp.sum(targets, axis=-1, keepdims=True) - targets
-    term = _product(targets, jnp.log1p(rest) - shifted)
+    complement = xp.where(largest, rest / (1 + rest), 1 - p)
+    others = xp.sum(targets, axis=-1, keepdims=True) - targets
+    term = _product(targets, xp.log1p(rest) - shifted)
     return term, p * others - targets * complement
 
 
@@ -100,7 +113,7 @@ class Kind(NamedTuple):
         threshold: the single output above which a sample is predicted to be of class 1.
     """
 
-    term: Callable[[Array, Array], tuple[Array, Array]]
+    term: Callable[[Any, Any], tuple[Any, Any]]
     of_probabilities: bool
     threshold: float
 
@@ -180,15 +193,7 @@ class Loss:
             TypeError: for arrays that hold no floats, or differing dtypes.
             ValueError: for shapes that do not match, an empty batch, or weights that are negative, not finite, all 0.
         """
-        outputs, targets, weights = _checked(outputs, targets, sample_weights)
-        work = working_dtype(outputs.dtype)
-        terms, derivatives = KINDS[self.kind].term(outputs.astype(work), targets.astype(work))
-        coefficients = self.coefficients(terms.shape, weights, work)
-        if weights is not None:
-            counted = (weights != 0)[:, None]
-            terms = jnp.where(counted, terms, jnp.zeros_like(terms))
-            derivatives = jnp.where(counted, derivatives, jnp.zeros_like(derivatives))
-        return jnp.sum(coefficients * terms), (coefficients * derivatives).astype(outputs.dtype)
+        return reduced(self, *_checked(outputs, targets, sample_weights))
 
     def value(self, outputs: ArrayLike, targets: ArrayLike, sample_weights: ArrayLike | None = None) -> Array:
         """The data term of the loss; arguments and errors as in `value_and_cotangent`."""
@@ -198,28 +203,32 @@ class Loss:
         """ct_outputs (n, K); arguments and errors as in `value_and_cotangent`."""
         return self.value_and_cotangent(outputs, targets, sample_weights)[1]
 
-    def coefficients(self, shape: tuple[Any, ...], weights: Array | None, dtype: Any) -> Array:
-        """What every term (n, K) is multiplied by, as (n, 1): scale, divisors, sample weights; n may be symbolic."""
+    def coefficients(self, shape: tuple[Any, ...], weights: Any, dtype: Any, xp: Any = jnp) -> Any:
+        """What every term (n, K) is multiplied by, as (n, 1): scale, divisors, sample weights; n may be symbolic.
+
+        The array is one of the library `xp`.
+        """
         samples, outputs = shape
         divisor = outputs if self.over_outputs == "mean" else 1
         if weights is None:
             divisor = divisor * (samples if self.over_samples == "mean" else 1)
-            return jnp.full((samples, 1), self.scale / divisor, dtype)
+            return xp.full((samples, 1), self.scale / divisor, dtype)
         weights = weights.astype(dtype)
-        total = jnp.sum(weights) if self.over_samples == "mean" else jnp.ones((), dtype)
+        total = xp.sum(weights) if self.over_samples == "mean" else xp.ones((), dtype)
         # a batch that holds only samples of weight 0 has value 0, not 0/0
-        return (self.scale / divisor * (weights / jnp.where(total == 0, 1, total)))[:, None]
+        return (self.scale / divisor * (weights / xp.where(total == 0, 1, total)))[:, None]
 
-    def penalty(self, params: Iterable[tuple[Array, Array | None]]) -> Array | float:
+    def penalty(self, params: Iterable[tuple[Any, Any]]) -> Any:
         """l2 * (1/2) sum(w^2) over the weights, and the biases if `l2_on_bias`; 0.0 if `l2` is 0.
 
         Args:
-            params: (weights, bias) per layer.
+            params: (weights, bias) per layer, of JAX or of NumPy.
         """
         if self.l2 == 0:
             return 0.0
         leaves = [leaf for layer in params for leaf in self._penalised(*layer) if leaf is not None]
-        squares = [jnp.sum(jnp.square(leaf.astype(working_dtype(leaf.dtype)))) for leaf in leaves]
+        xp = namespace(leaves[0])
+        squares = [xp.sum(xp.square(leaf.astype(working_dtype(leaf.dtype)))) for leaf in leaves]
         return 0.5 * self.l2 * sum(squares[1:], squares[0])
 
     def add_penalty_gradient(self, ct_weights: Array, ct_bias: Array | None, weights: Array, bias: Array | None) -> Any:
@@ -232,7 +241,7 @@ class Loss:
             for ct, leaf in zip((ct_weights, ct_bias), penalised, strict=True)
         )
 
-    def _penalised(self, weights: Array, bias: Array | None) -> tuple[Array, Array | None]:
+    def _penalised(self, weights: Any, bias: Any) -> tuple[Any, Any]:
         return weights, bias if self.l2_on_bias else None
 
     def on_logits(self, activation: Activation) -> "Loss | None":
@@ -248,6 +257,20 @@ class Loss:
                 f" with sigmoid or softmax, got {activation.name}; change the activation, or use"
                 " sigmoid_cross_entropy or softmax_cross_entropy, which take logits"
             )
+
+
+def reduced(
+    loss: Loss, outputs: EitherArray, targets: EitherArray, weights: EitherArray | None
+) -> tuple[Any, EitherArray]:
+    """`Loss.value_and_cotangent` of arrays (n, K), (n, K) and (n,) that fit, all of JAX or all of NumPy."""
+    work, xp = working_dtype(outputs.dtype), namespace(outputs)
+    terms, derivatives = KINDS[loss.kind].term(outputs.astype(work), targets.astype(work))
+    coefficients = loss.coefficients(terms.shape, weights, work, xp)
+    if weights is not None:
+        counted = (weights != 0)[:, None]
+        terms = xp.where(counted, terms, xp.zeros_like(terms))
+        derivatives = xp.where(counted, derivatives, xp.zeros_like(derivatives))
+    return xp.sum(coefficients * terms), (coefficients * derivatives).astype(outputs.dtype)
 
 
 def _add(ct: Array, factor: float, leaf: Array) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 
 import functional_mlp as fm
 from functional_mlp import oracle
-from functional_mlp.oracle.mistakes import correct
+from functional_mlp.oracle.mistakes import plant_together
 
 
 def draw(sizes, activations, kind, samples=5, seed=0, **loss):
@@ -88,7 +88,7 @@ def case_of(name):
 
 @functools.cache
 def truth_of(name, dtype="float64"):
-    return correct(case_of(name), dtype)
+    return plant_together(case_of(name), (), dtype)
 
 
 def leaves(planted):

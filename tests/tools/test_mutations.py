@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from functional_mlp.oracle.case import by_path
-from functional_mlp.oracle.mistakes import MISTAKES, applies, begin, correct, plant, plant_update
+from functional_mlp.oracle.mistakes import MISTAKES, applies, begin, plant, plant_together, plant_update
 from functional_mlp.oracle.truth import float64_on_cpu
 from functional_mlp.vectors import Answer, Vector
 from reference import plain
@@ -137,7 +137,7 @@ def test_further_lines_are_indented_as_the_first() -> None:
 def vector(name: str = "squared", rate: float | None = None, **changes) -> Vector:
     """A vector of a small case, in which each number may be off by 1e-9."""
     case = case_of(name)
-    expected = {path: np.asarray(array) for path, array in by_path(correct(case)).items()}
+    expected = {path: np.asarray(array) for path, array in by_path(plant_together(case, ())).items()}
     if rate is not None:
         after = step(referee_case(case), plain.solve(referee_case(case)), rate)
         for i, layer in enumerate(after):
@@ -158,7 +158,7 @@ def test_the_reference_passes_and_a_mistake_fails() -> None:
 
 
 def test_the_run_does_not_begin_if_the_reference_fails() -> None:
-    wrong = vector(outputs=correct(case_of("squared")).outputs + 1e-6)
+    wrong = vector(outputs=plant_together(case_of("squared"), ()).outputs + 1e-6)
     with pytest.raises(ValueError, match="reference to pass every vector, got 1 that it fails: test/squared"):
         list(run([question_of(wrong)], MUTATIONS))
 

@@ -3,7 +3,6 @@ from .diagnosis import EITHER as EITHER
 from .diagnosis import MISTAKE as MISTAKE
 from .diagnosis import Asked as Asked
 from .diagnosis import Diagnosis as Diagnosis
-from .diagnosis import Remembered as Remembered
 from .diagnosis import diagnose as diagnose
 from .diagnosis import diagnose_several as diagnose_several
 from .search import Evidence as Evidence

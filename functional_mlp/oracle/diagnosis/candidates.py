@@ -5,27 +5,27 @@ back most of the others.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case, layer_of
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, places
+from functional_mlp.oracle.mistakes import MISTAKES, Prepared, Slip, places
 
 Arrays = Mapping[str, Array]
 Group = tuple[Slip, ...]  # one mistake, in one layer or in several
 
 
-class Question(NamedTuple):
-    """What is to be explained.
+class Discrepancy(NamedTuple):
+    """What is to be explained: numbers that were given, beside the true ones.
 
     Attributes:
-        case: the case.
+        prepared: the case, ready for mistakes to be injected: in float64, or in the given format where numbers are
+            infinite or NaN.
         truth, given: arrays by path, those of `given` alone.
         allowed: how far each entry may be from a correct program's.
         relative: the same relative to the largest numbers of each array.
         wrong: paths of the wrong arrays.
         first: the first of them on the way back; of several the smallest.
-        dtype: what mistakes are planted in: float64, or the given one where numbers are infinite or NaN.
         exact: whether the given numbers are float64, so that every change of an array shows.
         hides: whether kinks or lost probabilities may hide a change of an array.
         loss: the true one; of a bare cotangent, outputs times cotangents.
@@ -33,17 +33,15 @@ class Question(NamedTuple):
         unit: unit roundoff of the declared format.
         rate: of a step, by which what it subtracted was divided; None for gradients.
         excluded: ids of mistakes that the program is known not to make.
-        planted: what mistakes give in this case, as far as that is known; added to, where somebody keeps it.
     """
 
-    case: Case
+    prepared: Prepared
     truth: Arrays
     given: Arrays
     allowed: Arrays
     relative: Mapping[str, float]
     wrong: frozenset[str]
     first: str
-    dtype: str
     exact: bool
     hides: bool
     loss: float
@@ -51,27 +49,31 @@ class Question(NamedTuple):
     unit: float
     rate: float | None
     excluded: frozenset[str] = frozenset()
-    planted: dict[Any, Any] | None = None
+
+    @property
+    def case(self) -> Case:
+        """The case."""
+        return self.prepared.case
 
 
-def candidates(case: Case, updates: bool = False) -> tuple[Group, ...]:
+def every_group(prepared: Prepared, updates: bool = False) -> tuple[Group, ...]:
     """Every mistake at every place of a case, and in all layers, and in all hidden ones; in the catalogue's order.
 
     Args:
-        case: the case.
+        prepared: the case.
         updates: whether to include the mistakes that show in updated parameters only; they come first.
     """
     groups: list[Group] = []
     for mistake in sorted(MISTAKES.values(), key=lambda mistake: mistake.scope != "update"):
         if mistake.scope == "update" and not updates:
             continue
-        spots = places(case, mistake.id)
-        groups += [(Slip(mistake.id, layer, variant),) for layer, variant in spots]
+        sites = places(prepared, mistake.id)
+        groups += [(Slip(mistake.id, layer, variant),) for layer, variant in sites]
         if mistake.scope != "layer":
             continue
-        for variant in dict.fromkeys(variant for _, variant in spots):
-            everywhere = tuple(Slip(mistake.id, layer, variant) for layer, other in spots if other == variant)
-            hidden = tuple(slip for slip in everywhere if slip.layer != len(case.params) - 1)
+        for variant in dict.fromkeys(variant for _, variant in sites):
+            everywhere = tuple(Slip(mistake.id, layer, variant) for layer, other in sites if other == variant)
+            hidden = tuple(slip for slip in everywhere if slip.layer != len(prepared.case.params) - 1)
             groups += [group for group in dict.fromkeys((everywhere, hidden)) if len(group) > 1]
     return tuple(groups)
 
@@ -95,7 +97,7 @@ def _reaches_one(slip: Slip, path: str) -> bool:
     return own[place] and path not in ("loss", "outputs")
 
 
-def starts(group: Group, question: Question) -> bool:
+def starts(group: Group, question: Discrepancy) -> bool:
     """Whether the first wrong arrays on the way back are where a mistake at these places would make the first ones."""
     top, last = layer_of(question.first), len(question.case.params) - 1
     if question.first in ("loss", "outputs"):

@@ -1,6 +1,6 @@
 """The diagnosis: which mistake reproduces the numbers that were given, to within rounding noise.
 
-Every mistake of the catalogue is planted at every place where it could have made just the wrong arrays wrong, and its
+Every mistake of the catalogue is injected at every place where it could have made just the wrong arrays wrong, and its
 numbers are compared with the given ones, entry by entry, by the noise floor of the case. A mistake with a free number
 is fitted first. If none explains everything, two are tried: one that explains one of the wrong arrays nearest to the
 outputs, and another that explains the rest. Mistakes that the case cannot tell apart are all named.
@@ -9,12 +9,12 @@ Nothing is named that does not reproduce the numbers; then only the first wrong 
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from functional_mlp.oracle.case import Case, layer_of, parameter_of, weights_and_bias
-from functional_mlp.oracle.diagnosis.candidates import Question
+from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, relative_sizes
 from functional_mlp.oracle.diagnosis.search import (
     Evidence,
@@ -25,7 +25,7 @@ from functional_mlp.oracle.diagnosis.search import (
     named,
 )
 from functional_mlp.oracle.documents import Gradients
-from functional_mlp.oracle.mistakes import MISTAKES
+from functional_mlp.oracle.mistakes import MISTAKES, prepare
 from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.truth import Solution
 from functional_mlp.oracle.verdict import (
@@ -79,7 +79,6 @@ class Asked(NamedTuple):
         case, solution, noise, given, leaves: as there; after a step `given` holds the parameters.
         rate: of the step of gradient descent that they were judged after, or None.
         group: of the leaves, where there are several cases or rates.
-        remembered: what mistakes give in this case, kept for further questions about it; or None.
     """
 
     case: Case
@@ -89,14 +88,6 @@ class Asked(NamedTuple):
     leaves: Sequence[Leaf]
     rate: float | None = None
     group: str = ""
-    remembered: "Remembered | None" = None
-
-
-class Remembered(NamedTuple):
-    """What mistakes give in one case; `made` is added to."""
-
-    case: Case
-    made: dict[Any, Any]
 
 
 class _Found(NamedTuple):
@@ -108,7 +99,7 @@ class _Found(NamedTuple):
     explanations: tuple[Explanation, ...]
     first_wrong: str
     searched: bool = True
-    question: Question | None = None
+    question: Discrepancy | None = None
     turned: bool = False
     group: str = ""
 
@@ -191,7 +182,7 @@ def _work(case: Case) -> int:
 
 def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | None:
     """Every explanation of gradients that were judged; None if nothing is wrong."""
-    case, solution, noise, given, leaves, rate, group, remembered = asked
+    case, solution, noise, given, leaves, rate, group = asked
     true = truth_of(solution)
     wrong = frozenset(leaf.path for leaf in leaves if leaf.verdict is Verdict.WRONG)
     if not wrong:
@@ -216,15 +207,14 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
     storage = noise.precision.storage.name
     dtype = "float64" if all(np.isfinite(array).all() for array in arrays.values()) else storage
     loss, loss_noise = _loss_and_noise(asked)
-    question = Question(
-        case=case,
+    question = Discrepancy(
+        prepared=prepare(case, dtype),
         truth=truth,
         given=arrays,
         allowed=allowed,
         relative=relative_sizes(truth, allowed),
         wrong=wrong,
         first=way_back[0],
-        dtype=dtype,
         exact=storage == "float64",
         hides=any((floor.slack > 0).any() for floor in noise.floors.values()),
         loss=loss,
@@ -232,7 +222,6 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
         unit=noise.precision.storage.unit,
         rate=rate,
         excluded=excluded,
-        planted=remembered.made if remembered is not None and remembered.case is case else None,
     )
     found = explanations(question, pairs=_work(case) <= MOST_WORK_FOR_PAIRS)
     return _Found(found, first_wrong(leaves), question=question, group=group)

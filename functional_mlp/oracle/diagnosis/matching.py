@@ -3,10 +3,10 @@
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.diagnosis.candidates import Arrays, Question
+from functional_mlp.oracle.diagnosis.candidates import Arrays, Discrepancy
 
 
-def off(question: Question, arrays: Arrays, path: str) -> float:
+def off(question: Discrepancy, arrays: Arrays, path: str) -> float:
     """How far the given array is from this one, at the worst entry, in what numbers of its size may be off."""
     given, own = question.given[path], arrays[path]
     if own.shape != given.shape:
@@ -21,12 +21,12 @@ def off(question: Question, arrays: Arrays, path: str) -> float:
     return float(np.max(ratios, initial=0.0))
 
 
-def matches(question: Question, arrays: Arrays, path: str) -> bool:
+def matches(question: Discrepancy, arrays: Arrays, path: str) -> bool:
     """Whether an array that was given is this one, to within the noise of numbers of its size."""
     return off(question, arrays, path) <= 1
 
 
-def proves(question: Question, arrays: Arrays, times: float) -> bool:
+def proves(question: Discrepancy, arrays: Arrays, times: float) -> bool:
     """Whether the given numbers are so many times nearer to these arrays than to the true ones, in finite digits."""
     own, true = (max(off(question, near, path) for path in question.wrong) for near in (arrays, question.truth))
     told = any(agreeing_digits(question.given[path], arrays[path]) > 0 for path in question.wrong)
@@ -41,7 +41,7 @@ def relative_sizes(truth: Arrays, allowed: Arrays) -> dict[str, float]:
     return {path: own.get(path, most) for path in truth}
 
 
-def matched(question: Question, arrays: Arrays) -> frozenset[str]:
+def matched(question: Discrepancy, arrays: Arrays) -> frozenset[str]:
     """The paths of those of these arrays that were given."""
     return frozenset(path for path in arrays if matches(question, arrays, path))
 

@@ -1,22 +1,30 @@
-"""Which mistakes of the catalogue explain wrong numbers: planting them, comparing, fitting, alone and in pairs.
+"""Which mistakes of the catalogue explain wrong numbers: injecting them, comparing, fitting, alone and in pairs.
 
-Every mistake is planted at every place where it could have made just the wrong arrays wrong, and its numbers are
+Every mistake is injected at every place where it could have made just the wrong arrays wrong, and its numbers are
 compared with the given ones, entry by entry, by the noise floor of the case. What a mistake cannot reach tells most of
 them apart before anything is computed, and the first wrong array on the way back most of the others.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import layer_of, parameter_of
-from functional_mlp.oracle.diagnosis.candidates import Arrays, Group, Question, candidates, reaches, starts, that_reach
+from functional_mlp.oracle.diagnosis.candidates import (
+    Arrays,
+    Discrepancy,
+    Group,
+    every_group,
+    reaches,
+    starts,
+    that_reach,
+)
 from functional_mlp.oracle.diagnosis.finite_differences import differences_on_grid
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, matched, matches, proves
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant_update, planted_arrays
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, inject_update, injected_arrays, site_of
 
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
 STEPS = 12  # of fitting a number
@@ -79,7 +87,7 @@ class Evidence(NamedTuple):
 Explanation = tuple[Named, ...]  # mistakes that give the numbers together
 
 
-def explanations(question: Question, *, pairs: bool) -> tuple[Explanation, ...]:
+def explanations(question: Discrepancy, *, pairs: bool) -> tuple[Explanation, ...]:
     """Single mistakes that explain everything, or, if there are none and `pairs` says so, two that do together.
 
     None where the right numbers are as near as those of a mistake may be: then nothing proves one.
@@ -89,52 +97,34 @@ def explanations(question: Question, *, pairs: bool) -> tuple[Explanation, ...]:
     return tuple(_alone(question) or (_in_pairs(question) if pairs else ()))
 
 
-def _planted(question: Question, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
+def _injected(question: Discrepancy, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
     """What a program with these mistakes computes, by path; None if they cannot be made together."""
-    key = (group, tuple(paths), question.dtype, question.rate)
-    return _remembered(question, key, lambda: _planted_anew(question, group, paths))
-
-
-def _remembered(question: Question, key: Any, make: Callable[[], Any]) -> Any:
-    """What was made for this key, where the question says that somebody keeps it."""
-    if question.planted is None:
-        return make()
-    if key not in question.planted:
-        question.planted[key] = make()
-    return question.planted[key]
-
-
-def _candidates(question: Question, updates: bool = False) -> tuple[Group, ...]:
-    return _remembered(question, ("candidates", updates), lambda: candidates(question.case, updates))
-
-
-def _planted_anew(question: Question, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
     try:
         if any(MISTAKES[slip.id].scope == "update" for slip in group):
             arrays = _stepped(question, group, paths)
         else:
-            arrays = planted_arrays(question.case, group, paths, question.dtype)
+            arrays = injected_arrays(question.prepared, group, paths)
     except (ValueError, ArithmeticError):
         return None
     return {path: np.asarray(array, np.float64) for path, array in arrays.items()}
 
 
-def _stepped(question: Question, group: Group, paths: Collection[str]) -> dict[str, Array]:
+def _stepped(question: Discrepancy, group: Group, paths: Collection[str]) -> dict[str, Array]:
     """What a program with a mistake in its step subtracts, divided by the rate."""
     if len(group) > 1 or question.rate is None:
         raise ValueError("expected one mistake of an update")
     [slip], case, rate = group, question.case, question.rate
-    after = plant_update(case, slip.id, rate, slip.layer, variant=slip.variant, value=slip.value)
+    after = inject_update(question.prepared, slip, rate)
     steps = {path: (parameter_of(case, path), getattr(after[layer_of(path)], path.partition(".")[2])) for path in paths}
     return {path: (before - stepped) / rate for path, (before, stepped) in steps.items()}
 
 
-def evidence(question: Question, explanation: Explanation) -> tuple[Evidence, ...]:
+def evidence(question: Discrepancy, explanation: Explanation) -> tuple[Evidence, ...]:
     """Every wrong array beside that of a program with these mistakes, from the last layer to the first."""
     group = tuple(
         Slip(one.id, layer, one.variant, one.value) for one in explanation for layer in (one.layers or (None,))
     )
-    arrays = _planted(question, group, question.wrong)
+    arrays = _injected(question, group, question.wrong)
     if arrays is None:
         return ()
     shown = []
@@ -154,7 +144,7 @@ def evidence(question: Question, explanation: Explanation) -> tuple[Evidence, ..
 # matching
 
 
-def _loosened(question: Question, group: Group) -> Question:
+def _loosened(question: Discrepancy, group: Group) -> Discrepancy:
     """The question with what a mistake that magnifies rounding needs more of allowance."""
     slip, parameter = group[0], MISTAKES[group[0].id].parameter
     if parameter is None or parameter.magnified is None or slip.value is None:
@@ -167,7 +157,7 @@ def _loosened(question: Question, group: Group) -> Question:
     return question._replace(allowed=allowed)
 
 
-def _explained(question: Question, group: Group, sign: str, times: float = CLEAR) -> Arrays | None:
+def _explained(question: Discrepancy, group: Group, sign: str, times: float = CLEAR) -> Arrays | None:
     """All arrays of a program with these mistakes, if they are the given ones; else None.
 
     Args:
@@ -178,13 +168,13 @@ def _explained(question: Question, group: Group, sign: str, times: float = CLEAR
     """
     question = _loosened(question, group)
     for slips, paths in ((that_reach(group, sign), [sign]), (group, question.given)):
-        arrays = _planted(question, slips, paths)
+        arrays = _injected(question, slips, paths)
         if arrays is None or len(matched(question, arrays)) < len(paths):
             return None
     return arrays if arrays and proves(question, arrays, times) else None
 
 
-def _digits(question: Question, arrays: Arrays) -> int:
+def _digits(question: Discrepancy, arrays: Arrays) -> int:
     """Decimal digits to which the wrong arrays agree, in the worst of those with finite numbers; 0 if none has any."""
     pairs = [(question.given[path], arrays[path]) for path in question.wrong]
     told = [pair for pair in pairs if (np.isfinite(pair[0]) & np.isfinite(pair[1])).any()]
@@ -200,22 +190,24 @@ def named(
     return Named(id_, layer, layers, variant, value, mistake.sentence, mistake.formula, mistake.fix, digits)
 
 
-def _named(question: Question, group: Group, arrays: Arrays) -> Named:
+def _named(question: Discrepancy, group: Group, arrays: Arrays) -> Named:
     slip, layers = group[0], tuple(slip.layer for slip in group if slip.layer is not None)
     return named(slip.id, layers, _digits(question, arrays), slip.variant, slip.value)
 
 
 # one mistake
 
+Explains = Callable[[Discrepancy, Group], tuple[Group, Arrays] | None]
 
-def _alone(question: Question) -> list[Explanation]:
+
+def _alone(question: Discrepancy) -> list[Explanation]:
     """Single mistakes that explain everything: exact ones and those with few choices; if there are none, fitted ones.
 
     Where mistakes multiply everything with a number, a loss that is scaled by it might be meant as well.
     """
     groups = [
         group
-        for group in _candidates(question, updates=question.rate is not None)
+        for group in every_group(question.prepared, updates=question.rate is not None)
         if group[0].id not in question.excluded and reaches(group, question.wrong) and starts(group, question)
     ]
     exact = _each(_exact, question, groups)
@@ -232,13 +224,15 @@ def _has_choices(group: Group) -> bool:
 
 
 def _each(
-    explained: Callable[[Question, Group], tuple[Group, Arrays] | None], question: Question, groups: Sequence[Group]
+    explained: Callable[[Discrepancy, Group], tuple[Group, Arrays] | None],
+    question: Discrepancy,
+    groups: Sequence[Group],
 ) -> list[Explanation]:
     found = [explained(question, group) for group in groups]
     return _without_repetition([(_named(question, *one),) for one in found if one is not None])
 
 
-def _exact(question: Question, group: Group) -> tuple[Group, Arrays] | None:
+def _exact(question: Discrepancy, group: Group) -> tuple[Group, Arrays] | None:
     """A mistake without a free number, if it explains everything."""
     if MISTAKES[group[0].id].parameter is not None:
         return None
@@ -254,12 +248,12 @@ def _without_repetition(found: list[Explanation]) -> list[Explanation]:
     return list(first.values())
 
 
-def _fitted(question: Question, group: Group) -> tuple[Group, Arrays] | None:
+def _fitted(question: Discrepancy, group: Group) -> tuple[Group, Arrays] | None:
     """A mistake with the number that explains everything; None if there is none."""
     slip, parameter = group[0], MISTAKES[group[0].id].parameter
     if parameter is None:
         return None
-    for value in parameter.starts(question.case, slip.layer, slip.variant):
+    for value in parameter.starts(site_of(question.prepared, MISTAKES[slip.id], slip.layer, slip.variant)):
         fitting: float | None = value
         if parameter.choices is None:
             fitting = _fit(question, group, value, [question.first])
@@ -274,7 +268,7 @@ def _fitted(question: Question, group: Group) -> tuple[Group, Arrays] | None:
     return None if parameter.magnified is None else _on_grid(question, group)
 
 
-def _on_grid(question: Question, group: Group) -> tuple[Group, Arrays] | None:
+def _on_grid(question: Discrepancy, group: Group) -> tuple[Group, Arrays] | None:
     """Finite differences whose numbers rounding has spoilt, known by the grid that they lie on."""
     if question.rate is not None:  # what a step subtracts lies on the grid of the parameters
         return None
@@ -291,18 +285,18 @@ def _valued(group: Group, value: float | None) -> Group:
     return tuple(slip._replace(value=value) for slip in group)
 
 
-def _fit(question: Question, group: Group, value: float, paths: Collection[str]) -> float | None:
+def _fit(question: Discrepancy, group: Group, value: float, paths: Collection[str]) -> float | None:
     """The number that explains some arrays, by Gauss-Newton steps; None where they lead nowhere."""
     parameter, before = MISTAKES[group[0].id].parameter, np.inf
     relative = NUDGE if parameter is None or parameter.magnified is None else NUDGE_OF_STEP
     for step in range(STEPS):
-        own = _planted(question, _valued(group, value), paths)
+        own = _injected(question, _valued(group, value), paths)
         if own is None:
             return None
         if len(matched(_loosened(question, _valued(group, value)), own)) == len(paths):
             return value
         nudge = relative * max(abs(value), 1e-6)
-        there = _planted(question, _valued(group, value + nudge), paths)
+        there = _injected(question, _valued(group, value + nudge), paths)
         if there is None:
             return None
         with np.errstate(all="ignore"):
@@ -322,11 +316,11 @@ def _fit(question: Question, group: Group, value: float, paths: Collection[str])
 # two mistakes
 
 
-def _in_pairs(question: Question) -> list[Explanation]:
+def _in_pairs(question: Discrepancy) -> list[Explanation]:
     """Two mistakes: one that explains wrong arrays of its own, and another that explains the rest with it."""
     groups = [
         group
-        for group in _candidates(question)
+        for group in every_group(question.prepared)
         if MISTAKES[group[0].id].parameter is None and group[0].id not in question.excluded
     ]
     true = question._replace(given=question.truth)
@@ -355,17 +349,17 @@ def _in_pairs(question: Question) -> list[Explanation]:
     return _without_repetition(found)
 
 
-def _shows(question: Question, group: Group, path: str) -> bool:
+def _shows(question: Discrepancy, group: Group, path: str) -> bool:
     """Whether a program with these mistakes has one of the given arrays."""
-    arrays = _planted(question, group, [path])
+    arrays = _injected(question, group, [path])
     return arrays is not None and matches(question, arrays, path)
 
 
-def _explains_of_its_own(question: Question, group: Group) -> frozenset[str]:
+def _explains_of_its_own(question: Discrepancy, group: Group) -> frozenset[str]:
     """The wrong arrays that a mistake explains, if it explains one of the first."""
     top = [path for path in question.wrong if layer_of(path) == layer_of(question.first) and reaches(group, [path])]
-    arrays = _planted(question, group, top) if top else None
+    arrays = _injected(question, group, top) if top else None
     if arrays is None or not matched(question, arrays):
         return frozenset()
-    arrays = _planted(question, group, question.wrong)
+    arrays = _injected(question, group, question.wrong)
     return frozenset() if arrays is None else matched(question, arrays)

@@ -1,8 +1,8 @@
 """The case that tells mistakes apart which gave the same numbers in another one.
 
 Candidates are drawn, from the nearest to the case to the farthest: other data, other numbers of samples, one output
-more, one layer more before the last. Each explanation is planted in each; the first candidate in which no two give the
-same gradients is chosen, or the one that leaves the fewest together.
+more, one layer more before the last. Each explanation is injected into each; the first candidate in which no two give
+the same gradients is chosen, or the one that leaves the fewest together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ import numpy as np
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case, draw_case
 from functional_mlp.oracle.diagnosis.search import Explanation, Named
-from functional_mlp.oracle.mistakes import Planted, Slip, places, plant_together
+from functional_mlp.oracle.mistakes import Injected, Slip, inject, places, prepare
 
 APART = 1e-3  # relative distance of two gradients that every precision can tell apart
 SAMPLES = (5, 1, 7)
@@ -48,10 +48,10 @@ def separate(case: Case, explanations: Sequence[Explanation]) -> Separated:
     best: Separated | None = None
     for candidate in _candidates(case):
         try:
-            planted = [_planted(case, candidate, explanation) for explanation in explanations]
+            injected = [_injected(case, candidate, explanation) for explanation in explanations]
         except (ValueError, ArithmeticError):  # a mistake that cannot be made there
             continue
-        separated = Separated(candidate, _classes(explanations, planted))
+        separated = Separated(candidate, _classes(explanations, injected))
         if best is None or len(separated.classes) > len(best.classes):
             best = separated
         if len(best.classes) == len(explanations):
@@ -83,9 +83,10 @@ def _networks(network: Network) -> Iterator[Network]:
         yield Network(deeper, (*activations[:-1], between, activations[-1]))
 
 
-def _planted(case: Case, candidate: Case, explanation: Explanation) -> Planted:
+def _injected(case: Case, candidate: Case, explanation: Explanation) -> Injected:
     """What a program that is so explained computes in another case."""
-    return plant_together(candidate, [slip for named in explanation for slip in _slips(case, candidate, named)])
+    slips = [slip for named in explanation for slip in _slips(case, candidate, named)]
+    return inject(prepare(candidate), slips)
 
 
 def _slips(case: Case, candidate: Case, named: Named) -> list[Slip]:
@@ -98,9 +99,9 @@ def _slips(case: Case, candidate: Case, named: Named) -> list[Slip]:
     return [Slip(named.id, layer + added * (layer == last), named.variant, named.value) for layer in named.layers]
 
 
-def _classes(explanations: Sequence[Explanation], planted: Sequence[Planted]) -> tuple[tuple[Explanation, ...], ...]:
-    classes: list[tuple[Planted, list[Explanation]]] = []
-    for explanation, one in zip(explanations, planted, strict=True):
+def _classes(explanations: Sequence[Explanation], injected: Sequence[Injected]) -> tuple[tuple[Explanation, ...], ...]:
+    classes: list[tuple[Injected, list[Explanation]]] = []
+    for explanation, one in zip(explanations, injected, strict=True):
         same = next((own for other, own in classes if not _apart(other, one)), None)
         if same is None:
             classes.append((one, [explanation]))
@@ -109,7 +110,7 @@ def _classes(explanations: Sequence[Explanation], planted: Sequence[Planted]) ->
     return tuple(tuple(own) for _, own in classes)
 
 
-def _apart(one: Planted, other: Planted) -> bool:
+def _apart(one: Injected, other: Injected) -> bool:
     """Whether some gradient differs enough."""
     for mine, own in zip(one.grads, other.grads, strict=True):
         for a, b in zip(mine, own, strict=True):

@@ -9,13 +9,22 @@ import numpy as np
 from functional_mlp.activations import Activation
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.case import DTYPES, Case
-from functional_mlp.oracle.mistakes.program import OF_PROBABILITIES, begin
+from functional_mlp.oracle.mistakes.program import OF_PROBABILITIES
 
 
-class Spot(NamedTuple):
-    """A case, a layer of it (None: the whole network), a variant or None, a value of the free number or None."""
+class Site(NamedTuple):
+    """A place where a mistake may be made.
+
+    Attributes:
+        case: the case.
+        tape: what its right forward pass computes in float64.
+        layer: index into the parameters; None for the whole network.
+        variant: of the mistake, or None.
+        value: of its free number, or None.
+    """
 
     case: Case
+    tape: Any
     layer: Any
     variant: Any = None
     value: Any = None
@@ -68,15 +77,14 @@ class Spot(NamedTuple):
     @property
     def pre_activations(self) -> np.ndarray:
         """z (n, fan_out) of this layer, in float64."""
-        return self._seen("pre_activations")
+        pre_activations: np.ndarray = self.tape.pre_activations[self.layer]
+        return pre_activations
 
     @property
     def activations(self) -> np.ndarray:
         """a (n, fan_out) of this layer, in float64."""
-        return self._seen("activations")
-
-    def _seen(self, what: str) -> np.ndarray:
-        return np.asarray(getattr(begin(self.case).tape, what)[self.layer])
+        activations: np.ndarray = self.tape.activations[self.layer]
+        return activations
 
     @property
     def divisor(self) -> float:
@@ -106,99 +114,99 @@ class Condition(NamedTuple):
     """What a mistake needs: words that follow "it needs", and the test."""
 
     words: str
-    test: Callable[[Spot], bool]
+    test: Callable[[Site], bool]
 
 
-def for_variant(words: str, tests: Mapping[str, Callable[[Spot], bool]]) -> Condition:
+def for_variant(words: str, tests: Mapping[str, Callable[[Site], bool]]) -> Condition:
     """A condition that differs between variants; those without a test fit everywhere."""
-    return Condition(words, lambda spot: spot.variant not in tests or tests[spot.variant](spot))
+    return Condition(words, lambda site: site.variant not in tests or tests[site.variant](site))
 
 
 def activation_in(*names: str) -> Condition:
     """This layer has one of these activations."""
-    return Condition(f"a layer with {' or '.join(names)}", lambda spot: spot.activation.name in names)
+    return Condition(f"a layer with {' or '.join(names)}", lambda site: site.activation.name in names)
 
 
 def loss_in(*kinds: str) -> Condition:
     """The loss is of one of these kinds."""
-    return Condition(f"the loss {' or '.join(kinds)}", lambda spot: spot.loss is not None and spot.loss.kind in kinds)
+    return Condition(f"the loss {' or '.join(kinds)}", lambda site: site.loss is not None and site.loss.kind in kinds)
 
 
-def _of(test: Callable[[Loss], bool]) -> Callable[[Spot], bool]:
-    return lambda spot: spot.loss is not None and test(spot.loss)
+def _of(test: Callable[[Loss], bool]) -> Callable[[Site], bool]:
+    return lambda site: site.loss is not None and test(site.loss)
 
 
-LAST = Condition("the output layer", lambda spot: spot.is_last)
-HIDDEN = Condition("a hidden layer", lambda spot: not spot.is_last)
-SEVERAL_LAYERS = Condition("a network of several layers", lambda spot: spot.depth > 1)
-NOT_IDENTITY = Condition("a layer with an activation", lambda spot: spot.activation.name != "identity")
-SQUARE = Condition("a square layer of several units", lambda spot: spot.fan_in == spot.fan_out > 1)
-A_MATRIX = Condition("a layer of several inputs and units", lambda spot: min(spot.fan_in, spot.fan_out) > 1)
-SEVERAL_UNITS = Condition("a layer of several units", lambda spot: spot.fan_out > 1)
-HAS_BIAS = Condition("a layer with a bias", lambda spot: spot.bias is not None)
+LAST = Condition("the output layer", lambda site: site.is_last)
+HIDDEN = Condition("a hidden layer", lambda site: not site.is_last)
+SEVERAL_LAYERS = Condition("a network of several layers", lambda site: site.depth > 1)
+NOT_IDENTITY = Condition("a layer with an activation", lambda site: site.activation.name != "identity")
+SQUARE = Condition("a square layer of several units", lambda site: site.fan_in == site.fan_out > 1)
+A_MATRIX = Condition("a layer of several inputs and units", lambda site: min(site.fan_in, site.fan_out) > 1)
+SEVERAL_UNITS = Condition("a layer of several units", lambda site: site.fan_out > 1)
+HAS_BIAS = Condition("a layer with a bias", lambda site: site.bias is not None)
 BIAS_NOT_ZERO = Condition(
-    "a layer whose bias is not zero", lambda spot: spot.bias is not None and bool(spot.bias.any())
+    "a layer whose bias is not zero", lambda site: site.bias is not None and bool(site.bias.any())
 )
 A_BIAS_NOT_ZERO = Condition(
     "a bias that is not zero",
-    lambda spot: any(layer.bias is not None and layer.bias.any() for layer in spot.case.params),
+    lambda site: any(layer.bias is not None and layer.bias.any() for layer in site.case.params),
 )
-SOME_BIAS = Condition("a layer with a bias", lambda spot: any(layer.bias is not None for layer in spot.case.params))
-SEVERAL_SAMPLES = Condition("several samples", lambda spot: spot.samples > 1)
-SEVERAL_OUTPUTS = Condition("several outputs", lambda spot: spot.outputs > 1)
-ONE_OUTPUT = Condition("one output", lambda spot: spot.outputs == 1)
-A_LOSS = Condition("a loss", lambda spot: spot.loss is not None)
-NO_LOSS = Condition("a bare cotangent instead of a loss", lambda spot: spot.loss is None)
+SOME_BIAS = Condition("a layer with a bias", lambda site: any(layer.bias is not None for layer in site.case.params))
+SEVERAL_SAMPLES = Condition("several samples", lambda site: site.samples > 1)
+SEVERAL_OUTPUTS = Condition("several outputs", lambda site: site.outputs > 1)
+ONE_OUTPUT = Condition("one output", lambda site: site.outputs == 1)
+A_LOSS = Condition("a loss", lambda site: site.loss is not None)
+NO_LOSS = Condition("a bare cotangent instead of a loss", lambda site: site.loss is None)
 SUM_OVER_SAMPLES = Condition(
     "a loss that sums over samples, or a bare cotangent",
-    lambda spot: spot.loss is None or spot.loss.over_samples == "sum",
+    lambda site: site.loss is None or site.loss.over_samples == "sum",
 )
 MEAN_OVER_SAMPLES = Condition("a loss that averages over samples", _of(lambda loss: loss.over_samples == "mean"))
-DIVISOR_NOT_ONE = Condition("a mean that divides by something else than 1", lambda spot: spot.divisor != 1)
+DIVISOR_NOT_ONE = Condition("a mean that divides by something else than 1", lambda site: site.divisor != 1)
 SUM_OVER_OUTPUTS = Condition("a loss that sums over outputs", _of(lambda loss: loss.over_outputs == "sum"))
 MEAN_OVER_OUTPUTS = Condition("a loss that averages over outputs", _of(lambda loss: loss.over_outputs == "mean"))
 SCALED = Condition("a loss with another scale than 1", _of(lambda loss: loss.scale != 1))
 OF_PROBABILITIES_GIVEN = Condition("a loss of probabilities", _of(lambda loss: KINDS[loss.kind].of_probabilities))
 CROSS_ENTROPY = Condition("a cross-entropy", _of(lambda loss: loss.kind != "squared_error"))
-UNWEIGHTED = Condition("samples without weights", lambda spot: spot.case.sample_weights is None)
+UNWEIGHTED = Condition("samples without weights", lambda site: site.case.sample_weights is None)
 PENALTY = Condition("an L2 penalty", _of(lambda loss: loss.l2 != 0))
-NO_PENALTY = Condition("a case without L2 penalty", lambda spot: spot.loss is None or spot.loss.l2 == 0)
+NO_PENALTY = Condition("a case without L2 penalty", lambda site: site.loss is None or site.loss.l2 == 0)
 PENALTY_ON_BIAS = Condition("an L2 penalty on the biases", _of(lambda loss: loss.l2 != 0 and loss.l2_on_bias))
 NO_PENALTY_ON_BIAS = Condition("an L2 penalty that spares the biases", _of(lambda loss: not loss.l2_on_bias))
 
 
 def probabilities_by(name: str) -> Condition:
     """The loss sees what this activation makes."""
-    return Condition(f"a loss of what {name} makes", lambda spot: spot.maker_of_probabilities == name)
+    return Condition(f"a loss of what {name} makes", lambda site: site.maker_of_probabilities == name)
 
 
-def _half_the_digits(spot: Spot) -> float:
-    return float(ml_dtypes.finfo(DTYPES[spot.case.dtype]).eps) ** 0.5
+def _half_the_digits(site: Site) -> float:
+    return float(ml_dtypes.finfo(DTYPES[site.case.dtype]).eps) ** 0.5
 
 
 UNFUSED = Condition(
     "a layer that goes back by its own derivative, not together with the loss",
-    lambda spot: not (spot.is_last and spot.loss is not None and spot.loss.on_logits(spot.activation) is not None),
+    lambda site: not (site.is_last and site.loss is not None and site.loss.on_logits(site.activation) is not None),
 )
 SATURATED_TANH = Condition(
     "a unit so near +-1 that 1 - a^2 loses half of its digits",
-    lambda spot: bool((4 * np.exp(-2 * np.abs(spot.pre_activations)) < _half_the_digits(spot)).any()),
+    lambda site: bool((4 * np.exp(-2 * np.abs(site.pre_activations)) < _half_the_digits(site)).any()),
 )
 SATURATED_SIGMOID = Condition(
     "a unit so near 1 that 1 - a loses half of its digits",
-    lambda spot: bool((np.exp(-spot.pre_activations) < _half_the_digits(spot)).any()),
+    lambda site: bool((np.exp(-site.pre_activations) < _half_the_digits(site)).any()),
 )
 DEAD_UNIT = Condition(
-    "a unit that is inactive in every sample", lambda spot: bool((spot.pre_activations <= 0).all(axis=0).any())
+    "a unit that is inactive in every sample", lambda site: bool((site.pre_activations <= 0).all(axis=0).any())
 )
 HALF_DEAD_UNIT = Condition(
     "a unit that is active in some samples only",
-    lambda spot: bool(((spot.pre_activations > 0).any(axis=0) & (spot.pre_activations <= 0).any(axis=0)).any()),
+    lambda site: bool(((site.pre_activations > 0).any(axis=0) & (site.pre_activations <= 0).any(axis=0)).any()),
 )
-INACTIVE_UNIT = Condition("a negative pre-activation", lambda spot: bool((spot.pre_activations < 0).any()))
+INACTIVE_UNIT = Condition("a negative pre-activation", lambda site: bool((site.pre_activations < 0).any()))
 PIECEWISE = ("identity", "relu", "leaky_relu", "elu")  # alike where z > 0
 DIFFERS_FROM_IDENTITY = Condition(
     "a pre-activation that the activation changes",
-    lambda spot: spot.activation.name not in PIECEWISE or INACTIVE_UNIT.test(spot),
+    lambda site: site.activation.name not in PIECEWISE or INACTIVE_UNIT.test(site),
 )
-AT_A_KINK = Condition("a pre-activation of exactly 0", lambda spot: bool((spot.pre_activations == 0).any()))
+AT_A_KINK = Condition("a pre-activation of exactly 0", lambda site: bool((site.pre_activations == 0).any()))

@@ -1,22 +1,22 @@
-"""Planting a mistake: what a program that made it would have computed.
+"""Injecting mistakes: what a program that made them would have computed.
 
 `plant` and `plant_update` make one mistake of the catalogue in the one pass and run it, in any of the supported dtypes;
-`correct` runs the same pass with nothing changed. `places` says where a mistake may occur in a case and would show.
+`inject` makes several in a case that `prepare` has made ready. `places` says where a mistake may occur in a case and
+would show.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from functional_mlp._checks import finite_float, known_name
-from functional_mlp.oracle.case import Case, Layer, by_path, layer_of
+from functional_mlp.oracle.case import Case, Layer, by_path
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
 from functional_mlp.oracle.mistakes.catalogue.registry import MISTAKES
-from functional_mlp.oracle.mistakes.changes import Here
-from functional_mlp.oracle.mistakes.conditions import Spot
-from functional_mlp.oracle.mistakes.program import Program, begin, computed, recalling, run, run_update, unchanged
-from functional_mlp.oracle.truth import float64_on_cpu
+from functional_mlp.oracle.mistakes.changes import Context
+from functional_mlp.oracle.mistakes.conditions import Site
+from functional_mlp.oracle.mistakes.program import Prepared, Program, computing, prepare, run, run_update
 
 
 class Slip(NamedTuple):
@@ -35,7 +35,7 @@ class Slip(NamedTuple):
     value: float | None = None
 
 
-class Planted(NamedTuple):
+class Injected(NamedTuple):
     """What a program computes; NumPy arrays in the dtype that it computes in.
 
     Attributes:
@@ -54,15 +54,6 @@ class Planted(NamedTuple):
     ct_inputs: np.ndarray
 
 
-def correct(case: Case, dtype: str = "float64") -> Planted:
-    """What a program without mistake computes in `dtype`, a key of `DTYPES`.
-
-    Raises:
-        TypeError, ValueError: for an unknown dtype.
-    """
-    return plant_together(case, (), dtype)
-
-
 def plant(
     case: Case,
     mistake_id: str,
@@ -71,7 +62,7 @@ def plant(
     variant: str | None = None,
     value: float | None = None,
     dtype: str = "float64",
-) -> Planted:
+) -> Injected:
     """What a program with one mistake computes.
 
     Args:
@@ -90,54 +81,37 @@ def plant(
     return plant_together(case, (Slip(mistake_id, layer, variant, value),), dtype)
 
 
-def plant_together(case: Case, slips: Sequence[Slip], dtype: str = "float64") -> Planted:
-    """What a program with several mistakes computes; each is made in the program that has those before it.
+def plant_together(case: Case, slips: Sequence[Slip], dtype: str = "float64") -> Injected:
+    """What a program with several mistakes computes, or with none: `inject` in a case that is not prepared."""
+    return inject(prepare(case, dtype), slips)
+
+
+def inject(prepared: Prepared, slips: Sequence[Slip]) -> Injected:
+    """What a program with several mistakes computes, or with none; each is made in the program with those before it.
 
     Raises:
         TypeError, ValueError: as `plant`, for the first that cannot be made.
     """
-    planted: Planted = _run(case, slips, dtype)
-    return planted._replace(loss=None if planted.loss is None else float(planted.loss))
+    return _injected(prepared, slips, None)
 
 
-def planted_arrays(
-    case: Case, slips: Sequence[Slip], paths: Collection[str], dtype: str = "float64"
-) -> dict[str, np.ndarray]:
-    """Some of the arrays of `plant_together`, by paths such as "params[0].weights"; no others are computed."""
-
-    def picked(planted: Planted) -> dict[str, Any]:
-        arrays = by_path(planted)
-        return {path: arrays[path] for path in paths}
-
-    layers = [len(case.params) if path in ("loss", "outputs") else layer_of(path) for path in paths]
-    arrays: dict[str, np.ndarray] = _run(case, slips, dtype, picked, max(0, min(layers)))
-    return arrays
+def injected_arrays(prepared: Prepared, slips: Sequence[Slip], paths: Collection[str]) -> dict[str, Any]:
+    """Some of the arrays of `inject`, by paths such as "params[0].weights"; no others are computed."""
+    arrays = by_path(_injected(prepared, slips, paths))
+    return {path: arrays[path] for path in paths}
 
 
-def _run(
-    case: Case, slips: Sequence[Slip], dtype: str, wanted: Callable[[Planted], Any] = unchanged, down_to: int = 0
-) -> Any:
-    """What is wanted of a program with these mistakes, whose backward pass need not go on below a layer."""
+def _injected(prepared: Prepared, slips: Sequence[Slip], paths: Collection[str] | None) -> Injected:
     for slip in slips:
         if _known(slip.id).scope == "update":
             raise ValueError(f"{slip.id} shows only in updated parameters; use plant_update")
-
-    def made(program: Program, *numbers: Any) -> Planted:
-        left = iter(numbers)
-        program = recalling(program)
-        for slip, spots in zip(slips, places_of, strict=True):
-            traced = [spot._replace(value=next(left)) if _is_traced(slip.id) else spot for spot in spots]
-            program = _with_mistake(program, slip.id, traced, None)
-        return _results(program, down_to)
-
-    with float64_on_cpu():
-        places_of = [_spots(case, *slip) for slip in slips]
-        together = [(slip.id, spot) for slip, spots in zip(slips, places_of, strict=True) for spot in spots]
-        numbers = [float(spot.value) for name, spot in together if _is_traced(name)]
-        key = tuple((name, spot.layer, spot.variant, _is_traced(name) or spot.value) for name, spot in together)
-        begun = begin(case, dtype)
+    program = prepared.program
+    with computing(prepared.case.network):
+        sites = [_sites(prepared, *slip) for slip in slips]
         try:
-            return computed(made, begun, *numbers, key=(len(slips), down_to, key), wanted=wanted)
+            for slip, own in zip(slips, sites, strict=True):
+                program = _with_mistake(program, slip.id, own, None)
+            return _results(program, paths)
         except (LookupError, TypeError) as error:  # of another activation, shape or loss than the case's own
             if len(slips) < 2:
                 raise
@@ -145,16 +119,11 @@ def _run(
             raise ValueError(f"{ids} cannot be made together here: {error}") from error
 
 
-def _results(program: Program, down_to: int) -> Planted:
-    pulled = run(program, down_to)
-    grads = _layers(pulled.params)
-    return Planted(program.value, program.tape.activations[-1], pulled.deltas, grads, pulled.inputs)  # type: ignore
-
-
-def _is_traced(mistake_id: str) -> bool:
-    """Whether the mistake has a free number that its change takes as an array."""
-    parameter = MISTAKES[mistake_id].parameter
-    return parameter is not None and parameter.traced
+def _results(program: Program, paths: Collection[str] | None) -> Injected:
+    pulled = run(program, paths)
+    value = None if program.value is None else float(program.value)
+    deltas: Any = pulled.deltas
+    return Injected(value, program.tape.activations[-1], deltas, _layers(pulled.params), pulled.inputs)  # type: ignore
 
 
 def plant_update(
@@ -181,20 +150,27 @@ def plant_update(
     Raises:
         TypeError, ValueError: as `plant`.
     """
+    slip = None if mistake_id is None else Slip(mistake_id, layer, variant, value)
+    return inject_update(prepare(case, dtype), slip, learning_rate)
+
+
+def inject_update(prepared: Prepared, slip: Slip | None, learning_rate: float) -> tuple[Layer, ...]:
+    """The parameters after one step by a program with one mistake, or with none; as `plant_update`."""
     rate = finite_float("learning_rate", learning_rate)
-    with float64_on_cpu():
-        spots = [] if mistake_id is None else _spots(case, mistake_id, layer, variant, value)
-        begun = begin(case, dtype)
-        return _layers(
-            computed(lambda program: run_update(_with_mistake(program, mistake_id or "", spots, rate), rate), begun)
-        )
+    with computing(prepared.case.network):
+        program = prepared.program
+        if slip is not None:
+            program = _with_mistake(program, slip.id, _sites(prepared, *slip), rate)
+        return _layers(run_update(program, rate))
 
 
-def places(case: Case, mistake_id: str, *, inputs: bool = False) -> tuple[tuple[int | None, str | None], ...]:
+def places(
+    case: Case | Prepared, mistake_id: str, *, inputs: bool = False
+) -> tuple[tuple[int | None, str | None], ...]:
     """Every (layer, variant) where a mistake may occur in a case and would show, with its free number's default.
 
     Args:
-        case: the case.
+        case: the case, or what `prepare` made of it.
         mistake_id: a key of `MISTAKES`.
         inputs: whether to include the places that show in ct_inputs alone: on the way back from the first layer.
 
@@ -205,14 +181,14 @@ def places(case: Case, mistake_id: str, *, inputs: bool = False) -> tuple[tuple[
     Raises:
         TypeError, ValueError: for an unknown mistake.
     """
-    mistake = _known(mistake_id)
-    with float64_on_cpu():
+    mistake, prepared = _known(mistake_id), prepare(case) if isinstance(case, Case) else case
+    with np.errstate(all="ignore"):
         return tuple(
             (layer, variant)
-            for layer in (range(len(case.params)) if mistake.scope == "layer" else (None,))
+            for layer in (range(len(prepared.case.params)) if mistake.scope == "layer" else (None,))
             for variant in mistake.variants or (None,)
             if inputs or layer != 0 or mistake.change.place_of(variant) != "previous_cotangent"
-            if not _missing(mistake, _spot(case, mistake, layer, variant, None))
+            if not _missing(mistake, site_of(prepared, mistake, layer, variant))
         )
 
 
@@ -229,14 +205,15 @@ def applies(
     Raises:
         TypeError, ValueError: for arguments that the mistake does not take.
     """
-    mistake = _known(mistake_id)
+    mistake, prepared = _known(mistake_id), prepare(case)
     _check(mistake, layer, variant, value)
     if mistake.scope == "layer" and layer is not None and not 0 <= layer < len(case.params):
         return False
-    with float64_on_cpu():
-        layers = range(len(case.params)) if mistake.scope == "layer" and layer is None else (layer,)
-        variants = (variant,) if variant is not None else mistake.variants or (None,)
-        return any(not _missing(mistake, _spot(case, mistake, at, name, value)) for name in variants for at in layers)
+    layers = range(len(case.params)) if mistake.scope == "layer" and layer is None else (layer,)
+    variants = (variant,) if variant is not None else mistake.variants or (None,)
+    with np.errstate(all="ignore"):
+        sites = [site_of(prepared, mistake, at, name, value) for name in variants for at in layers]
+        return any(not _missing(mistake, site) for site in sites)
 
 
 def _known(mistake_id: str) -> Mistake:
@@ -258,32 +235,37 @@ def _check(mistake: Mistake, layer: int | None, variant: str | None, value: floa
         finite_float("value", value)
 
 
-def _spot(case: Case, mistake: Mistake, layer: int | None, variant: str | None, value: float | None) -> Spot:
-    spot = Spot(case, layer, variant, value)
+def site_of(
+    prepared: Prepared, mistake: Mistake, layer: int | None, variant: str | None = None, value: float | None = None
+) -> Site:
+    """The site of a mistake, with its free number's default where it has one and none is given."""
+    site = Site(prepared.case, prepared.tape, layer, variant, value)
     if value is None and mistake.parameter is not None:
-        return spot._replace(value=mistake.parameter.default(spot))
-    return spot
+        return site._replace(value=mistake.parameter.default(site))
+    return site
 
 
-def _missing(mistake: Mistake, spot: Spot) -> str:
+def _missing(mistake: Mistake, site: Site) -> str:
     """What the mistake needs and does not find there; "" if it applies."""
-    return next((condition.words for condition in mistake.where if not condition.test(spot)), "")
+    return next((condition.words for condition in mistake.where if not condition.test(site)), "")
 
 
-def _spots(case: Case, mistake_id: str, layer: int | None, variant: str | None, value: float | None) -> list[Spot]:
-    """Where to make a mistake: one spot, or for a mistake of a layer without `layer` every one where it applies."""
+def _sites(
+    prepared: Prepared, mistake_id: str, layer: int | None, variant: str | None, value: float | None
+) -> list[Site]:
+    """Where to make a mistake: one site, or for a mistake of a layer without `layer` every one where it applies."""
     mistake = _known(mistake_id)
     _check(mistake, layer, variant, value)
-    count = len(case.params)
+    count = len(prepared.case.params)
     if layer is not None and not 0 <= layer < count:
         raise ValueError(f"expected a layer from 0 to {count - 1}, got {layer}")
     layers = range(count) if mistake.scope == "layer" and layer is None else (layer,)
     variants = (variant,) if variant is not None else mistake.variants or (None,)
     needs = []
     for name in variants:
-        spots = [_spot(case, mistake, at, name, value) for at in layers]
-        missing = [_missing(mistake, spot) for spot in spots]
-        fitting = [spot for spot, words in zip(spots, missing, strict=True) if not words]
+        sites = [site_of(prepared, mistake, at, name, value) for at in layers]
+        missing = [_missing(mistake, site) for site in sites]
+        fitting = [site for site, words in zip(sites, missing, strict=True) if not words]
         if fitting:
             return fitting
         needs += missing
@@ -292,10 +274,10 @@ def _spots(case: Case, mistake_id: str, layer: int | None, variant: str | None, 
     raise ValueError(f"{mistake_id} does not apply {place}{how}: it needs {needs[0]}")
 
 
-def _with_mistake(program: Program, mistake_id: str, spots: list[Spot], learning_rate: float | None) -> Program:
-    for spot in spots:
-        here = Here(program, spot.layer, spot.variant, spot.value, learning_rate)
-        program = MISTAKES[mistake_id].change.apply(here)
+def _with_mistake(program: Program, mistake_id: str, sites: list[Site], learning_rate: float | None) -> Program:
+    for site in sites:
+        context = Context(program, site.layer, site.variant, site.value, learning_rate)
+        program = MISTAKES[mistake_id].change.apply(context)
     return program
 
 

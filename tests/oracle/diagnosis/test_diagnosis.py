@@ -9,10 +9,10 @@ import pytest
 import functional_mlp as fm
 from benchmarks._verdict_trials import small_case
 from functional_mlp import oracle
-from functional_mlp.oracle.diagnosis.candidates import candidates
+from functional_mlp.oracle.diagnosis.candidates import every_group
 from functional_mlp.oracle.diagnosis.diagnosis import CONVENTION, MISTAKE, first_wrong
 from functional_mlp.oracle.documents import validator
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant, plant_together, plant_update
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant, plant_together, plant_update, prepare
 from functional_mlp.oracle.noise import estimate_noise, precision_named
 from reference import moons
 from tests.helpers.mistaken import case_of
@@ -259,7 +259,7 @@ def test_the_report_says_it_in_words_and_in_json_of_the_schema():
 
 
 def test_candidates_are_every_place_and_all_layers_together():
-    groups = candidates(case_of("softmax"))
+    groups = every_group(prepare(case_of("softmax")))
     assert (Slip("bias-gradient-averaged", 0),) in groups
     assert tuple(Slip("bias-gradient-averaged", layer) for layer in range(3)) in groups
     assert tuple(Slip("bias-gradient-averaged", layer) for layer in range(2)) in groups

@@ -6,7 +6,7 @@ import pytest
 
 import functional_mlp as fm
 from functional_mlp import oracle
-from functional_mlp.oracle.mistakes.injection import correct, plant, plant_update
+from functional_mlp.oracle.mistakes.injection import plant, plant_together, plant_update
 from tests.helpers.mistaken import (
     CASES,
     case_of,
@@ -55,7 +55,7 @@ def test_the_diagonal_of_the_softmax_jacobian_is_half_with_two_classes_and_not_p
         case = draw((3, 4, classes), ("tanh", "softmax"), "squared_error", seed=3)
         one_hot = np.eye(classes)[np.arange(5) % classes]
         case = changed(case, targets=one_hot)
-        return plant(case, "softmax-jacobian-diagonal", 1).grads[0].weights / correct(case).grads[0].weights
+        return plant(case, "softmax-jacobian-diagonal", 1).grads[0].weights / plant_together(case, ()).grads[0].weights
 
     np.testing.assert_allclose(ratio(2), 0.5, rtol=1e-12)
     assert np.ptp(ratio(3)) > 0.1
@@ -64,7 +64,7 @@ def test_the_diagonal_of_the_softmax_jacobian_is_half_with_two_classes_and_not_p
 @pytest.mark.parametrize("value", [2.0, 3.0])
 def test_a_factor_that_grows_backwards(value):
     case = draw((3, 4, 4, 2), "tanh", "squared_error")
-    wrong, right = plant(case, "scale-by-layer", value=value), correct(case)
+    wrong, right = plant(case, "scale-by-layer", value=value), plant_together(case, ())
     for steps, (a, b) in enumerate(zip(reversed(wrong.grads), reversed(right.grads), strict=True)):
         np.testing.assert_allclose(a.weights, value**steps * b.weights, rtol=1e-12)
         np.testing.assert_allclose(a.bias, value**steps * b.bias, rtol=1e-12)
@@ -109,7 +109,7 @@ def test_wrong_steps():
 
 def test_the_penalty():
     case = case_of("softmax")
-    data = correct(changed(case, loss=fm.Loss("categorical_cross_entropy"))).grads
+    data = plant_together(changed(case, loss=fm.Loss("categorical_cross_entropy")), ()).grads
     expected = {
         ("l2-sign", None): lambda w, g: g - 0.1 * w,
         ("l2-factor", "doubled"): lambda w, g: g + 0.2 * w,
@@ -134,7 +134,7 @@ def test_the_penalty():
 def test_reductions_are_those_of_other_losses():
     case = case_of("mean")
     kind = {"kind": "binary_cross_entropy", "l2": 0.1, "l2_on_bias": True}
-    summed = correct(changed(case, loss=fm.Loss(**kind)))
+    summed = plant_together(changed(case, loss=fm.Loss(**kind)), ())
     missing = plant(case, "mean-missing")
     assert relative_difference(missing.grads, summed.grads) <= 1e-13
     assert missing.loss == truth_of("mean").loss
@@ -183,11 +183,11 @@ def test_another_forward_pass_is_another_function():
     case = case_of("softmax")
     network = fm.Network(case.network.sizes, ("tanh", "relu", "softmax"))
     swapped = plant(case, "activation-swapped", 1, variant="relu")
-    other = correct(changed(case, network=network))
+    other = plant_together(changed(case, network=network), ())
     assert differs(swapped, other) is False
     assert swapped.loss == other.loss
     no_bias = plant(case, "bias-missing", 0)
-    other = correct(changed(case, params=[(case.params[0].weights, np.zeros(4)), *case.params[1:]]))
+    other = plant_together(changed(case, params=[(case.params[0].weights, np.zeros(4)), *case.params[1:]]), ())
     assert relative_difference(no_bias.outputs, other.outputs) <= 1e-14
     assert relative_difference(no_bias.grads, other.grads) <= 1e-13
 

@@ -7,7 +7,7 @@ import pytest
 from functional_mlp import oracle
 from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.mistakes.catalogue.registry import MISTAKES
-from functional_mlp.oracle.mistakes.injection import applies, correct, places, plant, plant_update
+from functional_mlp.oracle.mistakes.injection import applies, places, plant, plant_together, plant_update
 from tests.helpers.mistaken import (
     CASES,
     LOSS_NOT_A_NUMBER,
@@ -133,7 +133,7 @@ def test_without_a_mistake_it_is_the_solution(name):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_it_runs_in_every_dtype(dtype):
     case = draw((3, 4, 2), ("gelu", "softmax"), "categorical_cross_entropy", l2=0.1)
-    planted = correct(case, dtype)
+    planted = plant_together(case, (), dtype)
     assert {leaf.dtype for leaf in jax.tree.leaves(tuple(planted)[1:])} == {DTYPES[dtype]}
     difference = relative_difference(planted.grads, oracle.solve(case).grads)
     assert difference <= RELATIVE[dtype]
@@ -212,7 +212,7 @@ def test_without_a_layer_it_is_made_in_every_layer_where_it_applies():
 def test_layers_without_bias():
     case = case_of("softmax")
     case = changed(case, params=[layer.weights for layer in case.params])
-    assert correct(case).grads[0].bias is None
+    assert plant_together(case, ()).grads[0].bias is None
     for mistake_id, mistake in MISTAKES.items():
         for layer, variant in places(case, mistake_id):
             if mistake.scope == "update":

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
-import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
 
 from functional_mlp.activations import FACTORIES, softmax_vjp
-from functional_mlp.backward_pass import Cotangents, Residuals
-from functional_mlp.forward_pass import matmul
+from functional_mlp.backward_pass import Cotangents
 from functional_mlp.network import Dense
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
 from functional_mlp.oracle.mistakes.changes import (
-    Here,
+    Array,
+    Context,
     by_variant,
     in_activation,
     in_cotangent,
@@ -20,7 +20,6 @@ from functional_mlp.oracle.mistakes.changes import (
     in_previous,
     in_returned,
     in_weights,
-    scaled,
 )
 from functional_mlp.oracle.mistakes.conditions import (
     A_MATRIX,
@@ -36,13 +35,17 @@ from functional_mlp.oracle.mistakes.conditions import (
     SEVERAL_UNITS,
     SQUARE,
     Condition,
-    Spot,
+    Site,
     activation_in,
     for_variant,
 )
 from functional_mlp.oracle.mistakes.program import (
     previous_cotangent,
+    product,
+    pulled_through,
+    summed,
     through_activation,
+    times,
     vjp_at,
     weights_cotangent,
 )
@@ -51,52 +54,52 @@ from functional_mlp.oracle.mistakes.program import (
 DERIVATIVE_FROM_OUTPUT: Mapping[str, Callable[..., Array]] = {
     "sigmoid": lambda a: a * (1 - a),
     "tanh": lambda a: 1 - a * a,
-    "relu": lambda a, at_zero: jnp.where(a > 0, 1, 0).astype(a.dtype),
-    "leaky_relu": lambda a, slope, at_zero: jnp.where(a > 0, 1, slope).astype(a.dtype),
-    "elu": lambda a, alpha, at_zero: jnp.where(a > 0, jnp.ones_like(a), a + alpha),
+    "relu": lambda a, at_zero: (a > 0).astype(a.dtype),
+    "leaky_relu": lambda a, slope, at_zero: np.where(a > 0, 1, slope).astype(a.dtype),
+    "elu": lambda a, alpha, at_zero: np.where(a > 0, np.ones_like(a), a + a.dtype.type(alpha)),
 }
 
 
-def derivative_from(layer: Residuals, values: Array, ct: Array) -> Array:
+def derivative_from(layer: Any, values: Array, ct: Array) -> Array:
     """ct f'(z), with f' by the formula in terms of a, of which `values` take the place."""
     if layer.activation.name == "softmax":
         return softmax_vjp(values, values, ct)
     return ct * DERIVATIVE_FROM_OUTPUT[layer.activation.name](values, **dict(layer.activation.parameters))
 
 
-def _derivative_at(layer: Residuals, z: Array, ct: Array) -> Array:
+def _derivative_at(layer: Any, z: Array, ct: Array) -> Array:
     """ct f'(z) at other pre-activations."""
     return vjp_at(layer.activation, z, ct)
 
 
-def _has_formula_of_output(spot: Spot) -> bool:
-    return spot.activation.name in DERIVATIVE_FROM_OUTPUT
+def _has_formula_of_output(site: Site) -> bool:
+    return site.activation.name in DERIVATIVE_FROM_OUTPUT
 
 
-def _same_function(spot: Spot, offset: int) -> bool:
-    return spot.case.network.activations[spot.layer + offset] == spot.activation
+def _same_function(site: Site, offset: int) -> bool:
+    return site.case.network.activations[site.layer + offset] == site.activation
 
 
-def _other_side(layer: Residuals, ct: Array) -> Array:
+def _other_side(layer: Any, ct: Array) -> Array:
     right = through_activation(layer, ct)
-    return jnp.where(layer.z == 0, ct - right, right)
+    return np.where(layer.z == 0, ct - right, right)
 
 
-def _with_weights(layer: Residuals, weights: Array, ct: Array) -> Array:
+def _with_weights(layer: Any, weights: Array, ct: Array) -> Array:
     return previous_cotangent(layer._replace(weights=weights.astype(ct.dtype)), ct)
 
 
-def differ(spot: Spot) -> bool:
+def differ(site: Site) -> bool:
     """Whether the layer's activation and the one that the variant names differ somewhere in this case."""
-    alike = spot.activation.name in PIECEWISE and spot.variant in PIECEWISE
-    return not alike or INACTIVE_UNIT.test(spot)
+    alike = site.activation.name in PIECEWISE and site.variant in PIECEWISE
+    return not alike or INACTIVE_UNIT.test(site)
 
 
-def _derivative_of(name: str, layer: Residuals, ct: Array) -> Array:
+def _derivative_of(name: str, layer: Any, ct: Array) -> Array:
     return _derivative_at(layer._replace(activation=FACTORIES[name]()), layer.z, ct)
 
 
-OTHER_DERIVATIVES: Mapping[str, Callable[[Residuals, Array], Array]] = {
+OTHER_DERIVATIVES: Mapping[str, Callable[[Any, Array], Array]] = {
     **{name: partial(_derivative_of, name) for name in FACTORIES if name != "identity"},
     "sigmoid-of-output": lambda layer, ct: ct * (layer.a * (1 - layer.a)),
     "tanh-of-output": lambda layer, ct: ct * (1 - layer.a * layer.a),
@@ -108,7 +111,7 @@ WRONG_TANH: Mapping[str, Callable[[Array], Array]] = {
 }
 NOT_A_PRODUCT: Mapping[str, Callable[[Array, Array], Array]] = {
     "every-entry": lambda weights, ct: ct * weights.T,
-    "diagonal": lambda weights, ct: ct * jnp.diagonal(weights)[None, :],
+    "diagonal": lambda weights, ct: ct * np.diagonal(weights)[None, :],
 }
 PAIRED: Mapping[str, tuple[int, int]] = {  # whose inputs with whose delta, as offsets from this layer
     "inputs-of-previous": (-1, 0),
@@ -117,20 +120,19 @@ PAIRED: Mapping[str, tuple[int, int]] = {  # whose inputs with whose delta, as o
 }
 
 
-def _paired_wrongly(here: Here, pulled: Cotangents) -> Cotangents:
-    inputs, delta = PAIRED[here.variant]
-    ct_z, params = pulled.deltas[here.layer + delta], list(pulled.params)
-    ct_bias = params[here.layer].bias
-    params[here.layer] = Dense(
-        matmul(here.given(inputs).T, ct_z, "highest").astype(ct_z.dtype),
-        None if ct_bias is None else jnp.sum(ct_z, axis=0),
-    )
+def _paired_wrongly(context: Context, pulled: Cotangents) -> Cotangents:
+    inputs, delta = PAIRED[context.variant]
+    ct_z, params = pulled.deltas[context.layer + delta], list(pulled.params)
+    weights: Any = product(context.given(inputs).T, ct_z).astype(ct_z.dtype)
+    bias: Any = None if params[context.layer].bias is None else summed(ct_z, axis=0)
+    params[context.layer] = Dense(weights, bias)
     return pulled._replace(params=tuple(params))
 
 
-def _updated(here: Here, layer: Residuals, ct: Array) -> Array:
-    gradient = weights_cotangent(layer, ct) + (0 if here.loss is None else here.loss.l2) * layer.weights
-    return _with_weights(layer, layer.weights - here.learning_rate * gradient, ct)
+def _updated(context: Context, layer: Any, ct: Array) -> Array:
+    penalty = times(0.0 if context.loss is None else context.loss.l2, layer.weights)
+    gradient = weights_cotangent(layer, ct) + penalty
+    return _with_weights(layer, layer.weights - times(context.learning_rate, gradient), ct)
 
 
 CHAIN_RULE = (
@@ -150,7 +152,7 @@ CHAIN_RULE = (
         "The derivative of the output layer's activation is left out.",
         "ct_z = ct_a at the output layer",
         "ct_z = ct_a f'(z)",
-        in_activation(lambda here, layer, ct: ct),
+        in_activation(lambda context, layer, ct: ct),
         (LAST, NOT_IDENTITY, DIFFERS_FROM_IDENTITY),
     ),
     Mistake(
@@ -158,7 +160,7 @@ CHAIN_RULE = (
         "The derivative of a hidden layer's activation is left out.",
         "ct_z = ct_a at a hidden layer",
         "ct_z = ct_a f'(z)",
-        in_activation(lambda here, layer, ct: ct),
+        in_activation(lambda context, layer, ct: ct),
         (HIDDEN, NOT_IDENTITY, DIFFERS_FROM_IDENTITY),
     ),
     Mistake(
@@ -168,16 +170,16 @@ CHAIN_RULE = (
         "a formula in terms of the activation gets a, the function f' gets z",
         by_variant(
             {
-                "z-for-a": in_activation(lambda here, layer, ct: derivative_from(layer, layer.z, ct)),
-                "a-for-z": in_activation(lambda here, layer, ct: _derivative_at(layer, layer.a, ct)),
+                "z-for-a": in_activation(lambda context, layer, ct: derivative_from(layer, layer.z, ct)),
+                "a-for-z": in_activation(lambda context, layer, ct: _derivative_at(layer, layer.a, ct)),
             }
         ),
         (
             for_variant(
                 "an activation whose derivative differs between z and a",
                 {
-                    "z-for-a": lambda spot: spot.activation.name in ("sigmoid", "tanh", "softmax", "elu"),
-                    "a-for-z": lambda spot: spot.activation.name not in ("identity", "relu", "leaky_relu"),
+                    "z-for-a": lambda site: site.activation.name in ("sigmoid", "tanh", "softmax", "elu"),
+                    "a-for-z": lambda site: site.activation.name not in ("identity", "relu", "leaky_relu"),
                 },
             ),
         ),
@@ -190,10 +192,12 @@ CHAIN_RULE = (
         "ct_z = ct_a f'(z) with the z (or a) of the layer itself",
         by_variant(
             {
-                "next": in_activation(lambda here, layer, ct: _derivative_at(layer, here.values(1)[0], ct)),
-                "previous": in_activation(lambda here, layer, ct: _derivative_at(layer, here.values(-1)[0], ct)),
-                "next-output": in_activation(lambda here, layer, ct: derivative_from(layer, here.values(1)[1], ct)),
-                "previous-output": in_activation(lambda here, layer, ct: derivative_from(layer, layer.a_prev, ct)),
+                "next": in_activation(lambda context, layer, ct: _derivative_at(layer, context.values(1)[0], ct)),
+                "previous": in_activation(lambda context, layer, ct: _derivative_at(layer, context.values(-1)[0], ct)),
+                "next-output": in_activation(
+                    lambda context, layer, ct: derivative_from(layer, context.values(1)[1], ct)
+                ),
+                "previous-output": in_activation(lambda context, layer, ct: derivative_from(layer, layer.a_prev, ct)),
             }
         ),
         (
@@ -201,15 +205,15 @@ CHAIN_RULE = (
             for_variant(
                 "a neighbour of the same width",
                 {
-                    "next": lambda spot: spot.width(1) == spot.fan_out,
-                    "previous": lambda spot: spot.has_layer(-1) and spot.fan_in == spot.fan_out,
-                    "next-output": lambda spot: (
-                        spot.width(1) == spot.fan_out and _has_formula_of_output(spot) and not _same_function(spot, 1)
+                    "next": lambda site: site.width(1) == site.fan_out,
+                    "previous": lambda site: site.has_layer(-1) and site.fan_in == site.fan_out,
+                    "next-output": lambda site: (
+                        site.width(1) == site.fan_out and _has_formula_of_output(site) and not _same_function(site, 1)
                     ),
-                    "previous-output": lambda spot: (
-                        spot.fan_in == spot.fan_out
-                        and _has_formula_of_output(spot)
-                        and not (spot.has_layer(-1) and _same_function(spot, -1))
+                    "previous-output": lambda site: (
+                        site.fan_in == site.fan_out
+                        and _has_formula_of_output(site)
+                        and not (site.has_layer(-1) and _same_function(site, -1))
                     ),
                 },
             ),
@@ -221,17 +225,17 @@ CHAIN_RULE = (
         "The derivative of another activation is used than the layer has.",
         "ct_z = ct_a g'(z), g another activation",
         "ct_z = ct_a f'(z) with the f of the forward pass",
-        in_activation(lambda here, layer, ct: OTHER_DERIVATIVES[here.variant](layer, ct)),
+        in_activation(lambda context, layer, ct: OTHER_DERIVATIVES[context.variant](layer, ct)),
         (
-            Condition("another activation than the layer's own", lambda spot: spot.variant != spot.activation.name),
+            Condition("another activation than the layer's own", lambda site: site.variant != site.activation.name),
             Condition("a unit on which the two differ", differ),
             for_variant(
                 "an activation with another derivative",
                 {
-                    "softmax": lambda spot: spot.fan_out > 1,
-                    "relu": lambda spot: spot.activation.name != "leaky_relu",
-                    "sigmoid-of-output": lambda spot: spot.activation.name != "sigmoid",
-                    "tanh-of-output": lambda spot: spot.activation.name != "tanh",
+                    "softmax": lambda site: site.fan_out > 1,
+                    "relu": lambda site: site.activation.name != "leaky_relu",
+                    "sigmoid-of-output": lambda site: site.activation.name != "sigmoid",
+                    "tanh-of-output": lambda site: site.activation.name != "tanh",
                 },
             ),
         ),
@@ -242,7 +246,7 @@ CHAIN_RULE = (
         "The derivative of tanh is taken to be tanh itself, 1 − tanh, or (1 − tanh)².",
         "ct_z = ct_a a, ct_a (1 − a), or ct_a (1 − a)²",
         "ct_z = ct_a (1 − a²)",
-        in_activation(lambda here, layer, ct: ct * WRONG_TANH[here.variant](layer.a)),
+        in_activation(lambda context, layer, ct: ct * WRONG_TANH[context.variant](layer.a)),
         (activation_in("tanh"),),
         variants=tuple(WRONG_TANH),
     ),
@@ -251,7 +255,7 @@ CHAIN_RULE = (
         "The derivative of the sigmoid has a stray factor 2.",
         "ct_z = ct_a 2 a(1 − a)",
         "ct_z = ct_a a(1 − a)",
-        in_activation(lambda here, layer, ct: 2 * through_activation(layer, ct)),
+        in_activation(lambda context, layer, ct: 2 * through_activation(layer, ct)),
         (activation_in("sigmoid"),),
     ),
     Mistake(
@@ -259,7 +263,7 @@ CHAIN_RULE = (
         "Going back through a relu returns its derivative alone and drops the cotangent that came.",
         "ct_z = f'(z)",
         "ct_z = ct_a f'(z)",
-        in_activation(lambda here, layer, ct: through_activation(layer, jnp.ones_like(ct))),
+        in_activation(lambda context, layer, ct: through_activation(layer, np.ones_like(ct))),
         (activation_in("relu", "leaky_relu", "elu"),),
     ),
     Mistake(
@@ -267,7 +271,7 @@ CHAIN_RULE = (
         "Going back through a relu lets every cotangent pass, also where the unit is inactive.",
         "ct_z = ct_a",
         "ct_z = ct_a where z > 0, else 0",
-        in_activation(lambda here, layer, ct: ct),
+        in_activation(lambda context, layer, ct: ct),
         (activation_in("relu"), INACTIVE_UNIT),
     ),
     Mistake(
@@ -277,9 +281,9 @@ CHAIN_RULE = (
         "ct_z = ct_a where z > 0, else 0",
         by_variant(
             {
-                "instead": in_activation(lambda here, layer, ct: layer.activation.vjp(ct, ct, ct)),
+                "instead": in_activation(lambda context, layer, ct: pulled_through(layer.activation, ct, ct, ct)),
                 "as-well": in_activation(
-                    lambda here, layer, ct: through_activation(layer, layer.activation.vjp(ct, ct, ct))
+                    lambda context, layer, ct: through_activation(layer, pulled_through(layer.activation, ct, ct, ct))
                 ),
             }
         ),
@@ -291,7 +295,7 @@ CHAIN_RULE = (
         "The slope of a leaky relu is applied where the unit is active, and 1 where it is not.",
         "ct_z = slope ct_a where z > 0, else ct_a",
         "ct_z = ct_a where z > 0, else slope ct_a",
-        in_activation(lambda here, layer, ct: _derivative_at(layer, -layer.z, ct)),
+        in_activation(lambda context, layer, ct: _derivative_at(layer, -layer.z, ct)),
         (activation_in("leaky_relu"),),
     ),
     Mistake(
@@ -299,7 +303,7 @@ CHAIN_RULE = (
         "The slope of a leaky relu is forgotten on the way back: inactive units pass nothing.",
         "ct_z = ct_a where z > 0, else 0",
         "ct_z = ct_a where z > 0, else slope ct_a",
-        in_activation(lambda here, layer, ct: OTHER_DERIVATIVES["relu"](layer, ct)),
+        in_activation(lambda context, layer, ct: OTHER_DERIVATIVES["relu"](layer, ct)),
         (activation_in("leaky_relu"), INACTIVE_UNIT),
     ),
     Mistake(
@@ -307,7 +311,7 @@ CHAIN_RULE = (
         "At a pre-activation of exactly 0 the derivative is that of the other side.",
         "f'(0) = 1 where the case says otherwise, or the reverse",
         "f'(0) as the case declares it (at_zero): by default that of the left side",
-        in_activation(lambda here, layer, ct: _other_side(layer, ct)),
+        in_activation(lambda context, layer, ct: _other_side(layer, ct)),
         (activation_in("relu"), AT_A_KINK),
         convention=True,
     ),
@@ -316,10 +320,10 @@ CHAIN_RULE = (
         "An elementwise product stands where the matrix product with the transposed weights is meant.",
         "ct_a_prev = ct_z ∘ Wᵀ, or ct_z ∘ diag(W)",
         "ct_a_prev = ct_z Wᵀ",
-        in_previous(lambda here, layer, ct: NOT_A_PRODUCT[here.variant](layer.weights, ct)),
+        in_previous(lambda context, layer, ct: NOT_A_PRODUCT[context.variant](layer.weights, ct)),
         (
             SQUARE,
-            for_variant("as many samples as units", {"every-entry": lambda spot: spot.samples == spot.fan_out}),
+            for_variant("as many samples as units", {"every-entry": lambda site: site.samples == site.fan_out}),
         ),
         variants=tuple(NOT_A_PRODUCT),
     ),
@@ -328,7 +332,7 @@ CHAIN_RULE = (
         "In the loop over the units that a cotangent comes from, each product overwrites the one before.",
         "ct_a_prev[i] = ct_z[j] W[i, j] with the last j only",
         "ct_a_prev[i] = sum over j of ct_z[j] W[i, j]: += instead of =",
-        in_previous(lambda here, layer, ct: ct[:, -1:] * layer.weights[None, :, -1]),
+        in_previous(lambda context, layer, ct: ct[:, -1:] * layer.weights[None, :, -1]),
         (SEVERAL_UNITS,),
     ),
     Mistake(
@@ -336,7 +340,7 @@ CHAIN_RULE = (
         "The weights are used where the transposed weights are meant.",
         "ct_a_prev = ct_z W",
         "ct_a_prev = ct_z Wᵀ",
-        in_previous(lambda here, layer, ct: _with_weights(layer, layer.weights.T, ct)),
+        in_previous(lambda context, layer, ct: _with_weights(layer, layer.weights.T, ct)),
         (SQUARE,),
     ),
     Mistake(
@@ -344,14 +348,14 @@ CHAIN_RULE = (
         "The gradient of the weights is used where the weights are meant.",
         "ct_a_prev = ct_z ct_Wᵀ",
         "ct_a_prev = ct_z Wᵀ",
-        in_previous(lambda here, layer, ct: _with_weights(layer, weights_cotangent(layer, ct), ct)),
+        in_previous(lambda context, layer, ct: _with_weights(layer, weights_cotangent(layer, ct), ct)),
     ),
     Mistake(
         "weight-gradient-transposed",
         "The gradient of the weights is handed back transposed, or its numbers are in the other order.",
         "ct_Wᵀ in place of ct_W; where the layer is not square, the numbers of ct_Wᵀ in the shape of ct_W",
         "ct_W = a_prevᵀ ct_z, row by row; or declare the layout",
-        in_returned(lambda here, ct: ct._replace(weights=ct.weights.T.reshape(ct.weights.shape))),
+        in_returned(lambda context, name, ct: ct.T.reshape(ct.shape) if name == "weights" else ct),
         (A_MATRIX,),
         convention=True,
     ),
@@ -365,9 +369,9 @@ CHAIN_RULE = (
             for_variant(
                 "a neighbour of the same shape",
                 {
-                    "inputs-of-previous": lambda spot: spot.has_layer(-1) and spot.width(-2) == spot.fan_in,
-                    "delta-of-next": lambda spot: spot.has_layer(1) and spot.width(1) == spot.fan_out,
-                    "delta-of-previous": lambda spot: spot.has_layer(-1) and spot.fan_in == spot.fan_out,
+                    "inputs-of-previous": lambda site: site.has_layer(-1) and site.width(-2) == site.fan_in,
+                    "delta-of-next": lambda site: site.has_layer(1) and site.width(1) == site.fan_out,
+                    "delta-of-previous": lambda site: site.has_layer(-1) and site.fan_in == site.fan_out,
                 },
             ),
         ),
@@ -380,8 +384,8 @@ CHAIN_RULE = (
         "ct at the outputs is output − target, and gradient descent subtracts the gradient",
         by_variant(
             {
-                "at-the-outputs": in_cotangent(lambda here, ct: -ct),
-                "at-the-end": in_returned(lambda here, ct: scaled(ct, -1.0)),
+                "at-the-outputs": in_cotangent(lambda context, ct: -ct),
+                "at-the-end": in_returned(lambda context, name, ct: -ct),
             }
         ),
         (for_variant("an L2 penalty (without one it is no other)", {"at-the-end": PENALTY.test}),),
@@ -396,8 +400,8 @@ CHAIN_RULE = (
         "no minus sign",
         by_variant(
             {
-                "gradient": in_returned(lambda here, ct: scaled(ct, -1.0)),
-                "cotangent": in_activation(lambda here, layer, ct: -through_activation(layer, ct)),
+                "gradient": in_returned(lambda context, name, ct: -ct),
+                "cotangent": in_activation(lambda context, layer, ct: -through_activation(layer, ct)),
             }
         ),
         (SEVERAL_LAYERS, for_variant("a hidden layer", {"cotangent": HIDDEN.test})),
@@ -408,7 +412,7 @@ CHAIN_RULE = (
         "The layer's own activations stand where its inputs are meant.",
         "ct_W = aᵀ ct_z",
         "ct_W = a_prevᵀ ct_z",
-        in_weights(lambda here, layer, ct: weights_cotangent(layer._replace(a_prev=layer.a), ct)),
-        (Condition("a square layer", lambda spot: spot.fan_in == spot.fan_out),),
+        in_weights(lambda context, layer, ct: weights_cotangent(layer._replace(a_prev=layer.a), ct)),
+        (Condition("a square layer", lambda site: site.fan_in == site.fan_out),),
     ),
 )

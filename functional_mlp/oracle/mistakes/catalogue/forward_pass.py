@@ -3,17 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
 
-from functional_mlp.activations import FACTORIES, Activation, sigmoid_value, softmax, softmax_vjp
+from functional_mlp.activations import FACTORIES, Activation, sigmoid_value, sigmoid_vjp, softmax, softmax_vjp, tanh_vjp
 from functional_mlp.losses import KINDS
 from functional_mlp.oracle.mistakes.catalogue.chain_rule import DERIVATIVE_FROM_OUTPUT, differ
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
 from functional_mlp.oracle.mistakes.changes import (
+    Array,
     Change,
-    Here,
+    Context,
     by_variant,
     in_bias,
     in_forward,
@@ -28,49 +27,46 @@ from functional_mlp.oracle.mistakes.conditions import (
     NOT_IDENTITY,
     SEVERAL_OUTPUTS,
     Condition,
-    Spot,
+    Site,
     activation_in,
 )
-from functional_mlp.oracle.mistakes.program import (
-    Program,
-    bias_cotangent,
-)
+from functional_mlp.oracle.mistakes.program import Program, bias_cotangent, pulled_through, times, value_of
 
 
-def _missing(here: Here) -> Program:
+def _missing(context: Context) -> Program:
     """This layer without activation; a loss that was fused with it goes on with output − target."""
-    last = here.layer == len(here.program.params) - 1
+    last = context.layer == len(context.program.params) - 1
     identity = replace(FACTORIES["identity"](), probabilities=last)  # so that the loss accepts it
-    return with_activation(here, identity)
+    return with_activation(context, identity)
 
 
 def _activation_missing() -> Change:
     without = in_forward(_missing)
 
-    def apply(here: Here) -> Program:
-        program, loss = without.apply(here), here.loss
-        last = here.layer == len(program.params) - 1
-        if not last or loss is None or loss.on_logits(here.program.network.activations[-1]) is None:
+    def apply(context: Context) -> Program:
+        program, loss = without.apply(context), context.loss
+        last = context.layer == len(program.params) - 1
+        if not last or loss is None or loss.on_logits(context.program.network.activations[-1]) is None:
             return program
-        ct = here.coefficients * (program.tape.activations[-1] - here.targets)
-        return program._replace(ct_outputs=ct.astype(here.targets.dtype))
+        ct = context.coefficients * (program.tape.activations[-1] - context.targets)
+        return program._replace(ct_outputs=ct.astype(context.targets.dtype))
 
     return Change("forward", apply)
 
 
-def _swapped_fits(spot: Spot) -> bool:
-    if spot.variant == spot.activation.name or (spot.variant == "softmax" and spot.fan_out == 1) or not differ(spot):
+def _swapped_fits(site: Site) -> bool:
+    if site.variant == site.activation.name or (site.variant == "softmax" and site.fan_out == 1) or not differ(site):
         return False
-    needs = spot.is_last and spot.loss is not None and KINDS[spot.loss.kind].of_probabilities
-    return not needs or FACTORIES[spot.variant]().probabilities
+    needs = site.is_last and site.loss is not None and KINDS[site.loss.kind].of_probabilities
+    return not needs or FACTORIES[site.variant]().probabilities
 
 
 def _with_slope(activation: Activation, slope: float) -> Activation:
     return FACTORIES["elu"](alpha=slope) if activation.name == "elu" else FACTORIES["leaky_relu"](slope)
 
 
-def _own_slope(spot: Spot) -> float:
-    parameters = dict(spot.activation.parameters)
+def _own_slope(site: Site) -> float:
+    parameters = dict(site.activation.parameters)
     return parameters.get("slope", parameters.get("alpha", 0.0))
 
 
@@ -78,11 +74,11 @@ def _and_softmax(inner: Activation) -> Activation:
     """softmax after an activation, as one activation."""
 
     def value(z: Array) -> Array:
-        return softmax().value(inner.value(z))
+        return value_of(softmax(), value_of(inner, z))
 
     def vjp(z: Array, a: Array, ct_a: Array) -> Array:
-        between = inner.value(z)
-        return inner.vjp(z, between, softmax().vjp(between, a, ct_a))
+        between = value_of(inner, z)
+        return pulled_through(inner, z, between, pulled_through(softmax(), between, a, ct_a))
 
     return Activation(f"{inner.name} and softmax", value, vjp, probabilities=True)
 
@@ -92,14 +88,15 @@ TABLE_STEP = 1 / 128
 
 
 def _short_softmax(z: Array) -> Array:
-    e = SHORT_E ** (z - jnp.max(z, axis=-1, keepdims=True))
-    return e / jnp.sum(e, axis=-1, keepdims=True)
+    e = SHORT_E ** (z - np.max(z, axis=-1, keepdims=True))
+    return e / np.sum(e, axis=-1, keepdims=True)
 
 
 def _from_table(value: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    return lambda z: value(jnp.clip(jnp.round(z / TABLE_STEP) * TABLE_STEP, -8, 8))
+    return lambda z: value(np.clip(np.round(z / TABLE_STEP) * TABLE_STEP, -8, 8))
 
 
+GELU_SCALE, GELU_CUBIC, GELU_LOGISTIC = 0.7978845608028654, 0.044715, 1.702  # of the usual approximations of gelu
 # name of the activation -> variant -> its value; the derivative is then computed from the activation, as in `a(1 − a)`
 APPROXIMATED: Mapping[tuple[str, str], Callable[[Array], Array]] = {
     ("sigmoid", "short-e"): lambda z: 1 / (1 + SHORT_E**-z),
@@ -107,31 +104,51 @@ APPROXIMATED: Mapping[tuple[str, str], Callable[[Array], Array]] = {
     ("softmax", "short-e"): _short_softmax,
     ("tanh", "rational"): lambda z: z * (27 + z * z) / (27 + 9 * z * z),
     ("sigmoid", "table"): _from_table(sigmoid_value),
-    ("tanh", "table"): _from_table(jnp.tanh),
-    ("gelu", "gelu-tanh"): lambda z: 0.5 * z * (1 + jnp.tanh(0.7978845608028654 * (z + 0.044715 * z * z * z))),
-    ("gelu", "gelu-sigmoid"): lambda z: z * sigmoid_value(1.702 * z),
+    ("tanh", "table"): _from_table(np.tanh),
+    ("gelu", "gelu-tanh"): lambda z: 0.5 * z * (1 + np.tanh(GELU_SCALE * (z + GELU_CUBIC * z * z * z))),
+    ("gelu", "gelu-sigmoid"): lambda z: z * sigmoid_value(GELU_LOGISTIC * z),
 }
 
 
-def _approximated(here: Here) -> Program:
-    own = here.activation
-    value = APPROXIMATED[own.name, here.variant]
+def _slope_of_tanh_form(z: Array) -> Array:
+    """d/dz of z (1 + tanh u) / 2 with u = s (z + c z³)."""
+    u = GELU_SCALE * (z + GELU_CUBIC * z * z * z)
+    return 0.5 * (1 + np.tanh(u)) + 0.5 * z * tanh_vjp(u, u, GELU_SCALE * (1 + 3 * GELU_CUBIC * z * z))
+
+
+def _slope_of_sigmoid_form(z: Array) -> Array:
+    """d/dz of z sigmoid(r z)."""
+    return sigmoid_value(GELU_LOGISTIC * z) + z * sigmoid_vjp(GELU_LOGISTIC * z, z, GELU_LOGISTIC + 0 * z)
+
+
+# of those activations whose derivative cannot be had from the activation
+SLOPES: Mapping[str, Callable[[Array], Array]] = {
+    "gelu-tanh": _slope_of_tanh_form,
+    "gelu-sigmoid": _slope_of_sigmoid_form,
+}
+
+
+def _approximated(context: Context) -> Program:
+    own = context.activation
+    value = APPROXIMATED[own.name, context.variant]
 
     def vjp(z: Array, a: Array, ct_a: Array) -> Array:
         if own.name == "softmax":
             return softmax_vjp(z, a, ct_a)
         if own.name in DERIVATIVE_FROM_OUTPUT:
             return ct_a * DERIVATIVE_FROM_OUTPUT[own.name](a)
-        return jax.vjp(value, z)[1](ct_a)[0]
+        return ct_a * SLOPES[context.variant](z)
 
-    return with_activation(here, Activation(f"{own.name}, {here.variant}", value, vjp, probabilities=own.probabilities))
+    return with_activation(
+        context, Activation(f"{own.name}, {context.variant}", value, vjp, probabilities=own.probabilities)
+    )
 
 
-def _with_bias(factor: float) -> Callable[[Here], Program]:
-    def change(here: Here) -> Program:
-        used = list(here.program.used)
-        used[here.layer] = used[here.layer]._replace(bias=factor * used[here.layer].bias)  # type: ignore[operator]
-        return here.program._replace(used=tuple(used))
+def _with_bias(factor: float) -> Callable[[Context], Program]:
+    def change(context: Context) -> Program:
+        used = list(context.program.used)
+        used[context.layer] = used[context.layer]._replace(bias=times(factor, used[context.layer].bias))  # type: ignore[operator]
+        return context.program._replace(used=tuple(used))
 
     return change
 
@@ -148,7 +165,7 @@ FORWARD_PASS = (
         (
             NOT_IDENTITY,
             DIFFERS_FROM_IDENTITY,
-            Condition("another activation than softmax", lambda spot: spot.activation.name != "softmax"),
+            Condition("another activation than softmax", lambda site: site.activation.name != "softmax"),
         ),
     ),
     Mistake(
@@ -156,7 +173,7 @@ FORWARD_PASS = (
         "A layer has another activation than the case says, forward and backward: another function.",
         "a = g(z)",
         "a = f(z)",
-        in_forward(lambda here: with_activation(here, FACTORIES[here.variant]())),
+        in_forward(lambda context: with_activation(context, FACTORIES[context.variant]())),
         (Condition("another activation that fits the layer and the loss", _swapped_fits),),
         variants=tuple(name for name in FACTORIES if name != "identity"),
     ),
@@ -165,14 +182,14 @@ FORWARD_PASS = (
         "The slope of a leaky relu (alpha of an elu) differs from the case's, forward and backward: another function.",
         "a = s z for z < 0 with another s",
         "the slope that the case declares",
-        in_forward(lambda here: with_activation(here, _with_slope(here.activation, here.value))),
+        in_forward(lambda context: with_activation(context, _with_slope(context.activation, context.value))),
         (
             activation_in("relu", "leaky_relu", "elu"),
             INACTIVE_UNIT,
-            Condition("another slope than the layer has", lambda spot: spot.value != _own_slope(spot)),
+            Condition("another slope than the layer has", lambda site: site.value != _own_slope(site)),
         ),
         tag="fitted",
-        parameter=Parameter("the slope", lambda spot: 0.2 if _own_slope(spot) != 0.2 else 0.01, traced=False),
+        parameter=Parameter("the slope", lambda site: 0.2 if _own_slope(site) != 0.2 else 0.01),
     ),
     Mistake(
         "softmax-missing",
@@ -187,7 +204,7 @@ FORWARD_PASS = (
         "A softmax is applied to the outputs that the case does not have: another function.",
         "outputs = softmax(f(z))",
         "outputs = f(z)",
-        in_forward(lambda here: with_activation(here, _and_softmax(here.activation))),
+        in_forward(lambda context: with_activation(context, _and_softmax(context.activation))),
         (LAST, SEVERAL_OUTPUTS),
     ),
     Mistake(
@@ -206,7 +223,7 @@ FORWARD_PASS = (
         by_variant(
             {
                 "consistent": one_after_the_other(
-                    "forward", _SUBTRACTED, in_bias(lambda here, layer, ct: bias_cotangent(layer, -ct))
+                    "forward", _SUBTRACTED, in_bias(lambda context, layer, ct: bias_cotangent(layer, -ct))
                 ),
                 "forward-only": _SUBTRACTED,
             }
@@ -223,7 +240,7 @@ FORWARD_PASS = (
         (
             Condition(
                 "an activation with such an approximation",
-                lambda spot: (spot.activation.name, spot.variant) in APPROXIMATED,
+                lambda site: (site.activation.name, site.variant) in APPROXIMATED,
             ),
         ),
         variants=tuple(dict.fromkeys(variant for _, variant in APPROXIMATED)),

@@ -1,18 +1,18 @@
 """Mistakes at the outputs: factors of the loss, its pairing with the output activation, probabilities and logits."""
 
 from dataclasses import replace
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from functional_mlp.activations import Activation
-from functional_mlp.backward_pass import Residuals
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, constant
 from functional_mlp.oracle.mistakes.changes import (
-    Here,
+    Array,
+    Context,
     by_variant,
+    cotangent_of,
     cotangent_of_logits,
     in_activation,
     in_cotangent,
@@ -30,72 +30,81 @@ from functional_mlp.oracle.mistakes.conditions import (
     SEVERAL_OUTPUTS,
     SEVERAL_UNITS,
     Condition,
-    Spot,
+    Site,
     activation_in,
     for_variant,
     loss_in,
     probabilities_by,
 )
-from functional_mlp.oracle.mistakes.interpreting import interpret
 from functional_mlp.oracle.mistakes.program import (
     OF_PROBABILITIES,
     previous_cotangent,
+    pulled_through,
+    times,
+    value_of,
+    vjp_at,
 )
 
 
-def _jacobian_twice(here: Here, loss: Loss, activation: Activation, z: Array) -> Array:
-    return activation.vjp(z, activation.value(z), cotangent_of_logits(loss, activation, z, here))
+def _jacobian_twice(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
+    return vjp_at(activation, z, cotangent_of_logits(loss, activation, z, context))
 
 
-def _clipped(here: Here, loss: Loss, activation: Activation, z: Array) -> Array:
-    p = activation.value(z)
-    inside = jnp.clip(p, here.value, 1 - here.value)
-    ct = loss.cotangent(inside, here.targets, here.sample_weights)
-    if here.variant == "zero":
-        ct = jnp.where(inside == p, ct, jnp.zeros_like(ct))
-    return activation.vjp(z, p, ct)
+def _clipped(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
+    p = value_of(activation, z)
+    inside = np.clip(p, p.dtype.type(context.value), p.dtype.type(1 - context.value))
+    ct = cotangent_of(loss, inside, context)
+    if context.variant == "zero":
+        ct = np.where(inside == p, ct, np.zeros_like(ct))
+    return pulled_through(activation, z, p, ct)
 
 
-def _saturated(spot: Spot) -> bool:
-    last = spot._replace(layer=spot.depth - 1)
+def _saturated(site: Site) -> bool:
+    last = site._replace(layer=site.depth - 1)
     p = last.activations
-    if spot.loss.kind in OF_PROBABILITIES:
-        p = interpret(OF_PROBABILITIES[spot.loss.kind][1].value, p)
-    return bool(((p < spot.value) | (p > 1 - spot.value)).any())
+    if site.loss.kind in OF_PROBABILITIES:
+        p = value_of(OF_PROBABILITIES[site.loss.kind][1], p)
+    return bool(((p < site.value) | (p > 1 - site.value)).any())
 
 
-def _without_second_part(here: Here, loss: Loss, activation: Activation, z: Array) -> Array:
-    p = activation.value(z)
+def _without_second_part(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
+    p = value_of(activation, z)
     half = replace(loss, kind="categorical_cross_entropy")  # −t/p, all that is left
-    return activation.vjp(z, p, half.cotangent(p, here.targets, here.sample_weights))
+    return pulled_through(activation, z, p, cotangent_of(half, p, context))
 
 
-def _diagonal(here: Here, layer: Residuals, ct: Array) -> Array:
+def _diagonal(context: Context, layer: Any, ct: Array) -> Array:
     return ct * (layer.a * (1 - layer.a))
 
 
-def _diagonal_inside(here: Here, loss: Loss, activation: Activation, z: Array) -> Array:
-    p = activation.value(z)
-    return loss.cotangent(p, here.targets, here.sample_weights) * (p * (1 - p))
+def _diagonal_inside(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
+    p = value_of(activation, z)
+    return cotangent_of(loss, p, context) * (p * (1 - p))
 
 
-def _mismatched(here: Here) -> Loss:
-    if here.variant == "half_squared_error":
-        return replace(here.loss, kind="squared_error", scale=here.loss.scale / 2)
-    return replace(here.loss, kind=here.variant)
+def _mismatched(context: Context) -> Loss:
+    if context.variant == "half_squared_error":
+        return replace(context.loss, kind="squared_error", scale=context.loss.scale / 2)
+    return replace(context.loss, kind=context.variant)
 
 
-def _mismatch_fits(spot: Spot) -> bool:
-    own, kind = spot.loss.kind, spot.variant.removeprefix("half_")
+def _mismatch_fits(site: Site) -> bool:
+    own, kind = site.loss.kind, site.variant.removeprefix("half_")
     if kind == own or kind == "squared_error":
         return kind != own
     # of losses of probabilities and of logits, those that belong after this output layer
-    return KINDS[kind].of_probabilities == spot.case.network.activations[-1].probabilities
+    return KINDS[kind].of_probabilities == site.case.network.activations[-1].probabilities
 
 
-def _of_probabilities_at_logits(here: Here, ct: Array) -> Array:
-    loss = replace(here.loss, kind=OF_PROBABILITIES[here.loss.kind][0])
-    return loss.cotangent(here.program.tape.activations[-1], here.targets, here.sample_weights)
+def _of_probabilities_at_logits(context: Context, ct: Array) -> Array:
+    loss = replace(context.loss, kind=OF_PROBABILITIES[context.loss.kind][0])
+    return cotangent_of(loss, context.program.tape.activations[-1], context)
+
+
+def _difference(context: Context) -> Array:
+    """Outputs minus targets, where the loss expects logits."""
+    outputs, targets = context.program.tape.activations[-1], context.targets
+    return (context.coefficients * (outputs - targets)).astype(outputs.dtype)
 
 
 TO_LOGITS = {kind: logits for logits, (kind, _) in OF_PROBABILITIES.items()}
@@ -106,7 +115,7 @@ LOSS = (
         "The squared error's gradient has a factor 2 too much or too little.",
         "ct at the outputs is 2 or ½ times 2·scale·(o − t)",
         "the derivative of scale·(o − t)² is 2·scale·(o − t)",
-        in_loss(lambda here: rescaled(here, {"doubled": 2.0, "halved": 0.5}[here.variant])),
+        in_loss(lambda context: rescaled(context, {"doubled": 2.0, "halved": 0.5}[context.variant])),
         (loss_in("squared_error"),),
         scope="network",
         variants=("doubled", "halved"),
@@ -117,7 +126,7 @@ LOSS = (
         "The scale of the loss is left out of the gradient.",
         "ct at the outputs without the factor scale",
         "multiply the cotangent at the outputs with the scale of the loss",
-        in_loss(lambda here: replace(here.loss, scale=1.0)),
+        in_loss(lambda context: replace(context.loss, scale=1.0)),
         (SCALED,),
         scope="network",
         convention=True,
@@ -139,7 +148,7 @@ LOSS = (
                 "a softmax layer, or softmax_cross_entropy at the output layer",
                 {
                     "layer": activation_in("softmax").test,
-                    "in-the-loss": lambda spot: spot.is_last and loss_in("softmax_cross_entropy").test(spot),
+                    "in-the-loss": lambda site: site.is_last and loss_in("softmax_cross_entropy").test(site),
                 },
             ),
         ),
@@ -168,13 +177,15 @@ LOSS = (
         "p − t is used although the targets of a sample do not sum to 1.",
         "ct_z = p − t",
         "ct_z = p · (sum of t over the outputs) − t",
-        in_probabilities(lambda here, loss, activation, z: here.coefficients * (activation.value(z) - here.targets)),
+        in_probabilities(
+            lambda context, loss, activation, z: context.coefficients * (value_of(activation, z) - context.targets)
+        ),
         (
             loss_in("categorical_cross_entropy", "softmax_cross_entropy"),
             probabilities_by("softmax"),
             Condition(
                 "targets that do not sum to 1",
-                lambda spot: bool((np.abs(spot.case.targets.sum(axis=1) - 1) > 1e-9).any()),  # type: ignore[union-attr]
+                lambda site: bool((np.abs(site.case.targets.sum(axis=1) - 1) > 1e-9).any()),  # type: ignore[union-attr]
             ),
         ),
         scope="network",
@@ -207,11 +218,7 @@ LOSS = (
         "p = sigmoid(o) or softmax(o) first; ct_o = p − t",
         by_variant(
             {
-                "difference": in_cotangent(
-                    lambda here, ct: (here.coefficients * (here.program.tape.activations[-1] - here.targets)).astype(
-                        ct.dtype
-                    )
-                ),
+                "difference": in_cotangent(lambda context, ct: _difference(context)),
                 "quotient": in_cotangent(_of_probabilities_at_logits),
             }
         ),
@@ -224,7 +231,7 @@ LOSS = (
         "Probabilities are given to a loss that expects logits: sigmoid or softmax is applied twice; another loss.",
         "loss(sigmoid(p), t) or loss(softmax(p), t)",
         "give the loss the logits, or use the loss of probabilities",
-        in_loss(lambda here: replace(here.loss, kind=TO_LOGITS[here.loss.kind]), reported=True),
+        in_loss(lambda context: replace(context.loss, kind=TO_LOGITS[context.loss.kind]), reported=True),
         (OF_PROBABILITIES_GIVEN,),
         scope="network",
     ),
@@ -244,8 +251,8 @@ LOSS = (
         "A constant factor creeps in at each layer and grows backwards, such as 1, 2, 4.",
         "ct_a_prev = r ct_z Wᵀ",
         "ct_a_prev = ct_z Wᵀ",
-        in_previous(lambda here, layer, ct: here.value * previous_cotangent(layer, ct)),
-        (SEVERAL_LAYERS, Condition("a factor other than 1", lambda spot: spot.value != 1)),
+        in_previous(lambda context, layer, ct: times(context.value, previous_cotangent(layer, ct))),
+        (SEVERAL_LAYERS, Condition("a factor other than 1", lambda site: site.value != 1)),
         scope="network",
         tag="fitted",
         parameter=constant("the factor r from layer to layer", 2.0),

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.mistakes.changes import Change
-from functional_mlp.oracle.mistakes.conditions import Condition, Spot
+from functional_mlp.oracle.mistakes.conditions import Condition, Site
 
 
 class Parameter(NamedTuple):
@@ -16,31 +15,27 @@ class Parameter(NamedTuple):
 
     Attributes:
         name: what it is, in words.
-        default: what is planted if nobody says otherwise.
+        default: what is injected if nobody says otherwise.
         choices: every value that it may have, where these are few; or None.
-        traced: whether the change takes it as an array, so that one trace serves all values; not where it is part of a
-            loss or an activation.
         whole: whether it is a whole number.
         magnified: how far off the numbers may be because rounding is magnified by it; arguments of
             `state.magnified`. None if it is not.
     """
 
     name: str
-    default: Callable[[Spot], float]
-    choices: Callable[[Spot], tuple[float, ...]] | None = None
-    traced: bool = True
+    default: Callable[[Site], float]
+    choices: Callable[[Site], tuple[float, ...]] | None = None
     whole: bool = False
     magnified: Callable[..., np.ndarray] | None = None
 
-    def starts(self, case: Case, layer: int | None, variant: str | None) -> tuple[float, ...]:
+    def starts(self, site: Site) -> tuple[float, ...]:
         """Where to begin a search for it: all choices, or the default."""
-        spot = Spot(case, layer, variant)
-        return (self.default(spot),) if self.choices is None else self.choices(spot)
+        return (self.default(site),) if self.choices is None else self.choices(site)
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake that people make, and how to make it on purpose.
+    """A mistake that people make, and how to inject it.
 
     Attributes:
         id: its fixed name.
@@ -75,4 +70,4 @@ class Mistake:
 
 def constant(name: str, default: float, choices: tuple[float, ...] | None = None) -> Parameter:
     """A free number with a default, and perhaps choices, that are the same everywhere."""
-    return Parameter(name, lambda spot: default, None if choices is None else lambda spot: choices)
+    return Parameter(name, lambda site: default, None if choices is None else lambda site: choices)

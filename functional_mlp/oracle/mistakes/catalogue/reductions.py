@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import jax.numpy as jnp
+import numpy as np
 
+from functional_mlp.losses import reduced
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter, constant
 from functional_mlp.oracle.mistakes.changes import (
     Change,
-    Here,
+    Context,
     by_variant,
     in_bias,
     in_cotangent,
@@ -19,7 +20,6 @@ from functional_mlp.oracle.mistakes.changes import (
     in_weights,
     one_after_the_other,
     rescaled,
-    scaled,
     zeroed,
 )
 from functional_mlp.oracle.mistakes.conditions import (
@@ -37,7 +37,7 @@ from functional_mlp.oracle.mistakes.conditions import (
     SUM_OVER_SAMPLES,
     UNWEIGHTED,
     Condition,
-    Spot,
+    Site,
     for_variant,
 )
 from functional_mlp.oracle.mistakes.program import (
@@ -45,35 +45,37 @@ from functional_mlp.oracle.mistakes.program import (
     bias_cotangent,
     previous_cotangent,
     seen_by_loss,
+    summed,
+    times,
     weights_cotangent,
 )
 
 
-def _every_pair(here: Here) -> Program:
+def _every_pair(context: Context) -> Program:
     """The loss of every output (n, 1) with every target (n,): what broadcasting makes of them."""
-    program, n = here.program, here.samples
-    loss, outputs = seen_by_loss(program.network, here.loss, program.tape)
-    every_output = jnp.broadcast_to(outputs, (n, n)).reshape(-1, 1)
-    every_target = jnp.broadcast_to(here.targets.T, (n, n)).reshape(-1, 1)
-    value, pairs = loss.value_and_cotangent(every_output, every_target)
-    ct = jnp.sum(pairs.reshape(n, n), axis=1, keepdims=True).astype(outputs.dtype)
+    program, n = context.program, context.samples
+    loss, outputs = seen_by_loss(program.network, context.loss, program.tape)
+    every_output = np.broadcast_to(outputs, (n, n)).reshape(-1, 1)
+    every_target = np.broadcast_to(context.targets.T, (n, n)).reshape(-1, 1)
+    value, pairs = reduced(loss, every_output, every_target, None)
+    ct = summed(pairs.reshape(n, n), axis=1, keepdims=True)
     return program._replace(value=value + loss.penalty(program.params), ct_outputs=ct)
 
 
-def _next_power_of_two(spot: Spot) -> float:
-    return float(2 ** spot.samples.bit_length())
+def _next_power_of_two(site: Site) -> float:
+    return float(2 ** site.samples.bit_length())
 
 
-def _row_counts(row: int) -> Callable[[Spot], bool]:
-    return lambda spot: spot.case.sample_weights is None or spot.case.sample_weights[row] != 0
+def _row_counts(row: int) -> Callable[[Site], bool]:
+    return lambda site: site.case.sample_weights is None or site.case.sample_weights[row] != 0
 
 
-DIVIDED_BIAS = in_bias(lambda here, layer, ct: bias_cotangent(layer, ct) / here.samples)
-DIVIDED_WEIGHTS = in_weights(lambda here, layer, ct: weights_cotangent(layer, ct) / here.samples)
-TIMES_CONSTANT = in_cotangent(lambda here, ct: (ct * here.value).astype(ct.dtype))
+DIVIDED_BIAS = in_bias(lambda context, layer, ct: bias_cotangent(layer, ct) / context.samples)
+DIVIDED_WEIGHTS = in_weights(lambda context, layer, ct: weights_cotangent(layer, ct) / context.samples)
+TIMES_CONSTANT = in_cotangent(lambda context, ct: times(context.value, ct))
 VALUE_AND_PENALTY_TIMES_CONSTANT = (
-    Change("output_cotangent", lambda here: here.program._replace(value=here.program.value * here.value)),
-    in_penalty(lambda here, ct, leaf: here.value * here.loss.l2 * leaf),
+    Change("output_cotangent", lambda context: context.program._replace(value=context.program.value * context.value)),
+    in_penalty(lambda context, ct, leaf: times(context.value * context.loss.l2, leaf)),
 )
 
 REDUCTIONS = (
@@ -114,7 +116,7 @@ REDUCTIONS = (
         "Every gradient, the penalty's part too, is divided by the number of samples once more than the mean does.",
         "ct_W/n, ct_b/n, 1/n in them already",
         "divide once: in the loss, or at the end",
-        in_returned(lambda here, ct: scaled(ct, 1 / here.samples)),
+        in_returned(lambda context, name, ct: times(1 / context.samples, ct)),
         (SEVERAL_SAMPLES, MEAN_OVER_SAMPLES),
         scope="network",
     ),
@@ -123,7 +125,7 @@ REDUCTIONS = (
         "The division by the number of samples is left out.",
         "ct at the outputs without 1/n",
         "the loss averages over samples: ct at the outputs has 1/n (1/sum of the sample weights)",
-        in_loss(lambda here: replace(here.loss, over_samples="sum")),
+        in_loss(lambda context: replace(context.loss, over_samples="sum")),
         (MEAN_OVER_SAMPLES, DIVISOR_NOT_ONE),
         scope="network",
         convention=True,
@@ -135,11 +137,11 @@ REDUCTIONS = (
         "the loss sums over samples: no 1/n",
         Change(
             "output_cotangent",
-            lambda here: (
-                in_cotangent(lambda here, ct: ct / here.samples)
-                if here.loss is None
-                else in_loss(lambda here: replace(here.loss, over_samples="mean"))
-            ).apply(here),
+            lambda context: (
+                in_cotangent(lambda context, ct: ct / context.samples)
+                if context.loss is None
+                else in_loss(lambda context: replace(context.loss, over_samples="mean"))
+            ).apply(context),
         ),
         (SUM_OVER_SAMPLES, DIVISOR_NOT_ONE),
         scope="network",
@@ -150,7 +152,7 @@ REDUCTIONS = (
         "Each layer divides by the number of samples again, so that the factor compounds with depth.",
         "ct_a_prev = (1/n) ct_z Wᵀ",
         "ct_a_prev = ct_z Wᵀ: 1/n comes in once, at the outputs",
-        in_previous(lambda here, layer, ct: previous_cotangent(layer, ct) / here.samples),
+        in_previous(lambda context, layer, ct: previous_cotangent(layer, ct) / context.samples),
         (SEVERAL_LAYERS, SEVERAL_SAMPLES),
         scope="network",
     ),
@@ -159,7 +161,7 @@ REDUCTIONS = (
         "The gradient of the bias is summed over the units too, and one number is used for all of them.",
         "ct_b = sum of ct_z over samples and units",
         "ct_b = sum of ct_z over samples: axis 0",
-        in_bias(lambda here, layer, ct: jnp.full_like(ct[0], jnp.sum(bias_cotangent(layer, ct)))),
+        in_bias(lambda context, layer, ct: np.full_like(ct[0], summed(bias_cotangent(layer, ct)))),
         (HAS_BIAS, SEVERAL_UNITS),
     ),
     Mistake(
@@ -167,7 +169,7 @@ REDUCTIONS = (
         "The gradient of the bias is the cotangent of the first or last sample instead of their sum.",
         "ct_b = ct_z[0] or ct_z[n − 1]",
         "ct_b = sum of ct_z over samples",
-        in_bias(lambda here, layer, ct: ct[{"first": 0, "last": -1}[here.variant]]),
+        in_bias(lambda context, layer, ct: ct[{"first": 0, "last": -1}[context.variant]]),
         (HAS_BIAS, SEVERAL_SAMPLES),
         variants=("first", "last"),
     ),
@@ -176,7 +178,7 @@ REDUCTIONS = (
         "The gradient is that of a sum over the outputs where the loss averages over them.",
         "ct at the outputs without 1/K",
         "the loss averages over outputs: ct at the outputs has 1/K",
-        in_loss(lambda here: replace(here.loss, over_outputs="sum")),
+        in_loss(lambda context: replace(context.loss, over_outputs="sum")),
         (SEVERAL_OUTPUTS, MEAN_OVER_OUTPUTS),
         scope="network",
         convention=True,
@@ -186,7 +188,7 @@ REDUCTIONS = (
         "The gradient is that of a mean over the outputs where the loss sums over them.",
         "ct at the outputs with 1/K",
         "the loss sums over outputs: no 1/K",
-        in_loss(lambda here: replace(here.loss, over_outputs="mean")),
+        in_loss(lambda context: replace(context.loss, over_outputs="mean")),
         (SEVERAL_OUTPUTS, SUM_OVER_OUTPUTS),
         scope="network",
         convention=True,
@@ -196,12 +198,12 @@ REDUCTIONS = (
         "A batch is divided by the nominal batch size N, though it holds fewer samples.",
         "ct at the outputs with 1/N",
         "divide by the number of samples in this batch",
-        in_loss(lambda here: rescaled(here, here.samples / here.value)),
-        (MEAN_OVER_SAMPLES, Condition("another batch size", lambda spot: spot.value != spot.samples)),
+        in_loss(lambda context: rescaled(context, context.samples / context.value)),
+        (MEAN_OVER_SAMPLES, Condition("another batch size", lambda site: site.value != site.samples)),
         scope="network",
         tag="second-case",
         second="the left-over batch",
-        parameter=Parameter("the nominal batch size N", _next_power_of_two, traced=False, whole=True),
+        parameter=Parameter("the nominal batch size N", _next_power_of_two, whole=True),
     ),
     Mistake(
         "loss-scaled",
@@ -215,7 +217,7 @@ REDUCTIONS = (
             }
         ),
         (
-            Condition("another constant than 1, and than 0", lambda spot: spot.value != 1 and abs(spot.value) > 1e-9),
+            Condition("another constant than 1, and than 0", lambda site: site.value != 1 and abs(site.value) > 1e-9),
             for_variant("a loss", {"loss-too": A_LOSS.test}),
         ),
         scope="network",
@@ -240,10 +242,10 @@ REDUCTIONS = (
         "sum over all n samples, divide by n",
         by_variant(
             {
-                "one-less": in_loss(lambda here: rescaled(here, here.samples / (here.samples - 1))),
-                "one-more": in_loss(lambda here: rescaled(here, here.samples / (here.samples + 1))),
-                "first-skipped": in_cotangent(lambda here, ct: zeroed(ct, 0)),
-                "last-skipped": in_cotangent(lambda here, ct: zeroed(ct, -1)),
+                "one-less": in_loss(lambda context: rescaled(context, context.samples / (context.samples - 1))),
+                "one-more": in_loss(lambda context: rescaled(context, context.samples / (context.samples + 1))),
+                "first-skipped": in_cotangent(lambda context, ct: zeroed(ct, 0)),
+                "last-skipped": in_cotangent(lambda context, ct: zeroed(ct, -1)),
             }
         ),
         (
@@ -268,16 +270,16 @@ REDUCTIONS = (
         "multiply each sample's cotangent with its weight",
         Change(
             "output_cotangent",
-            lambda here: (
-                in_loss(lambda here: here.loss)
-                .apply(here._replace(program=here.program._replace(sample_weights=None)))
-                ._replace(sample_weights=here.sample_weights)
+            lambda context: (
+                in_loss(lambda context: context.loss)
+                .apply(context._replace(program=context.program._replace(sample_weights=None)))
+                ._replace(sample_weights=context.sample_weights)
             ),
         ),
         (
             Condition(
                 "sample weights that differ from 1",
-                lambda spot: spot.case.sample_weights is not None and bool((spot.case.sample_weights != 1).any()),
+                lambda site: site.case.sample_weights is not None and bool((site.case.sample_weights != 1).any()),
             ),
         ),
         scope="network",

@@ -11,10 +11,11 @@ from functional_mlp.oracle.mistakes.conditions import (
     SEVERAL_SAMPLES,
     Condition,
 )
+from functional_mlp.oracle.mistakes.program import times
 
 
 def _penalty_times(factor: float) -> Change:
-    return in_penalty(lambda here, ct, leaf: factor * here.loss.l2 * leaf)
+    return in_penalty(lambda context, ct, leaf: times(factor * context.loss.l2, leaf))
 
 
 REGULARISER = (
@@ -52,8 +53,8 @@ REGULARISER = (
         "A penalty (weight decay) is added that the case does not have.",
         "ct_W + λ W",
         "ct_W",
-        in_penalty(lambda here, ct, leaf: here.value * leaf, on_bias=False),
-        (NO_PENALTY, Condition("a coefficient other than 0", lambda spot: spot.value != 0)),
+        in_penalty(lambda context, ct, leaf: times(context.value, leaf), on_bias=False),
+        (NO_PENALTY, Condition("a coefficient other than 0", lambda site: site.value != 0)),
         scope="network",
         tag="fitted",
         parameter=constant("the coefficient λ", 0.01),
@@ -63,7 +64,7 @@ REGULARISER = (
         "The penalty is applied to the biases too, which the case spares.",
         "ct_b + λ b",
         "ct_b",
-        in_penalty(lambda here, ct, leaf: here.loss.l2 * leaf, on_bias=True),
+        in_penalty(lambda context, ct, leaf: times(context.loss.l2, leaf), on_bias=True),
         (PENALTY, NO_PENALTY_ON_BIAS, A_BIAS_NOT_ZERO),
         scope="network",
         convention=True,
@@ -73,7 +74,7 @@ REGULARISER = (
         "The penalty is not applied to the biases, which the case penalises too.",
         "ct_b",
         "ct_b + λ b",
-        in_penalty(lambda here, ct, leaf: here.loss.l2 * leaf, on_bias=False),
+        in_penalty(lambda context, ct, leaf: times(context.loss.l2, leaf), on_bias=False),
         (PENALTY_ON_BIAS, A_BIAS_NOT_ZERO),
         scope="network",
         convention=True,
@@ -85,8 +86,8 @@ REGULARISER = (
         "ct_W + λ W, whatever n is",
         by_variant(
             {
-                "times-n": in_penalty(lambda here, ct, leaf: here.samples * here.loss.l2 * leaf),
-                "divided-by-n": in_penalty(lambda here, ct, leaf: here.loss.l2 / here.samples * leaf),
+                "times-n": in_penalty(lambda context, ct, leaf: times(context.samples * context.loss.l2, leaf)),
+                "divided-by-n": in_penalty(lambda context, ct, leaf: times(context.loss.l2 / context.samples, leaf)),
             }
         ),
         (PENALTY, SEVERAL_SAMPLES),
@@ -99,7 +100,7 @@ REGULARISER = (
         "The gradient, not the parameter, is scaled by the penalty's coefficient.",
         "ct_W + λ ct_W",
         "ct_W + λ W",
-        in_penalty(lambda here, ct, leaf: here.loss.l2 * ct),
+        in_penalty(lambda context, ct, leaf: times(context.loss.l2, ct)),
         (PENALTY,),
         scope="network",
     ),

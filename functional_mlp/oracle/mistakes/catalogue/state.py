@@ -3,19 +3,18 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from functional_mlp.backward_pass import Residuals, Stages
-from functional_mlp.network import Dense
+from functional_mlp.backward_pass import Stages
+from functional_mlp.forward_pass import Tape
+from functional_mlp.losses import reduced
 from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.mistakes.catalogue.chain_rule import derivative_from
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
 from functional_mlp.oracle.mistakes.changes import (
+    Array,
     Change,
-    Here,
+    Context,
     by_variant,
     in_activation,
     in_bias,
@@ -25,7 +24,6 @@ from functional_mlp.oracle.mistakes.changes import (
     in_sums,
     in_weights,
     one_after_the_other,
-    scaled,
     with_stages,
     zeroed,
 )
@@ -39,32 +37,36 @@ from functional_mlp.oracle.mistakes.conditions import (
     SEVERAL_SAMPLES,
     UNFUSED,
     Condition,
-    Spot,
+    Site,
     activation_in,
     for_variant,
 )
 from functional_mlp.oracle.mistakes.program import (
     Program,
+    product,
     seen_by_loss,
+    summed,
     tape_of,
     through_activation,
+    times,
+    value_of,
     weights_cotangent,
 )
 
 
-def _last_chunk(here: Here, layer: Residuals, ct: Array) -> tuple[Residuals, Array]:
-    size = here.value if here.variant == "last-chunk" else 1.0
-    kept = jnp.arange(here.samples) >= _start_of_last_chunk(here.samples, size)
-    return layer, jnp.where(kept[:, None], ct, jnp.zeros_like(ct))
+def _last_chunk(context: Context, layer: Any, ct: Array) -> tuple[Any, Array]:
+    size = context.value if context.variant == "last-chunk" else 1.0
+    kept = np.arange(context.samples) >= _start_of_last_chunk(context.samples, size)
+    return layer, np.where(kept[:, None], ct, np.zeros_like(ct))
 
 
 def _start_of_last_chunk(samples: int, size: Any) -> Any:
-    return jnp.floor((samples - 1) / size) * size
+    return np.floor((samples - 1) / size) * size
 
 
-def _chunk_sizes(spot: Spot) -> tuple[float, ...]:
+def _chunk_sizes(site: Site) -> tuple[float, ...]:
     """Those that people choose, and those that divide evenly; of several with the same last chunk, the smallest."""
-    n = spot.samples
+    n = site.samples
     sizes = sorted(
         {*range(1, 65), *range(10, n, 10), *(2**k for k in range(6, 20)), *(-(-n // k) for k in range(2, 33))}
     )
@@ -74,37 +76,30 @@ def _chunk_sizes(spot: Spot) -> tuple[float, ...]:
 
 def _narrow_product(left: Array, right: Array, narrow: str) -> Array:
     """left (m, k) @ right (k, n), added up one after the other in the dtype `narrow`."""
-
-    def added_up(left: Any, right: Any) -> np.ndarray:
-        columns, rows = np.asarray(left).T, np.asarray(right)
-        total = np.zeros((columns.shape[1], rows.shape[1]), DTYPES[narrow])
-        with np.errstate(over="ignore"):
-            for column, row in zip(columns.astype(np.float64), rows.astype(np.float64), strict=True):
-                total = (total.astype(np.float64) + np.outer(column, row)).astype(total.dtype)
-        return total.astype(rows.dtype)
-
-    shape = jax.ShapeDtypeStruct((left.shape[0], right.shape[1]), right.dtype)
-    return jax.pure_callback(added_up, shape, left, right)
+    columns, total = left.T, np.zeros((left.shape[0], right.shape[1]), DTYPES[narrow])
+    for column, row in zip(columns.astype(np.float64), right.astype(np.float64), strict=True):
+        total = (total.astype(np.float64) + np.outer(column, row)).astype(total.dtype)
+    return total.astype(right.dtype)
 
 
-def _narrow(here: Here, layer: Residuals, ct: Array) -> Array:
-    return _narrow_product(layer.a_prev.T, ct, here.variant)
+def _narrow(context: Context, layer: Any, ct: Array) -> Array:
+    return _narrow_product(layer.a_prev.T, ct, context.variant)
 
 
-def _narrow_bias(here: Here, layer: Residuals, ct: Array) -> Any:
-    ones = jnp.ones((1, here.samples), ct.dtype)
-    return _narrow_product(ones, ct, here.variant)[0] if layer.has_bias else None
+def _narrow_bias(context: Context, layer: Any, ct: Array) -> Any:
+    ones = np.ones((1, context.samples), ct.dtype)
+    return _narrow_product(ones, ct, context.variant)[0] if layer.has_bias else None
 
 
-def _narrow_previous(here: Here, layer: Residuals, ct: Array) -> Array:
-    return _narrow_product(ct, layer.weights.T, here.variant)
+def _narrow_previous(context: Context, layer: Any, ct: Array) -> Array:
+    return _narrow_product(ct, layer.weights.T, context.variant)
 
 
-def _in_float32(here: Here) -> Program:
+def _in_float32(context: Context) -> Program:
     """The stages of one layer computed in float32, whatever the rest is computed in."""
 
-    def rounded(stage: Callable[[Residuals, Array], Any]) -> Callable[[Residuals, Array], Any]:
-        def compute(layer: Residuals, ct: Array) -> Any:
+    def rounded(stage: Callable[[Any, Array], Any]) -> Callable[[Any, Array], Any]:
+        def compute(layer: Any, ct: Array) -> Any:
             a_prev, z, a, weights = (x.astype(np.float32) for x in (layer.a_prev, layer.z, layer.a, layer.weights))
             narrow = layer._replace(a_prev=a_prev, z=z, a=a, weights=weights)
             result = stage(narrow, ct.astype(np.float32))
@@ -112,45 +107,43 @@ def _in_float32(here: Here) -> Program:
 
         return compute
 
-    stages = here.program.stages[here.layer]
-    return with_stages(here.program, here.layer, {name: rounded(getattr(stages, name)) for name in Stages._fields})
+    stages = context.program.stages[context.layer]
+    return with_stages(
+        context.program, context.layer, {name: rounded(getattr(stages, name)) for name in Stages._fields}
+    )
 
 
-def _unit_as_sample(layer: Residuals, ct: Array) -> Array:
+def _unit_as_sample(layer: Any, ct: Array) -> Array:
     """Sum over samples s of a_prev[j, i] ct_z[s, j]."""
-    return layer.a_prev[: ct.shape[1]].T * jnp.sum(ct, axis=0)[None, :]
+    return layer.a_prev[: ct.shape[1]].T * summed(ct, axis=0)[None, :]
 
 
-def _of_samples(order: Callable[[Array], Array]) -> Callable[[Residuals, Array], Array]:
+def _of_samples(order: Callable[[Array], Array]) -> Callable[[Any, Array], Array]:
     return lambda layer, ct: weights_cotangent(layer._replace(a_prev=order(layer.a_prev)), ct)
 
 
-WRONG_SAMPLES: Mapping[str, Callable[[Residuals, Array], Array]] = {
-    "next-sample": _of_samples(lambda a: jnp.roll(a, -1, axis=0)),
-    "previous-sample": _of_samples(lambda a: jnp.roll(a, 1, axis=0)),
+WRONG_SAMPLES: Mapping[str, Callable[[Any, Array], Array]] = {
+    "next-sample": _of_samples(lambda a: np.roll(a, -1, axis=0)),
+    "previous-sample": _of_samples(lambda a: np.roll(a, 1, axis=0)),
     "reversed": _of_samples(lambda a: a[::-1]),
-    "first-sample": _of_samples(lambda a: jnp.broadcast_to(a[:1], a.shape)),
-    "last-sample": _of_samples(lambda a: jnp.broadcast_to(a[-1:], a.shape)),
+    "first-sample": _of_samples(lambda a: np.broadcast_to(a[:1], a.shape)),
+    "last-sample": _of_samples(lambda a: np.broadcast_to(a[-1:], a.shape)),
     "unit-index": _unit_as_sample,
 }
 
 
-def _stale(here: Here, layer: Residuals, ct: Array) -> Array:
-    program = here.program
-    tape = tape_of(program, program.params, program.another_batch)
-    return weights_cotangent(layer._replace(a_prev=(tape.inputs, *tape.activations)[here.layer]), ct)
+def _stale(context: Context, layer: Any, ct: Array) -> Array:
+    program = context.program
+    tape = tape_of(program.network, program.params, program.another_batch)
+    return weights_cotangent(layer._replace(a_prev=(tape.inputs, *tape.activations)[context.layer]), ct)
 
 
-def _without_bias(here: Here, ct: Any) -> Dense:
-    return ct._replace(bias=jnp.zeros_like(ct.bias))
-
-
-def _never_written(here: Here, ct: Any) -> Dense:
-    end, _, what = here.variant.partition("-")
+def _never_written(context: Context, name: str, ct: Array) -> Array:
+    end, _, part = context.variant.partition("-")
     at = 0 if end == "first" else -1
-    if what == "bias":
-        return ct._replace(bias=zeroed(ct.bias, at))
-    return ct._replace(weights=zeroed(ct.weights, (slice(None), at) if what == "column" else at))
+    if (part == "bias") != (name == "bias"):
+        return ct
+    return zeroed(ct, (slice(None), at) if part == "column" else at)
 
 
 NEVER_WRITTEN = tuple(f"{end}-{what}" for what in ("row", "column", "bias") for end in ("first", "last"))
@@ -159,43 +152,67 @@ MAX_DIFFERENCES = 5000  # parameters; each costs one or two forward passes
 DIFFERENCES_AT_ONCE = 256
 
 
-def finite_differences(here: Here) -> Program:
+def finite_differences(context: Context) -> Program:
     """The program that returns a finite-difference gradient; it computes all else as before."""
-    program = here.program
-    leaves, structure = jax.tree.flatten(program.params)
+    program = context.program
 
-    def loss_of(params: Any) -> Array:
-        tape = tape_of(program, params, program.inputs)
-        if program.loss is None:
-            return jnp.sum(tape.activations[-1] * program.ct_outputs)
-        loss, end = seen_by_loss(program.network, program.loss, tape)
-        return loss.value(end, here.targets, program.sample_weights) + loss.penalty(params)
-
-    def gradient_of(at: int) -> Array:
+    def returned(layer: int, name: str, gradient: Array) -> Array:
         """One array after the other, since a search for the step h needs only one."""
+        at = getattr(program.params[layer], name)
 
-        def value(leaf: Array) -> Array:
-            moved = [*leaves[:at], leaf.reshape(leaves[at].shape), *leaves[at + 1 :]]
-            return loss_of(jax.tree.unflatten(structure, moved))
+        def losses(leaves: Array) -> Array:
+            return _losses(program, layer, name, leaves)
 
-        return _differences(value, leaves[at].reshape(-1), here.value, here.variant).reshape(leaves[at].shape)
+        return _differences(losses, at, context.value, context.variant)
 
-    gradient = jax.tree.unflatten(structure, [gradient_of(at) for at in range(len(leaves))])
-    return program._replace(returned=lambda pulled: program.returned(pulled)._replace(params=gradient))
+    return program._replace(returned=returned)
 
 
-def _differences(value: Callable[[Array], Array], at: Array, step: Any, variant: str) -> Array:
-    """The finite-difference gradient of `value` at a vector."""
-    values, slopes = jax.jit(jax.vmap(value)), []
-    for start in range(0, at.size, DIFFERENCES_AT_ONCE):
-        rows = jnp.arange(start, min(start + DIFFERENCES_AT_ONCE, at.size))
-        moves = (rows[:, None] == jnp.arange(at.size)[None, :]).astype(at.dtype) * step
-        ahead = values(at[None, :] + moves)
-        if variant == "central":
-            slopes.append((ahead - values(at[None, :] - moves)) / (2 * step))
+def _losses(program: Program, changed: int, name: str, leaves: Array) -> Array:
+    """The loss (B,) for each of B values (B, …) of one parameter array."""
+    count = len(leaves)
+    tape = tape_of(program.network, program.params, program.inputs, program.right)
+    a = z = (tape.inputs, *tape.activations)[changed]
+    for layer in range(changed, len(program.params)):
+        weights, bias = program.params[layer]
+        if layer == changed and name == "weights":  # (n, fan_in) @ (fan_in, B fan_out)
+            side_by_side = leaves.transpose(1, 0, 2).reshape(len(weights), -1)
+            z = product(a, side_by_side).reshape(len(a), count, -1).transpose(1, 0, 2)
         else:
-            slopes.append((ahead - value(at)) / step)
-    return jnp.concatenate(slopes).astype(at.dtype)
+            z = product(a.reshape(-1, a.shape[-1]), weights).reshape(*a.shape[:-1], -1)
+        if layer == changed and name == "bias":
+            z = z[None] + leaves[:, None, :].astype(z.dtype)
+        elif bias is not None:
+            z = z + bias.astype(z.dtype)
+        z = z.astype(a.dtype)
+        a = value_of(program.network.activations[layer], z)
+    if program.loss is None:
+        return np.sum(a * program.ct_outputs, axis=(1, 2), dtype=a.dtype)
+    loss, outputs = seen_by_loss(program.network, program.loss, Tape(program.inputs, (z,), (a,)))  # type: ignore[arg-type]
+    values = [reduced(loss, own, program.targets, program.sample_weights)[0] for own in outputs]  # type: ignore[arg-type]
+    if program.loss.l2 == 0:
+        return np.array(values)
+    params = list(program.params)
+    penalties = [program.loss.penalty(_with_leaf(params, changed, name, leaf)) for leaf in leaves]
+    return np.array(values) + np.array(penalties)
+
+
+def _with_leaf(params: list[Any], layer: int, name: str, leaf: Array) -> list[Any]:
+    return [*params[:layer], params[layer]._replace(**{name: leaf}), *params[layer + 1 :]]
+
+
+def _differences(losses: Callable[[Array], Array], at: Array, step: float, variant: str) -> Array:
+    """The finite-difference gradient, of the shape and dtype of `at`, of a function that maps (B, …) to (B,)."""
+    flat, slopes = at.reshape(-1), []
+    for start in range(0, flat.size, DIFFERENCES_AT_ONCE):
+        rows = np.arange(start, min(start + DIFFERENCES_AT_ONCE, flat.size))
+        moves = times(step, (rows[:, None] == np.arange(flat.size)[None, :]).astype(flat.dtype))
+        ahead = losses((flat + moves).reshape(-1, *at.shape))
+        if variant == "central":
+            slopes.append((ahead - losses((flat - moves).reshape(-1, *at.shape))) / (2 * step))
+        else:
+            slopes.append((ahead - losses(at[None])) / step)
+    return np.concatenate(slopes).astype(at.dtype).reshape(at.shape)
 
 
 def magnified(
@@ -220,7 +237,7 @@ STATE = (
         "The gradient of the bias is never computed and stays 0.",
         "ct_b = 0",
         "ct_b = sum of ct_z over samples",
-        in_returned(_without_bias),
+        in_returned(lambda context, name, ct: np.zeros_like(ct) if name == "bias" else ct),
         (HAS_BIAS,),
     ),
     Mistake(
@@ -228,14 +245,14 @@ STATE = (
         "The gradient of a whole layer is never computed and stays 0.",
         "ct_W = 0, ct_b = 0",
         "ct_W = a_prevᵀ ct_z, ct_b = sum of ct_z over samples",
-        in_returned(lambda here, ct: scaled(ct, 0.0)),
+        in_returned(lambda context, name, ct: times(0.0, ct)),
     ),
     Mistake(
         "accumulated",
         "The gradients of two calls are added up, because the first ones were not reset to 0.",
         "ct_W + ct_W of the call before: twice the gradient on the same batch",
         "reset the gradients to 0 before each call",
-        in_returned(lambda here, ct: scaled(ct, 2.0)),
+        in_returned(lambda context, name, ct: times(2.0, ct)),
         scope="network",
         tag="second-case",
         second="another case",
@@ -250,14 +267,14 @@ STATE = (
             SEVERAL_SAMPLES,
             for_variant(
                 "a chunk of at least 1 sample and fewer than there are",
-                {"last-chunk": lambda spot: 1 <= spot.value < spot.samples},
+                {"last-chunk": lambda site: 1 <= site.value < site.samples},
             ),
         ),
         scope="network",
         tag="fitted",
         parameter=Parameter(
             "the size of a chunk",
-            lambda spot: max(1, spot.samples // 2),
+            lambda site: max(1, site.samples // 2),
             _chunk_sizes,
         ),
         variants=("last-sample", "last-chunk"),
@@ -267,8 +284,8 @@ STATE = (
         "The cotangent that comes in is ignored and taken as ones.",
         "ct at the outputs = 1",
         "start from the cotangent that was given",
-        in_cotangent(lambda here, ct: jnp.ones_like(ct)),
-        (NO_LOSS, Condition("a cotangent other than ones", lambda spot: bool((spot.case.ct_outputs != 1).any()))),  # type: ignore[union-attr,attr-defined]
+        in_cotangent(lambda context, ct: np.ones_like(ct)),
+        (NO_LOSS, Condition("a cotangent other than ones", lambda site: bool((site.case.ct_outputs != 1).any()))),  # type: ignore[union-attr,attr-defined]
         scope="network",
     ),
     Mistake(
@@ -288,14 +305,14 @@ STATE = (
         "the stages of one layer rounded to float32",
         "float64 throughout",
         Change("through_activation", _in_float32),
-        (Condition("a float64 case", lambda spot: spot.case.dtype == "float64"),),
+        (Condition("a float64 case", lambda site: site.case.dtype == "float64"),),
     ),
     Mistake(
         "tanh-cancellation",
         "1 − tanh² is computed by subtraction, which cancels to 0 near saturation.",
         "ct_z = ct_a (1 − a a)",
         "ct_z = ct_a / cosh²(z)",
-        in_activation(lambda here, layer, ct: derivative_from(layer, layer.a, ct)),
+        in_activation(lambda context, layer, ct: derivative_from(layer, layer.a, ct)),
         (activation_in("tanh"), SATURATED_TANH),
     ),
     Mistake(
@@ -303,7 +320,7 @@ STATE = (
         "1 − sigmoid is computed by subtraction, which cancels to 0 near saturation.",
         "ct_z = ct_a a (1 − a)",
         "ct_z = ct_a sigmoid(z) sigmoid(−z)",
-        in_activation(lambda here, layer, ct: derivative_from(layer, layer.a, ct)),
+        in_activation(lambda context, layer, ct: derivative_from(layer, layer.a, ct)),
         (activation_in("sigmoid"), UNFUSED, SATURATED_SIGMOID),
     ),
     Mistake(
@@ -311,15 +328,15 @@ STATE = (
         "The inputs of another sample are paired with a sample's cotangent: the next one's, or that of a unit's index.",
         "ct_W[i, j] = sum over s of a_prev[s + 1, i] ct_z[s, j], or a_prev[j, i] ct_z[s, j]",
         "ct_W[i, j] = sum over s of a_prev[s, i] ct_z[s, j]",
-        in_weights(lambda here, layer, ct: WRONG_SAMPLES[here.variant](layer, ct)),
+        in_weights(lambda context, layer, ct: WRONG_SAMPLES[context.variant](layer, ct)),
         (
             SEVERAL_SAMPLES,
             for_variant(
                 "samples enough for it to be another one than the rest",
                 {
-                    "previous-sample": lambda spot: spot.samples > 2,
-                    "reversed": lambda spot: spot.samples > 3,
-                    "unit-index": lambda spot: spot.fan_out <= spot.samples,
+                    "previous-sample": lambda site: site.samples > 2,
+                    "reversed": lambda site: site.samples > 3,
+                    "unit-index": lambda site: site.fan_out <= site.samples,
                 },
             ),
         ),
@@ -333,12 +350,12 @@ STATE = (
         by_variant(
             {
                 "not-zero": in_activation(
-                    lambda here, layer, ct: jnp.where(
-                        jnp.all(layer.z <= 0, axis=0)[None, :], ct, through_activation(layer, ct)
+                    lambda context, layer, ct: np.where(
+                        np.all(layer.z <= 0, axis=0)[None, :], ct, through_activation(layer, ct)
                     )
                 ),
                 "zeroed": in_activation(
-                    lambda here, layer, ct: jnp.where(jnp.all(layer.z > 0, axis=0)[None, :], ct, jnp.zeros_like(ct))
+                    lambda context, layer, ct: np.where(np.all(layer.z > 0, axis=0)[None, :], ct, np.zeros_like(ct))
                 ),
             }
         ),
@@ -370,10 +387,10 @@ STATE = (
             for_variant(
                 "several rows, columns, or units with a bias",
                 {
-                    **dict.fromkeys(("first-row", "last-row"), lambda spot: spot.fan_in > 1),
-                    **dict.fromkeys(("first-column", "last-column"), lambda spot: spot.fan_out > 1),
+                    **dict.fromkeys(("first-row", "last-row"), lambda site: site.fan_in > 1),
+                    **dict.fromkeys(("first-column", "last-column"), lambda site: site.fan_out > 1),
                     **dict.fromkeys(
-                        ("first-bias", "last-bias"), lambda spot: spot.fan_out > 1 and spot.bias is not None
+                        ("first-bias", "last-bias"), lambda site: site.fan_out > 1 and site.bias is not None
                     ),
                 },
             ),
@@ -389,17 +406,17 @@ STATE = (
         (
             Condition(
                 f"at most {MAX_DIFFERENCES} parameters",
-                lambda spot: (
-                    sum(leaf.size for layer in spot.case.params for leaf in layer if leaf is not None)
+                lambda site: (
+                    sum(leaf.size for layer in site.case.params for leaf in layer if leaf is not None)
                     <= MAX_DIFFERENCES
                 ),
             ),
-            Condition("a step other than 0", lambda spot: spot.value != 0),
+            Condition("a step other than 0", lambda site: site.value != 0),
         ),
         scope="network",
         tag="fitted",
         parameter=Parameter(
-            "the step h", lambda spot: 1e-5 if spot.variant == "forward" else 1e-3, magnified=magnified
+            "the step h", lambda site: 1e-5 if site.variant == "forward" else 1e-3, magnified=magnified
         ),
         variants=("forward", "central"),
     ),
