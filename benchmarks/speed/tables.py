@@ -130,7 +130,7 @@ COLUMNS = """The columns: median time per update, or whatever is counted; how ma
 functional_mlp that is, the median of the ratios within the rounds; the smallest and the largest of these ratios;
 seconds of setting up and the first call; the largest deviation from a float64 reference in units of float32's noise
 floor, checked before any time is taken.
-[performance.md](performance.md) says what the figures mean, and [benchmarks/](../benchmarks/) how they are taken."""
+[performance.md](performance.md) says what the figures mean, and [benchmarks/](../../benchmarks/) how they are taken."""
 
 
 def page(tables: Sequence[str], machine: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""docs/oracle.md says what the programs print."""
+"""docs/reference/oracle.md says what the programs print."""
 
 from __future__ import annotations
 
