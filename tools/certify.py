@@ -2,7 +2,8 @@
 
 `python -m tools.certify` solves many random and adversarial cases in every way of tools/_certify_methods.py, compares
 every output, delta, gradient, input gradient and loss with reference/exact.py, and writes
-docs/measured/certification.md. It exits with 1 if the hand-written pass is worse than autodiff in a group (`worse` says what that means).
+docs/measured/certification.md. It exits with 1 if the hand-written pass is worse than autodiff in a group (`worse` says
+what that means).
 
 Units: an error in ulp is relative to the entry itself, and says how many digits of it are right. An entry that is a sum
 of terms that cancel, or that depends on such sums, is far off in ulp however it is computed, so the error is also given

@@ -177,9 +177,10 @@ Written by `python -m tools.mutate --output docs/measured/mutation.md`; change n
 
 Each mistake of the [catalogue](../reference/mistakes.md) is put into the NumPy reference; wherever shapes
 allow, the program that makes it is asked about the {count} conformance vectors that are valid or acceptable. A
-vector fails it if one number is farther from the expected one than the vector allows; no oracle takes part. *Gradients* counts the vectors
-that fail when only the gradients of the parameters are compared, *everything* those that fail when loss, outputs,
-deltas, gradients of the inputs and the parameters after a step are compared as well.
+vector fails it if one number is farther from the expected one than the vector allows; no oracle takes part.
+*Gradients* counts the vectors that fail when only the gradients of the parameters are compared, *everything*
+those that fail when loss, outputs, deltas, gradients of the inputs and the parameters after a step are compared
+as well.
 
 | mistake | variant | gradients | everything | first vector | its flags |
 | --- | --- | ---: | ---: | --- | --- |
