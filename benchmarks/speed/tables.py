@@ -139,7 +139,7 @@ def page(tables: Sequence[str], machine: Mapping[str, Any]) -> str:
     compiler = f", {machine['gcc']}" if machine["gcc"] else ""
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
     load = f"; load average {machine['load']:.2f} at the start" if machine.get("load") is not None else ""
-    lines = ["# Speed, side by side", "", f"What `make bench` printed. {COLUMNS}", ""]
+    lines = ["# Speed, side by side", "", f"Written by `make bench`; change nothing by hand.\n{COLUMNS}", ""]
     lines += [*textwrap.wrap(f"Measured on {where} ({versions}{compiler}){load}.", 120), ""]
     for text in tables:
         title, _, rest = text.partition("\n\n")

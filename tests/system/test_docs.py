@@ -47,6 +47,14 @@ def test_no_row_of_a_table_stands_in_two_pages():
     assert {row: names for row, names in pages.items() if len(names) > 1} == {}
 
 
+def test_a_page_of_tables_is_written_by_a_program_and_says_so():
+    pages = [page for page in (ROOT / "docs").glob("*/*.md") if len(rows(page)) > 20]
+    assert len(pages) >= 7
+    for page in pages:
+        text = " ".join(page.read_text(encoding="utf-8").split())
+        assert re.search(r"(Written|Generated) [^;]*by `[^`]+`[^;]*; (change nothing|do not edit)", text), page.name
+
+
 def test_the_index_has_every_page():
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\(([^)#]+)", index))
