@@ -107,7 +107,7 @@ def test_a_batch_larger_than_the_data_is_refused(
 
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-IN_FULL = ("calculus, two affine maps", "circles, iteration")  # what is neither cut short below nor rounded last
+IN_FULL = ("calculus, two affine maps", "circles, iteration")  # not cut short below; the same digits everywhere
 
 
 @pytest.mark.usefixtures("standard_promotion")
