@@ -1,5 +1,6 @@
 """What a page of Markdown refers to: its links, the files and modules that it names in code, the rows of its tables."""
 
+import importlib.machinery
 import importlib.util
 import re
 import subprocess
