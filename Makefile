@@ -5,14 +5,14 @@
 # make faults  500 faults of programs under `drive` (FAULTS= for more)
 # make test-browser  the HTML report in headless Chromium, installed if it is missing (as root), with axe-core (npm)
 # make lint   ruff and mypy
-# make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/certification.md
-# make verdicts  how often right is called wrong, and wrong overlooked: docs/verdicts.md (an hour)
-# make diagnosis  how often the mistake is named, and one that was not made: docs/diagnosis.md (an hour)
+# make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/measured/certification.md
+# make verdicts  how often right is called wrong, and wrong overlooked: docs/measured/verdicts.md (an hour)
+# make diagnosis  how often the mistake is named, and one that was not made: docs/measured/diagnosis.md (an hour)
 # make vectors  the conformance vectors anew: functional_mlp/vectors (minutes); vectors-archive packs them into dist/
-# make conformance  who passes the vectors: docs/conformance.md
-# make mutations  which mistakes the vectors alone catch: docs/mutation.md
-# make bench  speed, every competitor side by side, in .venv-bench (2 GB): docs/speed.md; the choices of compilation;
-#             growth, into results/growth; the gradient checkers (35 minutes)
+# make conformance  who passes the vectors: docs/measured/conformance.md
+# make mutations  which mistakes the vectors alone catch: docs/measured/mutation.md
+# make bench  speed, every competitor side by side, in .venv-bench (2 GB): speed.md, choices.txt, growth.txt and
+#             growth.png in docs/measured; the gradient checkers (35 minutes)
 # make soak   200 kills at random moments, of trainings and sweeps that must come to the same bits (20 minutes)
 # make accelerator  the workloads on the device that JAX finds
 # Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
@@ -67,10 +67,10 @@ certify: $(VENV)/installed
 	$(BIN)/python -m tools.certify
 
 verdicts: $(VENV)/installed
-	$(BIN)/python -m benchmarks.verdicts --output docs/verdicts.md
+	$(BIN)/python -m benchmarks.verdicts --output docs/measured/verdicts.md
 
 diagnosis: $(VENV)/installed
-	$(BIN)/python -m benchmarks.diagnosis --output docs/diagnosis.md
+	$(BIN)/python -m benchmarks.diagnosis --output docs/measured/diagnosis.md
 
 vectors: $(VENV)/installed
 	$(BIN)/python -m tools.make_vectors
@@ -79,10 +79,10 @@ vectors-archive: $(VENV)/installed
 	$(BIN)/python -m tools.vectors_archive
 
 conformance: $(VENV)/installed
-	$(BIN)/python -m benchmarks.conformance --output docs/conformance.md
+	$(BIN)/python -m benchmarks.conformance --output docs/measured/conformance.md
 
 mutations: $(VENV)/installed
-	$(BIN)/python -m tools.mutate --output docs/mutation.md
+	$(BIN)/python -m tools.mutate --output docs/measured/mutation.md
 
 $(BENCH)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BENCH)
@@ -90,9 +90,10 @@ $(BENCH)/installed: pyproject.toml constraints.txt
 	touch $@
 
 bench: $(BENCH)/installed
-	$(BENCH)/bin/python -m benchmarks.speed --json results/bench.json --output docs/speed.md
-	$(BENCH)/bin/python -m benchmarks.choices
-	$(BENCH)/bin/python -m benchmarks.growth --overwrite
+	$(BENCH)/bin/python -m benchmarks.speed --json results/bench.json --output docs/measured/speed.md
+	$(BENCH)/bin/python -m benchmarks.choices > docs/measured/choices.txt
+	$(BENCH)/bin/python -m benchmarks.growth --overwrite > docs/measured/growth.txt
+	cp results/growth/growth.png docs/measured/growth.png
 	$(BENCH)/bin/python -m benchmarks.oracle
 
 soak: $(VENV)/installed

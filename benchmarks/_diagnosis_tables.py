@@ -1,4 +1,4 @@
-"""The tables of docs/diagnosis.md, from the rows of the trials."""
+"""The tables of docs/measured/diagnosis.md, from the rows of the trials."""
 
 import textwrap
 from collections import Counter
@@ -35,7 +35,8 @@ def page(trials: dict[str, list[Row]], command: str) -> str:
 INTRODUCTION = """# Diagnosis: measured rates
 
 Written by `{command}`; change nothing by hand.
-[oracle.md](oracle.md) says what a diagnosis is, [mistakes.md](mistakes.md) which mistakes are known.
+[oracle.md](../reference/oracle.md) says what a diagnosis is,
+[mistakes.md](../reference/mistakes.md) which mistakes are known.
 
 Random cases of 1–4 layers, widths 1–7 and 2–64 samples; every mistake in each of its variants at every place where it
 applies, from one case and its gradients alone, a free number being random within a factor of three of its usual value

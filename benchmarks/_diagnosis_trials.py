@@ -1,4 +1,4 @@
-"""The trials behind docs/diagnosis.md: gradients with a mistake, and what the diagnosis says of them."""
+"""The trials behind docs/measured/diagnosis.md: gradients with a mistake, and what the diagnosis says of them."""
 
 import warnings
 from collections.abc import Callable

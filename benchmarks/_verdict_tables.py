@@ -45,8 +45,8 @@ KINDS_OF_ROWS = (Correct, Asked, PlantedRow, Detectable, KinkRow)
 CUTS = ("hidden activation", "end", "depth", "width", "batch", "order", "special")
 INTRODUCTION = """# Verdicts: measured error rates
 
-Written by `python -m benchmarks.verdicts -o docs/verdicts.md`; change nothing by hand.
-[oracle.md](oracle.md) says what the verdicts mean and what the noise floor assumes.
+Written by `python -m benchmarks.verdicts -o docs/measured/verdicts.md`; change nothing by hand.
+[oracle.md](../reference/oracle.md) says what the verdicts mean and what the noise floor assumes.
 """
 FALSE_ALARMS = """Correct implementations: depth 1–10, width 1–1024, batch 1–4096, samples in order of class
 or shuffled, repeated samples, equal weights, scales from 1e-6 to 1e3, all activations and admissible losses. Every

@@ -1,7 +1,7 @@
 """Who passes the conformance vectors: this package, `jax.grad`, NumPy, PyTorch where it is installed, C and JavaScript.
 
     python -m benchmarks.conformance                              # the table, some minutes
-    python -m benchmarks.conformance --output docs/conformance.md
+    python -m benchmarks.conformance --output docs/measured/conformance.md
     python -m benchmarks.conformance --device 5                   # on a GPU or TPU: one vector in five
 
 Every implementation is asked the valid and acceptable vectors of its own precision (C and JavaScript also those of
@@ -190,8 +190,8 @@ def _every(found: Any) -> Iterator[str]:
 
 PAGE = """# Who passes the conformance vectors
 
-Written by `python -m benchmarks.conformance --output docs/conformance.md` ({machine}); change nothing by hand.
-What the vectors are: [vectors.md](vectors.md).
+Written by `python -m benchmarks.conformance --output docs/measured/conformance.md` ({machine}); change nothing by hand.
+What the vectors are: [vectors.md](../reference/vectors.md).
 
 There are {valid} vectors to pass, {acceptable} of them with more than one right answer, and {invalid} to refuse.
 

@@ -1,7 +1,7 @@
 """How often the diagnosis names the mistake that was made, and how often one that was not.
 
     python -m benchmarks.diagnosis                            # prints the tables; an hour
-    python -m benchmarks.diagnosis -o docs/diagnosis.md       # writes the page
+    python -m benchmarks.diagnosis -o docs/measured/diagnosis.md       # writes the page
     python -m benchmarks.diagnosis --quick                    # 2 cases
 
 Mistakes are planted in float64 and float32, one at a time at every place of random small cases, in pairs that change
@@ -53,7 +53,7 @@ def main() -> int:
     cases, more = (2, 0) if arguments.quick else (arguments.cases, arguments.more)
     try:
         with trials_in(arguments.jobs, (Row,), arguments.rows) as trials:
-            command = f"python -m benchmarks.diagnosis --cases {cases} --more {more} -o docs/diagnosis.md"
+            command = f"python -m benchmarks.diagnosis --cases {cases} --more {more} -o docs/measured/diagnosis.md"
             text = page(rows_of(cases, more, trials), command)
     except ForeignRowsError as error:
         parser.error(str(error))

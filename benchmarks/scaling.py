@@ -1,6 +1,6 @@
-"""How sweeps and trainings grow over devices, and what a checkpoint costs: beside the cost model of docs/scale.md.
+"""How sweeps and trainings grow over devices, and what a checkpoint costs: beside the model in docs/guide/scale.md.
 
-    python -m benchmarks.scaling --output docs/scale.md
+    python -m benchmarks.scaling --output docs/measured/scaling.md
 
 Sweeps on one core and on all run in turn, the same networks (strong scaling) and as many per core (weak scaling); what
 the machine gives at most is what processes that share nothing take, one alone and one per core at once. Each is one
@@ -152,7 +152,7 @@ class Costs(NamedTuple):
 
 
 def predicted(devices: int, batch: int = BATCH) -> Costs:
-    """The cost model of docs/scale.md: each device has its share of the samples, and all parameters."""
+    """The cost model of docs/guide/scale.md: each device has its share of the samples, and all parameters."""
     products = sum(fan_in * fan_out for fan_in, fan_out in WIDE.shapes)
     first = WIDE.sizes[0] * WIDE.sizes[1]  # whose inputs need no cotangent
     weights = products + sum(WIDE.sizes[1:])

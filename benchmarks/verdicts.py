@@ -2,7 +2,7 @@
 
     python -m benchmarks.verdicts                  # everything, about an hour on 2 cores
     python -m benchmarks.verdicts --quick          # a few cases of each kind
-    python -m benchmarks.verdicts -o docs/verdicts.md
+    python -m benchmarks.verdicts -o docs/measured/verdicts.md
 
 *False alarms*: correct implementations (`_implementations.py`) on random cases (`_cases.py`). *Detection*: every
 mistake of the catalogue planted at every place where it applies, in random small cases. The peers (`_peers.py`) are

@@ -3,7 +3,7 @@
 For a = f(z) the VJP maps the cotangent ct_a = dLoss/da to ct_z = dLoss/dz. All functions work on arrays of any shape
 with the units on the last axis (n, fan_out); only softmax mixes the units of a row. They are written so that neither
 the value nor the derivative loses digits where the function saturates: no 1 - a, no 1 - a**2, no exponential of a
-positive number. The identity used stands beside each formula; docs/derivations.md derives them.
+positive number. The identity used stands beside each formula; docs/reference/derivations.md derives them.
 
 At the kink of relu, leaky_relu and elu (alpha != 1) the derivative is that of the left side unless `at_zero` says
 otherwise; -0.0 is at the kink too. float16 and bfloat16 are computed in float32 and rounded once. NaN stays NaN.

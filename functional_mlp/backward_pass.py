@@ -1,6 +1,6 @@
 """The backward pass, written by hand in named stages, and what is built on it: `loss_and_grad` and `apply`.
 
-Going back through layer l, with ct_x = dLoss/dx and f the activation (docs/derivations.md derives each line):
+Going back through layer l, with ct_x = dLoss/dx and f the activation (docs/reference/derivations.md derives each line):
 
     through_activation    ct_z      = ct_a f'(z)                (softmax: the full Jacobian)
     weights_cotangent     ct_W      = a_prev^T ct_z

@@ -3,7 +3,7 @@
 Derivatives are the usual ones, written with the activation itself: a (1 − a), 1 − a², p − t for sigmoid with binary
 cross-entropy and for softmax with categorical cross-entropy. Nothing guards against cancellation or saturation beyond
 what every textbook does (the largest logit is subtracted in softmax), so this is also a measure of what that costs:
-docs/certification.md compares it with the truth of reference/exact.py. It takes the same cases.
+docs/measured/certification.md compares it with the truth of reference/exact.py. It takes the same cases.
 
 Samples are rows; ct_v is dLoss/dv.
 """

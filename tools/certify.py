@@ -1,8 +1,9 @@
 """How far from the truth: the hand-written backward pass, jax.grad and a NumPy textbook against the referee.
 
 `python -m tools.certify` solves many random and adversarial cases in every way of tools/_certify_methods.py, compares
-every output, delta, gradient, input gradient and loss with reference/exact.py, and writes docs/certification.md. It
-exits with 1 if the hand-written pass is worse than autodiff in a group (`worse` says what that means).
+every output, delta, gradient, input gradient and loss with reference/exact.py, and writes
+docs/measured/certification.md. It exits with 1 if the hand-written pass is worse than autodiff in a group (`worse` says
+what that means).
 
 Units: an error in ulp is relative to the entry itself, and says how many digits of it are right. An entry that is a sum
 of terms that cancel, or that depends on such sums, is far off in ulp however it is computed, so the error is also given
@@ -178,7 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--entries", type=int, default=200_000, help="compare at least this many (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the cases (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("docs/certification.md"), help="(default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs/measured/certification.md"), help="(default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     found = certify(options.entries, options.seed)
     text = written(found, f"python -m tools.certify --entries {options.entries} --seed {options.seed}")

@@ -1,4 +1,4 @@
-"""Writes docs/mistakes.md from the catalogue.
+"""Writes docs/reference/mistakes.md from the catalogue.
 
 python -m tools.mistakes_page
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from functional_mlp.oracle.mistakes import FAMILIES, described
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "mistakes.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "mistakes.md"
 INTRODUCTION = """# Mistakes that the oracle knows
 
 Written by `python -m tools.mistakes_page`; change nothing by hand. `functional-mlp mistakes show ID` prints one.

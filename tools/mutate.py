@@ -1,7 +1,7 @@
 """Whether the conformance vectors alone catch every mistake of the catalogue: a mutation run.
 
     python -m tools.mutate                              prints the page
-    python -m tools.mutate --output docs/mutation.md    writes it
+    python -m tools.mutate --output docs/measured/mutation.md    writes it
 
 Each mistake is put into the NumPy reference (tools/mutations), and the program that makes it is asked about every
 vector that is valid or acceptable, in the order of the files, in float64 whatever the vector's precision. It is caught
@@ -173,13 +173,14 @@ def run(vectors: Sequence[Question], mutations: Iterable[Mutation]) -> Iterator[
 
 HEADER = """# Mutation run
 
-Written by `python -m tools.mutate --output docs/mutation.md`; change nothing by hand.
+Written by `python -m tools.mutate --output docs/measured/mutation.md`; change nothing by hand.
 
-Each mistake of the [catalogue](mistakes.md) is put into the NumPy reference, and the program that makes it, wherever
-shapes allow, is asked about the {count} conformance vectors that are valid or acceptable. A vector fails it if one
-number is farther from the expected one than the vector allows; no oracle takes part. *Gradients* counts the vectors
-that fail when only the gradients of the parameters are compared, *everything* those that fail when loss, outputs,
-deltas, gradients of the inputs and the parameters after a step are compared as well.
+Each mistake of the [catalogue](../reference/mistakes.md) is put into the NumPy reference; wherever shapes
+allow, the program that makes it is asked about the {count} conformance vectors that are valid or acceptable. A
+vector fails it if one number is farther from the expected one than the vector allows; no oracle takes part.
+*Gradients* counts the vectors that fail when only the gradients of the parameters are compared, *everything*
+those that fail when loss, outputs, deltas, gradients of the inputs and the parameters after a step are compared
+as well.
 
 | mistake | variant | gradients | everything | first vector | its flags |
 | --- | --- | ---: | ---: | --- | --- |

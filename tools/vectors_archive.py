@@ -30,8 +30,8 @@ def contents() -> dict[str, bytes]:
         name = f"{kind}.schema.json"
         files[f"schemas/{name}"] = (ROOT / "functional_mlp" / "oracle" / "documents" / "schemas" / name).read_bytes()
     files["README.md"] = (FOLDER.parent / "README.md").read_bytes()
-    files["vectors.md"] = (ROOT / "docs" / "vectors.md").read_bytes()
-    files["derivations.md"] = (ROOT / "docs" / "derivations.md").read_bytes()
+    files["vectors.md"] = (ROOT / "docs" / "reference" / "vectors.md").read_bytes()
+    files["derivations.md"] = (ROOT / "docs" / "reference" / "derivations.md").read_bytes()
     files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
     sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
     return files | {"SHA256SUMS": sums.encode()}

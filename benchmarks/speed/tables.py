@@ -130,7 +130,7 @@ COLUMNS = """The columns: median time per update, or whatever is counted; how ma
 functional_mlp that is, the median of the ratios within the rounds; the smallest and the largest of these ratios;
 seconds of setting up and the first call; the largest deviation from a float64 reference in units of float32's noise
 floor, checked before any time is taken.
-[performance.md](performance.md) says what the figures mean, and [benchmarks/](../benchmarks/) how they are taken."""
+[performance.md](performance.md) says what the figures mean, and [benchmarks/](../../benchmarks/) how they are taken."""
 
 
 def page(tables: Sequence[str], machine: Mapping[str, Any]) -> str:
@@ -139,7 +139,7 @@ def page(tables: Sequence[str], machine: Mapping[str, Any]) -> str:
     compiler = f", {machine['gcc']}" if machine["gcc"] else ""
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
     load = f"; load average {machine['load']:.2f} at the start" if machine.get("load") is not None else ""
-    lines = ["# Speed, side by side", "", f"What `make bench` printed. {COLUMNS}", ""]
+    lines = ["# Speed, side by side", "", f"Written by `make bench`; change nothing by hand.\n{COLUMNS}", ""]
     lines += [*textwrap.wrap(f"Measured on {where} ({versions}{compiler}){load}.", 120), ""]
     for text in tables:
         title, _, rest = text.partition("\n\n")

@@ -1,4 +1,4 @@
-/* Reads a case (docs/oracle.md): the network of mlp.h, its loss, parameters and data, with room for what is computed.
+/* Reads a case (docs/reference/oracle.md): the network of mlp.h, its loss, parameters and data, with room for what is computed.
  *
  * What is no case is refused by `fail`. What is well said but not known here makes `read_case` return NULL, and
  * `reason` says why.
@@ -101,7 +101,7 @@ static const Activation *find_activation(const Json *name)
     for (size_t k = 0; k < sizeof ACTIVATIONS / sizeof *ACTIVATIONS; k++)
         if (json_is_text(name, ACTIVATIONS[k].name))
             return &ACTIVATIONS[k];
-    not_supported("only the activations of docs/oracle.md");
+    not_supported("only the activations of docs/reference/oracle.md");
 }
 
 static bool takes(const Activation *activation, const char *key)
@@ -174,7 +174,7 @@ static const Loss *find_loss(const Json *kind)
     for (size_t k = 0; k < sizeof LOSSES / sizeof *LOSSES; k++)
         if (json_is_text(kind, LOSSES[k].name))
             return &LOSSES[k];
-    not_supported("only the losses of docs/oracle.md");
+    not_supported("only the losses of docs/reference/oracle.md");
 }
 
 static LossFunction *loss_after(const Loss *loss, const Activation *last)

@@ -1,4 +1,4 @@
-/* Reads cases (docs/oracle.md) from standard input and answers each with a line of gradients on standard output.
+/* Reads cases (docs/reference/oracle.md) from standard input and answers each with a line of gradients on standard output.
  *
  *     gcc -O2 main.c -o mlp -lm                       float64
  *     gcc -O2 -DREAL=float main.c -o mlp -lm          float32

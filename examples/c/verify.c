@@ -1,4 +1,4 @@
-/* Solves the conformance vectors (docs/vectors.md) of the named files, and compares with what they expect.
+/* Solves the conformance vectors (docs/reference/vectors.md) of the named files, and compares with what they expect.
  *
  *     gcc -O2 verify.c -o verify -lm
  *     ./verify ../../functional_mlp/vectors/GROUP.json ...

@@ -1,4 +1,4 @@
-// Reads cases (docs/oracle.md), one per line, from standard input and answers each with a line of gradients on standard
+// Reads cases (docs/reference/oracle.md), one per line, from standard input and answers each with a line of gradients on standard
 // output. A case of another kind than the network computes is answered "unsupported"; input that is no case is refused
 // with a sentence on standard error and exit status 1.
 //

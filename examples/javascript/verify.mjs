@@ -1,4 +1,4 @@
-// Checks the network against files of conformance vectors (docs/vectors.md).
+// Checks the network against files of conformance vectors (docs/reference/vectors.md).
 //
 //     node verify.mjs FILE.json…               numbers are stored as float64
 //     node verify.mjs --float32 FILE.json…     and as float32: only vectors whose numbers it holds are asked about

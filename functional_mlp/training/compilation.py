@@ -1,4 +1,4 @@
-"""How a training program is compiled for its device; docs/performance.md has what each choice gives.
+"""How a training program is compiled for its device; docs/measured/performance.md has what each choice gives.
 
 On a CPU, XLA runs a program as a sequence of kernels, each started by the runtime, and hands matrix products to a
 library with threads of its own. For a network of a few thousand weights both cost more than the arithmetic. So here:

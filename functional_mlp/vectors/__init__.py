@@ -1,7 +1,7 @@
 """Conformance vectors: cases with certified answers, for implementations in any language, and who verifies one.
 
-The data are the .json files beside this one, described in README.md and docs/vectors.md. Names are listed once, in
-`__init__.pyi`, and loaded when first used.
+The data are the .json files beside this one, described in README.md and docs/reference/vectors.md. Names are listed
+once, in `__init__.pyi`, and loaded when first used.
 """
 
 import lazy_loader

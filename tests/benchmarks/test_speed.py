@@ -100,7 +100,7 @@ def test_json_holds_every_time():
 def test_the_page_is_markdown_with_the_machine():
     machine = {"processor": "P", "cores": 2, "system": "S", "python": "3", "versions": {"jax": "1"}, "gcc": None}
     text = tables.page([tables.table(WORKLOAD, tables.rows_of(CANNED))], machine)
-    assert text.startswith("# Speed, side by side\n\nWhat `make bench` printed.")
+    assert text.startswith("# Speed, side by side\n\nWritten by `make bench`; change nothing by hand.")
     assert "\n\nMeasured on P, 2 cores, S, Python 3 (jax 1).\n\nWide: a canned one\n\n    competitor" in text
     assert "Python 3 (jax 1); load average 0.25 at the start.\n" in tables.page([], machine | {"load": 0.25})
 

@@ -1,4 +1,4 @@
-"""What a README shows of a terminal: commands after `$`, and under each what it prints, `…` for what is left out."""
+"""What a page shows of a terminal: commands after `$`, and under each what it prints, `…` for what is left out."""
 
 import re
 import shutil
@@ -18,9 +18,14 @@ class Shown(NamedTuple):
     output: str
 
 
-def shown_in(page: Path) -> list[Shown]:
-    """The commands of all console blocks of a page."""
-    text = page.read_text(encoding="utf-8")
+def section(page: Path, heading: str) -> str:
+    """What stands below a heading of the second level."""
+    [text] = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return str(text)
+
+
+def shown_in(text: str) -> list[Shown]:
+    """The commands of all console blocks."""
     blocks = re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL)
     return [Shown(*_parts(part)) for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
 

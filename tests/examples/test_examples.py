@@ -1,12 +1,13 @@
-"""Each example is right, and its mistake is named, in float64 and float32; its README shows what the commands print.
+"""Each example is right, and its mistake is named, in float64 and float32; five_minutes.md shows what they print.
 
-A README shows one precision; the other is tested here. Cases take time to compile, so the oracle asks about the first
-that it chooses only, and what a README says of numbers of cases is left out of the comparison. EXAMPLES_IN_FULL=1 asks
+The page shows one precision; the other is tested here. Cases take time to compile, so the oracle asks about the first
+that it chooses only, and what the page says of numbers of cases is left out of the comparison. EXAMPLES_IN_FULL=1 asks
 about all, and compares everything.
 """
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import runpy
@@ -23,10 +24,12 @@ from functional_mlp import oracle
 from functional_mlp.cli import app
 from functional_mlp.oracle.probing import telling_cases
 from functional_mlp.oracle.pytest_plugin import GradientOracle
-from tests.examples.consoles import EXAMPLES, ROOT, code_in, copied, holds, needed, shown_in
+from tests.examples.consoles import EXAMPLES, ROOT, code_in, copied, holds, needed, section, shown_in
 
 NETWORK = fm.Network((2, 4, 3, 1), ("relu", "relu", "sigmoid"))
 LOSS = fm.Loss("binary_cross_entropy")
+FIVE_MINUTES = ROOT / "docs" / "guide" / "five_minutes.md"
+HEADINGS = {"numpy": "NumPy", "pytorch": "PyTorch", "c": "C", "javascript": "JavaScript"}
 MISTAKES = {
     "numpy": "bias-gradient-averaged",
     "pytorch": "relu-drops-cotangent",
@@ -37,7 +40,7 @@ CALLS = {"numpy": "check_function", "pytorch": "check_model"}  # of the oracle, 
 MODULES = ("mlp", "model")  # beside the scripts
 IN_FULL = os.environ.get("EXAMPLES_IN_FULL", "") == "1"
 FEW = 1  # telling cases
-SHOWN = {"numpy": "float64", "pytorch": "float32", "c": "float64", "javascript": "float64"}  # in the README
+SHOWN = {"numpy": "float64", "pytorch": "float32", "c": "float64", "javascript": "float64"}  # on the page
 SUFFIXES = (".py", ".c", ".h", ".mjs")
 
 pytestmark = pytest.mark.usefixtures("as_a_person", "few_cases")
@@ -122,11 +125,11 @@ def test_wrong_variant_is_wrong_in_the_other_precision(report, language):
 
 
 @pytest.mark.parametrize("language", MISTAKES)
-def test_readme_shows_what_the_commands_print(language, script, tmp_path, monkeypatch):
+def test_five_minutes_shows_what_the_commands_print(language, script, tmp_path, monkeypatch):
     require(language)
     folder = copied(language, tmp_path)
     monkeypatch.chdir(folder)
-    shown = shown_in(EXAMPLES / language / "README.md")
+    shown = shown_in(section(FIVE_MINUTES, HEADINGS[language]))
     right, wrong = [output for _, output in shown if output]
     assert right.startswith("CONSISTENT: ")
     assert wrong.startswith("WRONG: ")
@@ -144,25 +147,20 @@ def test_readme_shows_what_the_commands_print(language, script, tmp_path, monkey
         assert holds(without_counts(printed), without_counts(output)), f"{line} prints\n{printed}"
 
 
-@pytest.mark.parametrize("language", MISTAKES)
-def test_code_in_readme_is_that_of_the_files(language):
-    for block in code_in(EXAMPLES / language / "README.md", "python", "c", "javascript"):
-        assert any(holds(source, block) for source in sources()), block
-
-
-# the pages in docs/
-
-
 def sources():
     return [path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*/*") if path.suffix in SUFFIXES]
 
 
-def test_five_minutes_shows_what_the_readmes_show():
-    page = ROOT / "docs" / "five_minutes.md"
-    known = [shown for language in MISTAKES for shown in shown_in(EXAMPLES / language / "README.md")]
-    assert [shown for shown in shown_in(page) if shown.output] == [shown for shown in known if shown.output]
-    for block in code_in(page, "python", "c", "javascript"):
+def test_code_on_the_pages_is_that_of_the_files():
+    blocks = [
+        list(code_in(page, "python", "c", "javascript")) for page in (FIVE_MINUTES, *EXAMPLES.glob("*/README.md"))
+    ]
+    assert len(blocks[0]) == 4
+    for block in itertools.chain(*blocks):
         assert any(holds(source, block) for source in sources()), block
+
+
+# the course
 
 
 SUBMISSION = (
@@ -189,12 +187,12 @@ def test_submissions_are_graded_as_the_course_shows(tmp_path):
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     grades = runpy.run_path(str(EXAMPLES / "course" / "grade.py"))
     rows = [",".join(map(str, row)) for row in grades["grade"](tmp_path, cases=7 if IN_FULL else FEW)]
-    [shown] = code_in(ROOT / "docs" / "course.md", "text")
+    [shown] = code_in(ROOT / "docs" / "guide" / "course.md", "text")
     assert rows == [line for line in shown.splitlines() if line.partition(",")[0] in chosen]
 
 
 def test_code_of_the_course_is_that_of_its_files(tmp_path, monkeypatch):
-    blocks = list(code_in(ROOT / "docs" / "course.md", "python"))
+    blocks = list(code_in(ROOT / "docs" / "guide" / "course.md", "python"))
     assert all(any(holds(source, block) for source in sources()) for block in blocks[1:])
     (tmp_path / "homework.py").write_text(SUBMISSION, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -227,7 +227,7 @@ def test_without_plots_matplotlib_is_not_imported(tmp_path: Path) -> None:
 
 
 def test_the_worked_example_of_the_derivations_is_what_the_library_computes() -> None:
-    file = Path(__file__).parents[2] / "docs" / "derivations.md"
+    file = Path(__file__).parents[2] / "docs" / "reference" / "derivations.md"
     results = doctest.testfile(str(file), module_relative=False)
     assert results.failed == 0
     assert results.attempted > 25

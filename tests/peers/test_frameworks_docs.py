@@ -1,4 +1,4 @@
-"""docs/frameworks.md says what its programs print."""
+"""docs/guide/frameworks.md says what its programs print."""
 
 import contextlib
 import importlib.util
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-TEXT = (Path(__file__).parents[2] / "docs" / "frameworks.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "guide" / "frameworks.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"## ([^\n]+)\n(?:(?!\n## ).)*?```python\n(.*?)```\s+```text\n(.*?)```", TEXT, flags=re.DOTALL)
 FRAMEWORKS = {"PyTorch": "torch", "equinox and flax": "equinox", "Keras": "keras"}
 

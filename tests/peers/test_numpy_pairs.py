@@ -1,4 +1,4 @@
-"""Forms in which NumPy programs keep parameters; docs/frameworks.md has a class that is checked through them."""
+"""Forms in which NumPy programs keep parameters; docs/guide/frameworks.md has a class that is checked through them."""
 
 import types
 

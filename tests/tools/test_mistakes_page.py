@@ -1,4 +1,4 @@
-"""docs/mistakes.md is what the catalogue says."""
+"""docs/reference/mistakes.md is what the catalogue says."""
 
 from functional_mlp.oracle.mistakes import MISTAKES
 from tools.mistakes_page import PAGE, page
