@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array
@@ -84,6 +85,30 @@ class Activation:
             raise ValueError(f"expected z, a and ct_a of one shape, got {z.shape}, {a.shape} and {ct_a.shape}")
         work = working_dtype(z.dtype)
         return self.vjp_fn(z.astype(work), a.astype(work), ct_a.astype(work), **dict(self.parameters)).astype(z.dtype)
+
+
+def is_of_this_package(activation: Activation) -> bool:
+    """Whether both functions serve NumPy's arrays too; of an activation of one's own nobody knows."""
+    return all(f.__module__.startswith("functional_mlp.") for f in (activation.value_fn, activation.vjp_fn))
+
+
+def numpy_value(activation: Activation, z: np.ndarray) -> np.ndarray:
+    """`activation.value(z)` of NumPy's arrays, without JAX but for activations of one's own."""
+    return _in_numpy(activation.value_fn, activation, z)
+
+
+def numpy_vjp(activation: Activation, z: np.ndarray, a: np.ndarray, ct_a: np.ndarray) -> np.ndarray:
+    """`activation.vjp(z, a, ct_a)` of NumPy's arrays, without JAX but for activations of one's own."""
+    return _in_numpy(activation.vjp_fn, activation, z, a, ct_a)
+
+
+def _in_numpy(function: Callable[..., Any], activation: Activation, *arrays: np.ndarray) -> np.ndarray:
+    """A function of an activation, computed in the working dtype and rounded once to that of the first array."""
+    work = working_dtype(arrays[0].dtype)
+    given: Any = [array.astype(work, copy=False) for array in arrays]
+    if not is_of_this_package(activation):
+        given = map(jnp.asarray, given)
+    return np.asarray(function(*given, **dict(activation.parameters))).astype(arrays[0].dtype, copy=False)
 
 
 # identity: a = z

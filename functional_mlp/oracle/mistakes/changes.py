@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.activations import Activation
+from functional_mlp.activations import Activation, numpy_value, numpy_vjp
 from functional_mlp.backward_pass import Cotangents, already_through
 from functional_mlp.losses import Loss, reduced
 from functional_mlp.network import Network
@@ -28,9 +28,7 @@ from functional_mlp.oracle.mistakes.program import (
     OF_PROBABILITIES,
     Program,
     bias_cotangent,
-    pulled_through,
     through_activation,
-    value_of,
     weights_cotangent,
     with_loss,
     with_penalty,
@@ -184,8 +182,8 @@ def cotangent_of_logits(loss: Loss, activation: Activation, z: Array, context: C
     of_logits = loss.on_logits(activation)
     if of_logits is not None:
         return cotangent_of(of_logits, z, context)
-    a = value_of(activation, z)
-    return pulled_through(activation, z, a, cotangent_of(loss, a, context))
+    a = numpy_value(activation, z)
+    return numpy_vjp(activation, z, a, cotangent_of(loss, a, context))
 
 
 def cotangent_of(loss: Loss, outputs: Array, context: Context) -> Array:

@@ -16,7 +16,8 @@ from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
 from functional_mlp.oracle.mistakes.catalogue.registry import MISTAKES
 from functional_mlp.oracle.mistakes.changes import Context
 from functional_mlp.oracle.mistakes.conditions import Site
-from functional_mlp.oracle.mistakes.program import Prepared, Program, computing, prepare, run, run_update
+from functional_mlp.oracle.mistakes.program import Prepared, Program, prepare, run, run_update
+from functional_mlp.oracle.truth import computing
 
 
 class Slip(NamedTuple):

@@ -9,21 +9,19 @@ go through JAX: compiling, or tracing, would take seconds for dozens of mistakes
 """
 
 import zlib
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from functional_mlp._checks import known_name, working_dtype
-from functional_mlp.activations import Activation, sigmoid, softmax
+from functional_mlp.activations import Activation, numpy_value, numpy_vjp, sigmoid, softmax
 from functional_mlp.backward_pass import Cotangents, Residuals, Stages, already_through
 from functional_mlp.forward_pass import Tape
 from functional_mlp.losses import Loss, reduced
 from functional_mlp.network import Dense, Network
 from functional_mlp.oracle.case import DTYPES, Case, layer_of
-from functional_mlp.oracle.truth import float64_on_cpu
+from functional_mlp.oracle.truth import computing
 
 # the probability loss inside each loss of logits, and the activation that makes the probabilities
 OF_PROBABILITIES = {
@@ -32,43 +30,9 @@ OF_PROBABILITIES = {
 }
 
 
-@contextmanager
-def computing(network: Network) -> Iterator[None]:
-    """The scope in which programs of a network are run: overflow and 0/0 are silent; JAX's float64 where it is used."""
-    with np.errstate(all="ignore"):
-        if all(map(_is_of_this_package, network.activations)):
-            yield
-        else:
-            with float64_on_cpu():
-                yield
-
-
-def _is_of_this_package(activation: Activation) -> bool:
-    return all(f.__module__.startswith("functional_mlp.") for f in (activation.value_fn, activation.vjp_fn))
-
-
-def _applied(function: Callable[..., Any], activation: Activation, *arrays: np.ndarray) -> np.ndarray:
-    """A function of an activation, computed in the working dtype and rounded once to that of the first array."""
-    work = working_dtype(arrays[0].dtype)
-    given: Any = [array.astype(work) for array in arrays]
-    if not _is_of_this_package(activation):
-        given = map(jnp.asarray, given)
-    return np.asarray(function(*given, **dict(activation.parameters))).astype(arrays[0].dtype)
-
-
-def value_of(activation: Activation, z: np.ndarray) -> np.ndarray:
-    """a = f(z), of the shape and dtype of z."""
-    return _applied(activation.value_fn, activation, z)
-
-
-def pulled_through(activation: Activation, z: np.ndarray, a: np.ndarray, ct: np.ndarray) -> np.ndarray:
-    """ct f'(z), of the shape and dtype of z; for softmax with the full Jacobian."""
-    return _applied(activation.vjp_fn, activation, z, a, ct)
-
-
 def vjp_at(activation: Activation, z: np.ndarray, ct: np.ndarray) -> np.ndarray:
     """ct f'(z) at any pre-activations."""
-    return pulled_through(activation, z, value_of(activation, z), ct)
+    return numpy_vjp(activation, z, numpy_value(activation, z), ct)
 
 
 def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -95,7 +59,7 @@ def summed(array: np.ndarray, axis: int | None = None, keepdims: bool = False) -
 
 def through_activation(layer: Any, ct_a: np.ndarray) -> np.ndarray:
     """ct_z = ct_a f'(z)."""
-    return pulled_through(layer.activation, layer.z, layer.a, ct_a)
+    return numpy_vjp(layer.activation, layer.z, layer.a, ct_a)
 
 
 def weights_cotangent(layer: Any, ct_z: np.ndarray) -> np.ndarray:
@@ -254,11 +218,11 @@ def tape_of(network: Network, params: Any, inputs: np.ndarray, right: Program | 
         if right is not None and a is right.inputs_of_layers[layer] and params[layer] is right.used[layer]:
             z = right.tape.pre_activations[layer]
             same = activation == right.network.activations[layer]
-            a = right.tape.activations[layer] if same else value_of(activation, z)
+            a = right.tape.activations[layer] if same else numpy_value(activation, z)
         else:
             z = product(a, weights)
             z = (z if bias is None else z + bias[None, :].astype(z.dtype)).astype(a.dtype)
-            a = value_of(activation, z)
+            a = numpy_value(activation, z)
         pre_activations.append(z)
         activations.append(a)
     return Tape(inputs, tuple(pre_activations), tuple(activations))  # type: ignore[arg-type]

@@ -5,8 +5,8 @@ each e uniform in (-1, 1). The amplitudes are those of `rounding.py`. The parts 
 the entry's own, for even equal sums may round differently, at the edges of a blocked matrix product; e2 is shared by
 equal and nearly equal numbers, since roundings are functions of the numbers and not dice (a network of equal units, a
 batch of equal samples, an approximation of tanh that errs smoothly); e3 by a whole array (an operation that is biased).
-`RUNS` perturbed passes, in float64, give the standard deviation sigma of every entry of every gradient, delta and
-output, and
+Perturbed passes (`perturbed.py`), in float64, give the standard deviation sigma of every entry of every gradient, delta
+and output, and
 
     floor = TAIL sigma + u sum_k |s_k| + 4 u |g|
 
@@ -20,36 +20,28 @@ Beside it stands a rigorous running-error bound (`bounds.py`), which holds whate
 soon larger than the gradient itself.
 """
 
-import math
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from functional_mlp._dtypes import Array
-from functional_mlp.backward_pass import Stages, output_cotangent, pull_back
-from functional_mlp.forward_pass import Tape, matmul
-from functional_mlp.losses import KINDS, Loss
-from functional_mlp.network import Dense, Network, Params
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.noise.bounds import Slack, Worst, running_error, slack_of
-from functional_mlp.oracle.noise.operations import jump, kind, sum_sizes
+from functional_mlp.oracle.noise.operations import kind
+from functional_mlp.oracle.noise.perturbed import Measured, strayed
 from functional_mlp.oracle.noise.precision import Precision
-from functional_mlp.oracle.noise.sites import OF_ALL, Survey, divisor_rounding, is_fused, scaled_underflow, survey
-from functional_mlp.oracle.truth import Solution, float64_on_cpu
+from functional_mlp.oracle.noise.sites import (
+    Survey,
+    divisor_rounding,
+    penalised_parameters,
+    penalty_of,
+    scaled_underflow,
+    survey,
+)
+from functional_mlp.oracle.noise.sums import sum_sizes
+from functional_mlp.oracle.truth import Solution
 
-RUNS = 32
-DIVISORS = (32, 16, 8, 4, 2, 1)
-TOGETHER = 2**19  # numbers in the runs that are computed side by side
 TAIL = 5.0
-SEED = 20261125
-# float64 cannot be perturbed in float64: its noise is computed this much larger, where everything is linear, and
-# divided again
-FINEST = 2.0**-33
-LINEAR = 1e-4  # so large may the noise of a pre-activation, or of a probability relative to it, become by that
 
 
 class Floor(NamedTuple):
@@ -99,172 +91,6 @@ class Noise(NamedTuple):
     limits: dict[str, Limits]
 
 
-# perturbed passes
-
-
-def _uniform(keys: Any) -> Any:
-    """A hash of uint32 keys, as numbers uniform in (-1, 1): the same key, the same number."""
-    mixed = keys * jnp.uint32(0x85EBCA6B)
-    mixed = (mixed ^ (mixed >> 16)) * jnp.uint32(0xC2B2AE35)
-    return lax.bitcast_convert_type(mixed, jnp.int32).astype(jnp.float64) * 2.0**-31
-
-
-class _Measured(NamedTuple):
-    """What is looked at in a perturbed pass, or the mean |difference| from the true one."""
-
-    loss: Any
-    outputs: Any
-    pre_activations: Any
-    deltas: Any
-    grads: Any
-    ct_inputs: Any
-
-
-Layout = tuple[tuple[str, tuple[int, ...]], ...]  # the names and shapes of the sites, in the order of the flat noise
-
-
-def _perturbed(
-    network: Network, loss: Loss | None, params: Params, arrays: dict[str, Any], true_z: Any, errors: dict[str, Any]
-) -> _Measured:
-    """One pass in which the operations of these names err by so much."""
-
-    def noisy(value: Any, name: str) -> Any:
-        return value + errors[name] if name in errors else value
-
-    params = tuple(
-        Dense(noisy(w, f"weights[{i}]"), None if bias is None else noisy(bias, f"bias[{i}]"))
-        for i, (w, bias) in enumerate(params)
-    )
-    arrays = {name: noisy(array, name) for name, array in arrays.items()}
-    a = arrays["inputs"]
-    pre_activations, activations = [], []
-    for i, (activation, layer) in enumerate(zip(network.activations, params, strict=True)):
-        z = matmul(a, layer.weights, "highest")
-        z = noisy(z if layer.bias is None else z + layer.bias[None, :], f"z[{i}]")
-        a = noisy(activation.value(z), f"a[{i}]")
-        pre_activations.append(z)
-        activations.append(a)
-    tape = Tape(arrays["inputs"], tuple(pre_activations), tuple(activations))
-    if loss is None:
-        value, ct, stages = jnp.zeros(()), arrays["ct_outputs"], (Stages(),) * len(params)
-    else:
-        value, ct, stages = output_cotangent(network, loss, tape, arrays["targets"], arrays.get("sample_weights"))
-        ct = noisy(ct, "end")
-    rounding = [
-        _rounding_stages(stage, z, partial(noisy, name=f"delta[{i}]"), partial(noisy, name=f"before[{i}]"))
-        for i, (stage, z) in enumerate(zip(stages, true_z, strict=True))
-    ]
-    pulled = pull_back(network, params, tape, ct, rounding)
-    return _Measured(value, a, tape.pre_activations, pulled.deltas, pulled.params, pulled.inputs)
-
-
-def _rounding_stages(stages: Stages, true_z: Any, delta: Any, before: Any) -> Stages:
-    """Correct stages that round, and that stay on the true side of a kink."""
-
-    def through_activation(layer: Any, ct_a: Any) -> Any:
-        if jump(layer.activation) > 0:
-            same_side = jnp.sign(layer.z) == jnp.sign(true_z)
-            layer = layer._replace(z=jnp.where(same_side, layer.z, true_z))
-        return delta(stages.through_activation(layer, ct_a))
-
-    return stages._replace(
-        through_activation=through_activation,
-        previous_cotangent=lambda layer, ct_z: before(stages.previous_cotangent(layer, ct_z)),
-    )
-
-
-@partial(jax.jit, static_argnames="layout")
-def _strayed(
-    network: Network,
-    loss: Loss | None,
-    params: Params,
-    arrays: dict[str, Any],
-    truth: _Measured,
-    amplitude: Any,
-    keys: Any,
-    site_salts: Any,
-    salts: Any,
-    *,
-    layout: Layout,
-) -> _Measured:
-    """Mean over the runs of |perturbed - true|, for everything measured.
-
-    Args:
-        network, loss, params, arrays, truth: the case and its solution.
-        amplitude, keys: (E,) and (2, E): those of all sites, one after the other, as `layout` says.
-        site_salts: (sites,).
-        salts: (chunks, runs, 3): the dice of each run.
-        layout: static.
-    """
-
-    def distance(salt: Any) -> _Measured:
-        own, shared = _uniform(keys[0] ^ salt[0]), _uniform(keys[1] ^ salt[1])
-        noise, of_all = amplitude * (own + shared), OF_ALL * _uniform(site_salts ^ salt[2])
-        errors, start = {}, 0
-        for site, (name, shape) in enumerate(layout):
-            part = slice(start, start + math.prod(shape))
-            errors[name] = (noise[part] + of_all[site] * amplitude[part]).reshape(shape)
-            start = part.stop
-        there = _perturbed(network, loss, params, arrays, truth.pre_activations, errors)
-        return jax.tree.map(lambda a, b: jnp.abs(a - b), there, truth)
-
-    def chunk(total: _Measured, salt: Any) -> tuple[_Measured, None]:
-        far = jax.vmap(distance)(salt)
-        return jax.tree.map(lambda a, b: a + jnp.sum(b, axis=0), total, far), None
-
-    total, _ = lax.scan(chunk, jax.tree.map(jnp.zeros_like, truth), salts)
-    return jax.tree.map(lambda a: a / (salts.shape[0] * salts.shape[1]), total)
-
-
-def strayed(case: Case, solution: Solution, precision: Precision, surveyed: Survey) -> _Measured:
-    """The standard deviation that rounding gives to everything measured, from `RUNS` perturbed passes."""
-    largest = max(float(surveyed.amplitude(f"z[{layer}]").max()) for layer in range(len(case.params)))
-    if case.loss is not None and KINDS[case.loss.kind].of_probabilities and not is_fused(case):
-        o = np.maximum(np.minimum(solution.outputs, np.abs(1 - solution.outputs)), np.finfo(np.float64).tiny)
-        largest = max(largest, float((surveyed.amplitude(f"a[{len(case.params) - 1}]") / o).max()))
-    magnify = max(1.0, min(FINEST / precision.storage.unit, LINEAR / largest if largest > 0 else np.inf))
-    sites = surveyed.sites
-    layout = tuple((name, site.amplitude.shape) for name, site in sites.items())
-    amplitude = magnify * np.concatenate([site.amplitude.ravel() for site in sites.values()])
-    keys = np.concatenate([site.keys for site in sites.values()], axis=1)
-    together = next(size for size in DIVISORS if size * (keys.shape[1] + _entries(case)) <= TOGETHER or size == 1)
-    site_salts = np.array([site.salt for site in sites.values()], np.uint32)
-    salts = np.random.default_rng(SEED).integers(2**32, size=(RUNS // together, together, 3), dtype=np.uint32)
-    names = ("inputs", "targets", "ct_outputs", "sample_weights")
-    arrays = {name: getattr(case, name) for name in names if getattr(case, name) is not None}
-    params: Any = tuple(Dense(*layer) for layer in case.params)  # type: ignore[arg-type]
-    grads: Any = tuple(
-        Dense(w.total, None if layer.bias is None else b.total[0])  # type: ignore[arg-type]
-        for layer, w, b in zip(case.params, surveyed.weights, surveyed.bias, strict=True)
-    )
-    value = np.zeros(()) if solution.loss is None else np.asarray(solution.loss - penalty_of(case))
-    truth = _Measured(value, solution.outputs, solution.pre_activations, solution.deltas, grads, solution.ct_inputs)
-    with float64_on_cpu():
-        means = _strayed(
-            case.network, case.loss, params, arrays, truth, amplitude, keys, site_salts, salts, layout=layout
-        )
-    # of a normal distribution, sigma is sqrt(pi / 2) times the mean distance (and does not overflow as squares do)
-    return jax.tree.map(lambda mean: np.nan_to_num(np.asarray(mean), nan=np.inf) * (1.2533141373155 / magnify), means)
-
-
-def _entries(case: Case) -> int:
-    return sum(leaf.size for layer in case.params for leaf in layer if leaf is not None)
-
-
-def _penalised(case: Case) -> Array:
-    """Every parameter that the L2 penalty covers, in one row."""
-    loss = case.loss
-    if loss is None or loss.l2 == 0:
-        return np.zeros(0)
-    biases = [layer.bias for layer in case.params if loss.l2_on_bias and layer.bias is not None]
-    return np.concatenate([leaf.ravel() for leaf in [*(layer.weights for layer in case.params), *biases]])
-
-
-def penalty_of(case: Case) -> float:
-    """The L2 penalty of a case, a float64."""
-    return 0.0 if case.loss is None else 0.5 * case.loss.l2 * float(np.sum(_penalised(case) ** 2))
-
-
 # floors
 
 
@@ -283,7 +109,7 @@ def estimate_noise(case: Case, solution: Solution, precision: Precision) -> Nois
         return Noise(precision, floors, slack.kinks, slack.saturated, _limits(case, solution, surveyed))
 
 
-def _cotangent_tails(case: Case, surveyed: Survey, sigma: _Measured) -> tuple[Array, ...]:
+def _cotangent_tails(case: Case, surveyed: Survey, sigma: Measured) -> tuple[Array, ...]:
     """How far the noise may move ct_a, per layer: what moves ct_z of the layer after it, or the outputs, moves it."""
     last = 2 * np.abs(surveyed.coefficients) * sigma.outputs  # the slope of any loss that may follow a kink is below 2
     tails = [TAIL * np.hypot(last, surveyed.amplitude("end"))]
@@ -294,7 +120,7 @@ def _cotangent_tails(case: Case, surveyed: Survey, sigma: _Measured) -> tuple[Ar
 
 
 def _floors(
-    case: Case, solution: Solution, precision: Precision, surveyed: Survey, sigma: _Measured, slack: Slack, bound: Worst
+    case: Case, solution: Solution, precision: Precision, surveyed: Survey, sigma: Measured, slack: Slack, bound: Worst
 ) -> dict[str, Floor]:
     storage, accumulation = precision.storage, precision.accumulation
 
@@ -339,7 +165,7 @@ def _loss_rounding(case: Case, surveyed: Survey, precision: Precision) -> float:
     assert case.loss is not None
     assert end is not None
     summed = _sum_rounding(end.size.ravel(), accumulation.unit)
-    summed += 0.5 * case.loss.l2 * _sum_rounding(_penalised(case) ** 2, accumulation.unit)
+    summed += 0.5 * case.loss.l2 * _sum_rounding(penalised_parameters(case) ** 2, accumulation.unit)
     rounding = storage.unit * (float(end.terms.sum()) + 8 * penalty_of(case))
     rounding += TAIL * divisor_rounding(case, accumulation.unit) * float(end.size.sum())
     underflow = storage.smallest * float(scaled_underflow(surveyed.coefficients, end.size).sum())
@@ -386,6 +212,6 @@ def _limits(case: Case, solution: Solution, surveyed: Survey) -> dict[str, Limit
     if solution.loss is not None and surveyed.end is not None and case.loss is not None:
         size = float(surveyed.end.size.sum())
         # of the penalty, the sum of squares, before it is multiplied
-        largest = max(forward, size, float(np.sum(_penalised(case) ** 2)))
+        largest = max(forward, size, float(np.sum(penalised_parameters(case) ** 2)))
         limits["loss"] = Limits(largest, max(largest, size * divisor), abs(solution.loss))
     return limits

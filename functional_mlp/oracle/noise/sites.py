@@ -13,21 +13,13 @@ from numpy.typing import NDArray
 from functional_mlp._dtypes import Array
 from functional_mlp.activations import Activation
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.noise.operations import (
-    End,
-    SumSizes,
-    elementary,
-    exponential,
-    kind,
-    loss_end,
-    softmax_pulled,
-    sum_sizes,
-)
+from functional_mlp.oracle.noise.operations import End, elementary, exponential, kind, loss_end, softmax_pulled
 from functional_mlp.oracle.noise.precision import FORMATS, Format, Precision
+from functional_mlp.oracle.noise.sums import SumSizes, sum_sizes
 from functional_mlp.oracle.truth import Solution
 
 
-class Site(NamedTuple):
+class RoundingSite(NamedTuple):
     """An array of results that a program rounds.
 
     Attributes:
@@ -46,7 +38,7 @@ OF_ALL = 0.25  # of an amplitude: what a whole array shares
 _GOLDEN, _ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x632BE59BD9B4E019)
 
 
-def site(name: str, value: Array, amplitude: Array) -> Site:
+def site(name: str, value: Array, amplitude: Array) -> RoundingSite:
     """The site of an array of results; arrays of different names have different keys for equal numbers."""
     bits = np.ascontiguousarray(value + 0.0).ravel().view(np.uint64)  # + 0.0: no negative zero
     salt = np.array(zlib.crc32(name.encode()), np.uint64)
@@ -55,7 +47,7 @@ def site(name: str, value: Array, amplitude: Array) -> Site:
     keys = np.empty((2, bits.size), np.uint32)
     for row, key in zip(keys, (np.arange(bits.size, dtype=np.uint64), leading), strict=True):
         row[:] = key * _GOLDEN + salt * _ODD >> np.uint64(32)
-    return Site(np.ascontiguousarray(amplitude), keys, int(salt))
+    return RoundingSite(np.ascontiguousarray(amplitude), keys, int(salt))
 
 
 class Survey(NamedTuple):
@@ -73,7 +65,7 @@ class Survey(NamedTuple):
         divisor: of the means in the loss: sum of the sample weights, times outputs.
     """
 
-    sites: dict[str, Site]
+    sites: dict[str, RoundingSite]
     ct_a: tuple[Array, ...]
     forward: tuple[SumSizes, ...]
     backward: tuple[SumSizes, ...]
@@ -180,7 +172,7 @@ def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
     )
 
 
-def _amplitude(sites: dict[str, Site], name: str) -> Any:
+def _amplitude(sites: dict[str, RoundingSite], name: str) -> Any:
     """How much the operations of a site round; 0 for those that are exact."""
     return sites[name].amplitude if name in sites else 0.0
 
@@ -248,6 +240,20 @@ def _coefficients(case: Case) -> tuple[Array, float]:
     return (loss.scale / divisor * weights)[:, None], float(divisor)
 
 
+def penalised_parameters(case: Case) -> Array:
+    """Every parameter that the L2 penalty covers, in one row."""
+    loss = case.loss
+    if loss is None or loss.l2 == 0:
+        return np.zeros(0)
+    biases = [layer.bias for layer in case.params if loss.l2_on_bias and layer.bias is not None]
+    return np.concatenate([leaf.ravel() for leaf in [*(layer.weights for layer in case.params), *biases]])
+
+
+def penalty_of(case: Case) -> float:
+    """The L2 penalty of a case, a float64."""
+    return 0.0 if case.loss is None else 0.5 * case.loss.l2 * float(np.sum(penalised_parameters(case) ** 2))
+
+
 def divisor_rounding(case: Case, unit: float) -> float:
     """By how much, relative to it, the sum of the sample weights rounds that a mean divides by."""
     if case.loss is None or case.sample_weights is None or case.loss.over_samples == "sum":
@@ -256,7 +262,7 @@ def divisor_rounding(case: Case, unit: float) -> float:
     return unit * float(sizes.random[0, 0] / sizes.total[0, 0])
 
 
-def _reads(case: Case, storage: Format, factors: float) -> dict[str, Site]:
+def _reads(case: Case, storage: Format, factors: float) -> dict[str, RoundingSite]:
     """Sites of the case's own numbers, where the program holds or multiplies them in a narrower format."""
     rounding = storage.unit if FORMATS[case.dtype].unit < storage.unit else 0.0
     read: dict[str, tuple[Array | None, float]] = {"inputs": (case.inputs, rounding + factors)}

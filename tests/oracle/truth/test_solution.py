@@ -13,6 +13,7 @@ import pytest
 
 import functional_mlp as fm
 from functional_mlp import oracle
+from functional_mlp.oracle.truth import agreement
 from reference import exact
 from tests.helpers.tolerances import relative_difference
 
@@ -100,6 +101,7 @@ import jax, numpy as np
 jax.config.update("jax_num_cpu_devices", 2)
 from tests.oracle.truth.test_solution import draw
 from functional_mlp import oracle
+from functional_mlp.oracle.truth import agreement
 plain = oracle.solve(draw())
 seen = []
 def ask(x):
@@ -184,12 +186,16 @@ def test_without_a_cpu_backend_the_sentence_says_what_to_set(monkeypatch):
 
 
 def test_a_second_case_of_the_same_shapes_compiles_nothing():
-    from functional_mlp.oracle.truth import solution
-
     oracle.solve(draw(seed=1))
-    before = solution._both._cache_size(), solution._noise._cache_size()
+    before = agreement.compiled_derivations.cache_info().misses
     oracle.solve(draw(seed=2))
-    assert (solution._both._cache_size(), solution._noise._cache_size()) == before
+    assert agreement.compiled_derivations.cache_info().misses == before
+
+
+def test_few_compiled_programs_are_kept():
+    for samples in range(1, 2 * agreement.PROGRAMS):
+        oracle.solve(oracle.draw_case(fm.Network((1, 1), "identity"), fm.Loss("squared_error"), samples=samples))
+    assert agreement.compiled_derivations.cache_info().currsize == agreement.PROGRAMS
 
 
 @pytest.mark.parametrize("suffix", [".json", ".npz", ".safetensors"])

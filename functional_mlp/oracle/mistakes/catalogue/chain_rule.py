@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp.activations import FACTORIES, softmax_vjp
+from functional_mlp.activations import FACTORIES, numpy_vjp, softmax_vjp
 from functional_mlp.backward_pass import Cotangents
 from functional_mlp.network import Dense
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
@@ -42,7 +42,6 @@ from functional_mlp.oracle.mistakes.conditions import (
 from functional_mlp.oracle.mistakes.program import (
     previous_cotangent,
     product,
-    pulled_through,
     summed,
     through_activation,
     times,
@@ -281,9 +280,9 @@ CHAIN_RULE = (
         "ct_z = ct_a where z > 0, else 0",
         by_variant(
             {
-                "instead": in_activation(lambda context, layer, ct: pulled_through(layer.activation, ct, ct, ct)),
+                "instead": in_activation(lambda context, layer, ct: numpy_vjp(layer.activation, ct, ct, ct)),
                 "as-well": in_activation(
-                    lambda context, layer, ct: through_activation(layer, pulled_through(layer.activation, ct, ct, ct))
+                    lambda context, layer, ct: through_activation(layer, numpy_vjp(layer.activation, ct, ct, ct))
                 ),
             }
         ),

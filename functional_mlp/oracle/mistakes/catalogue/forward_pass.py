@@ -5,7 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from functional_mlp.activations import FACTORIES, Activation, sigmoid_value, sigmoid_vjp, softmax, softmax_vjp, tanh_vjp
+from functional_mlp.activations import (
+    FACTORIES,
+    Activation,
+    numpy_value,
+    numpy_vjp,
+    sigmoid_value,
+    sigmoid_vjp,
+    softmax,
+    softmax_vjp,
+    tanh_vjp,
+)
 from functional_mlp.losses import KINDS
 from functional_mlp.oracle.mistakes.catalogue.chain_rule import DERIVATIVE_FROM_OUTPUT, differ
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
@@ -30,7 +40,7 @@ from functional_mlp.oracle.mistakes.conditions import (
     Site,
     activation_in,
 )
-from functional_mlp.oracle.mistakes.program import Program, bias_cotangent, pulled_through, times, value_of
+from functional_mlp.oracle.mistakes.program import Program, bias_cotangent, times
 
 
 def _missing(context: Context) -> Program:
@@ -74,11 +84,11 @@ def _and_softmax(inner: Activation) -> Activation:
     """softmax after an activation, as one activation."""
 
     def value(z: Array) -> Array:
-        return value_of(softmax(), value_of(inner, z))
+        return numpy_value(softmax(), numpy_value(inner, z))
 
     def vjp(z: Array, a: Array, ct_a: Array) -> Array:
-        between = value_of(inner, z)
-        return pulled_through(inner, z, between, pulled_through(softmax(), between, a, ct_a))
+        between = numpy_value(inner, z)
+        return numpy_vjp(inner, z, between, numpy_vjp(softmax(), between, a, ct_a))
 
     return Activation(f"{inner.name} and softmax", value, vjp, probabilities=True)
 

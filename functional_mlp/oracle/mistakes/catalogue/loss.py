@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp.activations import Activation
+from functional_mlp.activations import Activation, numpy_value, numpy_vjp
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, constant
 from functional_mlp.oracle.mistakes.changes import (
@@ -36,14 +36,7 @@ from functional_mlp.oracle.mistakes.conditions import (
     loss_in,
     probabilities_by,
 )
-from functional_mlp.oracle.mistakes.program import (
-    OF_PROBABILITIES,
-    previous_cotangent,
-    pulled_through,
-    times,
-    value_of,
-    vjp_at,
-)
+from functional_mlp.oracle.mistakes.program import OF_PROBABILITIES, previous_cotangent, times, vjp_at
 
 
 def _jacobian_twice(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
@@ -51,26 +44,26 @@ def _jacobian_twice(context: Context, loss: Loss, activation: Activation, z: Arr
 
 
 def _clipped(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
-    p = value_of(activation, z)
+    p = numpy_value(activation, z)
     inside = np.clip(p, p.dtype.type(context.value), p.dtype.type(1 - context.value))
     ct = cotangent_of(loss, inside, context)
     if context.variant == "zero":
         ct = np.where(inside == p, ct, np.zeros_like(ct))
-    return pulled_through(activation, z, p, ct)
+    return numpy_vjp(activation, z, p, ct)
 
 
 def _saturated(site: Site) -> bool:
     last = site._replace(layer=site.depth - 1)
     p = last.activations
     if site.loss.kind in OF_PROBABILITIES:
-        p = value_of(OF_PROBABILITIES[site.loss.kind][1], p)
+        p = numpy_value(OF_PROBABILITIES[site.loss.kind][1], p)
     return bool(((p < site.value) | (p > 1 - site.value)).any())
 
 
 def _without_second_part(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
-    p = value_of(activation, z)
+    p = numpy_value(activation, z)
     half = replace(loss, kind="categorical_cross_entropy")  # −t/p, all that is left
-    return pulled_through(activation, z, p, cotangent_of(half, p, context))
+    return numpy_vjp(activation, z, p, cotangent_of(half, p, context))
 
 
 def _diagonal(context: Context, layer: Any, ct: Array) -> Array:
@@ -78,7 +71,7 @@ def _diagonal(context: Context, layer: Any, ct: Array) -> Array:
 
 
 def _diagonal_inside(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
-    p = value_of(activation, z)
+    p = numpy_value(activation, z)
     return cotangent_of(loss, p, context) * (p * (1 - p))
 
 
@@ -178,7 +171,7 @@ LOSS = (
         "ct_z = p − t",
         "ct_z = p · (sum of t over the outputs) − t",
         in_probabilities(
-            lambda context, loss, activation, z: context.coefficients * (value_of(activation, z) - context.targets)
+            lambda context, loss, activation, z: context.coefficients * (numpy_value(activation, z) - context.targets)
         ),
         (
             loss_in("categorical_cross_entropy", "softmax_cross_entropy"),

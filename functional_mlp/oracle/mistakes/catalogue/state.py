@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from functional_mlp.activations import numpy_value
 from functional_mlp.backward_pass import Stages
 from functional_mlp.forward_pass import Tape
 from functional_mlp.losses import reduced
@@ -49,7 +50,6 @@ from functional_mlp.oracle.mistakes.program import (
     tape_of,
     through_activation,
     times,
-    value_of,
     weights_cotangent,
 )
 
@@ -185,7 +185,7 @@ def _losses(program: Program, changed: int, name: str, leaves: Array) -> Array:
         elif bias is not None:
             z = z + bias.astype(z.dtype)
         z = z.astype(a.dtype)
-        a = value_of(program.network.activations[layer], z)
+        a = numpy_value(program.network.activations[layer], z)
     if program.loss is None:
         return np.sum(a * program.ct_outputs, axis=(1, 2), dtype=a.dtype)
     loss, outputs = seen_by_loss(program.network, program.loss, Tape(program.inputs, (z,), (a,)))  # type: ignore[arg-type]
