@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import functional_mlp as fm
-from functional_mlp.oracle.case.case import DTYPES, Case, Layer, canonical_layer, declared_layer
+from functional_mlp.oracle.case import DTYPES, Case, Layer, canonical_layer, declared_layer
 
 NETWORK = fm.Network((2, 3, 1), ("tanh", "sigmoid"))
 LOSS = fm.Loss("binary_cross_entropy")
