@@ -10,7 +10,7 @@ import numpy as np
 from functional_mlp._checks import finite_float
 from functional_mlp.oracle.case import Case, parameter_of, weights_and_bias
 from functional_mlp.oracle.diagnosis import Asked, diagnose, diagnose_several
-from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed, Update, handed_over
+from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed, Update
 from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
 from functional_mlp.oracle.report import Exhibit, Report
 from functional_mlp.oracle.truth import Solution, solve
@@ -90,6 +90,17 @@ def check(
 def _require_case(case: Any) -> None:
     if not isinstance(case, Case):
         raise TypeError(f"expected case to be an oracle.Case, got {type(case).__name__}; gradients come second")
+
+
+def handed_over(result: Any) -> Gradients:
+    """What somebody's code handed over: `Gradients`, the bare gradients, or a pair of the loss and the gradients."""
+    if isinstance(result, Gradients):
+        return result
+    if isinstance(result, tuple | list) and len(result) == 2:
+        loss, params = result
+        if isinstance(loss, int | float) or getattr(loss, "shape", None) == ():
+            return Gradients(params, loss)
+    return Gradients(result)
 
 
 def report_on(case: Case, declared: Precision, leaves: tuple[Leaf, ...], notes: tuple[str, ...] = ()) -> Report:

@@ -8,6 +8,7 @@ from .arrays import declared_shape as declared_shape
 from .arrays import numbers as numbers
 from .arrays import require_representable as require_representable
 from .arrays import require_shape as require_shape
+from .arrays import rounded as rounded
 from .arrays import weights_and_bias as weights_and_bias
 from .arrays import without_layout as without_layout
 from .case import MAX_NAME as MAX_NAME
@@ -27,4 +28,3 @@ from .paths import parse_path as parse_path
 from .random_cases import TARGETS as TARGETS
 from .random_cases import draw_case as draw_case
 from .random_cases import draw_targets as draw_targets
-from .random_cases import rounded as rounded

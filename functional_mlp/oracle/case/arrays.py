@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case.paths import entry_path
 
 DTYPES: dict[str, np.dtype] = {
@@ -196,9 +197,8 @@ def require_shape(what: str, array: np.ndarray, expected: tuple[int | str, ...])
 
 def require_representable(what: str, array: np.ndarray, dtype: str) -> None:
     """Raises ValueError if an entry is not finite, or not a number of `dtype`; names the first one and the nearest."""
-    with np.errstate(all="ignore"):
-        rounded = array.astype(DTYPES[dtype]).astype(np.float64)
-    wrong = ~np.isfinite(array) | (rounded != array)
+    nearest = rounded(array, dtype)
+    wrong = ~np.isfinite(array) | (nearest != array)
     if not wrong.any():
         return
     index = tuple(int(i) for i in np.argwhere(wrong)[0])
@@ -207,6 +207,12 @@ def require_representable(what: str, array: np.ndarray, dtype: str) -> None:
     if not np.isfinite(value):
         raise ValueError(f"expected {place} to be finite, got {value}")
     raise ValueError(
-        f"expected {place} to be a {dtype} number, got {value!r}; the nearest one is {float(rounded[index])!r}:"
+        f"expected {place} to be a {dtype} number, got {value!r}; the nearest one is {float(nearest[index])!r}:"
         " write that, or declare another dtype"
     )
+
+
+def rounded(array: Array, dtype: str) -> Array:
+    """Numbers rounded to a key of `DTYPES`, as float64."""
+    with np.errstate(all="ignore"):
+        return array.astype(DTYPES[dtype]).astype(np.float64)

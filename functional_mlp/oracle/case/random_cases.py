@@ -6,7 +6,7 @@ from functional_mlp._checks import known_name, positive_int
 from functional_mlp._dtypes import Array
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
-from functional_mlp.oracle.case.arrays import DTYPES
+from functional_mlp.oracle.case.arrays import DTYPES, rounded
 from functional_mlp.oracle.case.case import Case, require_loss, require_network
 
 # how targets are drawn: any reals, 0 or 1 for every output, or one 1 per sample
@@ -62,8 +62,3 @@ def draw_targets(kind: str, shape: tuple[int, int], rng: np.random.Generator) ->
             return rng.integers(0, 2, shape).astype(np.float64)
         case _:
             return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
-
-
-def rounded(array: Array, dtype: str) -> Array:
-    """Numbers rounded to a key of `DTYPES`, as float64."""
-    return array.astype(DTYPES[dtype]).astype(np.float64)

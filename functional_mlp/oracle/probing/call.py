@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp.oracle.case import DTYPES, Case
-from functional_mlp.oracle.checking import dtype_of
-from functional_mlp.oracle.documents import Gradients, handed_over
+from functional_mlp.oracle.checking import dtype_of, handed_over
+from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.verdict import Misfit, given_leaves
 
 Function = Callable[..., Any]

@@ -22,8 +22,8 @@ from functional_mlp.oracle.documents.answers import (
     read_update,
     write_gradients,
 )
-from functional_mlp.oracle.documents.cases import write_document
 from functional_mlp.oracle.documents.digits import Printed, printed_style
+from functional_mlp.oracle.documents.schema import write_document
 from tests.helpers.documents import EXAMPLES, FORMATS, npz, tensors, text
 
 GRADIENTS, UPDATE = EXAMPLES["gradients"], EXAMPLES["update"]

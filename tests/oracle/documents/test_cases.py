@@ -19,9 +19,10 @@ import functional_mlp as fm
 from functional_mlp.files import FileError
 from functional_mlp.losses import KINDS, REDUCTIONS
 from functional_mlp.oracle.case import BIAS_LAYOUTS, DTYPES, MAX_NAME, WEIGHTS_LAYOUTS, Case
-from functional_mlp.oracle.documents import cases as files
 from functional_mlp.oracle.documents import codec as formats
-from functional_mlp.oracle.documents.cases import read_case, read_document, write_case, write_document
+from functional_mlp.oracle.documents import schema as files
+from functional_mlp.oracle.documents.cases import read_case, write_case
+from functional_mlp.oracle.documents.schema import read_document, write_document
 from tests.helpers.documents import EXAMPLES, FORMATS, example, npz, tensors, text, valid_files
 from tests.helpers.hostile import HOSTILE
 
@@ -366,7 +367,7 @@ def test_a_c_program_of_a_few_lines_reads_a_case(tmp_path, rng):
 # schemas
 
 
-@pytest.mark.parametrize("kind", files.KINDS)
+@pytest.mark.parametrize("kind", files.DOCUMENT_KINDS)
 def test_the_schemas_are_sound_and_accept_what_the_code_accepts(kind, tmp_path):
     schema = files.validator(kind).schema
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -408,7 +409,7 @@ def test_the_schemas_list_what_the_code_knows():
     assert set(solution["properties"]) == common | {"case", "pre_activations", "activations"}
     assert set(gradients["required"]) == {"format", "version"}
     assert gradients["else"]["required"] == ["params"]  # unless the case is not supported
-    for kind in files.KINDS:
+    for kind in files.DOCUMENT_KINDS:
         schema = files.validator(kind).schema
         assert schema["additionalProperties"] is False
         assert schema["properties"]["format"]["const"] == f"functional-mlp/{kind}"

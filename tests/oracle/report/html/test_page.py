@@ -24,8 +24,7 @@ from functional_mlp.oracle.report.html.heat_map import LEGEND, heat_map, times, 
 from functional_mlp.oracle.report.html.markup import shown
 from functional_mlp.oracle.report.html.network_picture import network_picture
 from functional_mlp.oracle.report.html.page import page_of
-from functional_mlp.oracle.report.outcome import Finding
-from functional_mlp.oracle.report.report import Report
+from functional_mlp.oracle.report.report import Finding, Report
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, coarsest
 from tests.helpers.pages import REPORTS, Page, halved_bias, undiagnosed
 from tests.helpers.questions import question, steps
