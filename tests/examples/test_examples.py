@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.cli import app
-from functional_mlp.oracle.probing import telling_cases
+from functional_mlp.oracle.probing import draw_probe_cases
 from functional_mlp.oracle.pytest_plugin import GradientOracle
 from tests.examples.consoles import EXAMPLES, ROOT, code_in, copied, holds, needed, shown_in
 
@@ -36,7 +36,7 @@ MISTAKES = {
 CALLS = {"numpy": "check_function", "pytorch": "check_model"}  # of the oracle, in their scripts
 MODULES = ("mlp", "model")  # beside the scripts
 IN_FULL = os.environ.get("EXAMPLES_IN_FULL", "") == "1"
-FEW = 1  # telling cases
+FEW = 1  # probe cases
 SHOWN = {"numpy": "float64", "pytorch": "float32", "c": "float64", "javascript": "float64"}  # in the README
 SUFFIXES = (".py", ".c", ".h", ".mjs")
 
@@ -49,7 +49,7 @@ def few_cases(monkeypatch):
     if not IN_FULL:
         for module in ("probing.functions", "adapters.adapted"):
             monkeypatch.setattr(
-                f"functional_mlp.oracle.{module}.telling_cases", lambda *args: telling_cases(*args)[:FEW]
+                f"functional_mlp.oracle.{module}.draw_probe_cases", lambda *args: draw_probe_cases(*args)[:FEW]
             )
 
 

@@ -13,7 +13,15 @@ from functional_mlp.oracle.case import DTYPES, Case, Layer
 from functional_mlp.oracle.checking import check
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import precision_named
-from functional_mlp.oracle.probing import Call, Fault, Skipped, called, merged, telling_cases, watch
+from functional_mlp.oracle.probing import (
+    Call,
+    Fault,
+    Skipped,
+    call_function,
+    combined_report,
+    draw_probe_cases,
+    probe_code,
+)
 from functional_mlp.oracle.report import Report
 from functional_mlp.oracle.truth import float64_on_cpu
 
@@ -55,7 +63,7 @@ class Adapted:
         dtype: of the model's parameters.
         castable: whether the model also runs in other dtypes.
         decay: coefficient of a penalty that is divided by the number of samples.
-        left_out: says why the model's gradients are not meant for a telling case; "" if they are.
+        left_out: says why the model's gradients are not meant for a probe case; "" if they are.
     """
 
     network: Network
@@ -109,7 +117,7 @@ class Adapted:
 
 
 def check_adapted(adapted: Adapted, precision: str | None = None, seed: int = 0) -> Report:
-    """Judges a model with telling cases; arguments and errors as `check_model`."""
+    """Judges a model with probe cases; arguments and errors as `check_model`."""
     declared = adapted.dtype if precision is None else precision
     stored = precision_named(declared).storage.name
     if stored != adapted.dtype and not adapted.castable:
@@ -120,13 +128,15 @@ def check_adapted(adapted: Adapted, precision: str | None = None, seed: int = 0)
 
     def ask(case: Case) -> Call | Fault | Skipped:
         reason = adapted.left_out(case)
-        return Skipped(reason) if reason else called(adapted.gradients, case)
+        return Skipped(reason) if reason else call_function(adapted.gradients, case)
 
-    cases = telling_cases(adapted.network, adapted.loss, declared, seed)
+    cases = draw_probe_cases(adapted.network, adapted.loss, declared, seed)
     cases = tuple(_fitted(adapted, case) for case in cases)
-    seen = watch(ask, cases, declared, declared)
-    left_out = tuple(f"the case {one.name!r} was left out: {one.skipped}." for one in seen if one.skipped is not None)
-    return merged(seen, declared, left_out, cases=cases, code="your model")
+    probed = probe_code(ask, cases, declared, declared)
+    left_out = tuple(
+        f"the case {probe.name!r} was left out: {probe.skipped}." for probe in probed if probe.skipped is not None
+    )
+    return combined_report(probed, declared, left_out, cases=cases, code="your model")
 
 
 def _with_l2(loss: Loss, l2: float) -> Loss:
@@ -134,7 +144,7 @@ def _with_l2(loss: Loss, l2: float) -> Loss:
 
 
 def _fitted(adapted: Adapted, case: Case) -> Case:
-    """A telling case with the loss of its number of samples, and biases where the model has some."""
+    """A probe case with the loss of its number of samples, and biases where the model has some."""
     loss = adapted.loss_for(len(case.inputs))
     biased = adapted.biased
     if loss == case.loss and all(biased):

@@ -59,14 +59,14 @@ def check_model(
 ) -> Report:
     """Judges the gradients that a framework computes for a model, your own derivatives in it included.
 
-    The model's passes are run with telling cases, as `check_function` has them: with other parameters than its own, and
+    The model's passes are run with probe cases, as `check_function` has them: with other parameters than its own, and
     data of the oracle's. The model is as before afterwards.
 
     Args:
         model, loss, activations: as `adapt` takes them.
         precision: what the model is run in, as in `check`; None: its own dtype. Where the framework lets it, a float32
             model also runs in float64, which shows smaller errors.
-        seed: of the telling cases.
+        seed: of the probe cases.
 
     Returns:
         A report, as `check_function` gives it. A model that raises is WRONG. The outputs are judged too: if they are

@@ -1,4 +1,4 @@
-"""What a program printed, understood: gradients, a case that it does not support, or what is wrong with it.
+"""What a program printed, parsed: gradients, a case that it does not support, or what is wrong with it.
 
 Of what cannot be read the reason is looked for: gradients on the wrong stream, decimal commas, text around the
 document, an answer that was broken off. Numbers that C prints as `nan` and `inf` are read, and said to be no JSON.
@@ -29,7 +29,7 @@ _SPELLED, _COMMA = re.compile(rb"nan|inf", re.IGNORECASE), re.compile(rb"\d,\d")
 _DECIMAL_COMMA = re.compile(rf"{_TEXT}|(?<!\d)(-?\d++),(\d++(?:[eE][-+]?\d++)?)", re.DOTALL)
 
 
-def understood(ran: Ran, case: Case, limits: Limits) -> Call | Fault | Skipped:
+def parse_output(ran: Ran, case: Case, limits: Limits) -> Call | Fault | Skipped:
     """What came of a case that was put to a program."""
     fault = _unanswered(ran, limits)
     if fault is not None:
@@ -190,8 +190,8 @@ def _with_points(output: bytes, case: Case, limits: Limits) -> bool:
 
 def _errors(ran: Ran) -> str:
     """The end of standard error, if anything is there."""
-    said = " ".join(ran.errors.decode("utf-8", "replace").split())
-    return f"its standard error ends {'…' if len(said) > SHOWN else ''}{_printable(said[-SHOWN:])!r}" if said else ""
+    text = " ".join(ran.errors.decode("utf-8", "replace").split())
+    return f"its standard error ends {'…' if len(text) > SHOWN else ''}{_printable(text[-SHOWN:])!r}" if text else ""
 
 
 def _quoted(output: bytes) -> str:

@@ -10,7 +10,7 @@ import pytest
 import functional_mlp as fm
 from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.documents import Gradients
-from functional_mlp.oracle.probing import probe_cases as telling
+from functional_mlp.oracle.probing import probe_cases
 from functional_mlp.oracle.probing.functions import check_function
 from functional_mlp.oracle.verdict import Verdict
 
@@ -74,7 +74,7 @@ def test_a_textbook_function_is_consistent(precision, seed):
     assert dtypes == {precision}
     assert not report.notes
     assert report.precision == precision
-    assert {leaf.group for leaf in report.leaves} == set(telling.PURPOSES) - {
+    assert {leaf.group for leaf in report.leaves} == set(probe_cases.PURPOSES) - {
         "targets not summing to 1",
         "soft targets",
     }
@@ -179,7 +179,7 @@ def test_activations_alone_choose_distinct_sizes():
 
     assert check_function(fn, ("relu", "tanh"), MEAN).verdict is Verdict.CONSISTENT
     assert shapes == {(n, (4, 5), (5, 6)) for n in (7, 3, 1)}
-    assert telling.telling_network("relu").sizes == (4, 5, 6, 8)
+    assert probe_cases.probe_network("relu").sizes == (4, 5, 6, 8)
 
 
 # mistakes of the gradient
@@ -337,7 +337,7 @@ def test_added_gradients_are_found(called_before):
         return [tuple(own) for own in total]
 
     if called_before:
-        case = telling.telling_cases(NETWORK, MEAN, seed=5)[1]
+        case = probe_cases.draw_probe_cases(NETWORK, MEAN, seed=5)[1]
         fn(case.params, case.inputs, case.targets)
     report = checked(fn)
     assert ids(report) == {"accumulates"}

@@ -14,7 +14,7 @@ import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.oracle.programs import process as external
 from functional_mlp.oracle.programs.process import Conversation, End, Limits
-from functional_mlp.oracle.programs.submit import _limits
+from functional_mlp.oracle.programs.submit import Invocation
 from tools import fault_injection
 from tools.fault_injection import CASES, LOSS, MODES, NETWORK, PROGRAM, Injection, injected, survivors
 
@@ -189,8 +189,8 @@ def test_progress_is_reported_once_per_case():
 
 def test_an_answer_may_be_as_long_as_its_case_is_large():
     case = oracle.draw_case(fm.Network((300, 300), "identity"), fm.Loss("squared_error"), samples=2)
-    assert _limits(1.0, None, case).output > 64 * 300 * 300
-    assert _limits(1.0, 10, case) == Limits(1.0, 10)
+    assert Invocation([], 1.0).limits(case).output > 64 * 300 * 300
+    assert Invocation([], 1.0, 10).limits(case) == Limits(1.0, 10)
 
 
 def test_where_nothing_is_wrong_no_pattern_is_seen():

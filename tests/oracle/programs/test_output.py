@@ -9,7 +9,7 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.oracle.probing import Call, Fault, Skipped
-from functional_mlp.oracle.programs.output import understood
+from functional_mlp.oracle.programs.output import parse_output
 from functional_mlp.oracle.programs.process import End, Limits, Ran
 
 CASE = oracle.draw_case(fm.Network((2, 2), "identity"), fm.Loss("squared_error"), samples=3, name="a name")
@@ -20,7 +20,7 @@ RIGHT = HEAD + '[[1.5, 2.5], [-3.5, 4.5]], "bias": [0.5, 0.25]}]}'
 
 def said(output, status=0, errors=b"", end=End.EXITED, **more):
     output = output.encode() if isinstance(output, str) else output
-    return understood(Ran(end, output, errors, status, **more), CASE, LIMITS)
+    return parse_output(Ran(end, output, errors, status, **more), CASE, LIMITS)
 
 
 def test_gradients_are_read():
