@@ -233,7 +233,7 @@ def _outcome(vector: Vector, submitter: Submitter, precision: str, diagnosed: bo
 
 def _named(vector: Vector, call: Call, precision: str) -> tuple[str, ...]:
     """The mistakes that the oracle sees in an answer, in words."""
-    found = check(vector.case, call.answer, precision).diagnosis
+    found = check(vector.case, call.answer, precision=precision).diagnosis
     return (
         ()
         if found is None

@@ -94,7 +94,7 @@ def report(command, script, monkeypatch):
         require(language)
         if language not in CALLS:
             program = command(language, precision, mistaken)
-            return oracle.drive(program, NETWORK, LOSS, precision, cases=7 if IN_FULL else FEW, stream=True)
+            return oracle.drive(program, NETWORK, LOSS, precision=precision, cases=7 if IN_FULL else FEW, stream=True)
         call = getattr(oracle, CALLS[language])
         monkeypatch.setattr(oracle, CALLS[language], partial(call, precision=precision))
         return script(EXAMPLES / language, "check_mistaken.py" if mistaken else "check.py")[1]["report"]

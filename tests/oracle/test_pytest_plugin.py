@@ -49,7 +49,7 @@ def test_declared(gradient_oracle):
 
 @pytest.mark.gradient_precision("float32")
 def test_declared_by_the_test_itself(gradient_oracle):
-    gradient_oracle.check_function(narrow, NETWORK, LOSS, "float64")
+    gradient_oracle.check_function(narrow, NETWORK, LOSS, precision="float64")
 
 
 def test_two_cases(gradient_oracle, monkeypatch, tmp_path):

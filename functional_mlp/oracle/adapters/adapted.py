@@ -10,7 +10,7 @@ import numpy as np
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import DTYPES, Case, Layer
-from functional_mlp.oracle.checking import check
+from functional_mlp.oracle.checking import check, formerly_by_place
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import precision_named
 from functional_mlp.oracle.probing import (
@@ -105,7 +105,8 @@ class Adapted:
         loss = self.loss_for(max(len(inputs), 1)) if inputs.ndim else self.loss
         return Case(self.network, loss, self.params, inputs, name=name, dtype=self.dtype, **end)  # type: ignore[arg-type]
 
-    def check(self, inputs: Any, targets: Any, precision: str | None = None) -> Report:
+    @formerly_by_place("precision")
+    def check(self, inputs: Any, targets: Any, *, precision: str | None = None) -> Report:
         """Judges the gradients of the model's own parameters for data of yours; arguments as `case` and `check`."""
         case = self.case(inputs, targets)
         arrays = [
@@ -113,7 +114,7 @@ class Adapted:
         ]
         end = case.ct_outputs if case.targets is None else case.targets
         given = self.gradients(arrays, *(array.astype(DTYPES[self.dtype]) for array in (case.inputs, end)))  # type: ignore[union-attr]
-        return check(case, given, precision or self.dtype)
+        return check(case, given, precision=precision or self.dtype)
 
 
 def check_adapted(adapted: Adapted, precision: str | None = None, seed: int = 0) -> Report:

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from functional_mlp.oracle.adapters.adapted import Adapted, check_adapted
+from functional_mlp.oracle.checking import formerly_by_place
 from functional_mlp.oracle.report import Report
 
 # by the package that a class of the model belongs to: module and function here; the first that applies, since a Keras
@@ -54,8 +55,9 @@ def adapt(model: Any, loss: Any = None, activations: Any = None) -> Adapted:
     return getattr(import_module(f"functional_mlp.oracle.adapters.{module}"), function)(model, loss, activations)
 
 
+@formerly_by_place("precision", "seed")
 def check_model(
-    model: Any, loss: Any = None, precision: str | None = None, seed: int = 0, *, activations: Any = None
+    model: Any, loss: Any = None, *, precision: str | None = None, seed: int = 0, activations: Any = None
 ) -> Report:
     """Judges the gradients that a framework computes for a model, your own derivatives in it included.
 
@@ -83,7 +85,8 @@ def check_model(
     return check_adapted(adapt(model, loss, activations), precision, seed)
 
 
-def check_autograd_function(function: Any, meant: Any, precision: str = "float64", seed: int = 0) -> Report:
+@formerly_by_place("precision", "seed")
+def check_autograd_function(function: Any, meant: Any, *, precision: str = "float64", seed: int = 0) -> Report:
     """Judges the derivative of a torch.autograd.Function, in a small network that applies it in both layers.
 
     Args:
@@ -99,4 +102,4 @@ def check_autograd_function(function: Any, meant: Any, precision: str = "float64
     from functional_mlp.oracle.adapters.pytorch import model_of_function
 
     model, activations = model_of_function(function, meant)
-    return check_model(model, None, precision, seed, activations=activations)
+    return check_model(model, None, precision=precision, seed=seed, activations=activations)

@@ -29,6 +29,7 @@ from typing import Any
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.checking import formerly_by_place
 from functional_mlp.oracle.probing import (
     Ask,
     Call,
@@ -55,13 +56,14 @@ TRIED: tuple[tuple[tuple[str, ...], Loss], ...] = (
 SKIPPED_SHOWN = 3  # names of cases
 
 
+@formerly_by_place("precision", "seed")
 def drive(
     command: Sequence[str],
     network: Any = None,
     loss: Loss | None = None,
+    *,
     precision: str | None = None,
     seed: int = 0,
-    *,
     cases: int = 20,
     timeout: float | int = 10.0,
     max_bytes: int | None = None,

@@ -443,3 +443,12 @@ def test_the_files_to_be_mutated_are_sound(tmp_path):
     assert_identical(read_case(tmp_path / "full.json"), read_case(tmp_path / "stored.npz"))
     assert_identical(read_case(tmp_path / "full.json"), read_case(tmp_path / "full.safetensors"))
     assert tensors() == valid_files()["full.safetensors"]
+
+
+def test_arguments_that_are_something_else_are_one_sentence(tmp_path, says):
+    case = fm.oracle.draw_case(fm.Network((2, 1), "tanh"), fm.Loss("squared_error"))
+    path = tmp_path / "case.json"
+    says(TypeError, ["path", "got Case"], write_case, case, path)
+    says(TypeError, ["oracle.Case", "got list", "write_case(path, case)"], write_case, path, [case])
+    says(TypeError, ["path", "got Case"], read_case, case)
+    assert not path.exists()

@@ -53,7 +53,7 @@ def wrong(report, what="group"):
 
 
 def checked(fn, precision="float64", seed=0):
-    return check_function(fn, NETWORK, MEAN, precision, seed)
+    return check_function(fn, NETWORK, MEAN, precision=precision, seed=seed)
 
 
 # correct functions
@@ -411,8 +411,8 @@ def test_bad_arguments_are_refused(says):
     says(TypeError, ["network", "int"], check_function, textbook, 3, MEAN)
     says(TypeError, ["loss", "str"], check_function, textbook, NETWORK, "squared_error")
     says(ValueError, ["softmax", "tanh"], check_function, textbook, NETWORK, entropy)
-    says(ValueError, ["float32", "flaot32"], check_function, textbook, NETWORK, MEAN, "flaot32")
+    says(ValueError, ["float32", "flaot32"], check_function, textbook, NETWORK, MEAN, precision="flaot32")
     says(ValueError, ["relu", "rleu"], check_function, textbook, "rleu", MEAN)
     says(ValueError, ["activation"], check_function, textbook, [], MEAN)
-    says(TypeError, ["seed"], check_function, textbook, NETWORK, MEAN, None, 0.5)
-    says(ValueError, ["seed"], check_function, textbook, NETWORK, MEAN, None, -1)
+    says(TypeError, ["seed"], check_function, textbook, NETWORK, MEAN, seed=0.5)
+    says(ValueError, ["seed"], check_function, textbook, NETWORK, MEAN, seed=-1)
