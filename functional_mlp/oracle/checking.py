@@ -120,7 +120,8 @@ def check(
     leaves = judge(case, solution, noise, given)
     notes = notes_of(case, solution, given, noise, leaves, precision)
     report = report_on(case, declared, leaves, notes)
-    finder = partial(diagnose, Asked(case, solution, noise, given, leaves))
+    is_wrong = report.verdict is Verdict.WRONG
+    finder = partial(diagnose, Asked(case, solution, noise, given, leaves)) if is_wrong else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
 
 
@@ -239,7 +240,8 @@ def check_update(
         asked.append(Asked(case, solution, noise, given, judged, update.learning_rate, group))
     report = report_on(case, declared, tuple(leaves))
     exhibits = tuple(Exhibit(group, case, update) for group, update in zip(groups, updates, strict=True))
-    return dataclasses.replace(report, finder=partial(diagnose_several, asked), exhibits=exhibits)
+    finder = partial(diagnose_several, asked) if report.verdict is Verdict.WRONG else None
+    return dataclasses.replace(report, finder=finder, exhibits=exhibits)
 
 
 def _groups(updates: list[Update]) -> list[str]:

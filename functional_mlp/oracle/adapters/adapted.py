@@ -110,7 +110,7 @@ class Adapted:
         """Judges the gradients of the model's own parameters for data of yours; arguments as `case` and `check`."""
         case = self.case(inputs, targets)
         arrays = [
-            tuple(None if leaf is None else leaf.astype(DTYPES[self.dtype]) for leaf in own) for own in case.params
+            tuple(None if leaf is None else leaf.astype(DTYPES[self.dtype]) for leaf in layer) for layer in case.params
         ]
         end = case.ct_outputs if case.targets is None else case.targets
         given = self.gradients(arrays, *(array.astype(DTYPES[self.dtype]) for array in (case.inputs, end)))  # type: ignore[union-attr]
@@ -170,7 +170,7 @@ def by_hand(forward: Callable[[Any, Any], Forward], loss: Loss | None) -> Callab
             return Gradients(list(pull(targets)), outputs=outputs)
         with float64_on_cpu():
             ct_outputs = np.asarray(loss.cotangent(outputs, targets))
-        pairs = [_with_decay(loss, ct, own) for ct, own in zip(pull(ct_outputs), params, strict=True)]
+        pairs = [_with_decay(loss, ct, layer) for ct, layer in zip(pull(ct_outputs), params, strict=True)]
         return Gradients(pairs, outputs=outputs)
 
     return gradients

@@ -53,7 +53,7 @@ class Part(NamedTuple):
     unknown: str = ""
 
 
-def understood(function: Any) -> tuple[Any, str]:
+def recognised(function: Any) -> tuple[Any, str]:
     """The activation that a function of JAX is, whatever `functools.partial` binds included; or None and its name."""
     given: dict[str, Any] = {}
     name = getattr(function, "__name__", type(function).__name__)
@@ -61,7 +61,7 @@ def understood(function: Any) -> tuple[Any, str]:
         given = function.keywords | given
         function = function.func
         name = f"partial of {getattr(function, '__name__', name)}"
-    rule = next((rule for own, rule in RULES if own is function), None)
+    rule = next((rule for known, rule in RULES if known is function), None)
     if rule is not None and set(given) <= {argument.name for argument in rule.arguments}:
         return follow(rule, f"the function {name}", given), ""
     with contextlib.suppress(Exception):  # somebody's function, which may want something else
@@ -89,7 +89,7 @@ def parts_in_row(layers: Sequence[Any], read: Callable[[str, Any], Part | Any]) 
             parts.append(part._replace(activation="identity"))
             free = True
             continue
-        spec, unknown = understood(part)
+        spec, unknown = recognised(part)
         if spec is not None and resolve(spec).name == "identity":
             continue
         if not free:
@@ -137,7 +137,7 @@ def adapted_by_jax(
 
 def _forward_by_jax(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Forward]:
     value = jax.jit(apply)
-    pull = jax.jit(lambda params, inputs, ct: jax.vjp(lambda own: apply(own, inputs), params)[1](ct)[0])
+    pull = jax.jit(lambda params, inputs, ct: jax.vjp(lambda varied: apply(varied, inputs), params)[1](ct)[0])
 
     def forward(params: Any, inputs: np.ndarray) -> Forward:
         params = [tuple(layer) for layer in params]

@@ -40,7 +40,7 @@ def adapt_keras(model: Any, loss: Any, activations: Any) -> Adapted:
     def apply(params: Any, inputs: Any) -> Any:
         new: dict[int, Any] = {}
         for layer, pair in zip(layers, params, strict=True):
-            new |= {id(own): leaf for own, leaf in zip(layer.weights, pair, strict=False)}
+            new |= {id(variable): leaf for variable, leaf in zip(layer.weights, pair, strict=False)}
         values = [new.get(id(variable), value) for variable, value in fixed]
         count = len(model.trainable_variables)
         return model.stateless_call(values[:count], values[count:], inputs, training=False)[0]
@@ -72,16 +72,16 @@ def adapt_keras(model: Any, loss: Any, activations: Any) -> Adapted:
 def _by_torch(apply: Any, params: Any, inputs: np.ndarray) -> Forward:
     import torch
 
-    own = [[None if leaf is None else torch.tensor(leaf, requires_grad=True) for leaf in layer] for layer in params]
-    leaves = [leaf for layer in own for leaf in layer if leaf is not None]
+    tensors = [[None if leaf is None else torch.tensor(leaf, requires_grad=True) for leaf in layer] for layer in params]
+    leaves = [leaf for layer in tensors for leaf in layer if leaf is not None]
     with torch.enable_grad():
-        outputs = apply(own, torch.tensor(inputs))
+        outputs = apply(tensors, torch.tensor(inputs))
 
     def pull(ct: np.ndarray) -> list[Any]:
         grads = iter(
             torch.autograd.grad(outputs, leaves, torch.tensor(ct, dtype=outputs.dtype), materialize_grads=True)
         )
-        return [tuple(None if leaf is None else next(grads).numpy() for leaf in layer) for layer in own]
+        return [tuple(None if leaf is None else next(grads).numpy() for leaf in layer) for layer in tensors]
 
     return Forward(outputs.detach().numpy(), pull)
 
@@ -94,20 +94,20 @@ def _read(model: Any) -> tuple[list[Any], list[Part]]:
     parts: list[Part] = []
     for layer in model.layers:
         kind = type(layer).__name__
-        own = type(layer).__module__.startswith("keras.")
-        if own and kind == "Dense":
-            weights = [np.array(keras.ops.convert_to_numpy(own.value)) for own in layer.weights]
+        of_keras = type(layer).__module__.startswith("keras.")
+        if of_keras and kind == "Dense":
+            weights = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in layer.weights]
             spec, unknown = _function(layer.activation, {})
             layers.append(layer)
             parts.append(Part(layer.name, weights[0], weights[1] if len(weights) > 1 else None, spec, unknown))
-        elif own and kind in NOTHING:
+        elif of_keras and kind in NOTHING:
             continue
-        elif layer.weights or not (kind in LAYERS or kind == "Activation" or not own):
+        elif layer.weights or not (kind in LAYERS or kind == "Activation" or not of_keras):
             raise refuse(f"the layer {layer.name} ({kind})", "it is neither dense nor an activation")
         elif not parts or parts[-1].unknown or parts[-1].activation != {"name": "identity"}:
             raise refuse(f"the layer {layer.name} ({kind})", "it does not follow a dense layer without an activation")
         else:
-            spec, unknown = _activation_layer(layer, kind) if own else (None, f"the layer {layer.name} ({kind})")
+            spec, unknown = _activation_layer(layer, kind) if of_keras else (None, f"the layer {layer.name} ({kind})")
             parts[-1] = parts[-1]._replace(activation=spec, unknown=unknown)
     return layers, parts
 

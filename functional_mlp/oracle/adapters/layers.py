@@ -122,7 +122,7 @@ def network_of(found: Sequence[Found], activations: Any = None) -> Network:
             )
     declared = _declared(found, activations)
     sizes = (found[0].shape[0], *(layer.shape[1] for layer in found))
-    return Network(sizes, [_chosen(layer, own) for layer, own in zip(found, declared, strict=True)])
+    return Network(sizes, [_chosen(layer, spec) for layer, spec in zip(found, declared, strict=True)])
 
 
 def _declared(found: Sequence[Found], activations: Any) -> list[Spec | None]:
@@ -142,13 +142,13 @@ def _declared(found: Sequence[Found], activations: Any) -> list[Spec | None]:
 
 def _chosen(layer: Found, declared: Spec | None) -> Activation:
     found = None if layer.activation is None else resolve(layer.activation)
-    own = found if declared is None else resolve(declared)
-    if own is None:
+    chosen = found if declared is None else resolve(declared)
+    if chosen is None:
         what = f" ({layer.unknown})" if layer.unknown else ""
         raise ValueError(
             f"what follows layer {layer.path}{what} is no activation that the oracle recognises; declare what it is"
             " meant to be, as in activations='tanh', or a list with one name per layer"
         )
-    if found is not None and own != found:
-        raise ValueError(f"layer {layer.path}: {own.name} was declared, but the model has {found.name} there")
-    return own
+    if found is not None and chosen != found:
+        raise ValueError(f"layer {layer.path}: {chosen.name} was declared, but the model has {found.name} there")
+    return chosen

@@ -58,9 +58,9 @@ def _traced(model: Any) -> Any:
     try:
         return Tracer().trace(model)
     except Exception as error:
-        said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise refuse(
-            f"the model {type(model).__name__}", f"torch.fx cannot trace its forward pass ({said}); use nn.Sequential"
+            f"the model {type(model).__name__}", f"torch.fx cannot trace its forward pass ({reason}); use nn.Sequential"
         ) from error
 
 
@@ -109,8 +109,8 @@ def _require_each_once(model: Any, named: Mapping[str, Any], layers: list[Weight
 def _weighted(node: Any, module: Any, named: Mapping[str, Any]) -> Weighted | None:
     """The linear layer that a node is, or None."""
     if node.op == "call_function" and node.target.__name__ == "linear":
-        given = [one for one in (*node.args[1:], *node.kwargs.values()) if one is not None]
-        names = [str(getattr(one, "target", None)) for one in given]
+        given = [argument for argument in (*node.args[1:], *node.kwargs.values()) if argument is not None]
+        names = [str(getattr(argument, "target", None)) for argument in given]
         return Weighted(names[0], names[0], names[1] if len(names) > 1 else None) if set(names) <= set(named) else None
     if module is None or (is_torchs(module) and type(module).__name__ != "Linear"):
         return None

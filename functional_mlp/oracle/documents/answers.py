@@ -121,8 +121,8 @@ def parse_answer(
     document = decode(content, source, max_bytes, not_finite=True)
     if document.get("unsupported") is True:
         reason = document.get("reason")
-        said = f": {reason[:120]}" if isinstance(reason, str) and reason else ""
-        raise UnsupportedError(f"{source}: says that its program does not support this case{said}")
+        explained = f": {reason[:120]}" if isinstance(reason, str) and reason else ""
+        raise UnsupportedError(f"{source}: says that its program does not support this case{explained}")
     form = document.get("format")
     kind = next((kind for kind in kinds if form == f"functional-mlp/{kind}"), None)
     if kind is None:

@@ -64,7 +64,7 @@ def combined_report(
         network=report.network if len(networks) == 1 else f"{len(networks)} networks",
         samples=sum(len(case.inputs) for case in cases if case.name in asked_for),
         findings=findings,
-        finder=partial(diagnose_several, asked, excluded),
+        finder=partial(diagnose_several, asked, excluded) if asked else None,
         exhibits=tuple(
             Exhibit(probe.name, probe.reference.case, probe.kept)
             for probe in answered

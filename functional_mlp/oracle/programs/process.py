@@ -248,8 +248,10 @@ class _Child:
         self.output += self._read(self.process.stdout)
 
     def _read_errors(self) -> None:
-        said = self.errors + self._read(self.process.stderr)
-        self.errors = said if len(said) <= ERRORS_KEPT else said[:ERRORS_BEGIN] + said[ERRORS_BEGIN - ERRORS_KEPT :]
+        errors = self.errors + self._read(self.process.stderr)
+        self.errors = (
+            errors if len(errors) <= ERRORS_KEPT else errors[:ERRORS_BEGIN] + errors[ERRORS_BEGIN - ERRORS_KEPT :]
+        )
 
     def kill(self, wait: float = 0.0) -> int:
         """Kills the program and its descendants; how many of these were there after some seconds."""
@@ -295,8 +297,8 @@ def _why_not(command: Sequence[str], error: Exception) -> str:
         return "expected a command to run, got none"
     name = command[0][:100]
     if isinstance(error, FileNotFoundError):
-        here = "/" not in name and os.path.exists(name)
-        return f"expected a program, found none named {name!r}{f'; is it ./{name}?' if here else ''}"
+        is_file = "/" not in name and os.path.exists(name)
+        return f"expected a program, found none named {name!r}{f'; is it ./{name}?' if is_file else ''}"
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "expected to start a program, got too many open files; run fewer side by side (--jobs)"
     if isinstance(error, PermissionError):

@@ -44,9 +44,9 @@ def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
         "searched": diagnosis.searched,
         "group": diagnosis.group,
         "evidence": [
-            {"path": one.path, "digits": one.digits, "index": list(one.at)}
-            | {name: _number(getattr(one, name)) for name in ("given", "mistaken", "true")}
-            for one in diagnosis.evidence
+            {"path": shown.path, "digits": shown.digits, "index": list(shown.at)}
+            | {name: _number(getattr(shown, name)) for name in ("given", "mistaken", "true")}
+            for shown in diagnosis.evidence
         ],
     }
 

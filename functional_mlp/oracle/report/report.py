@@ -155,8 +155,8 @@ def _diagnosis_lines(diagnosis: Diagnosis | None, *, one_case: bool) -> list[str
         lines += _wrapped(f"  right: {named.fix}", hang=9)
     lines += _wrapped(f"  {sentences.reproduced(diagnosis)}", hang=2)
     lines += _evidence_lines(diagnosis, one_case=one_case)
-    said, *more = sentences.tied(diagnosis) or ("",)
-    lines += _wrapped(f"  {said}{f' {sentences.SEPARATE}' if said and one_case else ''}", hang=2)
+    tie, *more = sentences.tied(diagnosis) or ("",)
+    lines += _wrapped(f"  {tie}{f' {sentences.SEPARATE}' if tie and one_case else ''}", hang=2)
     for sentence in more:
         lines += _wrapped(f"  {sentence}", hang=2)
     return lines
@@ -172,8 +172,8 @@ def _evidence_lines(diagnosis: Diagnosis, *, one_case: bool) -> list[str]:
     number = " {:>13.6g}".format
     head = f"  {'worst entry':<{wide}}{'yours':>14}{'mistake':>14}{'right':>14}{'digits':>8}"
     rows = [
-        f"  {name:<{wide}}{number(one.given)}{number(one.mistaken)}{number(one.true)}{one.digits:>8}"
-        for name, one in zip(names, diagnosis.evidence, strict=True)
+        f"  {name:<{wide}}{number(shown.given)}{number(shown.mistaken)}{number(shown.true)}{shown.digits:>8}"
+        for name, shown in zip(names, diagnosis.evidence, strict=True)
     ]
     return [*(_wrapped(f" {where}", hang=2) if where else []), head, *rows]
 

@@ -29,8 +29,8 @@ def summary(report: "Report") -> str:
     """How many arrays there are of each verdict."""
     counts = Counter(leaf.verdict for leaf in report.leaves)
     total = len(report.leaves)
-    said = [f"{counts[verdict]} of {total} arrays {verdict}" for verdict in Verdict if counts[verdict]]
-    return f"{', '.join(said) or 'nothing could be compared'}."
+    counted = [f"{counts[verdict]} of {total} arrays {verdict}" for verdict in Verdict if counts[verdict]]
+    return f"{', '.join(counted) or 'nothing could be compared'}."
 
 
 def subject(report: "Report") -> str:
@@ -109,7 +109,10 @@ def reproduced(diagnosis: Diagnosis) -> str:
     if not diagnosis.mistakes:
         return ""
     digits, does = min(named.digits for named in diagnosis.mistakes), "this" if len(diagnosis.mistakes) == 1 else "both"
-    spoilt = any((own := MISTAKES[one.id].parameter) is not None and own.magnified for one in diagnosis.mistakes)
+    spoilt = any(
+        (parameter := MISTAKES[mistake.id].parameter) is not None and parameter.magnified
+        for mistake in diagnosis.mistakes
+    )
     but = ", but for the rounding that it magnifies" if spoilt else ""
     return f"Your numbers are those of a program that does {does}, to {digits} digits{but}."
 
@@ -127,8 +130,8 @@ def tied(diagnosis: Diagnosis) -> tuple[str, ...]:
     if not diagnosis.ties:
         return ()
     others = [" with ".join(map(place_of, explanation)) for explanation in diagnosis.explanations[1:]]
-    said = f"The same numbers come from: {'; or '.join(dict.fromkeys(others))}."
-    return (said, MAY_BE_EITHER) if diagnosis.kind == EITHER else (said,)
+    sentence = f"The same numbers come from: {'; or '.join(dict.fromkeys(others))}."
+    return (sentence, MAY_BE_EITHER) if diagnosis.kind == EITHER else (sentence,)
 
 
 def entry_of(evidence: Evidence) -> str:
@@ -151,7 +154,7 @@ def detects(leaf: Leaf) -> float:
 
 def detects_everywhere(leaves: list[Leaf]) -> float:
     """The same of the array where it is largest."""
-    return max((own for own in map(detects, leaves) if not math.isnan(own)), default=math.nan)
+    return max((change for change in map(detects, leaves) if not math.isnan(change)), default=math.nan)
 
 
 def count(number: int, what: str) -> str:

@@ -85,11 +85,11 @@ def _head(title: str, verdict: Verdict) -> Markup:
 
 
 def _footer() -> Markup:
-    said = (
+    sentence = (
         "Every number was compared with the true one by its noise floor: how far a correct program may stray in the"
         " precision that it computes in. No tolerance was chosen. functional-mlp"
     )
-    return element("footer", element("p", f"{said} {functional_mlp.__version__}."))
+    return element("footer", element("p", f"{sentence} {functional_mlp.__version__}."))
 
 
 def _section(heading: str, *parts: str, id_: str) -> Markup:
@@ -118,8 +118,8 @@ def _mistake(diagnosis: Diagnosis | None, *, one_case: bool) -> Markup:
     if diagnosis is None:
         return Markup("")
     if not diagnosis.mistakes:
-        said = element("p", set_formula(sentences.not_explained(diagnosis)))
-        return _section("Which mistake it is", element("div", said, class_="card"), id_="mistake")
+        paragraph = element("p", set_formula(sentences.not_explained(diagnosis)))
+        return _section("Which mistake it is", element("div", paragraph, class_="card"), id_="mistake")
     tied, *more = sentences.tied(diagnosis) or ("",)
     parts = [
         *(_named(named) for named in diagnosis.mistakes),
@@ -158,11 +158,11 @@ def _evidence(diagnosis: Diagnosis, *, one_case: bool) -> Markup:
         return Markup("")
     rows = [
         [
-            element("code", sentences.entry_of(one)),
-            *(f"{x:.6g}" for x in (one.given, one.mistaken, one.true)),
-            str(one.digits),
+            element("code", sentences.entry_of(shown)),
+            *(f"{x:.6g}" for x in (shown.given, shown.mistaken, shown.true)),
+            str(shown.digits),
         ]
-        for one in diagnosis.evidence
+        for shown in diagnosis.evidence
     ]
     where = "" if one_case else f" in the case {diagnosis.group!r}"
     names = ("worst entry", "yours", "of the mistake", "right", "digits that agree")
@@ -199,7 +199,7 @@ def _list(names: Sequence[str], rows: Sequence[Sequence[str]], caption: str, sty
 
 def _remarks(report: Report) -> Markup:
     """Findings, what to do, notes; and what being consistent means."""
-    findings = [element("li", badge(one.verdict), " ", one.sentence) for one in report.findings]
+    findings = [element("li", badge(finding.verdict), " ", finding.sentence) for finding in report.findings]
     remedies = [element("li", f"{remedy[:1].upper()}{remedy[1:]}.") for remedy in sentences.remedies(report)]
     notes = [element("li", note) for note in report.notes]
     parts = []
@@ -225,9 +225,9 @@ def _network(report: Report) -> Markup:
     picture = network_picture(report.exhibits[0].case.network, report.leaves, mistaken)
     scroll = _scrolling(picture, "The network, drawn")
     several = "" if sentences.is_of_one_case(report) else " Each array is shown as in its worst case."
-    said = f"A line is an entry of the weights, a circle one of the bias; numbers flow from the inputs on.{several}"
+    sentence = f"A line is an entry of the weights, a circle one of the bias; numbers flow from the inputs on.{several}"
     return _section(
-        "The network", element("div", scroll, class_="card"), element("p", said, class_="small soft"), id_="network"
+        "The network", element("div", scroll, class_="card"), element("p", sentence, class_="small soft"), id_="network"
     )
 
 
@@ -249,8 +249,8 @@ def _arrays(report: Report) -> Markup:
         is_open = verdict is not Verdict.CONSISTENT and opened < UNFOLDED
         opened += is_open
         counted = sum(leaf.verdict is verdict for leaf in leaves)
-        said = badge(verdict, f"{counted} of {len(leaves)} {verdict}")
-        summary = element("summary", element("h3", element("bdi", group)), " ", said)
+        label = badge(verdict, f"{counted} of {len(leaves)} {verdict}")
+        summary = element("summary", element("h3", element("bdi", group)), " ", label)
         parts.append(element("details", summary, inside, class_="group", open=is_open))
     return _section("Array by array", *parts, id_="arrays")
 
@@ -277,9 +277,9 @@ def _maps(leaves: Sequence[Leaf], most: int, *, all_of_them: bool) -> Markup:
     quiet = [leaf for leaf in leaves if leaf.verdict is Verdict.CONSISTENT and _has_map(leaf)] if all_of_them else []
     parts = [element("div", *(_figure(leaf, most) for leaf in loud), class_="maps")] if loud else []
     if quiet:
-        said = f"{sentences.count(len(quiet), 'consistent array')}, drawn"
+        label = f"{sentences.count(len(quiet), 'consistent array')}, drawn"
         drawn = element("div", *(_figure(leaf, most) for leaf in quiet), class_="maps")
-        parts.append(element("details", element("summary", said), drawn, class_="quiet", open=not loud))
+        parts.append(element("details", element("summary", label), drawn, class_="quiet", open=not loud))
     return joined(*parts)
 
 
@@ -288,10 +288,10 @@ def _has_map(leaf: Leaf) -> bool:
 
 
 def _figure(leaf: Leaf, most: int) -> Markup:
-    said = element("p", f"{leaf.sentence}.") if leaf.sentence else ""
-    caption = element("figcaption", element("code", leaf.path), " ", badge(leaf.verdict, tally(leaf)), said)
+    paragraph = element("p", f"{leaf.sentence}.") if leaf.sentence else ""
+    caption = element("figcaption", element("code", leaf.path), " ", badge(leaf.verdict, tally(leaf)), paragraph)
     drawn = _scrolling(heat_map(leaf, most), f"Errors of {leaf.path}") if _has_map(leaf) else ""
-    return element("figure", caption, drawn, class_="spoken" if said else None)
+    return element("figure", caption, drawn, class_="spoken" if paragraph else None)
 
 
 def _scrolling(inside: str, label: str) -> Markup:
@@ -307,10 +307,10 @@ def _files(report: Report) -> Markup:
         return Markup("")
     verdicts = {group: worst_of(leaf.verdict for leaf in leaves) for group, leaves in sentences.groups(report).items()}
     # what is wrong first: it is the last to be left out
-    ordered = sorted(report.exhibits, key=lambda one: verdicts.get(one.group) is Verdict.CONSISTENT)
+    ordered = sorted(report.exhibits, key=lambda exhibit: verdicts.get(exhibit.group) is Verdict.CONSISTENT)
     parts = [_bundle(bundle, report.precision) for bundle in bundles(ordered)]
-    said = "The case and what was given for it are in this page. Save them, and judge them again:"
-    return _section("Check it again", element("p", said), *parts, id_="files")
+    sentence = "The case and what was given for it are in this page. Save them, and judge them again:"
+    return _section("Check it again", element("p", sentence), *parts, id_="files")
 
 
 def _bundle(bundle: Bundle, precision: str) -> Markup:
