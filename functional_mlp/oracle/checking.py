@@ -141,10 +141,10 @@ def handed_over(result: Any) -> Gradients:
 
 def report_on(case: Case, declared: Precision, leaves: tuple[Leaf, ...], notes: tuple[str, ...] = ()) -> Report:
     """A report on one case."""
-    return Report(case.name, described(case), len(case.inputs), declared.name, leaves, notes=notes)
+    return Report(case.name, describe_case(case), len(case.inputs), declared.name, leaves, notes=notes)
 
 
-def described(case: Case) -> str:
+def describe_case(case: Case) -> str:
     """The network and the loss of a case, in words."""
     sizes = "-".join(map(str, case.network.sizes))
     names = [activation.name for activation in case.network.activations]

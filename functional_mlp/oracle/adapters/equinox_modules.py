@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from functional_mlp.oracle.adapters.adapted import Adapted
-from functional_mlp.oracle.adapters.jax_models import Part, adapted_by_jax, parts_in_row, recognised
+from functional_mlp.oracle.adapters.jax_models import ModelPart, adapted_by_jax, parts_in_row, recognised
 from functional_mlp.oracle.adapters.layers import refuse
 
 NOT_DENSE = ("Linear", "Lambda", "Identity", "MLP", "Sequential", "Dropout")  # what is recognised in equinox.nn
@@ -83,10 +83,10 @@ def _require_dense(module: Any, path: str) -> None:
         raise refuse(f"{path} ({name})", "it is random; use equinox.nn.inference_mode(model)")
 
 
-def _part(path: str, layer: Any) -> Part:
+def _part(path: str, layer: Any) -> ModelPart:
     if "scalar" in (layer.in_features, layer.out_features):
         raise refuse(f"layer {path}", "its size is 'scalar'; use 1")
-    return Part(path, layer.weight.T, layer.bias)
+    return ModelPart(path, layer.weight.T, layer.bias)
 
 
 def _read(path: str, layer: Any) -> Any:

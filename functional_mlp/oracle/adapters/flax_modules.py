@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from functional_mlp.oracle.adapters.adapted import Adapted
-from functional_mlp.oracle.adapters.jax_models import Part, adapted_by_jax, parts_in_row
+from functional_mlp.oracle.adapters.jax_models import ModelPart, adapted_by_jax, parts_in_row
 from functional_mlp.oracle.adapters.layers import refuse
 
 
@@ -92,8 +92,8 @@ def _linear_paths(tree: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]
                 yield from _linear_paths(item, (*path, name))
 
 
-def _part(path: str, layer: Any) -> Part:
-    return Part(path, layer.kernel[...], None if layer.bias is None else layer.bias[...])
+def _part(path: str, layer: Any) -> ModelPart:
+    return ModelPart(path, layer.kernel[...], None if layer.bias is None else layer.bias[...])
 
 
 def _read(path: str, layer: Any) -> Any:
@@ -122,7 +122,7 @@ def _adapt_linen(model: Any, loss: Any, activations: Any) -> Adapted:
             raise refuse(f"the parameter {'/'.join(path)}", "it belongs to no Dense layer that the forward pass calls")
     dense = [_at(tree, path) for path in paths]
     parts = [
-        Part("/".join(path) or type(module).__name__, layer["kernel"], layer.get("bias"))
+        ModelPart("/".join(path) or type(module).__name__, layer["kernel"], layer.get("bias"))
         for path, layer in zip(paths, dense, strict=True)
     ]
 

@@ -18,25 +18,25 @@ from functional_mlp.oracle.adapters.layers import (
     Found,
     Rule,
     follow,
-    gelu,
-    leaky_relu,
+    gelu_rule,
+    leaky_relu_rule,
     network_of,
     refuse,
-    softmax,
+    softmax_rule,
 )
 from functional_mlp.oracle.case import DTYPES, Layer
 
 RULES: tuple[tuple[Callable[..., Any], Rule], ...] = (
     *((getattr(jax.nn, name), rule) for name, rule in PLAIN.items()),
     (jnp.tanh, PLAIN["tanh"]),
-    (jax.nn.leaky_relu, leaky_relu(0.01)),
+    (jax.nn.leaky_relu, leaky_relu_rule(0.01)),
     (jax.nn.elu, ELU),
-    (jax.nn.gelu, gelu(True, False, "; use functools.partial(jax.nn.gelu, approximate=False)")),
-    (jax.nn.softmax, softmax("axis", -1, (-1,))),
+    (jax.nn.gelu, gelu_rule(True, False, "; use functools.partial(jax.nn.gelu, approximate=False)")),
+    (jax.nn.softmax, softmax_rule("axis", -1, (-1,))),
 )
 
 
-class Part(NamedTuple):
+class ModelPart(NamedTuple):
     """A dense layer of a model.
 
     Attributes:
@@ -71,21 +71,21 @@ def recognised(function: Any) -> tuple[Any, str]:
     return None, f"the function {name}"
 
 
-def parts_in_row(layers: Sequence[Any], read: Callable[[str, Any], Part | Any]) -> list[Part]:
+def parts_in_row(layers: Sequence[Any], read: Callable[[str, Any], ModelPart | Any]) -> list[ModelPart]:
     """Dense layers with the activation that follows each, from layers and functions in a row.
 
     Args:
         layers: as the model has them.
-        read: maps a path and a layer to its Part, or to the function that it applies.
+        read: maps a path and a layer to its ModelPart, or to the function that it applies.
 
     Raises:
         ValueError: for a function before the first dense layer, or two in a row.
     """
-    parts: list[Part] = []
+    parts: list[ModelPart] = []
     free = False
     for number, layer in enumerate(layers):
         part = read(f"layers[{number}]", layer)
-        if isinstance(part, Part):
+        if isinstance(part, ModelPart):
             parts.append(part._replace(activation="identity"))
             free = True
             continue
@@ -100,7 +100,7 @@ def parts_in_row(layers: Sequence[Any], read: Callable[[str, Any], Part | Any]) 
 
 
 def adapted_by_jax(
-    parts: Sequence[Part],
+    parts: Sequence[ModelPart],
     apply: Callable[[Any, Any], Any],
     assign: Callable[[Any], Any],
     loss: Any,

@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, by_hand
-from functional_mlp.oracle.adapters.jax_models import Part, adapted_by_jax
-from functional_mlp.oracle.adapters.layers import ELU, PLAIN, follow, gelu, leaky_relu, refuse, softmax
+from functional_mlp.oracle.adapters.jax_models import ModelPart, adapted_by_jax
+from functional_mlp.oracle.adapters.layers import ELU, PLAIN, follow, gelu_rule, leaky_relu_rule, refuse, softmax_rule
 
-RULES = {"linear": PLAIN["identity"]} | {name: rule for name, rule in PLAIN.items() if name != "identity"}
-RULES |= {"leaky_relu": leaky_relu(0.2), "elu": ELU, "gelu": gelu(False, False), "softmax": softmax("axis", -1, (-1,))}
+KERAS_RULES = {"linear": PLAIN["identity"]} | {name: rule for name, rule in PLAIN.items() if name != "identity"}
+KERAS_RULES |= {
+    "leaky_relu": leaky_relu_rule(0.2),
+    "elu": ELU,
+    "gelu": gelu_rule(False, False),
+    "softmax": softmax_rule("axis", -1, (-1,)),
+}
 # layers that are activations, with the function that they apply
 LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "Softmax": "softmax"}
 BOUNDS = {"max_value": None, "threshold": 0.0}  # of ReLU; its negative_slope is 0 too
@@ -86,12 +91,12 @@ def _by_torch(apply: Any, params: Any, inputs: np.ndarray) -> Forward:
     return Forward(outputs.detach().numpy(), pull)
 
 
-def _read(model: Any) -> tuple[list[Any], list[Part]]:
+def _read(model: Any) -> tuple[list[Any], list[ModelPart]]:
     """The dense layers of a model, and what they are."""
     import keras
 
     layers: list[Any] = []
-    parts: list[Part] = []
+    parts: list[ModelPart] = []
     for layer in model.layers:
         kind = type(layer).__name__
         of_keras = type(layer).__module__.startswith("keras.")
@@ -99,7 +104,7 @@ def _read(model: Any) -> tuple[list[Any], list[Part]]:
             weights = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in layer.weights]
             spec, unknown = _function(layer.activation, {})
             layers.append(layer)
-            parts.append(Part(layer.name, weights[0], weights[1] if len(weights) > 1 else None, spec, unknown))
+            parts.append(ModelPart(layer.name, weights[0], weights[1] if len(weights) > 1 else None, spec, unknown))
         elif of_keras and kind in NOTHING:
             continue
         elif layer.weights or not (kind in LAYERS or kind == "Activation" or not of_keras):
@@ -119,7 +124,7 @@ def _activation_layer(layer: Any, kind: str) -> tuple[Any, str]:
         layer.negative_slope or any(getattr(layer, name) != plain for name, plain in BOUNDS.items())
     ):
         raise refuse(f"the layer {layer.name} (ReLU)", "the oracle's relu has no bounds and no slope; use LeakyReLU")
-    return follow(RULES[LAYERS[kind]], f"the layer {layer.name} ({kind})", vars(layer)), ""
+    return follow(KERAS_RULES[LAYERS[kind]], f"the layer {layer.name} ({kind})", vars(layer)), ""
 
 
 def _function(function: Any, given: dict[str, Any]) -> tuple[Any, str]:
@@ -127,6 +132,6 @@ def _function(function: Any, given: dict[str, Any]) -> tuple[Any, str]:
     import keras
 
     name = getattr(function, "__name__", type(function).__name__)
-    if name in RULES and getattr(keras.activations, name, None) is function:
-        return follow(RULES[name], f"the function {name}", given), ""
+    if name in KERAS_RULES and getattr(keras.activations, name, None) is function:
+        return follow(KERAS_RULES[name], f"the function {name}", given), ""
     return None, f"the function {name}"

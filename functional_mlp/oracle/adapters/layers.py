@@ -44,19 +44,19 @@ PLAIN = {name: Rule(name) for name in ("identity", "sigmoid", "tanh", "relu", "s
 ELU = Rule("elu", (Argument("alpha", 1.0, means="alpha"),))
 
 
-def leaky_relu(slope: float) -> Rule:
+def leaky_relu_rule(slope: float) -> Rule:
     """A leaky_relu whose slope a framework takes to be this if it is left out."""
     return Rule("leaky_relu", (Argument("negative_slope", slope, means="slope"),))
 
 
-def gelu(default: Any, exact: Any, remedy: str = "") -> Rule:
+def gelu_rule(default: Any, exact: Any, remedy: str = "") -> Rule:
     """A gelu that is the exact one for `approximate` = `exact`."""
     return Rule(
         "gelu", (Argument("approximate", default, "", (exact,), f"the oracle's gelu is the exact one{remedy}"),)
     )
 
 
-def softmax(axis: str, default: Any, allowed: tuple[int, ...]) -> Rule:
+def softmax_rule(axis: str, default: Any, allowed: tuple[int, ...]) -> Rule:
     """A softmax over the units, whose axis a framework calls so."""
     return Rule("softmax", (Argument(axis, default, allowed=allowed, reason="softmax is over the units of a layer"),))
 

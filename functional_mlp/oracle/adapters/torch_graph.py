@@ -17,21 +17,21 @@ from functional_mlp.oracle.adapters.layers import (
     Found,
     Rule,
     follow,
-    gelu,
-    leaky_relu,
+    gelu_rule,
+    leaky_relu_rule,
     refuse,
-    softmax,
+    softmax_rule,
 )
 
 # by the names of modules, functions and methods, small letters without underscores
-RULES = PLAIN | {
-    "leakyrelu": leaky_relu(0.01),
+TORCH_RULES = PLAIN | {
+    "leakyrelu": leaky_relu_rule(0.01),
     "elu": ELU,
     "softplus": Rule("softplus", (Argument("beta", 1.0, allowed=(1, 1.0), reason="the oracle's is log(1 + exp(z))"),)),
-    "gelu": gelu("none", "none"),
-    "softmax": softmax("dim", None, (1, -1)),
+    "gelu": gelu_rule("none", "none"),
+    "softmax": softmax_rule("dim", None, (1, -1)),
 }
-NOTHING = ("flatten", "identity", "contiguous")  # for inputs with two axes, samples and features
+WITHOUT_EFFECT = ("flatten", "identity", "contiguous")  # for inputs with two axes, samples and features
 REASONS = {
     "logsoftmax": "leave it out, and use CrossEntropyLoss, which takes logits",
     "dropout": "it is random; call model.eval() first",
@@ -147,13 +147,13 @@ def _activation(steps: list[Any], modules: Mapping[Any, Any]) -> tuple[Any, str]
         if step not in modules or is_torchs(modules[step]):
             if name in REASONS:
                 raise refuse(_called(step, modules), REASONS[name])
-            if step in modules and name not in RULES:
+            if step in modules and name not in TORCH_RULES:
                 raise refuse(_called(step, modules), "the oracle has no such activation")
     step, module = steps[0], modules.get(steps[0])
     what = " and ".join(_called(step, modules) for step in steps)
-    if len(steps) > 1 or _name(step, modules) not in RULES or not (module is None or is_torchs(module)):
+    if len(steps) > 1 or _name(step, modules) not in TORCH_RULES or not (module is None or is_torchs(module)):
         return None, what
-    rule = RULES[_name(step, modules)]
+    rule = TORCH_RULES[_name(step, modules)]
     names = [argument.name for argument in rule.arguments]
     given = dict(zip(names, step.args[1:], strict=False)) | step.kwargs if module is None else vars(module)
     return follow(rule, what, given), ""
@@ -165,11 +165,11 @@ def _is_nothing(node: Any, modules: Mapping[Any, Any]) -> bool:
     if name.endswith("dropout"):
         given = node.kwargs if module is None else vars(module)
         return not given.get("training", True) or given.get("p") == 0
-    return name in NOTHING and (module is None or is_torchs(module))
+    return name in WITHOUT_EFFECT and (module is None or is_torchs(module))
 
 
 def _name(node: Any, modules: Mapping[Any, Any]) -> str:
-    """The name of a module's class, of a function or a method, as `RULES` has it."""
+    """The name of a module's class, of a function or a method, as `TORCH_RULES` has it."""
     name = type(modules[node]).__name__ if node in modules else getattr(node.target, "__name__", str(node.target))
     return name.lower().replace("_", "")
 

@@ -14,7 +14,7 @@ from .cases import read_case as read_case
 from .cases import write_case as write_case
 from .codec import FileError as FileError
 from .codec import encode as encode
-from .codec import kind_of as kind_of
+from .codec import format_of as format_of
 from .digits import FEWEST_DIGITS as FEWEST_DIGITS
 from .digits import Printed as Printed
 from .digits import printed_style as printed_style

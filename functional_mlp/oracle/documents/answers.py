@@ -25,7 +25,7 @@ from functional_mlp.oracle.case import (
     rounded,
     weights_and_bias,
 )
-from functional_mlp.oracle.documents.codec import decode, kind_of
+from functional_mlp.oracle.documents.codec import decode, format_of
 from functional_mlp.oracle.documents.digits import Printed, loss_style, printed_style
 from functional_mlp.oracle.documents.schema import VERSION, check_schema, require_path, write_document
 
@@ -130,7 +130,7 @@ def parse_answer(
         got = repr(form[:60]) if isinstance(form, str) else "none" if form is None else type(form).__name__
         raise FileError(f"{source}: expected format {wanted}, got {got}")
     check_schema(document, kind, source)
-    text = text_of(content, source) if kind_of(content) == "json" else ""
+    text = text_of(content, source) if format_of(content) == "json" else ""
     printed = printed_style(text)
     if kind == "update":
         rate = float(document["learning_rate"])

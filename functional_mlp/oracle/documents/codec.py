@@ -145,7 +145,7 @@ def _nested(fields: dict[str, Any], arrays: dict[str, np.ndarray], source: str) 
     return document
 
 
-def kind_of(content: bytes) -> str:
+def format_of(content: bytes) -> str:
     """Which of the formats a file begins like: "npz", "safetensors" or "json"."""
     if content[:2] == b"PK":
         return "npz"
@@ -165,7 +165,7 @@ def decode(content: bytes, source: str, max_bytes: int, not_finite: bool) -> dic
     Raises:
         FileError: if it is no sound file of its format.
     """
-    match kind_of(content):
+    match format_of(content):
         case "npz":
             return _from_npz(content, source, max_bytes, not_finite)
         case "safetensors":

@@ -16,7 +16,7 @@ from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.truth import Solution
 from functional_mlp.oracle.verdict import Misfit, given_leaves
 
-Function = Callable[..., Any]
+GradientFunction = Callable[..., Any]
 MAX_MESSAGE = 200
 
 
@@ -73,7 +73,7 @@ class Reference(NamedTuple):
     noise: Noise
 
 
-def call_function(fn: Function, case: Case) -> Call | Fault:
+def call_function(fn: GradientFunction, case: Case) -> Call | Fault:
     """What comes of calling `fn` with fresh copies of a case's numbers, in its dtype."""
     dtype = DTYPES[case.dtype]
     end_name = "targets" if case.loss is not None else "ct_outputs"
@@ -119,7 +119,7 @@ def _answer(result: Any) -> Gradients:
     return answer
 
 
-def _shown(error: BaseException, fn: Function) -> str:
+def _shown(error: BaseException, fn: GradientFunction) -> str:
     """An exception in one line, with its place in the function's own file, if it is there."""
     message = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
     message = f"{message[:MAX_MESSAGE]}..." if len(message) > MAX_MESSAGE else message

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.checking import described, report_on
+from functional_mlp.oracle.checking import describe_case, report_on
 from functional_mlp.oracle.diagnosis import diagnose_several
 from functional_mlp.oracle.noise import precision_named
 from functional_mlp.oracle.probing.call import listed
@@ -53,7 +53,7 @@ def combined_report(
     every_note = dict.fromkeys(note for probe in answered for note in probe.notes)
     notes += tuple(note for note in every_note if not (random and note == IRREPRODUCIBLE))
     report = report_on(cases[0], precision_named(precision), leaves, notes)
-    networks = {described(case) for case in cases}
+    networks = {describe_case(case) for case in cases}
     asked_for = {probe.name for probe in probed}
     adds = any(finding.id == "accumulates" for finding in findings)
     excluded = () if adds else ("accumulated",)  # every call was made twice
@@ -75,7 +75,7 @@ def combined_report(
 
 def _pattern(wrong: Mapping[Case, bool]) -> tuple[str, ...]:
     """What the cases that are wrong have in common, by whether each is."""
-    if len({described(case) for case in wrong}) > 1:
+    if len({describe_case(case) for case in wrong}) > 1:
         return ()
     names = {purpose_of(case) for case, is_wrong in wrong.items() if is_wrong}
     if not names:

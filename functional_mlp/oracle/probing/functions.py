@@ -16,7 +16,7 @@ from typing import Any
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.checking import formerly_by_place
-from functional_mlp.oracle.probing.call import Function, call_function
+from functional_mlp.oracle.probing.call import GradientFunction, call_function
 from functional_mlp.oracle.probing.combine import combined_report
 from functional_mlp.oracle.probing.probe import probe_code
 from functional_mlp.oracle.probing.probe_cases import draw_probe_cases, probe_network
@@ -25,7 +25,7 @@ from functional_mlp.oracle.report import Report
 
 @formerly_by_place("precision", "seed")
 def check_function(
-    fn: Function, network: Any, loss: Loss | None, *, precision: str | None = None, seed: int = 0
+    fn: GradientFunction, network: Any, loss: Loss | None, *, precision: str | None = None, seed: int = 0
 ) -> Report:
     """Judges a function that computes gradients: by its numbers for probe cases, and by what it does as a program.
 

@@ -14,7 +14,7 @@ from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.documents import document_of, encode
 from functional_mlp.oracle.probing import Ask, Call, Fault, Skipped
 from functional_mlp.oracle.programs.output import parse_output
-from functional_mlp.oracle.programs.process import Conversation, Limits, Ran, run
+from functional_mlp.oracle.programs.process import AnswerLimits, Conversation, Ran, run_program
 
 REMEMBERED = 2**16  # bytes of the longest answer that is kept
 LEAST_OUTPUT, BYTES_OF_NUMBER = 2**21, 64  # that a program may print, whatever the case, and for each number of it
@@ -37,11 +37,13 @@ class Invocation(NamedTuple):
     jobs: int = 1
     stream: bool = False
 
-    def limits(self, case: Case) -> Limits:
+    def limits(self, case: Case) -> AnswerLimits:
         """What the answer to a case may take."""
         layers = sum(math.prod(shape) for shape in case.network.shapes)
         samples = len(case.inputs) * sum(case.network.sizes)
-        return Limits(float(self.timeout), self.max_bytes or LEAST_OUTPUT + BYTES_OF_NUMBER * (layers + 3 * samples))
+        return AnswerLimits(
+            float(self.timeout), self.max_bytes or LEAST_OUTPUT + BYTES_OF_NUMBER * (layers + 3 * samples)
+        )
 
 
 class Submitter(NamedTuple):
@@ -101,7 +103,7 @@ def _submitting(how: Invocation) -> Iterator[Submitter]:
 
 def _once(how: Invocation, stop: threading.Event, case: Case) -> Call | Fault | Skipped:
     limits = how.limits(case)
-    return parse_output(run(how.command, _text(case) + b"\n", limits, stop), case, limits)
+    return parse_output(run_program(how.command, _text(case) + b"\n", limits, stop), case, limits)
 
 
 class _Known(NamedTuple):

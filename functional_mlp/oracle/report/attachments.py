@@ -27,7 +27,7 @@ from functional_mlp.oracle.documents import (
 )
 from functional_mlp.oracle.verdict import coarsest
 
-MAX_BYTES = 2 * 2**20  # of all files of one report together
+MAX_PAGE_BYTES = 2 * 2**20  # of all files of one report together
 LEAST_BYTES = 3  # of a number in a list of them
 EXACT_DIGITS = 17  # significant ones; they tell every float64 from its neighbours
 
@@ -81,7 +81,7 @@ class Bundle(NamedTuple):
         return " ".join(["functional-mlp check", *(file.name for file in files), "--precision", precision])
 
 
-def bundles(exhibits: Iterable[Exhibit], max_bytes: int = MAX_BYTES) -> tuple[Bundle, ...]:
+def bundles(exhibits: Iterable[Exhibit], max_bytes: int = MAX_PAGE_BYTES) -> tuple[Bundle, ...]:
     """The files of some exhibits, each case once; what exceeds `max_bytes` in all is left out, with the reason.
 
     Args:
@@ -217,12 +217,12 @@ def _text(document: dict[str, Any], form: Form, of_loss: Form | None = None) -> 
     fields = []
     for name, value in document.items():
         # what is no array is written plainly: the network, the loss of a case, the rate of a step
-        written = of_loss if name == "loss" and isinstance(value, float) else form if name in ARRAYS else None
+        written = of_loss if name == "loss" and isinstance(value, float) else form if name in ARRAY_FIELDS else None
         fields.append(f" {json.dumps(name)}: {_numbers(value, written) if written else json.dumps(value)}")
     return "{\n" + ",\n".join(fields) + "\n}\n"
 
 
-ARRAYS = ("params", "inputs", "targets", "ct_outputs", "sample_weights", "outputs", "deltas", "ct_inputs")
+ARRAY_FIELDS = ("params", "inputs", "targets", "ct_outputs", "sample_weights", "outputs", "deltas", "ct_inputs")
 
 
 def _numbers(value: Any, form: Form) -> str:

@@ -12,14 +12,14 @@ from functional_mlp.oracle.verdict import Leaf
 if TYPE_CHECKING:
     from functional_mlp.oracle.report.report import Report
 
-VERSION = 1
+REPORT_VERSION = 1
 
 
 def report_document(report: "Report") -> dict[str, Any]:
     """The fields of the JSON form."""
     return {
         "format": "functional-mlp/report",
-        "version": VERSION,
+        "version": REPORT_VERSION,
         "verdict": str(report.verdict),
         "case": report.name,
         "network": report.network,

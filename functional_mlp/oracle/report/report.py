@@ -88,7 +88,7 @@ class Report:
 
     def text(self) -> str:
         """For a terminal of 80 columns."""
-        lines = _wrapped(f"{self.verdict.upper()}: {sentences.summary(self)}")
+        lines = _wrapped(f"{self.verdict.upper()}: {sentences.counted_verdicts(self)}")
         title = f"{self.name}: " if self.name else ""
         lines += _wrapped(f"{title}{sentences.subject(self)}")
         lines += _diagnosis_lines(self.diagnosis, one_case=sentences.is_of_one_case(self))
@@ -121,7 +121,7 @@ class Report:
     def html(self) -> str:
         """One page that needs nothing else: no network, no script; for a screen of any width, and for paper.
 
-        The case and the answers are in it, to be saved and judged again, up to `attachments.MAX_BYTES`.
+        The case and the answers are in it, to be saved and judged again, up to `attachments.MAX_PAGE_BYTES`.
         """
         from functional_mlp.oracle.report.html.page import page_of  # few reports are written as pages
 

@@ -25,7 +25,7 @@ AGREES = (
 )
 
 
-def summary(report: "Report") -> str:
+def counted_verdicts(report: "Report") -> str:
     """How many arrays there are of each verdict."""
     counts = Counter(leaf.verdict for leaf in report.leaves)
     total = len(report.leaves)

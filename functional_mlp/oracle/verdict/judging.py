@@ -167,11 +167,11 @@ def _is_blind(question: Question, whole: Array, error: Array, storage: Format) -
     if question.signal is not question.true:
         return True
     is_zero = bool((size <= question.floor.smooth * FLOAT64.unit / storage.unit).all())
-    near = np.linalg.norm(error) <= NEAR * np.linalg.norm(size)
+    near = np.linalg.norm(error) <= NEAR_TRUTH * np.linalg.norm(size)
     return not (near or (is_zero and storage.unit > FLOAT64.unit))
 
 
-NEAR = 0.25  # of the signal's norm: an array that comes so near has the signal in it, though zeros would pass too
+NEAR_TRUTH = 0.25  # of the signal's norm: an array that comes so near has the signal in it, though zeros would pass too
 
 
 def _undecided_cause(question: Question, noise: Noise, overflows: bool, index: tuple[int, ...]) -> Cause:

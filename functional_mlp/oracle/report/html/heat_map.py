@@ -32,9 +32,9 @@ def tally(leaf: Leaf) -> str:
 
 # heat maps
 
-BLOCKS = 32  # of an array's rows or columns are drawn, at most
+MOST_BLOCKS = 32  # of an array's rows or columns are drawn, at most
 READABLE = (16, 6)  # rows and columns of an array that is shown as a table of numbers
-BOUNDS = (10.0, 1e3, 1e6, 1e12, np.inf)  # of the colours of wrong entries, in noise floors
+TONE_BOUNDS = (10.0, 1e3, 1e6, 1e12, np.inf)  # of the colours of wrong entries, in noise floors
 LEGEND = (
     ("c0", CONSISTENT, "exact"),
     ("c1", CONSISTENT, "below a tenth of the floor"),
@@ -56,7 +56,7 @@ def tone(ratio: float, entry: int) -> str:
         return "u"
     if entry == CONSISTENT:
         return "c0" if ratio == 0 else "c1" if ratio < 0.1 else "c2"
-    return f"w{1 + sum(ratio >= bound for bound in BOUNDS)}"
+    return f"w{1 + sum(ratio >= bound for bound in TONE_BOUNDS)}"
 
 
 def times(ratio: float) -> str:
@@ -80,7 +80,7 @@ def legend() -> Markup:
     return element("ul", *items, class_="legend")
 
 
-def heat_map(leaf: Leaf, most: int = BLOCKS) -> Markup:
+def error_map(leaf: Leaf, most: int = MOST_BLOCKS) -> Markup:
     """Error over noise floor of every entry: numbers for small arrays, the worst of each block for large ones.
 
     Args:

@@ -27,7 +27,7 @@ class _Line(NamedTuple):
     style: str = ""
 
 
-def network_picture(network: Network, leaves: Sequence[Leaf], mistaken: Sequence[int] = ()) -> Markup:
+def drawn_network(network: Network, leaves: Sequence[Leaf], mistaken: Sequence[int] = ()) -> Markup:
     """The network twice, along a line for wide screens and upright for phones; each array in its verdict.
 
     Args:
@@ -68,7 +68,7 @@ def _drawn_layers(network: Network, worst: dict[str, Leaf], mistaken: Sequence[i
 
 
 class _Drawing(NamedTuple):
-    """A network to be drawn; arguments of `network_picture`.
+    """A network to be drawn; arguments of `drawn_network`.
 
     Attributes:
         layers: of parameters, that are drawn; where one is left out before another, dots say so.

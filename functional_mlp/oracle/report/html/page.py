@@ -16,10 +16,10 @@ import functional_mlp
 from functional_mlp.oracle.diagnosis import Diagnosis, Named
 from functional_mlp.oracle.report import sentences
 from functional_mlp.oracle.report.attachments import Bundle, File, bundles
-from functional_mlp.oracle.report.html.heat_map import BLOCKS, MARKS, badge, heat_map, legend, tally
+from functional_mlp.oracle.report.html.heat_map import MARKS, MOST_BLOCKS, badge, error_map, legend, tally
 from functional_mlp.oracle.report.html.markup import Markup, element, joined
 from functional_mlp.oracle.report.html.mathml import set_formula
-from functional_mlp.oracle.report.html.network_picture import network_picture
+from functional_mlp.oracle.report.html.network_picture import drawn_network
 from functional_mlp.oracle.report.report import Report
 from functional_mlp.oracle.report.sentences import short
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
@@ -108,7 +108,7 @@ def _verdict(report: Report) -> Markup:
         element("p", element("bdi", report.name), class_="small soft") if report.name else "",
         element("h1", mark, report.verdict.upper()),
         *lead,
-        element("p", sentences.summary(report)),
+        element("p", sentences.counted_verdicts(report)),
         element("p", sentences.subject(report), class_="soft"),
         class_=f"verdict {report.verdict}",
     )
@@ -222,7 +222,7 @@ def _network(report: Report) -> Markup:
         return Markup("")
     diagnosis = report.diagnosis
     mistaken = [layer for named in (diagnosis.mistakes if diagnosis else ()) for layer in named.layers]
-    picture = network_picture(report.exhibits[0].case.network, report.leaves, mistaken)
+    picture = drawn_network(report.exhibits[0].case.network, report.leaves, mistaken)
     scroll = _scrolling(picture, "The network, drawn")
     several = "" if sentences.is_of_one_case(report) else " Each array is shown as in its worst case."
     sentence = f"A line is an entry of the weights, a circle one of the bias; numbers flow from the inputs on.{several}"
@@ -234,7 +234,7 @@ def _network(report: Report) -> Markup:
 def _arrays(report: Report) -> Markup:
     groups = sentences.groups(report)
     drawn = sum(leaf.entries is not None and leaf.entries.ndim > 0 for leaf in report.leaves)
-    most = max(LEAST_BLOCKS, min(BLOCKS, int((CELLS / max(drawn, 1)) ** 0.5)))
+    most = max(LEAST_BLOCKS, min(MOST_BLOCKS, int((CELLS / max(drawn, 1)) ** 0.5)))
     parts: list[str] = [
         element("p", "Colours are errors divided by the noise floor, entry by entry:"),
         legend(),
@@ -290,7 +290,7 @@ def _has_map(leaf: Leaf) -> bool:
 def _figure(leaf: Leaf, most: int) -> Markup:
     paragraph = element("p", f"{leaf.sentence}.") if leaf.sentence else ""
     caption = element("figcaption", element("code", leaf.path), " ", badge(leaf.verdict, tally(leaf)), paragraph)
-    drawn = _scrolling(heat_map(leaf, most), f"Errors of {leaf.path}") if _has_map(leaf) else ""
+    drawn = _scrolling(error_map(leaf, most), f"Errors of {leaf.path}") if _has_map(leaf) else ""
     return element("figure", caption, drawn, class_="spoken" if paragraph else None)
 
 
