@@ -123,34 +123,51 @@ def draw_probe_cases(
         raise TypeError(f"expected seed to be an integer, got {seed!r}")
     if seed < 0:
         raise ValueError(f"expected seed to be at least 0, got {seed}")
-    batches, dtype = batch_sizes(network), declared.storage.name
+    plans = _plans(network, loss, declared)
+    return tuple(_drawn(name, plan, network, loss, declared, seed) for name, plan in plans.items())
+
+
+class _Plan(NamedTuple):
+    """What a case is drawn like: its number of samples, how far apart pre-activations are, and which targets."""
+
+    samples: int
+    reach: tuple[float, float]
+    targets: str
+
+
+def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str, _Plan]:
+    """The plans of all cases, by their names."""
+    batches = batch_sizes(network)
     targets = "real" if loss is None else TARGETS[loss.kind]
     soft = {"one_hot": "targets not summing to 1", "bits": "soft targets"}.get(targets)
     moderate = (MODERATE, MODERATE)
     plans = {
-        "several samples": (batches.several, moderate, targets),
-        "partial batch": (batches.partial, moderate, targets),
-        "one sample": (batches.one, moderate, targets),
-        "near saturation": (batches.several, _saturation(network, loss, declared), targets),
-        "small pre-activations": (batches.several, (SMALL, SMALL), targets),
+        "several samples": _Plan(batches.several, moderate, targets),
+        "partial batch": _Plan(batches.partial, moderate, targets),
+        "one sample": _Plan(batches.one, moderate, targets),
+        "near saturation": _Plan(batches.several, _saturation(network, loss, declared), targets),
+        "small pre-activations": _Plan(batches.several, (SMALL, SMALL), targets),
     }
     if soft is not None:
-        plans[soft] = (batches.several, moderate, soft)
+        plans[soft] = _Plan(batches.several, moderate, soft)
     if kinked_layers(network):
-        plans["at the kink"] = (batches.several, moderate, targets)
-    cases = []
-    for name, (samples, reach, kind) in plans.items():
-        kinks = kinked_layers(network) if name == "at the kink" else []
-        tried: list[tuple[int, Case]] = []
-        while len(tried) < ATTEMPTS and all(doubts for doubts, _ in tried):
-            rng = np.random.default_rng([seed, len(tried), *name.encode()])
-            params, inputs = _placed(network, batches.several, reach, dtype, rng, kinks)
-            end = rounded(_ends(kind, (samples, network.sizes[-1]), rng), dtype)
-            given: dict[str, Any] = {"ct_outputs": end} if loss is None else {"targets": end}
-            case = Case(network, loss, params, inputs[:samples], name=name, dtype=dtype, **given)
-            tried.append((_doubts(case, declared), case))
-        cases.append(min(tried, key=lambda pair: pair[0])[1])
-    return tuple(cases)
+        plans["at the kink"] = _Plan(batches.several, moderate, targets)
+    return plans
+
+
+def _drawn(name: str, plan: _Plan, network: Network, loss: Loss | None, declared: Precision, seed: int) -> Case:
+    """The least doubtful of a few draws, or the first one without doubts."""
+    dtype, most = declared.storage.name, batch_sizes(network).several
+    kinks = kinked_layers(network) if name == "at the kink" else []
+    tried: list[tuple[int, Case]] = []
+    while len(tried) < ATTEMPTS and all(doubts for doubts, _ in tried):
+        rng = np.random.default_rng([seed, len(tried), *name.encode()])
+        params, inputs = _placed(network, most, plan.reach, dtype, rng, kinks)
+        end = rounded(_ends(plan.targets, (plan.samples, network.sizes[-1]), rng), dtype)
+        targets, ct_outputs = (None, end) if loss is None else (end, None)
+        case = Case(network, loss, params, inputs[: plan.samples], targets, ct_outputs, name=name, dtype=dtype)
+        tried.append((_doubts(case, declared), case))
+    return min(tried, key=lambda pair: pair[0])[1]
 
 
 def _doubts(case: Case, precision: Precision) -> int:
