@@ -18,10 +18,8 @@ from .codec import format_of as format_of
 from .digits import FEWEST_DIGITS as FEWEST_DIGITS
 from .digits import Printed as Printed
 from .digits import printed_style as printed_style
-from .schema import VERSION as VERSION
 from .schema import check_schema as check_schema
 from .schema import read_document as read_document
-from .schema import require_path as require_path
 from .schema import validator as validator
 from .schema import write_text as write_text
 from .solutions import read_solution as read_solution

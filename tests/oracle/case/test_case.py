@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import functional_mlp as fm
-from functional_mlp.oracle.case import DTYPES, Case, Layer, canonical_layer, declared_layer, draw_case
+from functional_mlp.oracle.case.arrays import DTYPES, Layer, canonical_layer, declared_layer
+from functional_mlp.oracle.case.case import Case
+from functional_mlp.oracle.case.random_cases import draw_case
 
 NETWORK = fm.Network((2, 3, 1), ("tanh", "sigmoid"))
 LOSS = fm.Loss("binary_cross_entropy")

@@ -13,7 +13,8 @@ from functional_mlp.oracle.case import DTYPES, declared_layer
 from functional_mlp.oracle.checking import check
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import PRECISIONS, estimate_noise
-from functional_mlp.oracle.verdict import Cause, Verdict, judge, truth_of, worst_of
+from functional_mlp.oracle.verdict.judging import judge, truth_of, worst_of
+from functional_mlp.oracle.verdict.leaf import Cause, Verdict
 from tests.helpers.questions import (
     answer,
     everything,
