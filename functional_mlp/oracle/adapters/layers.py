@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 from functional_mlp.activations import Activation, resolve
 from functional_mlp.network import Network
-
-Spec = str | Activation | Mapping[str, Any]
+from functional_mlp.oracle.probing import Spec
 
 
 class Argument(NamedTuple):

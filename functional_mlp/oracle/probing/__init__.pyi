@@ -8,6 +8,8 @@ from .combine import combined_report as combined_report
 from .functions import check_function as check_function
 from .probe import Probed as Probed
 from .probe import probe_code as probe_code
+from .probe_cases import Activations as Activations
+from .probe_cases import Spec as Spec
 from .probe_cases import draw_probe_cases as draw_probe_cases
 from .probe_cases import probe_network as probe_network
 from .probe_cases import renamed as renamed

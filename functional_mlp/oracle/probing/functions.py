@@ -11,7 +11,6 @@ What is found has one of these ids, and is WRONG:
 """
 
 from functools import partial
-from typing import Any
 
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
@@ -19,13 +18,18 @@ from functional_mlp.oracle.checking import formerly_by_place
 from functional_mlp.oracle.probing.call import GradientFunction, call_function
 from functional_mlp.oracle.probing.combine import combined_report
 from functional_mlp.oracle.probing.probe import probe_code
-from functional_mlp.oracle.probing.probe_cases import draw_probe_cases, probe_network
+from functional_mlp.oracle.probing.probe_cases import Activations, draw_probe_cases, probe_network
 from functional_mlp.oracle.report import Report
 
 
 @formerly_by_place("precision", "seed")
 def check_function(
-    fn: GradientFunction, network: Any, loss: Loss | None, *, precision: str | None = None, seed: int = 0
+    fn: GradientFunction,
+    network: Network | Activations,
+    loss: Loss | None,
+    *,
+    precision: str | None = None,
+    seed: int = 0,
 ) -> Report:
     """Judges a function that computes gradients: by its numbers for probe cases, and by what it does as a program.
 

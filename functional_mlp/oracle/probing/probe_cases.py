@@ -58,7 +58,11 @@ class Batches(NamedTuple):
     one: int = 1
 
 
-def probe_network(activations: Any) -> Network:
+Spec = str | Activation | Mapping[str, object]
+Activations = Spec | Sequence[Spec]
+
+
+def probe_network(activations: Activations) -> Network:
     """A network whose sizes are distinct, at least 4, and differ from the batch sizes of the probe cases.
 
     A transposed matrix and a layer taken for another then show in the shapes, and a sum that is averaged shows as

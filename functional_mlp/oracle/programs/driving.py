@@ -24,13 +24,13 @@ and those of `functions.py` but "raises" and "returns". What it does not support
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import formerly_by_place
 from functional_mlp.oracle.probing import (
+    Activations,
     Ask,
     Call,
     Fault,
@@ -59,7 +59,7 @@ SKIPPED_SHOWN = 3  # names of cases
 @formerly_by_place("precision", "seed")
 def drive(
     command: Sequence[str],
-    network: Any = None,
+    network: Network | Activations | None = None,
     loss: Loss | None = None,
     *,
     precision: str | None = None,
