@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, by_hand
-from functional_mlp.oracle.adapters.jax_models import ModelPart, adapted_by_jax
+from functional_mlp.oracle.adapters.jax_modules.parts import ModelPart, adapted_by_jax
 from functional_mlp.oracle.adapters.layers import ELU, PLAIN, follow, gelu_rule, leaky_relu_rule, refuse, softmax_rule
 
 KERAS_RULES = {"linear": PLAIN["identity"]} | {name: rule for name, rule in PLAIN.items() if name != "identity"}

@@ -14,10 +14,10 @@ from functional_mlp.oracle.report import Report
 # model is a torch.nn.Module too where its backend is PyTorch
 ADAPTERS = {
     "keras": ("keras_models", "adapt_keras"),
-    "torch": ("pytorch", "adapt_torch"),
+    "torch": ("torch_modules.modules", "adapt_torch"),
     "sklearn": ("scikit_learn", "adapt_sklearn"),
-    "flax": ("flax_modules", "adapt_flax"),
-    "equinox": ("equinox_modules", "adapt_equinox"),
+    "flax": ("jax_modules.flax_modules", "adapt_flax"),
+    "equinox": ("jax_modules.equinox_modules", "adapt_equinox"),
 }
 
 
@@ -99,7 +99,7 @@ def check_autograd_function(function: Any, meant: Any, *, precision: str = "floa
         TypeError: for a function that cannot be called.
         ValueError: for an unknown activation.
     """
-    from functional_mlp.oracle.adapters.pytorch import model_of_function
+    from functional_mlp.oracle.adapters.torch_modules.modules import model_of_function
 
     model, activations = model_of_function(function, meant)
     return check_model(model, None, precision=precision, seed=seed, activations=activations)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from functional_mlp.oracle.adapters.adapted import Adapted
-from functional_mlp.oracle.adapters.jax_models import ModelPart, adapted_by_jax, parts_in_row, recognised
+from functional_mlp.oracle.adapters.jax_modules.parts import ModelPart, adapted_by_jax, parts_in_row, recognised
 from functional_mlp.oracle.adapters.layers import refuse
 
 NOT_DENSE = ("Linear", "Lambda", "Identity", "MLP", "Sequential", "Dropout")  # what is recognised in equinox.nn

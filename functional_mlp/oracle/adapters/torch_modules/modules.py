@@ -1,6 +1,6 @@
 """PyTorch modules, losses and autograd functions.
 
-What a module computes is read by `torch_graph.py`. Its gradients are those of `torch.autograd.grad`, with the numbers
+What a module computes is read by `graph.py`. Its gradients are those of `torch.autograd.grad`, with the numbers
 put in by `torch.func.functional_call`: parameters, their `.grad` and `requires_grad`, the mode and the global
 generators stay what they are.
 """
@@ -15,7 +15,7 @@ from functional_mlp.activations import resolve
 from functional_mlp.losses import Loss
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, Pairs, by_hand, nothing_left_out
 from functional_mlp.oracle.adapters.layers import network_of, refuse
-from functional_mlp.oracle.adapters.torch_graph import Weighted, is_torchs, read_layers
+from functional_mlp.oracle.adapters.torch_modules.graph import Weighted, is_torchs, read_layers
 from functional_mlp.oracle.case import DTYPES, Case, Layer
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.truth import solve
