@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from functional_mlp._checks import finite_float
-from functional_mlp.oracle.case import Case, layer_path, not_a_case, parameter_of, weights_and_bias
+from functional_mlp.oracle.case import Case, not_a_case, pairs_in, parameter_of
 from functional_mlp.oracle.diagnosis import Asked, diagnose, diagnose_several
 from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed, Update
 from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
@@ -155,10 +155,8 @@ def describe_case(case: Case) -> str:
 
 def dtype_of(params: Any) -> str:
     """The dtype that parameters or gradients were handed over in."""
-    arrays = []
-    for i, layer in enumerate(params if hasattr(params, "__len__") else []):
-        arrays += [leaf for leaf in weights_and_bias(layer_path(i), layer) if leaf is not None]
-    return coarsest(arrays)
+    pairs = pairs_in(params if hasattr(params, "__len__") else [])
+    return coarsest(leaf for pair in pairs for leaf in pair if leaf is not None)
 
 
 def notes_of(
@@ -194,8 +192,8 @@ def _fewer_digits(given: Gradients) -> Printed | None:
     """How few digits would do for all numbers of a text that is read as printed to six, if less would; else None."""
     if given.printed is None or given.printed != Printed("significant", FEWEST_DIGITS):
         return None
-    pairs = (pair for i, layer in enumerate(given.params) for pair in weights_and_bias(layer_path(i), layer))
-    values = [value for leaf in pairs if leaf is not None for value in np.ravel(leaf)]
+    leaves = (leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None)
+    values = [value for leaf in leaves for value in np.ravel(leaf)]
     enough = (n for n in range(1, FEWEST_DIGITS) if all(float(f"{value:.{n}g}") == value for value in values))
     digits = next(enough, None)
     return None if digits is None else Printed("significant", digits)

@@ -6,6 +6,7 @@ from .arrays import canonical_layer as canonical_layer
 from .arrays import declared_layer as declared_layer
 from .arrays import declared_shape as declared_shape
 from .arrays import numbers as numbers
+from .arrays import pairs_in as pairs_in
 from .arrays import require_representable as require_representable
 from .arrays import require_shape as require_shape
 from .arrays import rounded as rounded

@@ -3,13 +3,14 @@
 This is the one place that knows in which layouts a layer may come, and what is said of an array that does not fit.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.case.paths import entry_path
+from functional_mlp.oracle.case.paths import entry_path, layer_path
 
 DTYPES: dict[str, np.dtype] = {
     "float64": np.dtype(np.float64),
@@ -103,6 +104,11 @@ def weights_and_bias(what: str, layer: Any) -> tuple[Any, Any]:
     if isinstance(layer, tuple | list) and len(layer) == 2 and not _are_rows(*layer):
         return layer[0], layer[1]
     return layer, None
+
+
+def pairs_in(params: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """Weights and bias of every layer, as they were given; errors as `weights_and_bias`."""
+    return [weights_and_bias(layer_path(i), layer) for i, layer in enumerate(params)]
 
 
 def _are_rows(first: Any, second: Any) -> bool:

@@ -18,12 +18,11 @@ from functional_mlp.oracle.case import (
     FIELDS,
     delta_path,
     entry_path,
-    layer_path,
     numbers,
+    pairs_in,
     parameter_path,
     require_shape,
     rounded,
-    weights_and_bias,
 )
 from functional_mlp.oracle.documents.codec import decode, format_of
 from functional_mlp.oracle.documents.digits import Printed, loss_style, printed_style
@@ -230,8 +229,8 @@ def answer_document(
         loss: makes the field of the loss.
     """
 
-    def layer(number: int, given: Any) -> dict[str, Any]:
-        leaves = zip(FIELDS, weights_and_bias(layer_path(number), given), strict=True)
+    def layer(number: int, pair: tuple[Any, Any]) -> dict[str, Any]:
+        leaves = zip(FIELDS, pair, strict=True)
         return {field: array(parameter_path(number, field), leaf) for field, leaf in leaves if leaf is not None}
 
     kind = "update" if isinstance(answer, Update) else "gradients"
@@ -242,7 +241,7 @@ def answer_document(
         document["case"] = answer.case
     if isinstance(answer, Gradients) and answer.loss is not None:
         document["loss"] = loss(answer.loss)
-    document["params"] = [layer(i, given) for i, given in enumerate(answer.params)]
+    document["params"] = [layer(i, pair) for i, pair in enumerate(pairs_in(answer.params))]
     if isinstance(answer, Update):
         return document
     if answer.deltas is not None:

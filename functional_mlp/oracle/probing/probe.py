@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.case import DTYPES, Case, delta_path, layer_of, layer_path, parameter_path, weights_and_bias
+from functional_mlp.oracle.case import DTYPES, Case, delta_path, layer_of, pairs_in, parameter_path
 from functional_mlp.oracle.checking import notes_of
 from functional_mlp.oracle.diagnosis import Asked
 from functional_mlp.oracle.documents import Gradients
@@ -126,8 +126,7 @@ def _copied(answer: Gradients) -> Gradients | None:
         return None if value is None else np.array(value)
 
     try:
-        layers = [weights_and_bias(layer_path(i), layer) for i, layer in enumerate(answer.params)]
-        params = [tuple(map(copied, layer)) for layer in layers]
+        params = [tuple(map(copied, pair)) for pair in pairs_in(answer.params)]
         deltas = None if answer.deltas is None else list(map(copied, answer.deltas))
         more = {"deltas": deltas} | {name: copied(getattr(answer, name)) for name in ("loss", "outputs", "ct_inputs")}
         return answer._replace(params=params, **more)

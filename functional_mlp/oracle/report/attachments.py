@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp.files import FileError
-from functional_mlp.oracle.case import Case, numbers, weights_and_bias
+from functional_mlp.oracle.case import Case, numbers, pairs_in
 from functional_mlp.oracle.documents import (
     Gradients,
     Printed,
@@ -128,8 +128,7 @@ def _answer_file(number: str, answer: Gradients | Update, left: int) -> File:
             return ".safetensors", encode(document, ".safetensors", dtype, kind)
         return ".json", _as_printed(document, answer).encode()
 
-    pairs = (weights_and_bias("params", layer) for layer in answer.params)
-    leaves = (leaf for pair in pairs for leaf in pair if leaf is not None)
+    leaves = (leaf for pair in pairs_in(answer.params) for leaf in pair if leaf is not None)
     entries = sum(array.size for leaf in leaves for array in _arrays(_array(leaf)))
     return _file(f"{kind}{number}", kind, entries, left, write)
 
