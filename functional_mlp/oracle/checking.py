@@ -129,9 +129,17 @@ ORDER = "gradients come second"
 
 
 def handed_over(result: Any) -> Gradients:
-    """What somebody's code handed over: `Gradients`, the bare gradients, or a pair of the loss and the gradients."""
+    """What somebody's code handed over: `Gradients`, the bare gradients, or a pair of the loss and the gradients.
+
+    Raises:
+        TypeError: for the parameters after a step, and for a solution.
+    """
     if isinstance(result, Gradients):
         return result
+    if isinstance(result, Update):
+        raise TypeError("expected gradients, got an Update: the parameters after a step are for check_update")
+    if isinstance(result, Solution):
+        raise TypeError("expected gradients, got a Solution; its gradients are solution.grads")
     if isinstance(result, tuple | list) and len(result) == 2:
         loss, params = result
         if isinstance(loss, int | float) or getattr(loss, "shape", None) == ():
@@ -266,6 +274,8 @@ def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
         raise ValueError(f"expected one set of parameters per learning rate, got {len(steps)} for {len(rates)} rates")
     updates = []
     for step, rate in zip(steps, rates, strict=True):
+        if isinstance(step, Gradients | Solution):
+            raise TypeError(f"expected the parameters after a step, got {type(step).__name__}; gradients are for check")
         if not isinstance(getattr(step, "params", step), list | tuple):
             kind = type(step).__name__
             raise TypeError(f"expected parameters to be a list with one (weights, bias) pair per layer, got {kind}")

@@ -157,11 +157,10 @@ def write_gradients(path: Path_, gradients: Gradients, dtype: str = "float64") -
         TypeError: for what is no path, and no list of layers.
         ValueError: for an unknown dtype.
     """
-    if isinstance(gradients, list | tuple) and not isinstance(gradients, Gradients):
-        gradients = Gradients(gradients)
+    require_path(path)
     if not isinstance(gradients, Gradients):
-        require_path(path)
-        raise TypeError(f"expected gradients to be oracle.Gradients, or a list of layers, got {_name(gradients)}")
+        _require_layers("gradients", gradients, "oracle.Gradients")
+        gradients = Gradients(gradients)
     _write(path, gradients, dtype)
 
 
@@ -181,11 +180,7 @@ def write_update(path: Path_, params_after: Any, learning_rate: float | None = N
         learning_rate = params_after.learning_rate if learning_rate is None else learning_rate
         params_after = params_after.params
     require_path(path)
-    if not isinstance(params_after, list | tuple):
-        raise TypeError(
-            f"expected params_after to be an oracle.Update, or a list of layers, got {_name(params_after)};"
-            " it is write_update(path, params_after, learning_rate)"
-        )
+    _require_layers("params_after", params_after, "oracle.Update")
     if learning_rate is None:
         raise TypeError("expected a learning_rate, got none; write_update(path, params_after, learning_rate=0.1)")
     rate = finite_float("learning_rate", learning_rate)
@@ -194,12 +189,13 @@ def write_update(path: Path_, params_after: Any, learning_rate: float | None = N
     _write(path, Update(params_after, rate), dtype)
 
 
-def _name(value: Any) -> str:
-    return type(value).__name__
+def _require_layers(what: str, value: Any, record: str) -> None:
+    """Raises TypeError for what is no list of layers, but another argument, or an answer of another kind."""
+    if not isinstance(value, list | tuple) or isinstance(value, Gradients | Update) or hasattr(value, "grads"):
+        raise TypeError(f"expected {what} to be an {record}, or a list of layers, got {type(value).__name__}")
 
 
 def _write(path: Path_, answer: Gradients | Update, dtype: str) -> None:
-    require_path(path)
     known_name("dtype", dtype, DTYPES)
 
     def loss(value: Any) -> Any:
