@@ -4,16 +4,18 @@ import pytest
 
 import functional_mlp as fm
 from functional_mlp import oracle
-from functional_mlp.oracle.case import (
+from functional_mlp.oracle.case.case import parameter_of
+from functional_mlp.oracle.case.paths import (
+    FIELDS,
+    LeafPath,
     by_path,
     delta_path,
     entry_path,
     layer_of,
     layer_path,
-    parameter_of,
     parameter_path,
+    parse_path,
 )
-from functional_mlp.oracle.case.paths import FIELDS, LeafPath, parse_path
 
 
 @pytest.mark.parametrize("layer", [0, 7, 123])
