@@ -79,36 +79,45 @@ def _solution_of(document: dict[str, Any], case: Case | None) -> Solution:
         TypeError, ValueError: for numbers that are not finite, and shapes that do not fit each other or the case.
     """
 
-    def array(what: str, value: Any, shape: tuple[int | str, ...]) -> np.ndarray:
+    def array(what: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
         found = numbers(what, value)
         require_shape(what, found, shape)
-        require_representable(what, found, "float64")
-        found.setflags(write=False)
-        return found
+        return _frozen(what, found)
 
-    ct_inputs = array("ct_inputs", document["ct_inputs"], ("n", "n") if case is None else case.inputs.shape)
-    samples, layers = len(ct_inputs), document["params"]
-    by_layer: dict[str, tuple[np.ndarray, ...]] = {}
-    widths: list[int | str] = ["n"] * len(layers) if case is None else list(case.network.sizes[1:])
-    for name in BY_LAYER:
-        if len(document[name]) != len(widths) or len(layers) != len(widths):
-            raise ValueError(f"expected params and {name} of {len(widths)} layers, got {len(document[name])}")
-        by_layer[name] = tuple(
-            array(f"{name}[{i}]", value, (samples, width))
-            for i, (value, width) in enumerate(zip(document[name], widths, strict=True))
-        )
-        widths = [found.shape[1] for found in by_layer[name]]
-    layouts = ("in_out", "separate") if case is None else (case.weights_layout, case.bias_layout)
-    shapes = itertools.pairwise([ct_inputs.shape[1], *(z.shape[1] for z in by_layer["activations"])])
-    grads = [
+    if case is None:
+        wide = [numbers("ct_inputs", document["ct_inputs"])]
+        wide += [numbers(f"pre_activations[{i}]", z) for i, z in enumerate(document["pre_activations"])]
+        shapes = [(len(np.atleast_1d(wide[0])), np.atleast_2d(found).shape[1]) for found in wide]
+        layouts = ("in_out", "separate")
+    else:
+        shapes = [(len(case.inputs), size) for size in case.network.sizes]
+        layouts = (case.weights_layout, case.bias_layout)
+    for name in ("params", *BY_LAYER):
+        if len(document[name]) != len(shapes) - 1:
+            raise ValueError(f"expected {name} of {len(shapes) - 1} layers, got {len(document[name])}")
+    by_layer = {
+        name: tuple(array(f"{name}[{i}]", document[name][i], shape) for i, shape in enumerate(shapes[1:]))
+        for name in BY_LAYER
+    }
+    pairs = itertools.pairwise(size for _, size in shapes)
+    grads = tuple(
         canonical_layer(layer_path(i), layer, shape, *layouts)
-        for i, (layer, shape) in enumerate(zip(layers, shapes, strict=True))
-    ]
+        for i, (layer, shape) in enumerate(zip(document["params"], pairs, strict=True))
+    )
     for i, layer in enumerate(grads):
         for field, leaf in zip(FIELDS, layer, strict=True):
             if leaf is not None:
-                require_representable(parameter_path(i, field), leaf, "float64")
-                leaf.setflags(write=False)
-    outputs = array("outputs", document["outputs"], by_layer["activations"][-1].shape)
-    loss = None if "loss" not in document else finite_float("loss", float(document["loss"]))
-    return Solution(loss, outputs, **by_layer, grads=tuple(grads), ct_inputs=ct_inputs)
+                _frozen(parameter_path(i, field), leaf)
+    return Solution(
+        loss=finite_float("loss", float(document["loss"])) if "loss" in document else None,
+        outputs=array("outputs", document["outputs"], shapes[-1]),
+        grads=grads,
+        ct_inputs=array("ct_inputs", document["ct_inputs"], shapes[0]),
+        **by_layer,
+    )
+
+
+def _frozen(what: str, array: np.ndarray) -> np.ndarray:
+    require_representable(what, array, "float64")
+    array.setflags(write=False)
+    return array

@@ -71,13 +71,14 @@ def test_what_is_no_solution_of_the_case_is_refused(tmp_path, says):
     other = oracle.draw_case(fm.Network((3, 4, 2), "tanh"), fm.Loss("squared_error"))
     says(FileError, ["2 layers", "got 3"], oracle.read_solution, path, other)
     fewer = oracle.draw_case(NETWORK, fm.Loss("squared_error"), samples=4)
-    says(FileError, ["ct_inputs", "(4, 3)"], oracle.read_solution, path, fewer)
+    says(FileError, ["pre_activations[0]", "(4, 4)", "(5, 4)"], oracle.read_solution, path, fewer)
     document = json.loads(path.read_text())
     for changes, words in (
         ({"outputs": [[1.0]]}, ["outputs", "(5, 2)"]),
         ({"deltas": document["deltas"][:1]}, ["deltas", "3 layers", "got 1"]),
         ({"activations": [*document["activations"][:2], [[1.0]]]}, ["activations[2]", "(5, 2)"]),
         ({"ct_inputs": [[1.0], [1.0, 2.0]]}, ["ct_inputs"]),
+        ({"ct_inputs": [[1.0]]}, ["ct_inputs", "(5, 3)", "(1, 1)"]),
         ({"loss": 1e999}, ["finite"]),
         ({"format": "functional-mlp/gradients"}, ["functional-mlp/solution"]),
     ):
