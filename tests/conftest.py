@@ -76,11 +76,13 @@ def as_a_person() -> Iterator[None]:
 
 @pytest.fixture
 def says(as_a_person: None) -> Callable[..., None]:
-    """says(error, words, function, *args): the call raises `error` with one sentence that holds all `words`."""
+    """says(error, words, function, *args, **keywords): it raises `error` with one sentence that holds all `words`."""
 
-    def check(error: type[Exception], words: list[str], function: Callable[..., object], *args: object) -> None:
+    def check(
+        error: type[Exception], words: list[str], function: Callable[..., object], *args: object, **keywords: object
+    ) -> None:
         with pytest.raises(error) as caught:
-            function(*args)
+            function(*args, **keywords)
         message = str(caught.value)
         assert "\n" not in message
         for word in words:

@@ -117,7 +117,7 @@ def case_separate(
 
     try:
         asked = oracle.read_case(case, max_bytes)
-        found = oracle.check(asked, read_gradients(gradients, max_bytes), precision).diagnosis
+        found = oracle.check(asked, read_gradients(gradients, max_bytes), precision=precision).diagnosis
         if found is None:
             raise ValueError("expected wrong gradients: nothing is wrong with these")
         if not found.mistakes:
@@ -205,8 +205,8 @@ def check(
         if len(given) > 1 and len(updates) < len(given):
             raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
         try:
-            report = checking.check_update(asked, updates, None, precision) if updates else None
-            report = report or checking.check(asked, given[0], precision)
+            report = checking.check_update(asked, updates, None, precision=precision) if updates else None
+            report = report or checking.check(asked, given[0], precision=precision)
         except (TypeError, ValueError) as error:  # of numbers that are none
             raise FileError(f"{', '.join(map(str, answers))}: {error}") from error
         if html is not None:
@@ -263,8 +263,8 @@ def drive(
                 command,
                 network,
                 chosen,
-                precision,
-                seed,
+                precision=precision,
+                seed=seed,
                 cases=cases,
                 timeout=timeout,
                 jobs=jobs,

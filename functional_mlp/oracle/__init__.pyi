@@ -16,10 +16,12 @@ from .documents import Update as Update
 from .documents import read_answer as read_answer
 from .documents import read_case as read_case
 from .documents import read_gradients as read_gradients
+from .documents import read_solution as read_solution
 from .documents import read_update as read_update
 from .documents import write_case as write_case
 from .documents import write_gradients as write_gradients
 from .documents import write_solution as write_solution
+from .documents import write_update as write_update
 from .mistakes import MISTAKES as MISTAKES
 from .mistakes import plant as plant
 from .mistakes import plant_update as plant_update

@@ -1,16 +1,17 @@
 """Asking the oracle: gradients, or the parameters after a step, against the truth of a case."""
 
 import dataclasses
-from collections.abc import Sequence
-from functools import partial
-from typing import Any
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from functional_mlp._checks import finite_float
-from functional_mlp.oracle.case import Case, parameter_of, weights_and_bias
+from functional_mlp.oracle.case import Case, not_a_case, pairs_in, parameter_of
 from functional_mlp.oracle.diagnosis import Asked, diagnose, diagnose_several
-from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed, Update, handed_over
+from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed, Update
 from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
 from functional_mlp.oracle.report import Exhibit, Report
 from functional_mlp.oracle.truth import Solution, solve
@@ -32,11 +33,46 @@ from functional_mlp.oracle.verdict import (
 Rates = float | int | Sequence[float | int] | np.ndarray
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def formerly_by_place(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Makes a function whose last arguments are keywords take them by their places too, with a warning, as it once did.
+
+    Args:
+        names: of these arguments, in the order of the places behind the others.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        places = function.__code__.co_argcount
+
+        @wraps(function)
+        def accepting(*arguments: P.args, **keywords: P.kwargs) -> R:
+            late = dict(zip(names, arguments[places:], strict=False))
+            if not late or len(arguments) > places + len(names) or late.keys() & keywords.keys():
+                return function(*arguments, **keywords)
+            words = ", ".join(f"{name}={value!r}" for name, value in late.items())
+            warnings.warn(
+                f"{function.__name__} takes {' and '.join(late)} by name: write {words}. The next release refuses"
+                " anything else.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            by_name: dict[str, Any] = late | keywords
+            return function(*arguments[:places], **by_name)  # type: ignore[arg-type]
+
+        return accepting
+
+    return decorate
+
+
+@formerly_by_place("precision")
 def check(
     case: Case,
     gradients: Any,
-    precision: str | None = None,
     *,
+    precision: str | None = None,
     loss: Any = None,
     outputs: Any = None,
     deltas: Any = None,
@@ -71,7 +107,8 @@ def check(
         >>> check(case, [([[1.0], [1.0]], [0.5])]).verdict
         <Verdict.WRONG: 'wrong'>
     """
-    _require_case(case)
+    if not isinstance(case, Case):
+        raise not_a_case(case, ORDER)
     given = handed_over(gradients)
     more = {"loss": loss, "outputs": outputs, "deltas": deltas, "ct_inputs": ct_inputs}
     given = given._replace(**{name: value for name, value in more.items() if value is not None})
@@ -83,21 +120,39 @@ def check(
     leaves = judge(case, solution, noise, given)
     notes = notes_of(case, solution, given, noise, leaves, precision)
     report = report_on(case, declared, leaves, notes)
-    finder = partial(diagnose, Asked(case, solution, noise, given, leaves))
+    is_wrong = report.verdict is Verdict.WRONG
+    finder = partial(diagnose, Asked(case, solution, noise, given, leaves)) if is_wrong else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
 
 
-def _require_case(case: Any) -> None:
-    if not isinstance(case, Case):
-        raise TypeError(f"expected case to be an oracle.Case, got {type(case).__name__}; gradients come second")
+ORDER = "gradients come second"
+
+
+def handed_over(result: Any) -> Gradients:
+    """What somebody's code handed over: `Gradients`, the bare gradients, or a pair of the loss and the gradients.
+
+    Raises:
+        TypeError: for the parameters after a step, and for a solution.
+    """
+    if isinstance(result, Gradients):
+        return result
+    if isinstance(result, Update):
+        raise TypeError("expected gradients, got an Update: the parameters after a step are for check_update")
+    if isinstance(result, Solution):
+        raise TypeError("expected gradients, got a Solution; its gradients are solution.grads")
+    if isinstance(result, tuple | list) and len(result) == 2:
+        loss, params = result
+        if isinstance(loss, int | float) or getattr(loss, "shape", None) == ():
+            return Gradients(params, loss)
+    return Gradients(result)
 
 
 def report_on(case: Case, declared: Precision, leaves: tuple[Leaf, ...], notes: tuple[str, ...] = ()) -> Report:
     """A report on one case."""
-    return Report(case.name, described(case), len(case.inputs), declared.name, leaves, notes=notes)
+    return Report(case.name, describe_case(case), len(case.inputs), declared.name, leaves, notes=notes)
 
 
-def described(case: Case) -> str:
+def describe_case(case: Case) -> str:
     """The network and the loss of a case, in words."""
     sizes = "-".join(map(str, case.network.sizes))
     names = [activation.name for activation in case.network.activations]
@@ -108,10 +163,8 @@ def described(case: Case) -> str:
 
 def dtype_of(params: Any) -> str:
     """The dtype that parameters or gradients were handed over in."""
-    arrays = []
-    for i, layer in enumerate(params if hasattr(params, "__len__") else []):
-        arrays += [leaf for leaf in weights_and_bias(f"params[{i}]", layer) if leaf is not None]
-    return coarsest(arrays)
+    pairs = pairs_in(params if hasattr(params, "__len__") else [])
+    return coarsest(leaf for pair in pairs for leaf in pair if leaf is not None)
 
 
 def notes_of(
@@ -147,15 +200,16 @@ def _fewer_digits(given: Gradients) -> Printed | None:
     """How few digits would do for all numbers of a text that is read as printed to six, if less would; else None."""
     if given.printed is None or given.printed != Printed("significant", FEWEST_DIGITS):
         return None
-    pairs = (pair for i, layer in enumerate(given.params) for pair in weights_and_bias(f"params[{i}]", layer))
-    values = [value for leaf in pairs if leaf is not None for value in np.ravel(leaf)]
+    leaves = (leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None)
+    values = [value for leaf in leaves for value in np.ravel(leaf)]
     enough = (n for n in range(1, FEWEST_DIGITS) if all(float(f"{value:.{n}g}") == value for value in values))
     digits = next(enough, None)
     return None if digits is None else Printed("significant", digits)
 
 
+@formerly_by_place("precision")
 def check_update(
-    case: Case, params_after: Any, learning_rate: Rates | None = None, precision: str | None = None
+    case: Case, params_after: Any, learning_rate: Rates | None = None, *, precision: str | None = None
 ) -> Report:
     """Judges the parameters after one step of plain gradient descent, params - learning_rate * gradient.
 
@@ -176,21 +230,24 @@ def check_update(
     Raises:
         TypeError, ValueError: as `check`, and for rates that are not finite and above 0, or not one per step.
     """
-    _require_case(case)
+    if not isinstance(case, Case):
+        raise not_a_case(case, ORDER)
     updates = _updates(params_after, learning_rate)
     declared = precision_named(precision or dtype_of([layer for update in updates for layer in update.params]))
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves: list[Leaf] = []
     asked: list[Asked] = []
-    for group, update in zip(_groups(updates), updates, strict=True):
+    groups = _groups(updates)
+    for group, update in zip(groups, updates, strict=True):
         judged = judge_update(case, solution, noise, update)
         leaves += [dataclasses.replace(leaf, group=group) for leaf in judged]
         given = Gradients(update.params, printed=update.printed)
         asked.append(Asked(case, solution, noise, given, judged, update.learning_rate, group))
     report = report_on(case, declared, tuple(leaves))
-    exhibits = tuple(Exhibit(one.group, case, update) for one, update in zip(asked, updates, strict=True))
-    return dataclasses.replace(report, finder=partial(diagnose_several, asked), exhibits=exhibits)
+    exhibits = tuple(Exhibit(group, case, update) for group, update in zip(groups, updates, strict=True))
+    finder = partial(diagnose_several, asked) if report.verdict is Verdict.WRONG else None
+    return dataclasses.replace(report, finder=finder, exhibits=exhibits)
 
 
 def _groups(updates: list[Update]) -> list[str]:
@@ -217,6 +274,8 @@ def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
         raise ValueError(f"expected one set of parameters per learning rate, got {len(steps)} for {len(rates)} rates")
     updates = []
     for step, rate in zip(steps, rates, strict=True):
+        if isinstance(step, Gradients | Solution):
+            raise TypeError(f"expected the parameters after a step, got {type(step).__name__}; gradients are for check")
         if not isinstance(getattr(step, "params", step), list | tuple):
             kind = type(step).__name__
             raise TypeError(f"expected parameters to be a list with one (weights, bias) pair per layer, got {kind}")
@@ -244,13 +303,14 @@ def judge_update(case: Case, solution: Solution, noise: Noise, update: Update) -
     return tuple(leaves)
 
 
-def assert_gradients(case: Case, gradients: Any, precision: str | None = None, **more: Any) -> Report:
+@formerly_by_place("precision")
+def assert_gradients(case: Case, gradients: Any, *, precision: str | None = None, **more: Any) -> Report:
     """Passes if `check` finds the gradients consistent; arguments, returns and errors as there.
 
     Raises:
         AssertionError: if the verdict is WRONG or UNDECIDED; its message is the report's text.
     """
-    report = check(case, gradients, precision, **more)
+    report = check(case, gradients, precision=precision, **more)
     if report.verdict is not Verdict.CONSISTENT:
         raise AssertionError("\n" + report.text())
     return report

@@ -10,11 +10,14 @@ import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from functional_mlp.files import write_bytes
+
+if TYPE_CHECKING:
+    from functional_mlp.oracle import Report
 
 MARKER = "gradient_precision"
 OPTION = "--gradient-report"
@@ -46,17 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
             ) from error
 
 
-def _check(name: str, place: int, doc: str) -> Callable[..., Any]:
+def _check(name: str, place: int, doc: str) -> Callable[..., "Report"]:
     """The method that asks a function of `oracle`; `place` is that of the precision among its arguments."""
 
-    def check(self: "GradientOracle", *arguments: Any, **keywords: Any) -> Any:
+    def check(self: "GradientOracle", *arguments: Any, **keywords: Any) -> "Report":
         __tracebackhide__ = True
         from functional_mlp import oracle
 
         # a precision given by its place is the test's own affair
         if self.precision is not None and len(arguments) <= place:
             keywords = {"precision": self.precision} | keywords
-        report = getattr(oracle, name)(*arguments, **keywords)
+        report: Report = getattr(oracle, name)(*arguments, **keywords)
         if report.verdict != "consistent":
             pytest.fail(report.text() + self._kept(report))
         return report
@@ -84,7 +87,7 @@ class GradientOracle:
     check_model = _check("check_model", 2, "Of a model of another framework: `oracle.check_model(model, loss)`.")
     drive = _check("drive", 3, "Of a program: `oracle.drive(command, network, loss)`.")
 
-    def _kept(self, report: Any) -> str:
+    def _kept(self, report: "Report") -> str:
         """Writes the report, if that is wanted; a line that says where."""
         if self.folder is None:
             return ""

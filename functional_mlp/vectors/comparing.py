@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.documents import Printed, Update, handed_over
+from functional_mlp.oracle.checking import handed_over
+from functional_mlp.oracle.documents import Printed, Update
 from functional_mlp.oracle.verdict import Given, Misfit, given_leaves, given_params, known_to
 from functional_mlp.vectors.reading import Answer, Vector
 

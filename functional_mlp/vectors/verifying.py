@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from functional_mlp._checks import known_name
 from functional_mlp.oracle.checking import check
 from functional_mlp.oracle.probing import Call, Fault, Skipped
-from functional_mlp.oracle.programs import Put, putting
+from functional_mlp.oracle.programs import Invocation, Submitter, submitting
 from functional_mlp.oracle.report import fitted, kind_of, place_of
 from functional_mlp.oracle.verdict import Verdict
 from functional_mlp.vectors.comparing import Mismatch, judge
@@ -194,11 +194,11 @@ def verify(
         raise ValueError(f"expected a group with {precision} vectors to pass, got {names}, which has none")
     outcomes: list[Outcome] = []
     diagnosed: set[str] = set()
-    with putting(command, timeout, None, jobs, stream) as put:
-        put.prepare([vector.case for vector in vectors])
+    with submitting(Invocation(command, timeout, None, jobs, stream)) as submitter:
+        submitter.prepare([vector.case for vector in vectors])
         for i, vector in enumerate(vectors):
             group = vector.id.partition("/")[0]
-            outcome = _outcome(vector, put, precision, group not in diagnosed and len(diagnosed) < NAMED)
+            outcome = _outcome(vector, submitter, precision, group not in diagnosed and len(diagnosed) < NAMED)
             if outcome.mismatch is not None and len(diagnosed) < NAMED:
                 diagnosed.add(group)
             outcomes.append(outcome)
@@ -216,8 +216,8 @@ def _release(groups: Sequence[Group]) -> str:
     return ", ".join(dict.fromkeys(group.release for group in groups))
 
 
-def _outcome(vector: Vector, put: Put, precision: str, diagnosed: bool) -> Outcome:
-    result = put.one(vector.case)
+def _outcome(vector: Vector, submitter: Submitter, precision: str, diagnosed: bool) -> Outcome:
+    result = submitter.ask(vector.case)
     if isinstance(result, Skipped):
         return Outcome(vector.id, vector.flags, UNSUPPORTED, result.reason)
     if isinstance(result, Fault):
@@ -233,7 +233,7 @@ def _outcome(vector: Vector, put: Put, precision: str, diagnosed: bool) -> Outco
 
 def _named(vector: Vector, call: Call, precision: str) -> tuple[str, ...]:
     """The mistakes that the oracle sees in an answer, in words."""
-    found = check(vector.case, call.answer, precision).diagnosis
+    found = check(vector.case, call.answer, precision=precision).diagnosis
     return (
         ()
         if found is None

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.cli import app
-from functional_mlp.oracle.probing import telling_cases
+from functional_mlp.oracle.probing import draw_probe_cases
 from functional_mlp.oracle.pytest_plugin import GradientOracle
 from tests.examples.consoles import EXAMPLES, ROOT, code_in, copied, holds, needed, section, shown_in
 
@@ -39,7 +39,7 @@ MISTAKES = {
 CALLS = {"numpy": "check_function", "pytorch": "check_model"}  # of the oracle, in their scripts
 MODULES = ("mlp", "model")  # beside the scripts
 IN_FULL = os.environ.get("EXAMPLES_IN_FULL", "") == "1"
-FEW = 1  # telling cases
+FEW = 1  # probe cases
 SHOWN = {"numpy": "float64", "pytorch": "float32", "c": "float64", "javascript": "float64"}  # on the page
 SUFFIXES = (".py", ".c", ".h", ".mjs")
 
@@ -52,7 +52,7 @@ def few_cases(monkeypatch):
     if not IN_FULL:
         for module in ("probing.functions", "adapters.adapted"):
             monkeypatch.setattr(
-                f"functional_mlp.oracle.{module}.telling_cases", lambda *args: telling_cases(*args)[:FEW]
+                f"functional_mlp.oracle.{module}.draw_probe_cases", lambda *args: draw_probe_cases(*args)[:FEW]
             )
 
 
@@ -97,7 +97,7 @@ def report(command, script, monkeypatch):
         require(language)
         if language not in CALLS:
             program = command(language, precision, mistaken)
-            return oracle.drive(program, NETWORK, LOSS, precision, cases=7 if IN_FULL else FEW, stream=True)
+            return oracle.drive(program, NETWORK, LOSS, precision=precision, cases=7 if IN_FULL else FEW, stream=True)
         call = getattr(oracle, CALLS[language])
         monkeypatch.setattr(oracle, CALLS[language], partial(call, precision=precision))
         return script(EXAMPLES / language, "check_mistaken.py" if mistaken else "check.py")[1]["report"]

@@ -1,6 +1,12 @@
 """check, assert_gradients: what is judged, by which precision, whatever JAX's settings."""
 
+import contextlib
+import dataclasses
 import functools
+import gc
+import inspect
+import pickle
+import weakref
 
 import jax
 import jax.monitoring
@@ -11,10 +17,12 @@ import pytest
 
 import functional_mlp as fm
 from functional_mlp import oracle
+from functional_mlp.oracle import checking
 from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.checking import assert_gradients, check, check_update
 from functional_mlp.oracle.documents import Gradients, Printed, Update
-from functional_mlp.oracle.noise import PRECISIONS
+from functional_mlp.oracle.noise import PRECISIONS, estimate_noise
+from functional_mlp.oracle.probing import probe
 from functional_mlp.oracle.verdict import Cause, Verdict
 from tests.helpers.questions import LOSS, NETWORK, answer, everything, leaf_of, question, steps, verdicts, with_kinks
 from tests.oracle.truth.test_solution import SETTINGS
@@ -139,12 +147,12 @@ def test_gradients_handed_over_in_a_narrow_dtype_may_underflow_there():
     """Computed in float32, stored as float16: 1e-8 is 0 there, and what the program computed is not known any more."""
     case = question(loss=fm.Loss("squared_error", scale=2e-8))
     stored = [[leaf.astype(np.float16) for leaf in layer] for layer in answer(case)]
-    assert check(case, stored, "float32").verdict is Verdict.UNDECIDED
+    assert check(case, stored, precision="float32").verdict is Verdict.UNDECIDED
 
 
 def test_a_declared_precision_counts_more():
-    assert check(question(), as_dtype(np.float32), "float16").precision == "float16"
-    assert check(question(), answer(question()), "float32").precision == "float32"
+    assert check(question(), as_dtype(np.float32), precision="float16").precision == "float16"
+    assert check(question(), answer(question()), precision="float32").precision == "float32"
 
 
 def test_float32_numbers_in_lists_are_wrong_as_float64_and_a_note_says_what_to_declare():
@@ -154,9 +162,9 @@ def test_float32_numbers_in_lists_are_wrong_as_float64_and_a_note_says_what_to_d
     (note,) = report.notes
     assert "as float32 these numbers would be consistent" in note
     assert "precision 'float32'" in note
-    (asked,) = check(question(), lists, "float64").notes
+    (asked,) = check(question(), lists, precision="float64").notes
     assert "Is the declared precision right?" in asked
-    declared = check(question(), lists, "float32")
+    declared = check(question(), lists, precision="float32")
     assert (declared.verdict, declared.notes) == (Verdict.CONSISTENT, ())
 
 
@@ -204,11 +212,11 @@ def test_digits_too_few_to_tell_it_from_zero_are_undecided():
     ("error", "words", "ask"),
     [
         (ValueError, ["unknown precision", "did you mean 'float32'", "float16/float32"],
-         lambda: check(question(), answer(question()), "flaot32")),
+         lambda: check(question(), answer(question()), precision="flaot32")),
         (ValueError, ["unknown precision 'float32/float16'"],
-         lambda: check_update(question(), question().params, 0.1, "float32/float16")),
+         lambda: check_update(question(), question().params, 0.1, precision="float32/float16")),
         (ValueError, ["unknown precision 'fp32'", "did you mean 'float32'"],
-         lambda: check(question(), answer(question()), "fp32")),
+         lambda: check(question(), answer(question()), precision="fp32")),
         (TypeError, ["oracle.Case", "got NoneType"], lambda: check(None, answer(question()))),
         (TypeError, ["oracle.Case", "got list"], lambda: check_update([], question(), 0.1)),
         (TypeError, ["deltas", "one array per layer", "got dict"],
@@ -217,11 +225,18 @@ def test_digits_too_few_to_tell_it_from_zero_are_undecided():
          lambda: check_update(question(), None, [0.1])),
         (TypeError, ["pair per layer", "got int"], lambda: check_update(question(), 5, 0.1)),
         (TypeError, ["learning_rate"], lambda: check_update(question(), [Update(question().params, 0.1), []])),
-        (TypeError, ["precision", "32"], lambda: check(question(), answer(question()), 32)),
+        (TypeError, ["precision", "32"], lambda: check(question(), answer(question()), precision=32)),
         (TypeError, ["list with one (weights, bias) pair per layer", "got str"], lambda: check(question(), "abc")),
         (TypeError, ["pair per layer", "got dict"], lambda: check(question(), {"weights": [[1.0]]})),
         (TypeError, ["pair per layer", "got int"], lambda: check(question(), 5)),
         (TypeError, ["pair per layer", "got NoneType"], lambda: check(question(), None)),
+        (TypeError, ["Update", "check_update"], lambda: check(question(), Update(question().params, 0.1))),
+        (TypeError, ["Solution", "solution.grads"], lambda: check(question(), oracle.solve(question()))),
+        (TypeError, ["got Gradients", "for check"],
+         lambda: check_update(question(), Gradients(question().params), 0.1)),
+        (TypeError, ["got Solution"], lambda: check_update(question(), oracle.solve(question()), 0.1)),
+        (TypeError, ["oracle.Case", "got list", "gradients come second"],
+         lambda: check(answer(question()), question())),
         (TypeError, ["pair per layer", "got ndarray"], lambda: check(question(), np.ones((3, 4)))),
         (TypeError, ["params[0].weights", "a number", "'x'"], lambda: check(question(), [([["x"]], [1.0])] * 3)),
         (TypeError, ["params[0].bias", "a number", "True"], lambda: check(question(), [(np.ones((3, 4)), [True])] * 3)),
@@ -256,7 +271,7 @@ def test_a_case_without_a_finite_answer_is_an_overflow():
 def test_assert_gradients_passes_or_raises_the_text():
     case = question()
     assert assert_gradients(case, answer(case), outputs=everything(case)["outputs"]).verdict is Verdict.CONSISTENT
-    assert assert_gradients(case, as_dtype(np.float32), "float32").precision == "float32"
+    assert assert_gradients(case, as_dtype(np.float32), precision="float32").precision == "float32"
     spoilt = answer(case)
     spoilt[0][1] = -spoilt[0][1]
     with pytest.raises(AssertionError) as wrong:
@@ -274,10 +289,10 @@ def spoken():
     case, wrong = question(), answer(question())
     wrong[1][0] = wrong[1][0].T
     reports = [
-        check(case, answer(case), "float16", **everything(case)),
+        check(case, answer(case), precision="float16", **everything(case)),
         check(case, wrong),
         check(with_kinks(), answer(with_kinks(at_zero=1.0))),
-        check_update(case, steps(case, 0.1), 0.1, "float32"),
+        check_update(case, steps(case, 0.1), 0.1, precision="float32"),
     ]
     assert [str(report.verdict) for report in reports] == [CONSISTENT, WRONG, UNDECIDED, CONSISTENT]
     return [form for report in reports for form in (report.text(), report.json())]
@@ -332,7 +347,7 @@ def test_a_second_check_of_the_same_shapes_compiles_nothing():
     try:
         other = oracle.draw_case(NETWORK, LOSS, samples=5, seed=2, dtype="bfloat16")
         for precision in ("float64", "float32", "bfloat16", "float16"):
-            check(other, answer(other), precision, **everything(other))
+            check(other, answer(other), precision=precision, **everything(other))
         check_update(other, steps(other, 0.1), 0.1)
         assert compiled == []
         jax.jit(lambda x: x + 1)(1.0)  # the listener does listen
@@ -343,6 +358,106 @@ def test_a_second_check_of_the_same_shapes_compiles_nothing():
 
 def test_every_precision_is_judged():
     for precision in PRECISIONS:
-        report = check(question(), answer(question()), precision)
+        report = check(question(), answer(question()), precision=precision)
         assert report.precision == precision
         assert report.verdict is not Verdict.WRONG
+
+
+# the place of the precision
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (check, (answer(question()),)),
+        (check_update, (question().params, 0.1)),
+        (assert_gradients, (answer(question()),)),
+    ],
+)
+def test_the_precision_has_a_name_and_its_old_place_warns(function, arguments):
+    named = function(question(), *arguments, precision="float16")
+    with pytest.warns(
+        DeprecationWarning, match=rf"^{function.__name__} takes precision by name: .*'float16'.*"
+    ) as warned:
+        by_place = function(question(), *arguments, "float16")
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+    assert by_place.text() == named.text()
+    with pytest.raises(TypeError, match="positional argument"):
+        function(question(), *arguments, "float16", 0)
+    with pytest.raises(TypeError, match="positional argument"):
+        function(question(), *arguments, "float16", precision="float16")
+
+
+@pytest.mark.parametrize(
+    ("function", "places"),
+    [
+        (oracle.check, 2),
+        (oracle.check_update, 3),
+        (oracle.assert_gradients, 2),
+        (oracle.check_function, 3),
+        (oracle.check_model, 2),
+        (oracle.check_autograd_function, 2),
+        (oracle.drive, 3),
+        (oracle.Adapted.check, 3),
+    ],
+)
+def test_every_check_takes_the_precision_and_what_is_behind_it_by_name(function, places):
+    parameters = list(inspect.signature(function).parameters.values())
+    assert len([one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]) == places
+    assert inspect.signature(function).parameters["precision"].kind is inspect.Parameter.KEYWORD_ONLY
+    with (
+        pytest.warns(DeprecationWarning, match=rf"^{function.__name__} takes precision by name"),
+        contextlib.suppress(TypeError, ValueError, AttributeError, ImportError),  # of the other arguments
+    ):
+        function(*[None] * places, "float32")
+
+
+def test_the_seed_had_a_place_behind_the_precision():
+    with pytest.warns(DeprecationWarning, match=r"takes precision and seed by name: write precision=None, seed=3\."):
+        report = oracle.check_function(textbook, fm.Network((4, 5), "identity"), fm.Loss("squared_error"), None, 3)
+    assert report.verdict is Verdict.CONSISTENT
+
+
+def textbook(params, inputs, targets):
+    [(weights, bias)] = params
+    ct_z = 2 * (inputs @ weights + bias - targets)
+    return [(inputs.T @ ct_z, ct_z.sum(axis=0))]
+
+
+# what a report keeps
+
+
+@pytest.mark.parametrize("ask", ["check", "check_update", "check_function"])
+def test_once_the_diagnosis_was_asked_for_a_report_keeps_no_noise(ask, monkeypatch):
+    """The noise is seen by its arrays: tuples have no weak references."""
+    floors = []
+
+    def remembered(*arguments):
+        noise = estimate_noise(*arguments)
+        floors.extend(weakref.ref(noise.floors[path].smooth) for path in noise.floors if path.startswith("params"))
+        return noise
+
+    for module in (checking, probe):
+        monkeypatch.setattr(module, "estimate_noise", remembered)
+    half = [(0.5 * weights, bias) for weights, bias in answer(question())]
+    report = {
+        "check": lambda: check(question(), half),
+        "check_update": lambda: check_update(question(), half, 0.1),
+        "check_function": lambda: oracle.check_function(doubled, ("identity",), fm.Loss("squared_error")),
+    }[ask]()
+    gc.collect()
+    assert any(floor() is not None for floor in floors)
+    found = report.diagnosis
+    assert found is not None
+    gc.collect()
+    assert [floor for floor in floors if floor() is not None] == []
+    assert report.diagnose() is found
+    copied = dataclasses.replace(report, name="another")
+    assert copied.diagnosis is found
+    assert len(report.exhibits) > 0
+    assert pickle.loads(pickle.dumps(report)).text() == report.text()
+
+
+def doubled(params, inputs, targets):
+    return [(2 * weights, bias) for weights, bias in textbook(params, inputs, targets)]

@@ -49,7 +49,13 @@ def test_declared(gradient_oracle):
 
 @pytest.mark.gradient_precision("float32")
 def test_declared_by_the_test_itself(gradient_oracle):
-    gradient_oracle.check_function(narrow, NETWORK, LOSS, "float64")
+    gradient_oracle.check_function(narrow, NETWORK, LOSS, precision="float64")
+
+
+@pytest.mark.gradient_precision("float32")
+def test_declared_in_its_old_place(gradient_oracle):
+    with pytest.warns(DeprecationWarning, match="takes precision by name"):
+        gradient_oracle.check_function(narrow, NETWORK, LOSS, "float64")
 
 
 def test_two_cases(gradient_oracle, monkeypatch, tmp_path):
@@ -79,7 +85,7 @@ def suite(tmp_path_factory):
 def test_right_gradients_pass_and_wrong_ones_fail(suite):
     _, ran = suite
     assert ran.returncode == 1
-    assert "4 failed, 2 passed" in ran.stdout
+    assert "5 failed, 2 passed" in ran.stdout
 
 
 def test_the_failure_shows_the_line_and_the_named_mistake(suite):
@@ -98,7 +104,7 @@ def test_the_precision_of_the_marker_holds_unless_the_test_gives_its_own(suite):
 def test_every_failure_keeps_its_report(suite):
     folder, ran = suite
     pages = sorted(path.name for path in (folder / "deep" / "reports").iterdir())
-    assert len(pages) == 5
+    assert len(pages) == 6
     assert sum(name.endswith("-2.html") for name in pages) == 1
     for name in pages:
         page = (folder / "deep" / "reports" / name).read_text()

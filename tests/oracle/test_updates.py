@@ -39,7 +39,7 @@ def test_a_correct_step_is_consistent(rate, precision):
     ids=["ascent", "rate doubled", "averaged twice", "no step", "gradients", "frozen biases", "frozen layer"],
 )
 def test_a_wrong_step_is_wrong_where_it_is(spoil, paths, precision):
-    report = check_update(question(), spoil(question()), 0.1, precision)
+    report = check_update(question(), spoil(question()), 0.1, precision=precision)
     assert verdicts(report) == dict.fromkeys(PATHS, CONSISTENT) | dict.fromkeys(paths, WRONG)
 
 
@@ -55,7 +55,7 @@ def test_expected_and_got_of_an_update_are_parameters():
 
 @pytest.mark.parametrize(("precision", "rate"), [("float64", 1e-18), ("float32", 1e-9), ("float16", 1e-5)])
 def test_a_step_smaller_than_the_rounding_of_the_parameters_is_undecided(precision, rate):
-    report = check_update(question(), question().params, rate, precision)
+    report = check_update(question(), question().params, rate, precision=precision)
     leaf = leaf_of(report, PATHS[2])
     assert (report.verdict, leaf.verdict) == (Verdict.UNDECIDED, Verdict.UNDECIDED)
     assert "even zeros would pass" in leaf.sentence
@@ -87,7 +87,7 @@ def test_weights_updated_too_early_show_at_the_larger_of_two_rates():
     """The error grows with the square of the rate: float32 hides it in the smaller step."""
     rates = (1e-5, 0.1)
     given = [updated_too_early(question(), rate) for rate in rates]
-    report = check_update(question(), given, rates, "float32")
+    report = check_update(question(), given, rates, precision="float32")
     small, large = ([leaf for leaf in report.leaves if leaf.group == f"learning rate {rate:g}"] for rate in rates)
     assert len(small) == len(large) == 6
     assert {str(leaf.verdict) for leaf in small} == {CONSISTENT}

@@ -100,13 +100,13 @@ def test_a_right_model_is_consistent(make, precision):
     before = oracle.adapt(model, LOSS, DECLARED)
     assert before.network == NETWORK
     assert before.dtype == "float32"
-    require_consistent(oracle.check_model(model, LOSS, precision, activations=DECLARED), precision)
+    require_consistent(oracle.check_model(model, LOSS, precision=precision, activations=DECLARED), precision)
     require_same(oracle.adapt(model, LOSS, DECLARED).params, before.params)
 
 
 @pytest.mark.parametrize("make", MODELS)
 def test_a_wrong_custom_vjp_is_named(make):
-    report = oracle.check_model(make(wrong_tanh), LOSS, "float64", activations=DECLARED)
+    report = oracle.check_model(make(wrong_tanh), LOSS, precision="float64", activations=DECLARED)
     require_named(report, "tanh-derivative-wrong", (0,))
 
 

@@ -82,7 +82,7 @@ def test_what_is_not_supported_is_refused(says):
     says(ValueError, ["does not follow"], oracle.adapt, row(layers.ReLU(), layers.Dense(3)))
     says(ValueError, ["no bounds"], oracle.adapt, row(layers.Dense(3), layers.ReLU(6)))
     says(ValueError, ["hard_sigmoid", "declare"], oracle.adapt, sequential("hard_sigmoid"))
-    says(ValueError, ["float32", "float64"], oracle.check_model, sequential(), LOSS, "float64")
+    says(ValueError, ["float32", "float64"], oracle.check_model, sequential(), LOSS, precision="float64")
     says(TypeError, ["keras.Sequential", "Dense"], oracle.adapt, layers.Dense(3))
 
 

@@ -94,32 +94,32 @@ def test_a_right_model_is_consistent(precision, loss):
 
 
 def test_a_float32_model_is_judged_in_float64_too():
-    require_consistent(oracle.check_model(sequential(), LOSS, "float64"), "float64")
+    require_consistent(oracle.check_model(sequential(), LOSS, precision="float64"), "float64")
 
 
 def test_where_bceloss_clips_it_is_not_judged():
     """Its derivative divides by max(p (1 - p), 1e-12): no other loss of PyTorch does such a thing."""
-    report = oracle.check_model(sequential(), nn.BCELoss(), "float64")
+    report = oracle.check_model(sequential(), nn.BCELoss(), precision="float64")
     require_consistent(report, "float64")
     assert ["near saturation" in note and "BCEWithLogitsLoss" in note for note in report.notes] == [True]
 
 
 def test_a_layer_without_bias_is_consistent():
     model = nn.Sequential(nn.Linear(4, 5, bias=False), nn.Tanh(), nn.Linear(5, 3), nn.Sigmoid())
-    report = oracle.check_model(model, LOSS, "float64")
+    report = oracle.check_model(model, LOSS, precision="float64")
     require_consistent(report, "float64")
     assert not any(leaf.path == "params[0].bias" for leaf in report.leaves)
 
 
 @pytest.mark.parametrize("model", [sequential(Applied(WrongTanh)), Functional(WrongTanh.apply)])
 def test_a_wrong_autograd_function_is_named(model):
-    report = oracle.check_model(model, LOSS, "float64", activations=["tanh", "sigmoid"])
+    report = oracle.check_model(model, LOSS, precision="float64", activations=["tanh", "sigmoid"])
     require_named(report, "tanh-derivative-wrong", (0,))
 
 
 def test_an_autograd_function_is_checked_alone():
     require_named(oracle.check_autograd_function(WrongTanh, "tanh"), "tanh-derivative-wrong", (0, 1))
-    assert oracle.check_autograd_function(RightTanh, "tanh", "float32").verdict == "consistent"
+    assert oracle.check_autograd_function(RightTanh, "tanh", precision="float32").verdict == "consistent"
 
 
 def test_a_linear_autograd_function_is_checked_alone():
@@ -286,5 +286,5 @@ def test_a_declaration_that_contradicts_the_model_is_refused(says):
 
 
 def test_a_wrong_declaration_shows_in_the_outputs():
-    report = oracle.check_model(sequential(Applied(RightTanh)), LOSS, "float64", activations="sigmoid")
+    report = oracle.check_model(sequential(Applied(RightTanh)), LOSS, precision="float64", activations="sigmoid")
     assert any(leaf.path == "outputs" and leaf.verdict == "wrong" for leaf in report.leaves)

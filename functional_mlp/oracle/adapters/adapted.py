@@ -10,10 +10,18 @@ import numpy as np
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import DTYPES, Case, Layer
-from functional_mlp.oracle.checking import check
+from functional_mlp.oracle.checking import check, formerly_by_place
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import precision_named
-from functional_mlp.oracle.probing import Call, Fault, Skipped, called, merged, telling_cases, watch
+from functional_mlp.oracle.probing import (
+    Call,
+    Fault,
+    Skipped,
+    call_function,
+    combined_report,
+    draw_probe_cases,
+    probe_code,
+)
 from functional_mlp.oracle.report import Report
 from functional_mlp.oracle.truth import float64_on_cpu
 
@@ -55,7 +63,7 @@ class Adapted:
         dtype: of the model's parameters.
         castable: whether the model also runs in other dtypes.
         decay: coefficient of a penalty that is divided by the number of samples.
-        left_out: says why the model's gradients are not meant for a telling case; "" if they are.
+        left_out: says why the model's gradients are not meant for a probe case; "" if they are.
     """
 
     network: Network
@@ -97,19 +105,20 @@ class Adapted:
         loss = self.loss_for(max(len(inputs), 1)) if inputs.ndim else self.loss
         return Case(self.network, loss, self.params, inputs, name=name, dtype=self.dtype, **end)  # type: ignore[arg-type]
 
-    def check(self, inputs: Any, targets: Any, precision: str | None = None) -> Report:
+    @formerly_by_place("precision")
+    def check(self, inputs: Any, targets: Any, *, precision: str | None = None) -> Report:
         """Judges the gradients of the model's own parameters for data of yours; arguments as `case` and `check`."""
         case = self.case(inputs, targets)
         arrays = [
-            tuple(None if leaf is None else leaf.astype(DTYPES[self.dtype]) for leaf in own) for own in case.params
+            tuple(None if leaf is None else leaf.astype(DTYPES[self.dtype]) for leaf in layer) for layer in case.params
         ]
         end = case.ct_outputs if case.targets is None else case.targets
         given = self.gradients(arrays, *(array.astype(DTYPES[self.dtype]) for array in (case.inputs, end)))  # type: ignore[union-attr]
-        return check(case, given, precision or self.dtype)
+        return check(case, given, precision=precision or self.dtype)
 
 
 def check_adapted(adapted: Adapted, precision: str | None = None, seed: int = 0) -> Report:
-    """Judges a model with telling cases; arguments and errors as `check_model`."""
+    """Judges a model with probe cases; arguments and errors as `check_model`."""
     declared = adapted.dtype if precision is None else precision
     stored = precision_named(declared).storage.name
     if stored != adapted.dtype and not adapted.castable:
@@ -120,13 +129,15 @@ def check_adapted(adapted: Adapted, precision: str | None = None, seed: int = 0)
 
     def ask(case: Case) -> Call | Fault | Skipped:
         reason = adapted.left_out(case)
-        return Skipped(reason) if reason else called(adapted.gradients, case)
+        return Skipped(reason) if reason else call_function(adapted.gradients, case)
 
-    cases = telling_cases(adapted.network, adapted.loss, declared, seed)
+    cases = draw_probe_cases(adapted.network, adapted.loss, declared, seed)
     cases = tuple(_fitted(adapted, case) for case in cases)
-    seen = watch(ask, cases, declared, declared)
-    left_out = tuple(f"the case {one.name!r} was left out: {one.skipped}." for one in seen if one.skipped is not None)
-    return merged(seen, declared, left_out, cases=cases, code="your model")
+    probed = probe_code(ask, cases, declared, declared)
+    left_out = tuple(
+        f"the case {probe.name!r} was left out: {probe.skipped}." for probe in probed if probe.skipped is not None
+    )
+    return combined_report(probed, declared, left_out, cases=cases, code="your model")
 
 
 def _with_l2(loss: Loss, l2: float) -> Loss:
@@ -134,7 +145,7 @@ def _with_l2(loss: Loss, l2: float) -> Loss:
 
 
 def _fitted(adapted: Adapted, case: Case) -> Case:
-    """A telling case with the loss of its number of samples, and biases where the model has some."""
+    """A probe case with the loss of its number of samples, and biases where the model has some."""
     loss = adapted.loss_for(len(case.inputs))
     biased = adapted.biased
     if loss == case.loss and all(biased):
@@ -159,7 +170,7 @@ def by_hand(forward: Callable[[Any, Any], Forward], loss: Loss | None) -> Callab
             return Gradients(list(pull(targets)), outputs=outputs)
         with float64_on_cpu():
             ct_outputs = np.asarray(loss.cotangent(outputs, targets))
-        pairs = [_with_decay(loss, ct, own) for ct, own in zip(pull(ct_outputs), params, strict=True)]
+        pairs = [_with_decay(loss, ct, layer) for ct, layer in zip(pull(ct_outputs), params, strict=True)]
         return Gradients(pairs, outputs=outputs)
 
     return gradients

@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, by_hand
-from functional_mlp.oracle.adapters.jax_models import Part, adapted_by_jax
-from functional_mlp.oracle.adapters.layers import ELU, PLAIN, follow, gelu, leaky_relu, refuse, softmax
+from functional_mlp.oracle.adapters.jax_modules.parts import ModelPart, adapted_by_jax
+from functional_mlp.oracle.adapters.layers import ELU, PLAIN, follow, gelu_rule, leaky_relu_rule, refuse, softmax_rule
 
-RULES = {"linear": PLAIN["identity"]} | {name: rule for name, rule in PLAIN.items() if name != "identity"}
-RULES |= {"leaky_relu": leaky_relu(0.2), "elu": ELU, "gelu": gelu(False, False), "softmax": softmax("axis", -1, (-1,))}
+KERAS_RULES = {"linear": PLAIN["identity"]} | {name: rule for name, rule in PLAIN.items() if name != "identity"}
+KERAS_RULES |= {
+    "leaky_relu": leaky_relu_rule(0.2),
+    "elu": ELU,
+    "gelu": gelu_rule(False, False),
+    "softmax": softmax_rule("axis", -1, (-1,)),
+}
 # layers that are activations, with the function that they apply
 LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "Softmax": "softmax"}
 BOUNDS = {"max_value": None, "threshold": 0.0}  # of ReLU; its negative_slope is 0 too
@@ -40,7 +45,7 @@ def adapt_keras(model: Any, loss: Any, activations: Any) -> Adapted:
     def apply(params: Any, inputs: Any) -> Any:
         new: dict[int, Any] = {}
         for layer, pair in zip(layers, params, strict=True):
-            new |= {id(own): leaf for own, leaf in zip(layer.weights, pair, strict=False)}
+            new |= {id(variable): leaf for variable, leaf in zip(layer.weights, pair, strict=False)}
         values = [new.get(id(variable), value) for variable, value in fixed]
         count = len(model.trainable_variables)
         return model.stateless_call(values[:count], values[count:], inputs, training=False)[0]
@@ -72,42 +77,42 @@ def adapt_keras(model: Any, loss: Any, activations: Any) -> Adapted:
 def _by_torch(apply: Any, params: Any, inputs: np.ndarray) -> Forward:
     import torch
 
-    own = [[None if leaf is None else torch.tensor(leaf, requires_grad=True) for leaf in layer] for layer in params]
-    leaves = [leaf for layer in own for leaf in layer if leaf is not None]
+    tensors = [[None if leaf is None else torch.tensor(leaf, requires_grad=True) for leaf in layer] for layer in params]
+    leaves = [leaf for layer in tensors for leaf in layer if leaf is not None]
     with torch.enable_grad():
-        outputs = apply(own, torch.tensor(inputs))
+        outputs = apply(tensors, torch.tensor(inputs))
 
     def pull(ct: np.ndarray) -> list[Any]:
         grads = iter(
             torch.autograd.grad(outputs, leaves, torch.tensor(ct, dtype=outputs.dtype), materialize_grads=True)
         )
-        return [tuple(None if leaf is None else next(grads).numpy() for leaf in layer) for layer in own]
+        return [tuple(None if leaf is None else next(grads).numpy() for leaf in layer) for layer in tensors]
 
     return Forward(outputs.detach().numpy(), pull)
 
 
-def _read(model: Any) -> tuple[list[Any], list[Part]]:
+def _read(model: Any) -> tuple[list[Any], list[ModelPart]]:
     """The dense layers of a model, and what they are."""
     import keras
 
     layers: list[Any] = []
-    parts: list[Part] = []
+    parts: list[ModelPart] = []
     for layer in model.layers:
         kind = type(layer).__name__
-        own = type(layer).__module__.startswith("keras.")
-        if own and kind == "Dense":
-            weights = [np.array(keras.ops.convert_to_numpy(own.value)) for own in layer.weights]
+        of_keras = type(layer).__module__.startswith("keras.")
+        if of_keras and kind == "Dense":
+            weights = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in layer.weights]
             spec, unknown = _function(layer.activation, {})
             layers.append(layer)
-            parts.append(Part(layer.name, weights[0], weights[1] if len(weights) > 1 else None, spec, unknown))
-        elif own and kind in NOTHING:
+            parts.append(ModelPart(layer.name, weights[0], weights[1] if len(weights) > 1 else None, spec, unknown))
+        elif of_keras and kind in NOTHING:
             continue
-        elif layer.weights or not (kind in LAYERS or kind == "Activation" or not own):
+        elif layer.weights or not (kind in LAYERS or kind == "Activation" or not of_keras):
             raise refuse(f"the layer {layer.name} ({kind})", "it is neither dense nor an activation")
         elif not parts or parts[-1].unknown or parts[-1].activation != {"name": "identity"}:
             raise refuse(f"the layer {layer.name} ({kind})", "it does not follow a dense layer without an activation")
         else:
-            spec, unknown = _activation_layer(layer, kind) if own else (None, f"the layer {layer.name} ({kind})")
+            spec, unknown = _activation_layer(layer, kind) if of_keras else (None, f"the layer {layer.name} ({kind})")
             parts[-1] = parts[-1]._replace(activation=spec, unknown=unknown)
     return layers, parts
 
@@ -119,7 +124,7 @@ def _activation_layer(layer: Any, kind: str) -> tuple[Any, str]:
         layer.negative_slope or any(getattr(layer, name) != plain for name, plain in BOUNDS.items())
     ):
         raise refuse(f"the layer {layer.name} (ReLU)", "the oracle's relu has no bounds and no slope; use LeakyReLU")
-    return follow(RULES[LAYERS[kind]], f"the layer {layer.name} ({kind})", vars(layer)), ""
+    return follow(KERAS_RULES[LAYERS[kind]], f"the layer {layer.name} ({kind})", vars(layer)), ""
 
 
 def _function(function: Any, given: dict[str, Any]) -> tuple[Any, str]:
@@ -127,6 +132,6 @@ def _function(function: Any, given: dict[str, Any]) -> tuple[Any, str]:
     import keras
 
     name = getattr(function, "__name__", type(function).__name__)
-    if name in RULES and getattr(keras.activations, name, None) is function:
-        return follow(RULES[name], f"the function {name}", given), ""
+    if name in KERAS_RULES and getattr(keras.activations, name, None) is function:
+        return follow(KERAS_RULES[name], f"the function {name}", given), ""
     return None, f"the function {name}"

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 from functional_mlp.activations import Activation, resolve
 from functional_mlp.network import Network
-
-Spec = str | Activation | Mapping[str, Any]
+from functional_mlp.oracle.probing import Spec
 
 
 class Argument(NamedTuple):
@@ -44,19 +43,19 @@ PLAIN = {name: Rule(name) for name in ("identity", "sigmoid", "tanh", "relu", "s
 ELU = Rule("elu", (Argument("alpha", 1.0, means="alpha"),))
 
 
-def leaky_relu(slope: float) -> Rule:
+def leaky_relu_rule(slope: float) -> Rule:
     """A leaky_relu whose slope a framework takes to be this if it is left out."""
     return Rule("leaky_relu", (Argument("negative_slope", slope, means="slope"),))
 
 
-def gelu(default: Any, exact: Any, remedy: str = "") -> Rule:
+def gelu_rule(default: Any, exact: Any, remedy: str = "") -> Rule:
     """A gelu that is the exact one for `approximate` = `exact`."""
     return Rule(
         "gelu", (Argument("approximate", default, "", (exact,), f"the oracle's gelu is the exact one{remedy}"),)
     )
 
 
-def softmax(axis: str, default: Any, allowed: tuple[int, ...]) -> Rule:
+def softmax_rule(axis: str, default: Any, allowed: tuple[int, ...]) -> Rule:
     """A softmax over the units, whose axis a framework calls so."""
     return Rule("softmax", (Argument(axis, default, allowed=allowed, reason="softmax is over the units of a layer"),))
 
@@ -122,7 +121,7 @@ def network_of(found: Sequence[Found], activations: Any = None) -> Network:
             )
     declared = _declared(found, activations)
     sizes = (found[0].shape[0], *(layer.shape[1] for layer in found))
-    return Network(sizes, [_chosen(layer, own) for layer, own in zip(found, declared, strict=True)])
+    return Network(sizes, [_chosen(layer, spec) for layer, spec in zip(found, declared, strict=True)])
 
 
 def _declared(found: Sequence[Found], activations: Any) -> list[Spec | None]:
@@ -142,13 +141,13 @@ def _declared(found: Sequence[Found], activations: Any) -> list[Spec | None]:
 
 def _chosen(layer: Found, declared: Spec | None) -> Activation:
     found = None if layer.activation is None else resolve(layer.activation)
-    own = found if declared is None else resolve(declared)
-    if own is None:
+    chosen = found if declared is None else resolve(declared)
+    if chosen is None:
         what = f" ({layer.unknown})" if layer.unknown else ""
         raise ValueError(
             f"what follows layer {layer.path}{what} is no activation that the oracle recognises; declare what it is"
             " meant to be, as in activations='tanh', or a list with one name per layer"
         )
-    if found is not None and own != found:
-        raise ValueError(f"layer {layer.path}: {own.name} was declared, but the model has {found.name} there")
-    return own
+    if found is not None and chosen != found:
+        raise ValueError(f"layer {layer.path}: {chosen.name} was declared, but the model has {found.name} there")
+    return chosen

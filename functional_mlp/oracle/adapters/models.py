@@ -7,16 +7,17 @@ from importlib import import_module
 from typing import Any
 
 from functional_mlp.oracle.adapters.adapted import Adapted, check_adapted
+from functional_mlp.oracle.checking import formerly_by_place
 from functional_mlp.oracle.report import Report
 
 # by the package that a class of the model belongs to: module and function here; the first that applies, since a Keras
 # model is a torch.nn.Module too where its backend is PyTorch
 ADAPTERS = {
     "keras": ("keras_models", "adapt_keras"),
-    "torch": ("pytorch", "adapt_torch"),
+    "torch": ("torch_modules.modules", "adapt_torch"),
     "sklearn": ("scikit_learn", "adapt_sklearn"),
-    "flax": ("flax_modules", "adapt_flax"),
-    "equinox": ("equinox_modules", "adapt_equinox"),
+    "flax": ("jax_modules.flax_modules", "adapt_flax"),
+    "equinox": ("jax_modules.equinox_modules", "adapt_equinox"),
 }
 
 
@@ -54,19 +55,20 @@ def adapt(model: Any, loss: Any = None, activations: Any = None) -> Adapted:
     return getattr(import_module(f"functional_mlp.oracle.adapters.{module}"), function)(model, loss, activations)
 
 
+@formerly_by_place("precision", "seed")
 def check_model(
-    model: Any, loss: Any = None, precision: str | None = None, seed: int = 0, *, activations: Any = None
+    model: Any, loss: Any = None, *, precision: str | None = None, seed: int = 0, activations: Any = None
 ) -> Report:
     """Judges the gradients that a framework computes for a model, your own derivatives in it included.
 
-    The model's passes are run with telling cases, as `check_function` has them: with other parameters than its own, and
+    The model's passes are run with probe cases, as `check_function` has them: with other parameters than its own, and
     data of the oracle's. The model is as before afterwards.
 
     Args:
         model, loss, activations: as `adapt` takes them.
         precision: what the model is run in, as in `check`; None: its own dtype. Where the framework lets it, a float32
             model also runs in float64, which shows smaller errors.
-        seed: of the telling cases.
+        seed: of the probe cases.
 
     Returns:
         A report, as `check_function` gives it. A model that raises is WRONG. The outputs are judged too: if they are
@@ -83,7 +85,8 @@ def check_model(
     return check_adapted(adapt(model, loss, activations), precision, seed)
 
 
-def check_autograd_function(function: Any, meant: Any, precision: str = "float64", seed: int = 0) -> Report:
+@formerly_by_place("precision", "seed")
+def check_autograd_function(function: Any, meant: Any, *, precision: str = "float64", seed: int = 0) -> Report:
     """Judges the derivative of a torch.autograd.Function, in a small network that applies it in both layers.
 
     Args:
@@ -96,7 +99,7 @@ def check_autograd_function(function: Any, meant: Any, precision: str = "float64
         TypeError: for a function that cannot be called.
         ValueError: for an unknown activation.
     """
-    from functional_mlp.oracle.adapters.pytorch import model_of_function
+    from functional_mlp.oracle.adapters.torch_modules.modules import model_of_function
 
     model, activations = model_of_function(function, meant)
-    return check_model(model, None, precision, seed, activations=activations)
+    return check_model(model, None, precision=precision, seed=seed, activations=activations)

@@ -64,34 +64,34 @@ def names_of(params: Iterable[Any], weights: str = "W", bias: str = "b", first: 
         {'W1': [[1.0]], 'b1': [2.0]}
     """
     named = {}
-    for number, (own_weights, own_bias) in enumerate(params, first):
-        named[f"{weights}{number}"] = own_weights
-        if own_bias is not None:
-            named[f"{bias}{number}"] = own_bias
+    for number, (layer_weights, layer_bias) in enumerate(params, first):
+        named[f"{weights}{number}"] = layer_weights
+        if layer_bias is not None:
+            named[f"{bias}{number}"] = layer_bias
     return named
 
 
 def _from_sequence(source: Sequence[Any]) -> list[tuple[Any, Any]]:
-    if source and all(isinstance(one, tuple | list) and len(one) == 2 and _fit(*one) for one in source):
+    if source and all(isinstance(item, tuple | list) and len(item) == 2 and _fit(*item) for item in source):
         return [(weights, bias) for weights, bias in source]
-    if len(source) == 2 and all(isinstance(one, tuple | list) for one in source):
+    if len(source) == 2 and all(isinstance(item, tuple | list) for item in source):
         return _zipped(*source)
     if source and len(source) % 2 == 0 and all(map(_fit, source[::2], source[1::2])):
         return list(zip(source[::2], source[1::2], strict=True))
-    shapes = ", ".join(str(np.shape(one)) if hasattr(one, "shape") else type(one).__name__ for one in source)
+    shapes = ", ".join(str(np.shape(item)) if hasattr(item, "shape") else type(item).__name__ for item in source)
     raise ValueError(f"expected [(W1, b1), …], [W1, b1, …] or ([W1, …], [b1, …]), got a list of {shapes or 'nothing'}")
 
 
 def _fit(weights: Any, bias: Any) -> bool:
     """Whether the shapes may be those of weights and bias of one layer, in either layout."""
     try:
-        shape, own = np.shape(weights), np.shape(bias)
+        shape, bias_shape = np.shape(weights), np.shape(bias)
     except ValueError:  # ragged
         return False
     if len(shape) != 2:
         return False
     rows, columns = shape
-    return bias is None or own in ((rows,), (columns,), (1, columns), (rows, 1))
+    return bias is None or bias_shape in ((rows,), (columns,), (1, columns), (rows, 1))
 
 
 def _zipped(weights: Sequence[Any], biases: Sequence[Any] | None) -> list[tuple[Any, Any]]:

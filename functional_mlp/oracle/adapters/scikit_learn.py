@@ -62,8 +62,8 @@ def adapt_sklearn(model: Any, loss: Any, activations: Any) -> Adapted:
     network = network_of([Found(f"coefs_[{i}]", *both) for i, both in enumerate(zip(shapes, specs, strict=True))])
 
     def gradients(params: Any, inputs: np.ndarray, targets: np.ndarray) -> Gradients:
-        own = _with(copy.copy(model), params)
-        own.n_layers_, own.out_activation_, own.n_outputs_ = len(sizes), end, sizes[-1]
+        estimator = _with(copy.copy(model), params)
+        estimator.n_layers_, estimator.out_activation_, estimator.n_outputs_ = len(sizes), end, sizes[-1]
         empty: list[Any] = [None] * len(params)
         given = {
             "X": inputs,
@@ -74,12 +74,12 @@ def adapt_sklearn(model: Any, loss: Any, activations: Any) -> Adapted:
             "coef_grads": [np.empty_like(weights) for weights, _ in params],
             "intercept_grads": [np.empty_like(bias) for _, bias in params],
         }
-        _, coef_grads, intercept_grads = own._backprop(**{name: given[name] for name in names})
+        _, coef_grads, intercept_grads = estimator._backprop(**{name: given[name] for name in names})
         return Gradients(list(zip(coef_grads, intercept_grads, strict=True)))
 
-    own_params = tuple(map(Layer, *_copies(model))) if fitted else None
+    fitted_params = tuple(map(Layer, *_copies(model))) if fitted else None
     return Adapted(
-        *(network, LOSSES[model.loss, end], own_params, gradients, lambda params: _with(model, params)),
+        *(network, LOSSES[model.loss, end], fitted_params, gradients, lambda params: _with(model, params)),
         dtype=str(model.coefs_[0].dtype) if fitted else "float64",
         decay=float(model.alpha),
         left_out=_not_classes if end == "softmax" else nothing_left_out,

@@ -1,9 +1,57 @@
-"""Paths of leaves, such as "params[0].weights": how they are written, and what they name."""
+"""Paths of leaves, such as "params[0].weights": the one spelling of them, and the one parser."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from functional_mlp._dtypes import Array
-from functional_mlp.oracle.case.case import Case
+FIELDS = ("weights", "bias")  # of a layer
+
+
+class LeafPath(NamedTuple):
+    """What a path names.
+
+    Attributes:
+        array: "params", "deltas", "loss", "outputs" or "ct_inputs".
+        layer: -1 for arrays of no layer.
+        field: "weights" or "bias" of parameters; "" of others.
+    """
+
+    array: str
+    layer: int = -1
+    field: str = ""
+
+
+def layer_path(layer: int) -> str:
+    """Of the parameters of a layer, such as "params[0]"."""
+    return f"params[{layer}]"
+
+
+def parameter_path(layer: int, field: str) -> str:
+    """Of a parameter or its gradient, such as "params[0].weights"."""
+    return f"params[{layer}].{field}"
+
+
+def delta_path(layer: int) -> str:
+    """Of dLoss/dz of a layer, such as "deltas[0]"."""
+    return f"deltas[{layer}]"
+
+
+def entry_path(path: str, index: Iterable[int]) -> str:
+    """Of one entry of an array, such as "params[0].weights[1, 2]"."""
+    return f"{path}[{', '.join(map(str, index))}]"
+
+
+def parse_path(path: str) -> LeafPath:
+    """What a path names; nothing is said of whether there is such an array."""
+    array, bracket, rest = path.partition("[")
+    if not bracket:
+        return LeafPath(array)
+    layer, _, field = rest.partition("]")
+    return LeafPath(array, int(layer), field.removeprefix("."))
+
+
+def layer_of(path: str) -> int:
+    """The layer that an array belongs to; -1 for those of no layer."""
+    return parse_path(path).layer
 
 
 def by_path(answer: Any) -> dict[str, Any]:
@@ -13,25 +61,13 @@ def by_path(answer: Any) -> dict[str, Any]:
         answer: a `Solution`, or anything else with `grads`, `loss`, `outputs`, `deltas` and `ct_inputs`.
     """
     arrays = {
-        f"params[{i}].{name}": leaf
+        parameter_path(i, field): leaf
         for i, layer in enumerate(answer.grads)
-        for name, leaf in layer._asdict().items()
+        for field, leaf in zip(FIELDS, layer, strict=True)
         if leaf is not None
     }
     if answer.loss is not None:
         arrays["loss"] = answer.loss
     arrays["outputs"] = answer.outputs
-    arrays |= {f"deltas[{i}]": delta for i, delta in enumerate(answer.deltas)}
+    arrays |= {delta_path(i): delta for i, delta in enumerate(answer.deltas)}
     return arrays | {"ct_inputs": answer.ct_inputs}
-
-
-def layer_of(path: str) -> int:
-    """The layer that an array belongs to; -1 for those of no layer."""
-    return int(path[path.index("[") + 1 : path.index("]")]) if "[" in path else -1
-
-
-def parameter_of(case: Case, path: str) -> Array:
-    """The parameter that a path such as "params[0].bias" names."""
-    number, _, name = path.removeprefix("params[").partition("].")
-    parameter: Array = getattr(case.params[int(number)], name)
-    return parameter

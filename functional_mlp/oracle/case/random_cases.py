@@ -3,9 +3,11 @@
 import numpy as np
 
 from functional_mlp._checks import known_name, positive_int
+from functional_mlp._dtypes import Array
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
-from functional_mlp.oracle.case.case import DTYPES, Case
+from functional_mlp.oracle.case.arrays import DTYPES, rounded
+from functional_mlp.oracle.case.case import Case, require_loss, require_network
 
 # how targets are drawn: any reals, 0 or 1 for every output, or one 1 per sample
 TARGETS = {
@@ -31,27 +33,32 @@ def draw_case(
         name: of the case.
 
     Raises:
-        TypeError, ValueError: for a loss that is inadmissible, an unknown dtype, or counts below 1.
+        TypeError: for what is no network or no loss.
+        ValueError: for a loss that is inadmissible, an unknown dtype, or counts below 1.
     """
+    require_network(network)
+    require_loss(loss)
     known_name("dtype", dtype, DTYPES)
     samples = positive_int("samples", samples)
     rng = np.random.default_rng(seed)
-
-    def rounded(array: np.ndarray) -> np.ndarray:
-        return array.astype(DTYPES[dtype]).astype(np.float64)
-
     params = [
-        (rounded(rng.normal(size=(fan_in, fan_out)) / np.sqrt(fan_in)), rounded(rng.normal(size=fan_out)))
+        (rounded(rng.normal(size=(fan_in, fan_out)) / np.sqrt(fan_in), dtype), rounded(rng.normal(size=fan_out), dtype))
         for fan_in, fan_out in network.shapes
     ]
-    inputs = rounded(rng.normal(size=(samples, network.sizes[0])))
+    inputs = rounded(rng.normal(size=(samples, network.sizes[0])), dtype)
     shape = (samples, network.sizes[-1])
-    if loss is None:
-        return Case(network, None, params, inputs, ct_outputs=rounded(rng.normal(size=shape)), name=name, dtype=dtype)
-    drawn = {
-        "real": lambda: rounded(rng.normal(size=shape)),
-        "bits": lambda: rng.integers(0, 2, shape).astype(np.float64),
-        "one_hot": lambda: np.eye(shape[1])[rng.integers(0, shape[1], samples)],
-    }
-    targets = drawn[TARGETS[loss.kind]]()
-    return Case(network, loss, params, inputs, targets, name=name, dtype=dtype)
+    kind = "real" if loss is None else TARGETS[loss.kind]
+    end = rounded(draw_targets(kind, shape, rng), dtype)
+    targets, ct_outputs = (None, end) if loss is None else (end, None)
+    return Case(network, loss, params, inputs, targets, ct_outputs, name=name, dtype=dtype)
+
+
+def draw_targets(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+    """Targets (n, K) of one of the kinds in `TARGETS`."""
+    match kind:
+        case "real":
+            return rng.normal(size=shape)
+        case "bits":
+            return rng.integers(0, 2, shape).astype(np.float64)
+        case _:
+            return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]

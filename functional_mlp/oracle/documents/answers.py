@@ -6,18 +6,29 @@ not even known to hold numbers (`case.numbers` raises a sentence where they do n
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp._checks import known_name
+from functional_mlp._checks import finite_float, known_name
 from functional_mlp.files import MAX_BYTES, FileError, Path_, read_bytes, text_of
-from functional_mlp.oracle.case import DTYPES, numbers, require_shape, weights_and_bias
-from functional_mlp.oracle.documents.cases import VERSION, check_schema, write_document
-from functional_mlp.oracle.documents.codec import decode, kind_of
+from functional_mlp.oracle.case import (
+    DTYPES,
+    FIELDS,
+    delta_path,
+    entry_path,
+    numbers,
+    pairs_in,
+    parameter_path,
+    require_shape,
+    rounded,
+)
+from functional_mlp.oracle.documents.codec import decode, format_of
 from functional_mlp.oracle.documents.digits import Printed, loss_style, printed_style
+from functional_mlp.oracle.documents.schema import VERSION, check_schema, require_path, write_document
 
-KINDS = ("gradients", "update")
+ANSWER_KINDS = ("gradients", "update")
 
 
 class Gradients(NamedTuple):
@@ -45,17 +56,6 @@ class UnsupportedError(FileError):
     """Instead of gradients, the sentence of a program that it does not support the case."""
 
 
-def handed_over(result: Any) -> Gradients:
-    """What somebody's code handed over: `Gradients`, the bare gradients, or a pair of the loss and the gradients."""
-    if isinstance(result, Gradients):
-        return result
-    if isinstance(result, tuple | list) and len(result) == 2:
-        loss, params = result
-        if isinstance(loss, int | float) or getattr(loss, "shape", None) == ():
-            return Gradients(params, loss)
-    return Gradients(result)
-
-
 class Update(NamedTuple):
     """Parameters after one step of plain gradient descent, as given.
 
@@ -80,7 +80,7 @@ def read_answer(path: Path_, max_bytes: int = MAX_BYTES) -> Gradients | Update:
     Raises:
         FileError: if the file cannot be read, or is neither.
     """
-    return _read(path, KINDS, max_bytes)
+    return _read(path, ANSWER_KINDS, max_bytes)
 
 
 def read_gradients(path: Path_, max_bytes: int = MAX_BYTES) -> Gradients:
@@ -98,11 +98,12 @@ def read_update(path: Path_, max_bytes: int = MAX_BYTES) -> Update:
 
 
 def _read(path: Path_, kinds: tuple[str, ...], max_bytes: int) -> Gradients | Update:
+    require_path(path)
     return parse_answer(read_bytes(path, max_bytes), str(path), kinds, max_bytes)
 
 
 def parse_answer(
-    content: bytes, source: str, kinds: tuple[str, ...] = KINDS, max_bytes: int = MAX_BYTES
+    content: bytes, source: str, kinds: tuple[str, ...] = ANSWER_KINDS, max_bytes: int = MAX_BYTES
 ) -> Gradients | Update:
     """Gradients or an update from the bytes of a document, in whichever format it begins like.
 
@@ -119,8 +120,8 @@ def parse_answer(
     document = decode(content, source, max_bytes, not_finite=True)
     if document.get("unsupported") is True:
         reason = document.get("reason")
-        said = f": {reason[:120]}" if isinstance(reason, str) and reason else ""
-        raise UnsupportedError(f"{source}: says that its program does not support this case{said}")
+        explained = f": {reason[:120]}" if isinstance(reason, str) and reason else ""
+        raise UnsupportedError(f"{source}: says that its program does not support this case{explained}")
     form = document.get("format")
     kind = next((kind for kind in kinds if form == f"functional-mlp/{kind}"), None)
     if kind is None:
@@ -128,7 +129,7 @@ def parse_answer(
         got = repr(form[:60]) if isinstance(form, str) else "none" if form is None else type(form).__name__
         raise FileError(f"{source}: expected format {wanted}, got {got}")
     check_schema(document, kind, source)
-    text = text_of(content, source) if kind_of(content) == "json" else ""
+    text = text_of(content, source) if format_of(content) == "json" else ""
     printed = printed_style(text)
     if kind == "update":
         rate = float(document["learning_rate"])
@@ -147,50 +148,112 @@ def write_gradients(path: Path_, gradients: Gradients, dtype: str = "float64") -
 
     Args:
         path: where to; "-" writes JSON to standard output.
-        gradients: numbers of any array type; `printed` is not used. JSON has no NaN and infinities.
+        gradients: numbers of any array type, in a `Gradients` or as `check` takes them; `printed` is not used. JSON has
+            no NaN and infinities.
         dtype: a key of `DTYPES`: of the arrays in the binary formats, in which they must be representable.
 
     Raises:
         FileError: as `write_document`, and for what is no array of numbers or not representable.
+        TypeError: for what is no path, and no list of layers.
         ValueError: for an unknown dtype.
     """
+    require_path(path)
+    if not isinstance(gradients, Gradients):
+        _require_layers("gradients", gradients, "oracle.Gradients")
+        gradients = Gradients(gradients)
+    _write(path, gradients, dtype)
+
+
+def write_update(path: Path_, params_after: Any, learning_rate: float | None = None, dtype: str = "float64") -> None:
+    """Writes the parameters after one step of plain gradient descent; format, errors and `dtype` as `write_gradients`.
+
+    Args:
+        path: where to.
+        params_after: the parameters, per layer (weights, bias); or an `Update`, which has its rate.
+        learning_rate: finite, above 0; None: that of the `Update`.
+        dtype: of the arrays in the binary formats.
+
+    Raises:
+        TypeError, ValueError: also for a rate that is missing, no number, not finite, or not above 0.
+    """
+    if isinstance(params_after, Update):
+        learning_rate = params_after.learning_rate if learning_rate is None else learning_rate
+        params_after = params_after.params
+    require_path(path)
+    _require_layers("params_after", params_after, "oracle.Update")
+    if learning_rate is None:
+        raise TypeError("expected a learning_rate, got none; write_update(path, params_after, learning_rate=0.1)")
+    rate = finite_float("learning_rate", learning_rate)
+    if rate <= 0:
+        raise ValueError(f"expected learning_rate to be above 0, got {rate}")
+    _write(path, Update(params_after, rate), dtype)
+
+
+def _require_layers(what: str, value: Any, record: str) -> None:
+    """Raises TypeError for what is no list of layers, but another argument, or an answer of another kind."""
+    if not isinstance(value, list | tuple) or isinstance(value, Gradients | Update) or hasattr(value, "grads"):
+        raise TypeError(f"expected {what} to be an {record}, or a list of layers, got {type(value).__name__}")
+
+
+def _write(path: Path_, answer: Gradients | Update, dtype: str) -> None:
     known_name("dtype", dtype, DTYPES)
+
+    def loss(value: Any) -> Any:
+        number = numbers("loss", value)
+        require_shape("loss", number, ())
+        # a header is JSON, which has no NaN; an array may hold it
+        return float(number) if np.isfinite(number) else number
+
     try:
-        document = _document_of(gradients, dtype)
+        document = answer_document(answer, lambda path, value: _representable(path, value, dtype), loss)
     except (TypeError, ValueError) as error:
         raise FileError(f"{path}: {error}") from error
-    write_document(path, document, dtype)
+    write_document(path, {field: document[field] for field in WRITTEN_ORDER if field in document}, dtype)
 
 
-def _document_of(gradients: Gradients, dtype: str) -> dict[str, Any]:
-    document: dict[str, Any] = {"format": "functional-mlp/gradients", "version": VERSION, "params": []}
-    for i, layer in enumerate(gradients.params):
-        pair = zip(("weights", "bias"), weights_and_bias(f"params[{i}]", layer), strict=True)
-        fields = {name: _array(f"params[{i}].{name}", leaf, dtype) for name, leaf in pair if leaf is not None}
-        document["params"].append(fields)
-    if gradients.case is not None:
-        document["case"] = gradients.case
-    if gradients.loss is not None:
-        loss = numbers("loss", gradients.loss)
-        require_shape("loss", loss, ())
-        # a header is JSON, which has no NaN; an array may hold it
-        document["loss"] = float(loss) if np.isfinite(loss) else loss
+WRITTEN_ORDER = ("format", "version", "learning_rate", "params", "case", "loss", "outputs", "ct_inputs", "deltas")
+
+
+def answer_document(
+    answer: Gradients | Update, array: Callable[[str, Any], Any], loss: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """The fields of the document of an answer, of whichever kind it is.
+
+    Args:
+        answer: gradients, or the parameters after a step.
+        array: makes a field of an array; it is given its path too.
+        loss: makes the field of the loss.
+    """
+
+    def layer(number: int, pair: tuple[Any, Any]) -> dict[str, Any]:
+        leaves = zip(FIELDS, pair, strict=True)
+        return {field: array(parameter_path(number, field), leaf) for field, leaf in leaves if leaf is not None}
+
+    kind = "update" if isinstance(answer, Update) else "gradients"
+    document: dict[str, Any] = {"format": f"functional-mlp/{kind}", "version": VERSION}
+    if isinstance(answer, Update):
+        document["learning_rate"] = answer.learning_rate
+    elif answer.case is not None:
+        document["case"] = answer.case
+    if isinstance(answer, Gradients) and answer.loss is not None:
+        document["loss"] = loss(answer.loss)
+    document["params"] = [layer(i, pair) for i, pair in enumerate(pairs_in(answer.params))]
+    if isinstance(answer, Update):
+        return document
+    if answer.deltas is not None:
+        document["deltas"] = [array(delta_path(i), delta) for i, delta in enumerate(answer.deltas)]
     for name in ("outputs", "ct_inputs"):
-        if getattr(gradients, name) is not None:
-            document[name] = _array(name, getattr(gradients, name), dtype)
-    if gradients.deltas is not None:
-        document["deltas"] = [_array(f"deltas[{i}]", delta, dtype) for i, delta in enumerate(gradients.deltas)]
+        if getattr(answer, name) is not None:
+            document[name] = array(name, getattr(answer, name))
     return document
 
 
-def _array(what: str, value: Any, dtype: str) -> np.ndarray:
+def _representable(path: str, value: Any, dtype: str) -> np.ndarray:
     """`value` as float64, if `dtype` holds it; NaN and infinities are held by each."""
-    array = numbers(what, value)
-    with np.errstate(all="ignore"):
-        rounded = array.astype(DTYPES[dtype]).astype(np.float64)
-    wrong = (rounded != array) & ~np.isnan(array)
+    array = numbers(path, value)
+    wrong = (rounded(array, dtype) != array) & ~np.isnan(array)
     if wrong.any():
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        place = f"{what}[{', '.join(map(str, index))}]"
+        place = entry_path(path, index)
         raise ValueError(f"expected {place} to be a {dtype} number, got {float(array[index])!r}: write it in float64")
     return array

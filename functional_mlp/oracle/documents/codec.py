@@ -35,8 +35,8 @@ MAX_DEPTH = 8  # of JSON; a document needs 5
 def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        names: set[str] = set()
+        twice = next(name for name, _ in pairs if name in names or names.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"field {twice[:60]!r} stands twice in one object")
     return fields
 
@@ -145,7 +145,7 @@ def _nested(fields: dict[str, Any], arrays: dict[str, np.ndarray], source: str) 
     return document
 
 
-def kind_of(content: bytes) -> str:
+def format_of(content: bytes) -> str:
     """Which of the formats a file begins like: "npz", "safetensors" or "json"."""
     if content[:2] == b"PK":
         return "npz"
@@ -165,7 +165,7 @@ def decode(content: bytes, source: str, max_bytes: int, not_finite: bool) -> dic
     Raises:
         FileError: if it is no sound file of its format.
     """
-    match kind_of(content):
+    match format_of(content):
         case "npz":
             return _from_npz(content, source, max_bytes, not_finite)
         case "safetensors":

@@ -1,20 +1,22 @@
 """One call of somebody's function: what it returned or raised, and whether it changed what it was given.
 
-Of whatever is asked (`watching.py`), what comes of one case is a `Call`, a `Fault` or `Skipped`.
+Of whatever is asked (`probe.py`), what comes of one case is a `Call`, a `Fault` or `Skipped`.
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.case import DTYPES, Case
-from functional_mlp.oracle.checking import dtype_of
-from functional_mlp.oracle.documents import Gradients, handed_over
+from functional_mlp.oracle.case import DTYPES, FIELDS, Case, parameter_path
+from functional_mlp.oracle.checking import dtype_of, handed_over
+from functional_mlp.oracle.documents import Gradients
+from functional_mlp.oracle.noise import Noise
+from functional_mlp.oracle.truth import Solution
 from functional_mlp.oracle.verdict import Misfit, given_leaves
 
-Function = Callable[..., Any]
+GradientFunction = Callable[..., Any]
 MAX_MESSAGE = 200
 
 
@@ -60,7 +62,18 @@ class Call(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def called(fn: Function, case: Case) -> Call | Fault:
+Ask = Callable[[Case], Call | Fault | Skipped]  # puts a case to somebody's code
+
+
+class Reference(NamedTuple):
+    """A case, the truth about it, and how far a correct function may stray."""
+
+    case: Case
+    solution: Solution
+    noise: Noise
+
+
+def call_function(fn: GradientFunction, case: Case) -> Call | Fault:
     """What comes of calling `fn` with fresh copies of a case's numbers, in its dtype."""
     dtype = DTYPES[case.dtype]
     end_name = "targets" if case.loss is not None else "ct_outputs"
@@ -68,7 +81,7 @@ def called(fn: Function, case: Case) -> Call | Fault:
     inputs, end = case.inputs.astype(dtype), getattr(case, end_name).astype(dtype)
     arguments = {"inputs": inputs, end_name: end}
     for i, layer in enumerate(params):
-        arguments |= {f"params[{i}].{name}": leaf for name, leaf in zip(("weights", "bias"), layer, strict=True)}
+        arguments |= {parameter_path(i, field): leaf for field, leaf in zip(FIELDS, layer, strict=True)}
     before = {name: (array.shape, array.tobytes()) for name, array in arguments.items() if array is not None}
     layers = list(params)
     try:
@@ -106,12 +119,18 @@ def _answer(result: Any) -> Gradients:
     return answer
 
 
-def _shown(error: BaseException, fn: Function) -> str:
+def _shown(error: BaseException, fn: GradientFunction) -> str:
     """An exception in one line, with its place in the function's own file, if it is there."""
-    said = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
-    said = f"{said[:MAX_MESSAGE]}..." if len(said) > MAX_MESSAGE else said
+    message = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
+    message = f"{message[:MAX_MESSAGE]}..." if len(message) > MAX_MESSAGE else message
     frames = traceback.extract_tb(error.__traceback__)[1:]
-    own = getattr(getattr(fn, "__code__", None), "co_filename", None)
-    places = [frame for frame in frames if frame.filename == own] or frames
+    written_in = getattr(getattr(fn, "__code__", None), "co_filename", None)
+    places = [frame for frame in frames if frame.filename == written_in] or frames
     place = f" (line {places[-1].lineno}, in {places[-1].name})" if places else ""
-    return f"{type(error).__name__}{': ' if said else ''}{said}{place}"
+    return f"{type(error).__name__}{': ' if message else ''}{message}{place}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words in a row, the first three of more than four: a, b and c."""
+    shown = [*words[:3], f"{len(words) - 3} more"] if len(words) > 4 else list(words)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]

@@ -1,4 +1,4 @@
-"""Asking the oracle about a function: it is called with telling cases, and watched as a program (`watching.py`).
+"""Asking the oracle about a function: it is called with probe cases, and watched as a program (`probe.py`).
 
 What is found has one of these ids, and is WRONG:
 
@@ -11,32 +11,39 @@ What is found has one of these ids, and is WRONG:
 """
 
 from functools import partial
-from typing import Any
 
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
-from functional_mlp.oracle.probing.call import Function, called
-from functional_mlp.oracle.probing.probe import merged, watch
-from functional_mlp.oracle.probing.probe_cases import telling_cases, telling_network
+from functional_mlp.oracle.checking import formerly_by_place
+from functional_mlp.oracle.probing.call import GradientFunction, call_function
+from functional_mlp.oracle.probing.combine import combined_report
+from functional_mlp.oracle.probing.probe import probe_code
+from functional_mlp.oracle.probing.probe_cases import Activations, draw_probe_cases, probe_network
 from functional_mlp.oracle.report import Report
 
 
+@formerly_by_place("precision", "seed")
 def check_function(
-    fn: Function, network: Any, loss: Loss | None, precision: str | None = None, seed: int = 0
+    fn: GradientFunction,
+    network: Network | Activations,
+    loss: Loss | None,
+    *,
+    precision: str | None = None,
+    seed: int = 0,
 ) -> Report:
-    """Judges a function that computes gradients: by its numbers for telling cases, and by what it does as a program.
+    """Judges a function that computes gradients: by its numbers for probe cases, and by what it does as a program.
 
     Args:
         fn: called as fn(params, inputs, targets) with fresh, writable NumPy arrays: params, a list of (weights
             (fan_in, fan_out), bias (fan_out,)) per layer; inputs (n, n_0); targets (n, n_L), or the cotangent of the
             outputs if `loss` is None. It returns what `check` takes as gradients; or (loss, gradients); or a
             `Gradients`, whose loss, outputs, deltas and ct_inputs are judged too.
-        network: a `functional_mlp.Network`; or activations, as `telling.telling_network` takes them, which chooses
+        network: a `functional_mlp.Network`; or activations, as `probe_cases.probe_network` takes them, which chooses
             distinct sizes for them: the function must then go by the shapes of its arguments.
         loss: which the function differentiates, penalty included; None for a bare vector-Jacobian product.
         precision: what the function computes in, as in `check`; the arrays that it gets are of the format that this
             stores. None: float64, or the dtype of what it returns for float64 arrays, if that is narrower.
-        seed: of the telling cases.
+        seed: of the probe cases.
 
     Returns:
         A report. Its leaves have the name of their case as `group`; the ids of its findings stand at the top of this
@@ -64,16 +71,16 @@ def check_function(
     if not callable(fn):
         raise TypeError(f"expected fn to be a function of params, inputs and targets, got {type(fn).__name__}")
     if not isinstance(network, Network):
-        network = telling_network(network)
-    ask = partial(called, fn)
-    cases = telling_cases(network, loss, "float64" if precision is None else precision, seed)
-    seen = watch(ask, cases, precision or "float64", precision)
-    narrower = next((one.call.dtype for one in seen if one.call is not None), "float64")
+        network = probe_network(network)
+    ask = partial(call_function, fn)
+    cases = draw_probe_cases(network, loss, "float64" if precision is None else precision, seed)
+    probed = probe_code(ask, cases, precision or "float64", precision)
+    narrower = next((probe.call.dtype for probe in probed if probe.call is not None), "float64")
     if precision is not None or narrower == "float64":
-        return merged(seen, precision or "float64", cases=cases)
-    cases = telling_cases(network, loss, narrower, seed)
-    said = (
+        return combined_report(probed, precision or "float64", cases=cases)
+    cases = draw_probe_cases(network, loss, narrower, seed)
+    note = (
         f"for float64 arguments your function returns {narrower}, so it is judged as {narrower}; to have it judged as"
         " float64, declare that"
     )
-    return merged(watch(ask, cases, narrower, narrower), narrower, (said,), cases=cases)
+    return combined_report(probe_code(ask, cases, narrower, narrower), narrower, (note,), cases=cases)

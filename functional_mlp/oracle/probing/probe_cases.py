@@ -21,7 +21,7 @@ from functional_mlp.activations import Activation
 from functional_mlp.forward_pass import forward
 from functional_mlp.losses import Loss
 from functional_mlp.network import Dense, Network
-from functional_mlp.oracle.case import DTYPES, TARGETS, Case
+from functional_mlp.oracle.case import TARGETS, Case, draw_targets, require_loss, require_network, rounded
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Precision, estimate_noise, jump, left_slope, precision_named
 from functional_mlp.oracle.truth import float64_on_cpu, solve
@@ -58,8 +58,12 @@ class Batches(NamedTuple):
     one: int = 1
 
 
-def telling_network(activations: Any) -> Network:
-    """A network whose sizes are distinct, at least 4, and differ from the batch sizes of the telling cases.
+Spec = str | Activation | Mapping[str, object]
+Activations = Spec | Sequence[Spec]
+
+
+def probe_network(activations: Activations) -> Network:
+    """A network whose sizes are distinct, at least 4, and differ from the batch sizes of the probe cases.
 
     A transposed matrix and a layer taken for another then show in the shapes, and a sum that is averaged shows as
     another factor for each.
@@ -71,7 +75,7 @@ def telling_network(activations: Any) -> Network:
         TypeError, ValueError: as `Network`, and for an empty sequence.
 
     Example:
-        >>> telling_network(("relu", "sigmoid")).sizes
+        >>> probe_network(("relu", "sigmoid")).sizes
         (4, 5, 6)
     """
     if isinstance(activations, str | Activation | Mapping):
@@ -87,7 +91,9 @@ def telling_network(activations: Any) -> Network:
     return Network(tuple(itertools.islice(sizes, len(activations) + 1)), activations)
 
 
-def telling_cases(network: Network, loss: Loss | None, precision: str = "float64", seed: int = 0) -> tuple[Case, ...]:
+def draw_probe_cases(
+    network: Network, loss: Loss | None, precision: str = "float64", seed: int = 0
+) -> tuple[Case, ...]:
     """Cases that show the usual mistakes, in the order in which a function is to be called with them.
 
     The partial batch comes directly after a larger one. The numbers of every case are representable in the format that
@@ -109,48 +115,63 @@ def telling_cases(network: Network, loss: Loss | None, precision: str = "float64
 
     Example:
         >>> import functional_mlp as fm
-        >>> [case.name for case in telling_cases(fm.Network((4, 5, 6), "tanh"), fm.Loss("squared_error"))]
+        >>> [case.name for case in draw_probe_cases(fm.Network((4, 5, 6), "tanh"), fm.Loss("squared_error"))]
         ['several samples', 'partial batch', 'one sample', 'near saturation', 'small pre-activations']
     """
     declared = precision_named(precision)
-    if not isinstance(network, Network):
-        raise TypeError(f"expected network to be a functional_mlp.Network, got {type(network).__name__}")
+    require_network(network)
+    require_loss(loss)
     if loss is not None:
-        if not isinstance(loss, Loss):
-            raise TypeError(f"expected loss to be a functional_mlp.Loss or None, got {type(loss).__name__}")
         loss.require_admissible(network.activations[-1])
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"expected seed to be an integer, got {seed!r}")
     if seed < 0:
         raise ValueError(f"expected seed to be at least 0, got {seed}")
-    batches, dtype = batch_sizes(network), declared.storage.name
-    targets = "bare" if loss is None else TARGETS[loss.kind]
+    plans = _plans(network, loss, declared)
+    return tuple(_drawn(name, plan, network, loss, declared, seed) for name, plan in plans.items())
+
+
+class _Plan(NamedTuple):
+    """What a case is drawn like: its number of samples, how far apart pre-activations are, and which targets."""
+
+    samples: int
+    reach: tuple[float, float]
+    targets: str
+
+
+def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str, _Plan]:
+    """The plans of all cases, by their names."""
+    batches = batch_sizes(network)
+    targets = "real" if loss is None else TARGETS[loss.kind]
     soft = {"one_hot": "targets not summing to 1", "bits": "soft targets"}.get(targets)
     moderate = (MODERATE, MODERATE)
     plans = {
-        "several samples": (batches.several, moderate, targets),
-        "partial batch": (batches.partial, moderate, targets),
-        "one sample": (batches.one, moderate, targets),
-        "near saturation": (batches.several, _saturation(network, loss, declared), targets),
-        "small pre-activations": (batches.several, (SMALL, SMALL), targets),
+        "several samples": _Plan(batches.several, moderate, targets),
+        "partial batch": _Plan(batches.partial, moderate, targets),
+        "one sample": _Plan(batches.one, moderate, targets),
+        "near saturation": _Plan(batches.several, _saturation(network, loss, declared), targets),
+        "small pre-activations": _Plan(batches.several, (SMALL, SMALL), targets),
     }
     if soft is not None:
-        plans[soft] = (batches.several, moderate, soft)
+        plans[soft] = _Plan(batches.several, moderate, soft)
     if kinked_layers(network):
-        plans["at the kink"] = (batches.several, moderate, targets)
-    cases = []
-    for name, (samples, reach, kind) in plans.items():
-        kinks = kinked_layers(network) if name == "at the kink" else []
-        tried: list[tuple[int, Case]] = []
-        while len(tried) < ATTEMPTS and all(doubts for doubts, _ in tried):
-            rng = np.random.default_rng([seed, len(tried), *name.encode()])
-            params, inputs = _placed(network, batches.several, reach, dtype, rng, kinks)
-            end = _rounded(_ends(kind, (samples, network.sizes[-1]), rng), dtype)
-            given: dict[str, Any] = {"ct_outputs": end} if loss is None else {"targets": end}
-            case = Case(network, loss, params, inputs[:samples], name=name, dtype=dtype, **given)
-            tried.append((_doubts(case, declared), case))
-        cases.append(min(tried, key=lambda pair: pair[0])[1])
-    return tuple(cases)
+        plans["at the kink"] = _Plan(batches.several, moderate, targets)
+    return plans
+
+
+def _drawn(name: str, plan: _Plan, network: Network, loss: Loss | None, declared: Precision, seed: int) -> Case:
+    """The least doubtful of a few draws, or the first one without doubts."""
+    dtype, most = declared.storage.name, batch_sizes(network).several
+    kinks = kinked_layers(network) if name == "at the kink" else []
+    tried: list[tuple[int, Case]] = []
+    while len(tried) < ATTEMPTS and all(doubts for doubts, _ in tried):
+        rng = np.random.default_rng([seed, len(tried), *name.encode()])
+        params, inputs = _placed(network, most, plan.reach, dtype, rng, kinks)
+        end = rounded(_ends(plan.targets, (plan.samples, network.sizes[-1]), rng), dtype)
+        targets, ct_outputs = (None, end) if loss is None else (end, None)
+        case = Case(network, loss, params, inputs[: plan.samples], targets, ct_outputs, name=name, dtype=dtype)
+        tried.append((_doubts(case, declared), case))
+    return min(tried, key=lambda pair: pair[0])[1]
 
 
 def _doubts(case: Case, precision: Precision) -> int:
@@ -165,12 +186,12 @@ def _doubts(case: Case, precision: Precision) -> int:
 
 
 def purpose_of(case: Case) -> str:
-    """Which of `PURPOSES` a telling case has; it stands at the beginning of its name, perhaps before a comma."""
+    """Which of `PURPOSES` a probe case has; it stands at the beginning of its name, perhaps before a comma."""
     return case.name.partition(", ")[0]
 
 
 def batch_sizes(network: Network) -> Batches:
-    """The numbers of samples in the telling cases of a network."""
+    """The numbers of samples in the probe cases of a network."""
     several = next(n for n in itertools.count(7, 2) if n not in network.sizes)
     partial = next((n for n in (3, 4, 5, 6) if n not in network.sizes), 3)
     return Batches(several, partial)
@@ -190,21 +211,13 @@ def _saturation(network: Network, loss: Loss | None, precision: Precision) -> tu
     return hidden, LARGE_LOGITS if exact else MODERATE
 
 
-def _rounded(array: Array, dtype: str) -> Array:
-    return array.astype(DTYPES[dtype]).astype(np.float64)
-
-
 # targets
 
 
 def _ends(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
     """Targets, or cotangents of the outputs, of the given shape (n, K)."""
-    if kind in ("bare", "real"):
-        return rng.normal(size=shape)
-    if kind == "bits":
-        return rng.integers(0, 2, shape).astype(np.float64)
-    if kind == "one_hot":
-        return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
+    if kind in TARGETS.values():
+        return draw_targets(kind, shape, rng)
     between = rng.uniform(0.1, 0.9, shape)
     if kind == "soft targets":
         return between
@@ -239,7 +252,7 @@ def _placed(
         rng: of the draws.
         kinks: layers whose first unit gets weights and bias 0, so that it is exactly at 0, in whatever order summed.
     """
-    inputs = _rounded(rng.normal(size=(samples, network.sizes[0])), dtype)
+    inputs = rounded(rng.normal(size=(samples, network.sizes[0])), dtype)
     params: list[Any] = [
         Dense(rng.normal(size=shape) / np.sqrt(shape[0]), np.zeros(shape[1]))  # type: ignore[arg-type]
         for shape in network.shapes
@@ -257,7 +270,7 @@ def _placed(
             bias = -_widest_gap(z * factor)
             if layer in kinks:
                 weights[:, 0] = bias[0] = 0.0
-            params[layer] = Dense(_rounded(weights, dtype), _rounded(bias, dtype))  # type: ignore[arg-type]
+            params[layer] = Dense(rounded(weights, dtype), rounded(bias, dtype))  # type: ignore[arg-type]
         pre_activations = _pre_activations(network, tuple(params), inputs)
         active = np.min([np.mean(np.asarray(z) > 0, axis=1) for z in pre_activations], axis=0)
     return params, inputs[np.argsort(-active, kind="stable")]

@@ -1,4 +1,5 @@
 from .driving import drive as drive
 from .process import CommandError as CommandError
-from .submit import Put as Put
-from .submit import putting as putting
+from .submit import Invocation as Invocation
+from .submit import Submitter as Submitter
+from .submit import submitting as submitting

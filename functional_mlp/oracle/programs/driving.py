@@ -24,29 +24,30 @@ and those of `functions.py` but "raises" and "returns". What it does not support
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.checking import formerly_by_place
 from functional_mlp.oracle.probing import (
+    Activations,
     Ask,
     Call,
     Fault,
-    Seen,
+    Probed,
     Skipped,
-    merged,
+    combined_report,
+    draw_probe_cases,
+    probe_code,
+    probe_network,
     renamed,
-    telling_cases,
-    telling_network,
-    watch,
 )
-from functional_mlp.oracle.programs.submit import Put, putting
+from functional_mlp.oracle.programs.submit import Invocation, Submitter, submitting
 from functional_mlp.oracle.report import Finding, Report
 from functional_mlp.oracle.verdict import Verdict, judge
 
 # what is tried where no network is declared
-KINDS: tuple[tuple[tuple[str, ...], Loss], ...] = (
+TRIED: tuple[tuple[tuple[str, ...], Loss], ...] = (
     (("relu", "relu", "sigmoid"), Loss("binary_cross_entropy")),
     (("tanh", "identity"), Loss("squared_error")),
     (("sigmoid", "softmax"), Loss("categorical_cross_entropy", over_samples="mean")),
@@ -55,13 +56,14 @@ KINDS: tuple[tuple[tuple[str, ...], Loss], ...] = (
 SKIPPED_SHOWN = 3  # names of cases
 
 
+@formerly_by_place("precision", "seed")
 def drive(
     command: Sequence[str],
-    network: Any = None,
+    network: Network | Activations | None = None,
     loss: Loss | None = None,
+    *,
     precision: str | None = None,
     seed: int = 0,
-    *,
     cases: int = 20,
     timeout: float | int = 10.0,
     max_bytes: int | None = None,
@@ -92,29 +94,29 @@ def drive(
     """
     if isinstance(cases, bool) or not isinstance(cases, int) or cases < 1:
         raise ValueError(f"expected cases to be an integer of at least 1, got {cases!r}")
-    put_to_it = putting(command, timeout, max_bytes, jobs, stream)
+    submission = submitting(Invocation(command, timeout, max_bytes, jobs, stream))
     if network is None and loss is not None:
         raise ValueError("expected a network with the loss, or neither: without one, losses are chosen too")
     declared = precision or "float64"
     if network is not None:
-        network = network if isinstance(network, Network) else telling_network(network)
+        network = network if isinstance(network, Network) else probe_network(network)
         batteries = [_battery(network, loss, declared, seed)]
     else:
-        networks = [(telling_network(activations), loss) for activations, loss in KINDS[:cases]]
+        networks = [(probe_network(activations), loss) for activations, loss in TRIED[:cases]]
         batteries = [_battery(*pair, declared, seed, kind="-".join(_names(pair[0]))) for pair in networks]
-    with put_to_it as put:
-        seen, chosen = _watched(batteries, put, declared, cases, progress or (lambda: None))
-    return _reported(seen, declared, chosen)
+    with submission as submitter:
+        probed, chosen = _probed(batteries, submitter, declared, cases, progress or (lambda: None))
+    return _reported(probed, declared, chosen)
 
 
 # which cases
 
 
 def _battery(network: Network, loss: Loss | None, precision: str, seed: int, kind: str = "") -> Iterator[Case]:
-    """Telling cases, endlessly: those of one seed after those of another, with a name for each."""
-    for own_seed in itertools.count(seed):
-        more = [*([kind] if kind else []), *([f"seed {own_seed}"] if own_seed != seed else [])]
-        for case in telling_cases(network, loss, precision, own_seed):
+    """Probe cases, endlessly: those of one seed after those of another, with a name for each."""
+    for next_seed in itertools.count(seed):
+        more = [*([kind] if kind else []), *([f"seed {next_seed}"] if next_seed != seed else [])]
+        for case in draw_probe_cases(network, loss, precision, next_seed):
             yield renamed(case, ", ".join([case.name, *more]))
 
 
@@ -122,25 +124,30 @@ def _names(network: Network) -> list[str]:
     return [activation.name for activation in network.activations]
 
 
-def _watched(
-    batteries: Sequence[Iterator[Case]], put: Put, precision: str, total: int, progress: Callable[[], object]
-) -> tuple[list[Seen], list[Case]]:
+def _probed(
+    batteries: Sequence[Iterator[Case]],
+    submitter: Submitter,
+    precision: str,
+    total: int,
+    progress: Callable[[], object],
+) -> tuple[list[Probed], list[Case]]:
     """The first case of every battery, and more of those that are supported: as many as there are to be in total."""
     first = [next(battery) for battery in batteries]
-    put.prepare(first)
-    able = [len(batteries) == 1 or not isinstance(put.one(case), Skipped) for case in first]
+    submitter.prepare(first)
+    able = [len(batteries) == 1 or not isinstance(submitter.ask(case), Skipped) for case in first]
     more = total - len(first)
-    seen: list[Seen] = []
+    probed: list[Probed] = []
     cases: list[Case] = []
     for i, battery in enumerate(batteries):
         share = -(-more // sum(able[i:])) if able[i] else 0
         more -= share
-        own = [first[i], *itertools.islice(battery, share)]
-        put.prepare(own)
-        watched = watch(_counted(put.one, progress), own, precision, precision, repeat=put.repeats)
-        seen += [_of_another_case(one, watched) for one in watched]
-        cases += own
-    return seen, cases
+        chosen = [first[i], *itertools.islice(battery, share)]
+        submitter.prepare(chosen)
+        ask = _counted(submitter.ask, progress)
+        found = probe_code(ask, chosen, precision, precision, repeat=submitter.repeats)
+        probed += [_of_another_case(probe, found) for probe in found]
+        cases += chosen
+    return probed, cases
 
 
 def _counted(ask: Ask, progress: Callable[[], object]) -> Ask:
@@ -157,35 +164,35 @@ def _counted(ask: Ask, progress: Callable[[], object]) -> Ask:
     return counted
 
 
-def _of_another_case(one: Seen, watched: Sequence[Seen]) -> Seen:
+def _of_another_case(probe: Probed, probed: Sequence[Probed]) -> Probed:
     """What was seen, with the fault that the answer is right for another case, if it is."""
-    if one.asked is None or one.posed is None:
-        return one
-    for other in watched:
-        if other is one or other.posed is None:
+    if probe.asked is None or probe.reference is None:
+        return probe
+    for other in probed:
+        if other is probe or other.reference is None:
             continue
-        there = judge(*other.posed, one.asked.given)
-        if all(leaf.verdict is Verdict.CONSISTENT for leaf in there):
+        leaves = judge(*other.reference, probe.asked.given)
+        if all(leaf.verdict is Verdict.CONSISTENT for leaf in leaves):
             words = "answers with the gradients of another case"
             fault = Fault("another-case", words, details=f"those of {other.name!r}")
-            return one._replace(faults=(*one.faults, fault), asked=None)
-    return one
+            return probe._replace(faults=(*probe.faults, fault), asked=None)
+    return probe
 
 
 # one report
 
 
-def _reported(seen: Sequence[Seen], precision: str, cases: Sequence[Case]) -> Report:
-    report = merged(seen, precision, cases=cases, code="your program")
-    skipped = [one for one in seen if one.skipped is not None]
+def _reported(probed: Sequence[Probed], precision: str, cases: Sequence[Case]) -> Report:
+    report = combined_report(probed, precision, cases=cases, code="your program")
+    skipped = [probe for probe in probed if probe.skipped is not None]
     if not skipped:
         return report
-    said = dict.fromkeys(one.skipped for one in skipped if one.skipped)
-    reasons = f" ({'; '.join(said)})" if said else ""
-    names = ", ".join(repr(one.name) for one in skipped[:SKIPPED_SHOWN])
+    in_its_words = dict.fromkeys(probe.skipped for probe in skipped if probe.skipped)
+    reasons = f" ({'; '.join(in_its_words)})" if in_its_words else ""
+    names = ", ".join(repr(probe.name) for probe in skipped[:SKIPPED_SHOWN])
     more = f" and {len(skipped) - SKIPPED_SHOWN} more" if len(skipped) > SKIPPED_SHOWN else ""
-    words = f"{len(skipped)} of {len(seen)} cases are not supported{reasons}: {names}{more}"
-    if len(skipped) < len(seen):
+    words = f"{len(skipped)} of {len(probed)} cases are not supported{reasons}: {names}{more}"
+    if len(skipped) < len(probed):
         return replace(report, notes=(*report.notes, words))
     finding = Finding("unsupported", Verdict.UNDECIDED, f"nothing was judged: {words}.")
     return replace(report, findings=(*report.findings, finding))

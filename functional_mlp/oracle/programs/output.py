@@ -1,4 +1,4 @@
-"""What a program printed, understood: gradients, a case that it does not support, or what is wrong with it.
+"""What a program printed, parsed: gradients, a case that it does not support, or what is wrong with it.
 
 Of what cannot be read the reason is looked for: gradients on the wrong stream, decimal commas, text around the
 document, an answer that was broken off. Numbers that C prints as `nan` and `inf` are read, and said to be no JSON.
@@ -10,12 +10,12 @@ import signal
 from functional_mlp.files import FileError
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import dtype_of
-from functional_mlp.oracle.documents import Gradients, UnsupportedError, kind_of, parse_answer
+from functional_mlp.oracle.documents import Gradients, UnsupportedError, format_of, parse_answer
 from functional_mlp.oracle.probing import Call, Fault, Skipped, values_of
-from functional_mlp.oracle.programs.process import End, Limits, Ran
+from functional_mlp.oracle.programs.process import AnswerLimits, Ending, Ran
 from functional_mlp.oracle.verdict import Misfit
 
-SHOWN = 160  # characters of what a program printed
+SHOWN_CHARACTERS = 160  # characters of what a program printed
 LINES_TRIED = 10  # of those that look like gradients
 SOURCE = "standard output"
 _MARKS = (b"functional-mlp", b"gradients")
@@ -29,7 +29,7 @@ _SPELLED, _COMMA = re.compile(rb"nan|inf", re.IGNORECASE), re.compile(rb"\d,\d")
 _DECIMAL_COMMA = re.compile(rf"{_TEXT}|(?<!\d)(-?\d++),(\d++(?:[eE][-+]?\d++)?)", re.DOTALL)
 
 
-def understood(ran: Ran, case: Case, limits: Limits) -> Call | Fault | Skipped:
+def parse_output(ran: Ran, case: Case, limits: AnswerLimits) -> Call | Fault | Skipped:
     """What came of a case that was put to a program."""
     fault = _unanswered(ran, limits)
     if fault is not None:
@@ -62,7 +62,7 @@ DECIMAL_COMMAS = Fault(
 )
 
 
-def _read(output: bytes, limits: Limits) -> tuple[Gradients, tuple[str, ...]]:
+def _read(output: bytes, limits: AnswerLimits) -> tuple[Gradients, tuple[str, ...]]:
     """The gradients, and notes; errors as `parse_answer`."""
     try:
         return _gradients(output, limits), ()
@@ -79,29 +79,29 @@ def _read(output: bytes, limits: Limits) -> tuple[Gradients, tuple[str, ...]]:
         return answer, ("JSON has no nan and inf; those that your program prints are read as NaN and Infinity",)
 
 
-def _gradients(output: bytes, limits: Limits) -> Gradients:
+def _gradients(output: bytes, limits: AnswerLimits) -> Gradients:
     answer = parse_answer(output, SOURCE, ("gradients",), limits.output)
     assert isinstance(answer, Gradients)
     return answer
 
 
-def _unanswered(ran: Ran, limits: Limits) -> Fault | None:
+def _unanswered(ran: Ran, limits: AnswerLimits) -> Fault | None:
     """What is wrong with a program that gave no answer at all."""
     match ran.end:
         case _ if ran.early:
             words = "prints something before it is asked, or more than one line for a case; print one line for each"
             return Fault("early", words, _quoted(ran.early))
-        case End.FLOOD:
+        case Ending.FLOOD:
             return Fault("flood", f"prints more than {limits.output} bytes; it was ended", _quoted(ran.output))
-        case End.STOPPED:
+        case Ending.STOPPED:
             return Fault("timeout", "was ended from outside")
-        case End.TIMEOUT if ran.kept_back:
+        case Ending.TIMEOUT if ran.kept_back:
             words = (
                 f"answers only when its input has ended, after {limits.seconds:g} s; read line by line, and flush the"
                 " standard output after each line (or give it more time)"
             )
             return Fault("kept-back", words)
-        case End.TIMEOUT:
+        case Ending.TIMEOUT:
             what = "does not end its answer" if ran.output.strip() else "gives no answer"
             what = "answers, but does not exit" if _is_document(ran.output, limits) else what
             words = f"{what} within {limits.seconds:g} s; it was ended"
@@ -126,7 +126,7 @@ def _exit(ran: Ran) -> Fault:
     return Fault("exits", f"is killed by signal {-status} ({name})", _errors(ran))
 
 
-def _unreadable(ran: Ran, case: Case, limits: Limits, error: FileError) -> Fault:
+def _unreadable(ran: Ran, case: Case, limits: AnswerLimits, error: FileError) -> Fault:
     """What is wrong with output that is no document."""
     if ran.status:
         return _exit(ran)
@@ -149,7 +149,7 @@ def _has_marks(text: bytes) -> bool:
     return all(mark in text for mark in _MARKS)
 
 
-def _is_document(line: bytes, limits: Limits) -> bool:
+def _is_document(line: bytes, limits: AnswerLimits) -> bool:
     try:
         _gradients(line, limits)
     except FileError as error:
@@ -170,14 +170,14 @@ def _as_json(output: bytes) -> tuple[bytes, int]:
         count += spelled != found[0]
         return spelled
 
-    if kind_of(output) != "json" or not _SPELLED.search(output):
+    if format_of(output) != "json" or not _SPELLED.search(output):
         return output, 0
     return _NOT_FINITE.sub(replaced, output.decode("utf-8", "replace")).encode(), count
 
 
-def _with_points(output: bytes, case: Case, limits: Limits) -> bool:
+def _with_points(output: bytes, case: Case, limits: AnswerLimits) -> bool:
     """Whether the output fits the case once every comma between two digits is a point."""
-    if kind_of(output) != "json" or not _COMMA.search(output):
+    if format_of(output) != "json" or not _COMMA.search(output):
         return False
     text = output.decode("utf-8", "replace")
     mended = _DECIMAL_COMMA.sub(lambda found: f"{found[1]}.{found[2]}" if found[1] else found[0], text)
@@ -190,17 +190,21 @@ def _with_points(output: bytes, case: Case, limits: Limits) -> bool:
 
 def _errors(ran: Ran) -> str:
     """The end of standard error, if anything is there."""
-    said = " ".join(ran.errors.decode("utf-8", "replace").split())
-    return f"its standard error ends {'…' if len(said) > SHOWN else ''}{_printable(said[-SHOWN:])!r}" if said else ""
+    text = " ".join(ran.errors.decode("utf-8", "replace").split())
+    return (
+        f"its standard error ends {'…' if len(text) > SHOWN_CHARACTERS else ''}{_printable(text[-SHOWN_CHARACTERS:])!r}"
+        if text
+        else ""
+    )
 
 
 def _quoted(output: bytes) -> str:
-    return repr(_short(output[: 8 * SHOWN].decode("utf-8", "replace")))
+    return repr(_short(output[: 8 * SHOWN_CHARACTERS].decode("utf-8", "replace")))
 
 
 def _short(text: str) -> str:
     line = " ".join(_printable(text).split())
-    return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
+    return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}…"
 
 
 def _printable(text: str) -> str:

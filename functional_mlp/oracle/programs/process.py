@@ -32,7 +32,7 @@ GRACE = 1.0  # seconds in which a program ends when its input has, or shows what
 ROUNDS, PAUSE = 50, 0.005  # of killing, and seconds after each; whoever forks in one is killed in the next
 
 
-class End(enum.StrEnum):
+class Ending(enum.StrEnum):
     """Why listening ended."""
 
     ANSWERED = "answered"  # a line, of a program that goes on
@@ -56,7 +56,7 @@ class Ran(NamedTuple):
         answered: how many lines it had answered before.
     """
 
-    end: End
+    end: Ending
     output: bytes
     errors: bytes
     status: int | None = None
@@ -66,7 +66,7 @@ class Ran(NamedTuple):
     answered: int = 0
 
 
-class Limits(NamedTuple):
+class AnswerLimits(NamedTuple):
     """What one answer may take: seconds, and bytes of output."""
 
     seconds: float
@@ -77,7 +77,7 @@ class CommandError(ValueError):
     """A command that cannot be started; the sentence says why."""
 
 
-def run(command: Sequence[str], text: bytes, limits: Limits, stop: threading.Event) -> Ran:
+def run_program(command: Sequence[str], text: bytes, limits: AnswerLimits, stop: threading.Event) -> Ran:
     """A program from its start to its end, with `text` on its standard input.
 
     Args:
@@ -91,8 +91,8 @@ def run(command: Sequence[str], text: bytes, limits: Limits, stop: threading.Eve
     """
     with contextlib.closing(_Child(command)) as child:
         end = child.listen(text, limits, stop, close=True, enough=lambda: False)
-        status = child.process.poll() if end is End.EXITED else None
-        left = child.kill(wait=LAST_WORDS) if end is End.EXITED else 0
+        status = child.process.poll() if end is Ending.EXITED else None
+        left = child.kill(wait=LAST_WORDS) if end is Ending.EXITED else 0
         return Ran(end, bytes(child.output[: limits.output]), child.errors, status, left)
 
 
@@ -112,7 +112,7 @@ class Conversation:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def ask(self, line: bytes, limits: Limits) -> Ran:
+    def ask(self, line: bytes, limits: AnswerLimits) -> Ran:
         """The answer to one line.
 
         Raises:
@@ -125,16 +125,16 @@ class Conversation:
         child.errors = b""
         end = child.listen(line + b"\n", limits, self.stop, close=False, enough=child.has_line)
         kept_back = False
-        if end is End.TIMEOUT and not child.output.strip():
+        if end is Ending.TIMEOUT and not child.output.strip():
             child.listen(b"", limits._replace(seconds=GRACE), self.stop, close=True, enough=lambda: False)
             kept_back = bool(child.output.strip())
         output, newline, rest = bytes(child.output).partition(b"\n")
         child.output[:] = rest
-        if end is End.EXITED and newline:
-            end = End.ANSWERED  # its last
-        status = child.process.poll() if end is End.EXITED else None
+        if end is Ending.EXITED and newline:
+            end = Ending.ANSWERED  # its last
+        status = child.process.poll() if end is Ending.EXITED else None
         answered, child.answered = child.answered, child.answered + 1
-        if end is not End.ANSWERED or early:
+        if end is not Ending.ANSWERED or early:
             self.end()
         return Ran(end, output[: limits.output], child.errors, status, 0, early, kept_back, answered)
 
@@ -144,7 +144,7 @@ class Conversation:
         if child is None:
             return
         with contextlib.closing(child):
-            child.listen(b"", Limits(GRACE, CHUNK), self.stop, close=True, enough=lambda: False)
+            child.listen(b"", AnswerLimits(GRACE, CHUNK), self.stop, close=True, enough=lambda: False)
 
 
 class _Child:
@@ -179,21 +179,21 @@ class _Child:
         return b"\n" in self.output
 
     def listen(
-        self, text: bytes, limits: Limits, stop: threading.Event, *, close: bool, enough: Callable[[], bool]
-    ) -> End:
+        self, text: bytes, limits: AnswerLimits, stop: threading.Event, *, close: bool, enough: Callable[[], bool]
+    ) -> Ending:
         """Writes `text`, then closes the input if told so; reads until it is enough, the end, or too much."""
         deadline = time.monotonic() + limits.seconds
         self._write(text, close)
         while not enough():
             if len(self.output) > limits.output:
-                return End.FLOOD
+                return Ending.FLOOD
             remaining = deadline - time.monotonic()
             if remaining <= 0 or stop.is_set():
-                return End.STOPPED if stop.is_set() else End.TIMEOUT
+                return Ending.STOPPED if stop.is_set() else Ending.TIMEOUT
             ended = self.process.poll() is not None
             if not self.take(0.0 if ended else min(remaining, TICK)) and ended:
-                return End.EXITED
-        return End.ANSWERED
+                return Ending.EXITED
+        return Ending.ANSWERED
 
     def take(self, seconds: float = 0.0) -> bool:
         """Writes and reads what is possible now, or else within some seconds; whether anything was."""
@@ -248,8 +248,10 @@ class _Child:
         self.output += self._read(self.process.stdout)
 
     def _read_errors(self) -> None:
-        said = self.errors + self._read(self.process.stderr)
-        self.errors = said if len(said) <= ERRORS_KEPT else said[:ERRORS_BEGIN] + said[ERRORS_BEGIN - ERRORS_KEPT :]
+        errors = self.errors + self._read(self.process.stderr)
+        self.errors = (
+            errors if len(errors) <= ERRORS_KEPT else errors[:ERRORS_BEGIN] + errors[ERRORS_BEGIN - ERRORS_KEPT :]
+        )
 
     def kill(self, wait: float = 0.0) -> int:
         """Kills the program and its descendants; how many of these were there after some seconds."""
@@ -295,8 +297,8 @@ def _why_not(command: Sequence[str], error: Exception) -> str:
         return "expected a command to run, got none"
     name = command[0][:100]
     if isinstance(error, FileNotFoundError):
-        here = "/" not in name and os.path.exists(name)
-        return f"expected a program, found none named {name!r}{f'; is it ./{name}?' if here else ''}"
+        is_file = "/" not in name and os.path.exists(name)
+        return f"expected a program, found none named {name!r}{f'; is it ./{name}?' if is_file else ''}"
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "expected to start a program, got too many open files; run fewer side by side (--jobs)"
     if isinstance(error, PermissionError):

@@ -1,4 +1,4 @@
-"""How cases are put to somebody's program: one process per case, several side by side, or one that answers a stream."""
+"""How cases are submitted to a program: a process for each, several side by side, or one that answers a stream."""
 
 import math
 import os
@@ -13,93 +13,101 @@ from functional_mlp._checks import finite_float
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.documents import document_of, encode
 from functional_mlp.oracle.probing import Ask, Call, Fault, Skipped
-from functional_mlp.oracle.programs.output import understood
-from functional_mlp.oracle.programs.process import Conversation, Limits, Ran, run
+from functional_mlp.oracle.programs.output import parse_output
+from functional_mlp.oracle.programs.process import AnswerLimits, Conversation, Ran, run_program
 
 REMEMBERED = 2**16  # bytes of the longest answer that is kept
 LEAST_OUTPUT, BYTES_OF_NUMBER = 2**21, 64  # that a program may print, whatever the case, and for each number of it
 
 
-class Put(NamedTuple):
-    """How cases are put to the program.
+class Invocation(NamedTuple):
+    """How a program is started and asked.
 
     Attributes:
-        prepare: says which will be asked, so that several can be computed side by side.
-        one: puts one, or takes its answer.
-        repeats: whether a case may be put again.
-    """
-
-    prepare: Callable[[Sequence[Case]], None]
-    one: Ask
-    repeats: bool
-
-
-def _limits(seconds: float, max_bytes: int | None, case: Case) -> Limits:
-    """What the answer to a case may take."""
-    layers = sum(math.prod(shape) for shape in case.network.shapes)
-    samples = len(case.inputs) * sum(case.network.sizes)
-    return Limits(seconds, max_bytes or LEAST_OUTPUT + BYTES_OF_NUMBER * (layers + 3 * samples))
-
-
-def putting(
-    command: Sequence[str], timeout: float | int, max_bytes: int | None = None, jobs: int = 1, stream: bool = False
-) -> AbstractContextManager[Put]:
-    """Puts cases to a program; whatever runs is ended with the context.
-
-    Args:
         command: the program and its arguments.
         timeout: seconds for one answer.
         max_bytes: the most that it may print for one; None: as much as the numbers of any answer take.
         jobs: how many cases are computed side by side; 1 for a stream.
         stream: whether the program is started once, and answers a line with a line.
+    """
+
+    command: Sequence[str]
+    timeout: float = 10.0
+    max_bytes: int | None = None
+    jobs: int = 1
+    stream: bool = False
+
+    def limits(self, case: Case) -> AnswerLimits:
+        """What the answer to a case may take."""
+        layers = sum(math.prod(shape) for shape in case.network.shapes)
+        samples = len(case.inputs) * sum(case.network.sizes)
+        return AnswerLimits(
+            float(self.timeout), self.max_bytes or LEAST_OUTPUT + BYTES_OF_NUMBER * (layers + 3 * samples)
+        )
+
+
+class Submitter(NamedTuple):
+    """How cases are submitted to the program.
+
+    Attributes:
+        prepare: says which will be asked, so that several can be computed side by side.
+        ask: submits a case, or takes its answer.
+        repeats: whether a case may be submitted again.
+    """
+
+    prepare: Callable[[Sequence[Case]], None]
+    ask: Ask
+    repeats: bool
+
+
+def submitting(how: Invocation) -> AbstractContextManager[Submitter]:
+    """Submits cases to a program; whatever runs is ended with the context.
 
     Raises:
         CommandError: if the program cannot be started.
         TypeError, ValueError: for a command that is no list, and numbers out of range.
     """
-    for name, number in (("jobs", jobs), ("max_bytes", 1 if max_bytes is None else max_bytes)):
+    for name, number in (("jobs", how.jobs), ("max_bytes", 1 if how.max_bytes is None else how.max_bytes)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ValueError(f"expected {name} to be an integer of at least 1, got {number!r}")
-    if isinstance(command, str | bytes) or not isinstance(command, Sequence):
-        raise TypeError(f"expected command to be a list such as ['./my_backprop', '--fast'], got {command!r}")
-    if not 0 < finite_float("timeout", timeout) < threading.TIMEOUT_MAX:
-        raise ValueError(f"expected timeout to be a number of seconds above 0, got {timeout!r}")
-    if stream and jobs > 1:
+    if isinstance(how.command, str | bytes) or not isinstance(how.command, Sequence):
+        raise TypeError(f"expected command to be a list such as ['./my_backprop', '--fast'], got {how.command!r}")
+    if not 0 < finite_float("timeout", how.timeout) < threading.TIMEOUT_MAX:
+        raise ValueError(f"expected timeout to be a number of seconds above 0, got {how.timeout!r}")
+    if how.stream and how.jobs > 1:
         raise ValueError("expected jobs=1 with a stream: one program answers one case after the other")
-    return _putting(tuple(map(os.fsdecode, command)), partial(_limits, float(timeout), max_bytes), jobs, stream)
+    return _submitting(how._replace(command=tuple(map(os.fsdecode, how.command))))
 
 
 @contextmanager
-def _putting(command: tuple[str, ...], limits: Callable[[Case], Limits], jobs: int, stream: bool) -> Iterator[Put]:
+def _submitting(how: Invocation) -> Iterator[Submitter]:
     stop = threading.Event()
-    if stream:
-        with Conversation(command, stop) as conversation:
-            yield Put(lambda _: None, partial(_next, conversation, limits, {}), True)
+    if how.stream:
+        with Conversation(how.command, stop) as conversation:
+            yield Submitter(lambda _: None, partial(_next, conversation, how, {}), True)
         return
     results: dict[str, Future[Call | Fault | Skipped]] = {}
-    pool = ThreadPoolExecutor(jobs)
+    pool = ThreadPoolExecutor(how.jobs)
 
     def prepare(cases: Sequence[Case]) -> None:
         for case in cases:
             if case.name not in results:
-                results[case.name] = pool.submit(_once, command, limits, stop, case)
+                results[case.name] = pool.submit(_once, how, stop, case)
 
     try:
-        yield Put(prepare, lambda case: results[case.name].result(), False)
+        yield Submitter(prepare, lambda case: results[case.name].result(), False)
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
 
 
-def _once(
-    command: tuple[str, ...], limits: Callable[[Case], Limits], stop: threading.Event, case: Case
-) -> Call | Fault | Skipped:
-    own = limits(case)
-    return understood(run(command, _text(case) + b"\n", own, stop), case, own)
+def _once(how: Invocation, stop: threading.Event, case: Case) -> Call | Fault | Skipped:
+    limits = how.limits(case)
+    return parse_output(run_program(how.command, _text(case) + b"\n", limits, stop), case, limits)
 
 
 class _Known(NamedTuple):
-    """A case as it was put, and its answer, read once: cases are put again, to see whether the answer is the same."""
+    """A case as it was submitted, and its answer, read once; it is submitted again, to see whether that is the same."""
 
     case: Case
     text: bytes
@@ -107,16 +115,14 @@ class _Known(NamedTuple):
     call: Call
 
 
-def _next(
-    conversation: Conversation, limits: Callable[[Case], Limits], known: dict[str, _Known], case: Case
-) -> Call | Fault | Skipped:
-    own, before = limits(case), known.get(case.name)
+def _next(conversation: Conversation, how: Invocation, known: dict[str, _Known], case: Case) -> Call | Fault | Skipped:
+    limits, before = how.limits(case), known.get(case.name)
     text = before.text if before is not None and before.case is case else _text(case)
-    ran = conversation.ask(text, own)
+    ran = conversation.ask(text, limits)
     # how many lines it had answered before says nothing about this one
     if before is not None and before.case is case and before.ran == ran._replace(answered=before.ran.answered):
         return before.call
-    result = understood(ran, case, own)
+    result = parse_output(ran, case, limits)
     if isinstance(result, Fault):  # what else it prints belongs to this case
         conversation.end()
     if isinstance(result, Call) and len(ran.output) <= REMEMBERED:

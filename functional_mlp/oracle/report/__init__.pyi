@@ -1,5 +1,5 @@
 from .attachments import Exhibit as Exhibit
-from .outcome import Finding as Finding
+from .report import Finding as Finding
 from .report import Report as Report
 from .sentences import count as count
 from .sentences import fitted as fitted

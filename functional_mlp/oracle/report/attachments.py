@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp.files import FileError
-from functional_mlp.oracle.case import Case, numbers, weights_and_bias
+from functional_mlp.oracle.case import Case, numbers, pairs_in
 from functional_mlp.oracle.documents import (
-    VERSION,
     Gradients,
     Printed,
     Update,
+    answer_document,
     check_schema,
     document_of,
     encode,
@@ -27,7 +27,7 @@ from functional_mlp.oracle.documents import (
 )
 from functional_mlp.oracle.verdict import coarsest
 
-MAX_BYTES = 2 * 2**20  # of all files of one report together
+MAX_PAGE_BYTES = 2 * 2**20  # of all files of one report together
 LEAST_BYTES = 3  # of a number in a list of them
 EXACT_DIGITS = 17  # significant ones; they tell every float64 from its neighbours
 
@@ -81,7 +81,7 @@ class Bundle(NamedTuple):
         return " ".join(["functional-mlp check", *(file.name for file in files), "--precision", precision])
 
 
-def bundles(exhibits: Iterable[Exhibit], max_bytes: int = MAX_BYTES) -> tuple[Bundle, ...]:
+def bundles(exhibits: Iterable[Exhibit], max_bytes: int = MAX_PAGE_BYTES) -> tuple[Bundle, ...]:
     """The files of some exhibits, each case once; what exceeds `max_bytes` in all is left out, with the reason.
 
     Args:
@@ -95,16 +95,16 @@ def bundles(exhibits: Iterable[Exhibit], max_bytes: int = MAX_BYTES) -> tuple[Bu
         else:
             together.append([exhibit])
     made, left = [], max_bytes
-    for i, own in enumerate(together, 1):
+    for i, of_one_case in enumerate(together, 1):
         number = f"-{i}" if len(together) > 1 else ""
-        case = _case_file(f"case{number}", own[0].case, left)
+        case = _case_file(f"case{number}", of_one_case[0].case, left)
         left -= len(case.content)
         answers = []
-        for j, exhibit in enumerate(own, 1):
-            counted = f"{number}-{j}" if len(own) > 1 else number
+        for j, exhibit in enumerate(of_one_case, 1):
+            counted = f"{number}-{j}" if len(of_one_case) > 1 else number
             answers.append(_answer_file(counted, exhibit.answer, left))
             left -= len(answers[-1].content)
-        made.append(Bundle(tuple(exhibit.group for exhibit in own), case, tuple(answers)))
+        made.append(Bundle(tuple(exhibit.group for exhibit in of_one_case), case, tuple(answers)))
     return tuple(made)
 
 
@@ -120,7 +120,7 @@ def _answer_file(number: str, answer: Gradients | Update, left: int) -> File:
     kind = "update" if isinstance(answer, Update) else "gradients"
 
     def write() -> tuple[str, bytes]:
-        document = _answer_document(answer, kind)
+        document = answer_document(answer, lambda _, value: _array(value), _loss)
         check_schema(document, kind, kind)
         arrays = [array for field in document.values() for array in _arrays(field)]
         dtype = coarsest(arrays)
@@ -128,7 +128,8 @@ def _answer_file(number: str, answer: Gradients | Update, left: int) -> File:
             return ".safetensors", encode(document, ".safetensors", dtype, kind)
         return ".json", _as_printed(document, answer).encode()
 
-    entries = sum(array.size for layer in answer.params for array in _arrays(_parts(layer)))
+    leaves = (leaf for pair in pairs_in(answer.params) for leaf in pair if leaf is not None)
+    entries = sum(array.size for leaf in leaves for array in _arrays(_array(leaf)))
     return _file(f"{kind}{number}", kind, entries, left, write)
 
 
@@ -147,28 +148,11 @@ def _file(stem: str, kind: str, entries: int, left: int, write: Callable[[], tup
 # documents
 
 
-def _answer_document(answer: Gradients | Update, kind: str) -> dict[str, Any]:
-    """Fields of NumPy arrays as they came; of nested lists, where these are no arrays."""
-    document: dict[str, Any] = {"format": f"functional-mlp/{kind}", "version": VERSION}
-    if isinstance(answer, Update):
-        return document | {"learning_rate": answer.learning_rate, "params": list(map(_parts, answer.params))}
-    if answer.case is not None:
-        document["case"] = answer.case
-    if answer.loss is not None:
-        loss = np.ravel(numbers("loss", answer.loss))
-        if loss.size != 1:
-            raise FileError("expected the loss to be one number")
-        document["loss"] = float(loss[0])
-    document["params"] = list(map(_parts, answer.params))
-    if answer.deltas is not None:
-        document["deltas"] = list(map(_array, answer.deltas))
-    given = {"outputs": answer.outputs, "ct_inputs": answer.ct_inputs}
-    return document | {name: _array(value) for name, value in given.items() if value is not None}
-
-
-def _parts(layer: Any) -> dict[str, Any]:
-    pair = zip(("weights", "bias"), weights_and_bias("params", layer), strict=True)
-    return {name: _array(leaf) for name, leaf in pair if leaf is not None}
+def _loss(value: Any) -> float:
+    loss = np.ravel(numbers("loss", value))
+    if loss.size != 1:
+        raise FileError("expected the loss to be one number")
+    return float(loss[0])
 
 
 def _array(value: Any) -> Any:
@@ -232,12 +216,12 @@ def _text(document: dict[str, Any], form: Form, of_loss: Form | None = None) -> 
     fields = []
     for name, value in document.items():
         # what is no array is written plainly: the network, the loss of a case, the rate of a step
-        own = of_loss if name == "loss" and isinstance(value, float) else form if name in ARRAYS else None
-        fields.append(f" {json.dumps(name)}: {_numbers(value, own) if own else json.dumps(value)}")
+        written = of_loss if name == "loss" and isinstance(value, float) else form if name in ARRAY_FIELDS else None
+        fields.append(f" {json.dumps(name)}: {_numbers(value, written) if written else json.dumps(value)}")
     return "{\n" + ",\n".join(fields) + "\n}\n"
 
 
-ARRAYS = ("params", "inputs", "targets", "ct_outputs", "sample_weights", "outputs", "deltas", "ct_inputs")
+ARRAY_FIELDS = ("params", "inputs", "targets", "ct_outputs", "sample_weights", "outputs", "deltas", "ct_inputs")
 
 
 def _numbers(value: Any, form: Form) -> str:

@@ -2,13 +2,16 @@
 
 import math
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from functional_mlp.oracle.diagnosis import EITHER, Diagnosis, Evidence, Named
 from functional_mlp.oracle.mistakes import MISTAKES
-from functional_mlp.oracle.report.outcome import Outcome
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
+
+if TYPE_CHECKING:
+    from functional_mlp.oracle.report.report import Report
 
 SIGNS = {Verdict.CONSISTENT: "ok", Verdict.UNDECIDED: "UNDECIDED", Verdict.WRONG: "WRONG"}
 FEW_GROUPS = 3
@@ -22,43 +25,43 @@ AGREES = (
 )
 
 
-def summary(outcome: Outcome) -> str:
+def counted_verdicts(report: "Report") -> str:
     """How many arrays there are of each verdict."""
-    counts = Counter(leaf.verdict for leaf in outcome.leaves)
-    total = len(outcome.leaves)
-    said = [f"{counts[verdict]} of {total} arrays {verdict}" for verdict in Verdict if counts[verdict]]
-    return f"{', '.join(said) or 'nothing could be compared'}."
+    counts = Counter(leaf.verdict for leaf in report.leaves)
+    total = len(report.leaves)
+    counted = [f"{counts[verdict]} of {total} arrays {verdict}" for verdict in Verdict if counts[verdict]]
+    return f"{', '.join(counted) or 'nothing could be compared'}."
 
 
-def subject(outcome: Outcome) -> str:
+def subject(report: "Report") -> str:
     """What was judged."""
-    return f"{outcome.network}, {count(outcome.samples, 'sample')}, judged as {outcome.precision}."
+    return f"{report.network}, {count(report.samples, 'sample')}, judged as {report.precision}."
 
 
-def is_of_one_case(outcome: Outcome) -> bool:
+def is_of_one_case(report: "Report") -> bool:
     """Whether there is but one set of gradients, which no group names."""
-    return not any(leaf.group for leaf in outcome.leaves)
+    return not any(leaf.group for leaf in report.leaves)
 
 
-def groups(outcome: Outcome) -> dict[str, list[Leaf]]:
+def groups(report: "Report") -> dict[str, list[Leaf]]:
     """The leaves by their groups, in the order in which these appear."""
     found: dict[str, list[Leaf]] = {}
-    for leaf in outcome.leaves:
+    for leaf in report.leaves:
         found.setdefault(leaf.group, []).append(leaf)
     return found
 
 
-def shown_groups(outcome: Outcome) -> list[str]:
+def shown_groups(report: "Report") -> list[str]:
     """The groups that a short text shows array by array: all of a few; else those that say most.
 
     That is the one which the evidence is from, or the first wrong one, and the first undecided one.
     """
-    every = groups(outcome)
+    every = groups(report)
     if len(every) <= FEW_GROUPS:
         return list(every)
     worst = {group: worst_of(leaf.verdict for leaf in leaves) for group, leaves in every.items()}
     first = {verdict: next((group for group in every if worst[group] is verdict), None) for verdict in Verdict}
-    told = None if outcome.diagnosis is None else outcome.diagnosis.group
+    told = None if report.diagnosis is None else report.diagnosis.group
     chosen = (told if told in every else first[Verdict.WRONG], first[Verdict.UNDECIDED])
     return [group for group in every if group in chosen]
 
@@ -69,15 +72,15 @@ def farthest(leaves: list[Leaf]) -> float:
     return max(largest, default=math.nan)
 
 
-def spoken_of(outcome: Outcome) -> list[Leaf]:
+def spoken_of(report: "Report") -> list[Leaf]:
     """The leaves of which something is said, wrong ones first."""
-    spoken = [leaf for leaf in outcome.leaves if leaf.sentence]
+    spoken = [leaf for leaf in report.leaves if leaf.sentence]
     return sorted(spoken, key=lambda leaf: leaf.verdict is not Verdict.WRONG)
 
 
-def remedies(outcome: Outcome) -> tuple[str, ...]:
+def remedies(report: "Report") -> tuple[str, ...]:
     """What to do, each thing once."""
-    return tuple(dict.fromkeys(leaf.remedy for leaf in spoken_of(outcome) if leaf.remedy))
+    return tuple(dict.fromkeys(leaf.remedy for leaf in spoken_of(report) if leaf.remedy))
 
 
 # the diagnosis
@@ -106,7 +109,10 @@ def reproduced(diagnosis: Diagnosis) -> str:
     if not diagnosis.mistakes:
         return ""
     digits, does = min(named.digits for named in diagnosis.mistakes), "this" if len(diagnosis.mistakes) == 1 else "both"
-    spoilt = any((own := MISTAKES[one.id].parameter) is not None and own.magnified for one in diagnosis.mistakes)
+    spoilt = any(
+        (parameter := MISTAKES[mistake.id].parameter) is not None and parameter.magnified
+        for mistake in diagnosis.mistakes
+    )
     but = ", but for the rounding that it magnifies" if spoilt else ""
     return f"Your numbers are those of a program that does {does}, to {digits} digits{but}."
 
@@ -124,8 +130,8 @@ def tied(diagnosis: Diagnosis) -> tuple[str, ...]:
     if not diagnosis.ties:
         return ()
     others = [" with ".join(map(place_of, explanation)) for explanation in diagnosis.explanations[1:]]
-    said = f"The same numbers come from: {'; or '.join(dict.fromkeys(others))}."
-    return (said, MAY_BE_EITHER) if diagnosis.kind == EITHER else (said,)
+    sentence = f"The same numbers come from: {'; or '.join(dict.fromkeys(others))}."
+    return (sentence, MAY_BE_EITHER) if diagnosis.kind == EITHER else (sentence,)
 
 
 def entry_of(evidence: Evidence) -> str:
@@ -148,7 +154,7 @@ def detects(leaf: Leaf) -> float:
 
 def detects_everywhere(leaves: list[Leaf]) -> float:
     """The same of the array where it is largest."""
-    return max((own for own in map(detects, leaves) if not math.isnan(own)), default=math.nan)
+    return max((change for change in map(detects, leaves) if not math.isnan(change)), default=math.nan)
 
 
 def count(number: int, what: str) -> str:

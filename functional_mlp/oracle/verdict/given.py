@@ -4,31 +4,27 @@ Paths are those of the report: "params[0].weights", "params[0].bias", "loss", "o
 Nothing is judged here but shapes: whether an array is missing or cannot be compared.
 """
 
-import enum
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.case import Case, numbers, weights_and_bias
+from functional_mlp.oracle.case import (
+    FIELDS,
+    Case,
+    Layer,
+    declared_shape,
+    delta_path,
+    layer_path,
+    numbers,
+    parameter_path,
+    weights_and_bias,
+    without_layout,
+)
 from functional_mlp.oracle.documents import Gradients, Printed
 from functional_mlp.oracle.noise import FORMATS
-
-
-class Cause(enum.StrEnum):
-    """Why a leaf is not consistent."""
-
-    ROUNDING = "rounding"
-    KINK = "kink"
-    SATURATION = "saturation"
-    UNDERFLOW = "underflow"
-    OVERFLOW = "overflow"
-    DIGITS = "digits"
-    VALUE = "value"
-    NOT_FINITE = "not finite"
-    SHAPE = "shape"
-    MISSING = "missing"
+from functional_mlp.oracle.verdict.leaf import Cause
 
 
 class Misfit(NamedTuple):
@@ -63,7 +59,7 @@ def given_leaves(case: Case, given: Gradients) -> Given:
     shapes = tuple((n, size) for size in case.network.sizes)
     leaves: Given = given_params(case, given.params)
     if given.deltas is not None:
-        leaves |= _given_list("deltas", given.deltas, shapes[1:])
+        leaves |= _given_deltas(given.deltas, shapes[1:])
     for name, value, shape in (
         ("outputs", given.outputs, shapes[-1]),
         ("ct_inputs", given.ct_inputs, shapes[0]),
@@ -83,59 +79,57 @@ def given_params(case: Case, params: Any) -> Given:
         )
     leaves: Given = {}
     few = f"missing: {len(layers)} of {len(case.params)} layers were given"
-    for i, (layer, own) in enumerate(zip(case.params, list(layers), strict=False)):
-        leaves |= _given_layer(case, f"params[{i}]", layer, own)
+    for i, (layer, given) in enumerate(zip(case.params, list(layers), strict=False)):
+        leaves |= _given_layer(case, i, layer, given)
     for i in range(len(layers), len(case.params)):
-        for name, leaf in case.params[i]._asdict().items():
+        for field, leaf in zip(FIELDS, case.params[i], strict=True):
             if leaf is not None:
-                leaves[f"params[{i}].{name}"] = Misfit(Cause.MISSING, few)
+                leaves[parameter_path(i, field)] = Misfit(Cause.MISSING, few)
     if len(layers) > len(case.params):
         excess = f"the network has {len(case.params)} layers, but gradients of {len(layers)} were given"
-        leaves[f"params[{len(case.params)}]"] = Misfit(Cause.SHAPE, excess)
+        leaves[layer_path(len(case.params))] = Misfit(Cause.SHAPE, excess)
     return leaves
 
 
-def _given_layer(case: Case, what: str, layer: Any, own: Any) -> Given:
-    weights, bias = weights_and_bias(what, own)
-    fan_in, fan_out = layer.weights.shape
-    rows = fan_in + (case.bias_layout == "last_row")
-    turned = case.weights_layout == "out_in"
-    leaves: Given = {}
-    name = f"{what}.weights"
-    if weights is None:
-        leaves[name] = Misfit(Cause.MISSING, "missing")
-    else:
-        other = "in_out" if turned else "out_in"
+def _given_layer(case: Case, number: int, layer: Layer, given: Any) -> Given:
+    """The weights and the bias of one layer, given in the layouts that the case declares."""
+    weights, bias = weights_and_bias(layer_path(number), given)
+    weights_path, bias_path = (parameter_path(number, field) for field in FIELDS)
+    layouts, (_, fan_out) = (case.weights_layout, case.bias_layout), layer.weights.shape
+    fitting: Handed | Misfit = Misfit(Cause.MISSING, "missing")
+    if weights is not None:
+        other = "in_out" if case.weights_layout == "out_in" else "out_in"
         hint = f"if that is your layout, declare weights_layout {other!r} in the case"
-        leaves[name] = _fitting(name, weights, (fan_out, rows) if turned else (rows, fan_out), if_turned=hint)
-    array = leaves[name]
-    if turned and not isinstance(array, Misfit):
-        leaves[name] = array = array._replace(values=array.values.T)
+        fitting = _fitting(weights_path, weights, declared_shape(layer.weights.shape, *layouts), if_turned=hint)
+    last_row: Handed | Misfit = fitting
+    if isinstance(fitting, Handed):
+        values, row = without_layout(fitting.values, *layouts)
+        fitting = fitting._replace(values=values)
+        last_row = fitting if row is None else fitting._replace(values=row)
+    leaves: Given = {weights_path: fitting}
     if case.bias_layout == "last_row":
-        if isinstance(array, Misfit):
-            leaves[f"{what}.bias"] = array
-        else:
-            leaves[name] = array._replace(values=array.values[:-1])
-            leaves[f"{what}.bias"] = array._replace(values=array.values[-1])
-        bias = None if bias is None else Misfit(Cause.SHAPE, "given, though the bias is the last row of the weights")
-        return leaves if bias is None else leaves | {f"{what}.bias": bias}
-    if layer.bias is None:
-        return leaves if bias is None else leaves | {f"{what}.bias": Misfit(Cause.SHAPE, "given, but there is no bias")}
-    if bias is None:
-        return leaves | {f"{what}.bias": Misfit(Cause.MISSING, "missing")}
-    fitting = _fitting(f"{what}.bias", bias, (fan_out,), also=(1, fan_out))
-    return leaves | {f"{what}.bias": fitting}
+        leaves[bias_path] = last_row
+        if bias is not None:
+            leaves[bias_path] = Misfit(Cause.SHAPE, "given, though the bias is the last row of the weights")
+    elif layer.bias is None:
+        if bias is not None:
+            leaves[bias_path] = Misfit(Cause.SHAPE, "given, but there is no bias")
+    elif bias is None:
+        leaves[bias_path] = Misfit(Cause.MISSING, "missing")
+    else:
+        leaves[bias_path] = _fitting(bias_path, bias, (fan_out,), also=(1, fan_out))
+    return leaves
 
 
-def _given_list(name: str, value: Any, shapes: tuple[tuple[int, ...], ...]) -> Given:
-    if not isinstance(value, list | tuple) and np.ndim(value) == 0:
-        raise TypeError(f"expected {name} to be a list with one array per layer, got {type(value).__name__}")
+def _given_deltas(deltas: Any, shapes: tuple[tuple[int, ...], ...]) -> Given:
+    if not isinstance(deltas, list | tuple) and np.ndim(deltas) == 0:
+        raise TypeError(f"expected deltas to be a list with one array per layer, got {type(deltas).__name__}")
     leaves: Given = {}
     for i, shape in enumerate(shapes):
-        path = f"{name}[{i}]"
-        leaves[path] = _fitting(path, value[i], shape) if i < len(value) else Misfit(Cause.MISSING, "missing")
-    if len(value) > len(shapes):
-        leaves[f"{name}[{len(shapes)}]"] = Misfit(Cause.SHAPE, f"given, but there are only {len(shapes)} layers")
+        path = delta_path(i)
+        leaves[path] = _fitting(path, deltas[i], shape) if i < len(deltas) else Misfit(Cause.MISSING, "missing")
+    if len(deltas) > len(shapes):
+        leaves[delta_path(len(shapes))] = Misfit(Cause.SHAPE, f"given, but there are only {len(shapes)} layers")
     return leaves
 
 

@@ -1,5 +1,6 @@
 """A case: what is taken, in which forms, and what is refused with which words."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 import functional_mlp as fm
-from functional_mlp.oracle.case.case import DTYPES, Case, Layer, canonical_layer, declared_layer
+from functional_mlp.oracle.case.arrays import DTYPES, Layer, canonical_layer, declared_layer
+from functional_mlp.oracle.case.case import Case
+from functional_mlp.oracle.case.random_cases import draw_case
 
 NETWORK = fm.Network((2, 3, 1), ("tanh", "sigmoid"))
 LOSS = fm.Loss("binary_cross_entropy")
@@ -286,3 +289,49 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_case_is_refused_with_the_place(name, says):
     says(BAD[name].error, BAD[name].words, BAD[name].make)
+
+
+def test_equal_cases_are_equal_and_have_one_hash():
+    case, again = make(), make()
+    assert case == again
+    assert hash(case) == hash(again)
+    assert {case: 1}[again] == 1
+    assert case != "a case"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "another"},
+        {"inputs": np.nextafter(make().inputs, 9)},
+        {"inputs": -np.abs(make().inputs)},
+        {"targets": 1.0 - make().targets},
+        {"sample_weights": np.ones(len(make().inputs))},
+        {"loss": fm.Loss("binary_cross_entropy", scale=0.5)},
+        {"params": [(weights, None) for weights, _ in make().params]},
+        {"network": fm.Network((2, 3, 1), ("relu", "sigmoid"))},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_cases_that_differ_in_one_field_are_not_equal(changes):
+    assert make() != make(**changes)
+
+
+def test_zeros_of_both_signs_and_layouts_tell_cases_apart():
+    case = make()
+    zeros, minus = (make(inputs=sign * np.zeros_like(case.inputs)) for sign in (1.0, -1.0))
+    assert zeros != minus
+    square = square_case()
+    turned = dataclasses.replace(square, params=[(w.T, b) for w, b in square.params], weights_layout="out_in")
+    np.testing.assert_array_equal(square.params[0].weights, turned.params[0].weights)
+    assert square != turned  # its files differ
+
+
+def square_case():
+    params = [([[1.0, 2.0], [3.0, 4.0]], [1.0, 2.0])]
+    return Case(fm.Network((2, 2), "tanh"), fm.Loss("squared_error"), params, [[1.0, 2.0]], [[0.0, 1.0]])
+
+
+def test_what_is_drawn_needs_a_network_and_a_loss(says):
+    says(TypeError, ["functional_mlp.Network", "got tuple"], draw_case, (2, 1), fm.Loss("squared_error"))
+    says(TypeError, ["functional_mlp.Loss", "got str"], draw_case, fm.Network((2, 1)), "squared_error")

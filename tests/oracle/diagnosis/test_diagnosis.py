@@ -26,7 +26,7 @@ def ids(named):
 
 
 def diagnosed(case, planted, precision=None):
-    report = oracle.check(case, list(planted.grads), precision)
+    report = oracle.check(case, list(planted.grads), precision=precision)
     assert report.verdict is oracle.Verdict.WRONG
     assert report.diagnosis is not None
     return report.diagnosis
@@ -127,7 +127,7 @@ def test_mistakes_with_few_choices_are_named_among_exact_ones():
 def test_infinities_alone_prove_no_pair_of_mistakes():
     case = oracle.draw_case(fm.Network((3, 4, 2), ("tanh", "identity")), fm.Loss("squared_error"), dtype="float32")
     spoilt = [(np.full_like(weights, np.inf), np.full_like(bias, np.inf)) for weights, bias in oracle.solve(case).grads]
-    found = oracle.check(case, spoilt, "float32").diagnosis
+    found = oracle.check(case, spoilt, precision="float32").diagnosis
     assert (found.mistakes, found.first_wrong) == ((), "ct_z of layer 1")
 
 
@@ -142,7 +142,7 @@ def test_a_number_that_is_fitted_within_noise_is_not_named():
         )
         for i, layer in enumerate(solution.grads)
     ]
-    report = oracle.check(case, grads, "float32")
+    report = oracle.check(case, grads, precision="float32")
     assert report.verdict is oracle.Verdict.WRONG
     assert report.diagnosis.mistakes == ()
 
@@ -190,7 +190,7 @@ def test_an_infinity_matches_only_an_infinity():
     grads = [[np.array(leaf) for leaf in layer] for layer in oracle.solve(case).grads]
     grads[0][0] = np.full_like(grads[0][0], 3.0)
     grads[0][0][0, 0] = np.inf
-    assert oracle.check(case, grads, "float16").diagnosis.mistakes == ()
+    assert oracle.check(case, grads, precision="float16").diagnosis.mistakes == ()
 
 
 @pytest.mark.parametrize("size", [1e-5, 1e-105, 1e105])

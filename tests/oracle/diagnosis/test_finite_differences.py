@@ -92,7 +92,7 @@ def test_a_step_whose_numbers_lie_on_the_grid_of_the_parameters_is_no_finite_dif
         tuple((np.float32(leaf) - np.float32(rate) * np.float32(g * (1 + 1e-2 * rng.normal()))) for leaf, g in pairs)
         for pairs in (zip(*layers, strict=True) for layers in zip(case.params, oracle.solve(case).grads, strict=True))
     ]
-    report = oracle.check_update(case, after, rate, "float32")
+    report = oracle.check_update(case, after, rate, precision="float32")
     assert report.diagnosis is None or "finite-difference" not in {one.id for one in report.diagnosis.mistakes}
 
 

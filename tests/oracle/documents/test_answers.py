@@ -21,9 +21,10 @@ from functional_mlp.oracle.documents.answers import (
     read_gradients,
     read_update,
     write_gradients,
+    write_update,
 )
-from functional_mlp.oracle.documents.cases import write_document
 from functional_mlp.oracle.documents.digits import Printed, printed_style
+from functional_mlp.oracle.documents.schema import write_document
 from tests.helpers.documents import EXAMPLES, FORMATS, npz, tensors, text
 
 GRADIENTS, UPDATE = EXAMPLES["gradients"], EXAMPLES["update"]
@@ -417,3 +418,48 @@ def test_memory_for_many_numbers_is_bounded(tmp_path, form, size):
         tracemalloc.stop()
     assert len(answer.params[0]["weights"]) == len(rows)
     assert peak < formats.JSON_MEMORY * path.stat().st_size
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_update_is_written_and_read_back(form, tmp_path):
+    path = tmp_path / f"update.{form}"
+    layers = [(np.array([[0.1, 1e-300]]), np.array([-0.0, 2.0])), (np.array([[0.5], [1 / 3]]), None)]
+    for arguments in ((layers, 0.1), (Update(layers, 0.1),)):
+        write_update(path, *arguments)
+        read = read_update(path)
+        assert read.learning_rate == 0.1
+        for layer, (weights, bias) in zip(read.params, layers, strict=True):
+            assert np.asarray(layer["weights"]).tobytes() == weights.tobytes()
+            assert ("bias" in layer) == (bias is not None)
+    write_update(path, Update(layers, 0.1), 0.25)
+    assert read_answer(path).learning_rate == 0.25
+    again = tmp_path / f"again.{form}"
+    write_update(again, read_update(path))
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_an_update_is_written_in_a_narrower_dtype(tmp_path, says):
+    path = tmp_path / "update.safetensors"
+    write_update(path, [np.ones((2, 1))], 0.5, "float16")
+    assert read_update(path).params[0]["weights"].dtype == np.float16
+    says(FileError, ["params[0].weights[0, 0]", "float16"], write_update, path, [[[0.1]]], 0.5, "float16")
+
+
+def test_arguments_that_are_something_else_are_one_sentence(tmp_path, says):
+    path, layers = tmp_path / "answer.json", [[[1.0]]]
+    says(TypeError, ["path", "got Gradients"], write_gradients, Gradients(layers), path)
+    says(TypeError, ["path", "got list"], write_gradients, layers, path)
+    says(TypeError, ["oracle.Gradients", "got dict"], write_gradients, path, {"weights": [[1.0]]})
+    says(TypeError, ["oracle.Gradients", "got Update"], write_gradients, path, Update(layers, 0.1))
+    says(TypeError, ["path", "got list"], write_update, layers, path, 0.1)
+    says(TypeError, ["params_after", "oracle.Update", "got float"], write_update, path, 0.1, layers)
+    says(TypeError, ["params_after", "oracle.Update", "got Gradients"], write_update, path, Gradients(layers), 0.1)
+    says(TypeError, ["learning_rate", "none"], write_update, path, layers)
+    says(TypeError, ["learning_rate", "real number"], write_update, path, layers, "0.1")
+    says(ValueError, ["learning_rate", "above 0"], write_update, path, layers, 0.0)
+    says(ValueError, ["float23", "float32"], write_update, path, layers, 0.1, "float23")
+    for read in (read_answer, read_gradients, read_update):
+        says(TypeError, ["path", "got list"], read, [path])
+    assert not path.exists()
+    write_gradients(path, layers)
+    assert read_gradients(path).params == [{"weights": [[1.0]]}]

@@ -8,7 +8,6 @@ import time
 import tracemalloc
 from dataclasses import fields
 
-import jsonschema
 import ml_dtypes
 import numpy as np
 import pytest
@@ -18,10 +17,11 @@ from hypothesis import strategies as st
 import functional_mlp as fm
 from functional_mlp.files import FileError
 from functional_mlp.losses import KINDS, REDUCTIONS
-from functional_mlp.oracle.case import BIAS_LAYOUTS, DTYPES, MAX_NAME, WEIGHTS_LAYOUTS, Case
-from functional_mlp.oracle.documents import cases as files
+from functional_mlp.oracle.case import BIAS_LAYOUTS, DTYPES, WEIGHTS_LAYOUTS, Case
 from functional_mlp.oracle.documents import codec as formats
-from functional_mlp.oracle.documents.cases import read_case, read_document, write_case, write_document
+from functional_mlp.oracle.documents import schema as files
+from functional_mlp.oracle.documents.cases import read_case, write_case
+from functional_mlp.oracle.documents.schema import read_document, write_document
 from tests.helpers.documents import EXAMPLES, FORMATS, example, npz, tensors, text, valid_files
 from tests.helpers.hostile import HOSTILE
 
@@ -363,82 +363,18 @@ def test_a_c_program_of_a_few_lines_reads_a_case(tmp_path, rng):
     assert read.tobytes() == np.concatenate([leaf.ravel() for leaf in leaves]).tobytes()
 
 
-# schemas
-
-
-@pytest.mark.parametrize("kind", files.KINDS)
-def test_the_schemas_are_sound_and_accept_what_the_code_accepts(kind, tmp_path):
-    schema = files.validator(kind).schema
-    jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    files.validator(kind).validate(EXAMPLES[kind])
-    for form in FORMATS:
-        path = tmp_path / f"document.{form}"
-        document = {
-            name: arrays_in(value) if isinstance(value, list) else value for name, value in EXAMPLES[kind].items()
-        }
-        write_document(path, document)
-        again = read_document(path, kind)
-        assert json.loads(json.dumps(again, default=np.ndarray.tolist)) == EXAMPLES[kind]
-
-
-def arrays_in(value):
-    """Nested lists with arrays in the places where documents have them."""
-    if isinstance(value[0], dict):
-        return [{name: np.array(leaf) for name, leaf in layer.items()} for layer in value]
-    return [np.array(matrix) for matrix in value] if np.ndim(value[0]) == 2 else np.array(value)
-
-
-def test_the_schemas_list_what_the_code_knows():
-    case, gradients, solution = (files.validator(kind).schema for kind in ("case", "gradients", "solution"))
-    properties = case["properties"]
-    assert set(properties["loss"]["properties"]["kind"]["enum"]) == set(KINDS)
-    assert set(properties["loss"]["properties"]) == {field.name for field in fields(fm.Loss)}
-    for field in fields(fm.Loss)[1:]:
-        assert properties["loss"]["properties"][field.name]["default"] == field.default
-    for reduction in ("over_samples", "over_outputs"):
-        assert tuple(properties["loss"]["properties"][reduction]["enum"]) == REDUCTIONS
-    assert set(properties["dtype"]["enum"]) == set(DTYPES)
-    assert tuple(properties["weights_layout"]["enum"]) == WEIGHTS_LAYOUTS
-    assert tuple(properties["bias_layout"]["enum"]) == BIAS_LAYOUTS
-    assert properties["name"]["maxLength"] == MAX_NAME
-    assert set(properties) == {field.name for field in fields(Case)} | {"format", "version"}
-    common = {"format", "version", "params", "loss", "outputs", "deltas", "ct_inputs"}
-    assert set(gradients["properties"]) == common | {"case", "unsupported", "reason"}
-    assert set(solution["properties"]) == common | {"case", "pre_activations", "activations"}
-    assert set(gradients["required"]) == {"format", "version"}
-    assert gradients["else"]["required"] == ["params"]  # unless the case is not supported
-    for kind in files.KINDS:
-        schema = files.validator(kind).schema
-        assert schema["additionalProperties"] is False
-        assert schema["properties"]["format"]["const"] == f"functional-mlp/{kind}"
-        assert schema["properties"]["version"]["const"] == files.VERSION
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"ct_outputs": [[1.0]] * 4},
-        {"loss": None},
-        {"targets": None},
-        {"inputs": [["1"]]},
-        {"inputs": [1.0]},
-        {"sample_weights": [[1.0]]},
-        {"params": []},
-        {"params": [{"weights": [[True]]}]},
-        {"network": {"sizes": [1, 2], "activations": [5]}},
-        {"network": {"sizes": [1, 2], "activations": {"slope": 1}}},
-        {"loss": {"kind": "squared_error", "l2": -1}},
-        {"weights_layout": "transposed"},
-    ],
-)
-def test_the_published_schema_refuses_by_itself_what_it_can(changes):
-    assert not files.validator("case").is_valid(example(**changes))
-
-
 def test_the_files_to_be_mutated_are_sound(tmp_path):
     for name, content in valid_files().items():
         (tmp_path / name).write_bytes(content)
     assert_identical(read_case(tmp_path / "full.json"), read_case(tmp_path / "stored.npz"))
     assert_identical(read_case(tmp_path / "full.json"), read_case(tmp_path / "full.safetensors"))
     assert tensors() == valid_files()["full.safetensors"]
+
+
+def test_arguments_that_are_something_else_are_one_sentence(tmp_path, says):
+    case = fm.oracle.draw_case(fm.Network((2, 1), "tanh"), fm.Loss("squared_error"))
+    path = tmp_path / "case.json"
+    says(TypeError, ["path", "got Case"], write_case, case, path)
+    says(TypeError, ["oracle.Case", "got list", "write_case(path, case)"], write_case, path, [case])
+    says(TypeError, ["path", "got Case"], read_case, case)
+    assert not path.exists()

@@ -12,10 +12,12 @@ import zlib
 import numpy as np
 import pytest
 
+import functional_mlp as fm
+from functional_mlp import oracle
 from functional_mlp.files import FileError
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.documents.cases import read_case
-from tests.helpers.documents import example, npz, parts, tensors, valid_files
+from tests.helpers.documents import FORMATS, example, npz, parts, tensors, valid_files
 from tests.helpers.hostile import archive, claim, npy
 
 MUTATIONS = int(os.environ.get("FUZZ_MUTATIONS", "300"))
@@ -174,3 +176,32 @@ def test_spoilt_files_give_a_case_or_a_sentence(tmp_path, counts, as_a_person):
             assert all(np.isfinite(layer.weights).all() for layer in case.params)
     if MUTATIONS >= 100:  # neither all harmless nor all broken at the first byte
         assert min(counts.values()) > MUTATIONS // 50, counts
+
+
+def test_spoilt_solutions_give_a_solution_or_a_sentence(tmp_path, as_a_person):
+    case = oracle.draw_case(fm.Network((2, 3, 1), "tanh"), fm.Loss("squared_error"))
+    solution = oracle.solve(case)
+    valid = {}
+    for form in FORMATS:
+        path = tmp_path / f"solution.{form}"
+        oracle.write_solution(path, case, solution)
+        valid[form] = path.read_bytes()
+    for number in range(MUTATIONS):
+        rng = np.random.default_rng([SEED, number])
+        form = FORMATS[number % len(FORMATS)]
+        if form == "json" and rng.integers(2):
+            content = json.dumps(spoil_document(rng, json.loads(valid[form]))).encode()
+        else:
+            content = spoil_bytes(rng, valid[form])
+        path = tmp_path / f"solution.{form}"
+        path.write_bytes(content)
+        for given in (None, case):
+            try:
+                read = oracle.read_solution(path, given, MAX_BYTES)
+            except FileError as error:
+                sentence = str(error)
+                assert sentence.startswith(str(path)), f"mutation {number}: {sentence!r}"
+            except BaseException as error:
+                raise AssertionError(f"mutation {number} of {form} raises {error!r}") from error
+            else:
+                assert np.isfinite(read.outputs).all()

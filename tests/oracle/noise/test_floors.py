@@ -152,7 +152,7 @@ def test_a_symmetric_network_is_not_excused():
     assert (floor < 1e-12).all()
     given = [[np.array(w), np.array(b)] for w, b in oracle.solve(case).grads]
     given[0][1][3] = 1e-9
-    report = oracle.check(case, given, "float32")
+    report = oracle.check(case, given, precision="float32")
     assert [leaf.path for leaf in report.leaves if leaf.verdict is Verdict.WRONG] == ["params[0].bias"]
 
 
@@ -160,7 +160,11 @@ def test_a_symmetric_network_is_not_excused():
 
 
 def wrong_in(case, given, precision, **more):
-    return [(leaf.path, leaf.sentence) for leaf in oracle.check(case, given, precision, **more).leaves if leaf.cause]
+    return [
+        (leaf.path, leaf.sentence)
+        for leaf in oracle.check(case, given, precision=precision, **more).leaves
+        if leaf.cause
+    ]
 
 
 @pytest.mark.parametrize("bias", [3.0, 6.0, 10.0])
@@ -235,7 +239,7 @@ def test_a_mean_that_is_divided_at_the_end_may_overflow(weight, scale):
         sample_weights=np.full(10, weight),
     )
     given = [(np.full((1, 1), np.inf), oracle.solve(case).grads[0].bias)]
-    assert oracle.check(case, given, "float16").verdict is Verdict.UNDECIDED
+    assert oracle.check(case, given, precision="float16").verdict is Verdict.UNDECIDED
 
 
 def test_an_activation_of_ones_own_may_have_a_kink_and_be_steep():
@@ -248,7 +252,7 @@ def test_an_activation_of_ones_own_may_have_a_kink_and_be_steep():
     case = oracle.Case(fm.Network((1, 1), [steep]), None, [([[1.0]], [6.0])], inputs, ct_outputs=ct)
     t = np.tanh(inputs + np.float32(6))
     delta = np.float32(100) * (1 - t * t)
-    report = oracle.check(case, [(inputs.T @ delta, delta.sum(axis=0))], "float32")
+    report = oracle.check(case, [(inputs.T @ delta, delta.sum(axis=0))], precision="float32")
     assert report.verdict is not Verdict.WRONG
     assert not any(leaf.proved for leaf in report.leaves)
 
@@ -269,4 +273,4 @@ def test_every_array_is_judged_by_the_dtype_that_it_came_in():
 def test_a_rate_that_is_subnormal_rounds_by_more():
     case = oracle.Case(fm.Network((1, 1), "identity"), None, [([[0.0]], [0.0])], [[1.0]], ct_outputs=[[-8000.0]])
     step = -np.float16(1e-6) * np.float16(-8000)
-    assert oracle.check_update(case, [([[step]], [step])], 1e-6, "float16").verdict is not Verdict.WRONG
+    assert oracle.check_update(case, [([[step]], [step])], 1e-6, precision="float16").verdict is not Verdict.WRONG

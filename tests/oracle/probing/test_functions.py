@@ -10,7 +10,7 @@ import pytest
 import functional_mlp as fm
 from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.documents import Gradients
-from functional_mlp.oracle.probing import probe_cases as telling
+from functional_mlp.oracle.probing import probe_cases
 from functional_mlp.oracle.probing.functions import check_function
 from functional_mlp.oracle.verdict import Verdict
 
@@ -53,7 +53,7 @@ def wrong(report, what="group"):
 
 
 def checked(fn, precision="float64", seed=0):
-    return check_function(fn, NETWORK, MEAN, precision, seed)
+    return check_function(fn, NETWORK, MEAN, precision=precision, seed=seed)
 
 
 # correct functions
@@ -74,7 +74,7 @@ def test_a_textbook_function_is_consistent(precision, seed):
     assert dtypes == {precision}
     assert not report.notes
     assert report.precision == precision
-    assert {leaf.group for leaf in report.leaves} == set(telling.PURPOSES) - {
+    assert {leaf.group for leaf in report.leaves} == set(probe_cases.PURPOSES) - {
         "targets not summing to 1",
         "soft targets",
     }
@@ -179,7 +179,7 @@ def test_activations_alone_choose_distinct_sizes():
 
     assert check_function(fn, ("relu", "tanh"), MEAN).verdict is Verdict.CONSISTENT
     assert shapes == {(n, (4, 5), (5, 6)) for n in (7, 3, 1)}
-    assert telling.telling_network("relu").sizes == (4, 5, 6, 8)
+    assert probe_cases.probe_network("relu").sizes == (4, 5, 6, 8)
 
 
 # mistakes of the gradient
@@ -337,7 +337,7 @@ def test_added_gradients_are_found(called_before):
         return [tuple(own) for own in total]
 
     if called_before:
-        case = telling.telling_cases(NETWORK, MEAN, seed=5)[1]
+        case = probe_cases.draw_probe_cases(NETWORK, MEAN, seed=5)[1]
         fn(case.params, case.inputs, case.targets)
     report = checked(fn)
     assert ids(report) == {"accumulates"}
@@ -411,8 +411,8 @@ def test_bad_arguments_are_refused(says):
     says(TypeError, ["network", "int"], check_function, textbook, 3, MEAN)
     says(TypeError, ["loss", "str"], check_function, textbook, NETWORK, "squared_error")
     says(ValueError, ["softmax", "tanh"], check_function, textbook, NETWORK, entropy)
-    says(ValueError, ["float32", "flaot32"], check_function, textbook, NETWORK, MEAN, "flaot32")
+    says(ValueError, ["float32", "flaot32"], check_function, textbook, NETWORK, MEAN, precision="flaot32")
     says(ValueError, ["relu", "rleu"], check_function, textbook, "rleu", MEAN)
     says(ValueError, ["activation"], check_function, textbook, [], MEAN)
-    says(TypeError, ["seed"], check_function, textbook, NETWORK, MEAN, None, 0.5)
-    says(ValueError, ["seed"], check_function, textbook, NETWORK, MEAN, None, -1)
+    says(TypeError, ["seed"], check_function, textbook, NETWORK, MEAN, seed=0.5)
+    says(ValueError, ["seed"], check_function, textbook, NETWORK, MEAN, seed=-1)

@@ -3,7 +3,7 @@
 import numpy as np
 
 import functional_mlp as fm
-from functional_mlp.oracle.probing import probe_cases as telling
+from functional_mlp.oracle.probing import probe_cases
 
 NETWORK = fm.Network((4, 5, 6), ("relu", "tanh"))
 MEAN = fm.Loss("squared_error", over_samples="mean", l2=0.125)
@@ -19,8 +19,8 @@ def pre_activations(case):
 def test_the_cases_are_what_their_names_say():
     network, loss = fm.Network((3, 7, 5), ("relu", "softmax")), fm.Loss("categorical_cross_entropy", l2=0.5)
     for seed in range(3):
-        cases = {case.name: case for case in telling.telling_cases(network, loss, "float64", seed)}
-        assert set(cases) == set(telling.PURPOSES) - {"soft targets"}
+        cases = {case.name: case for case in probe_cases.draw_probe_cases(network, loss, "float64", seed)}
+        assert set(cases) == set(probe_cases.PURPOSES) - {"soft targets"}
         assert {len(case.inputs) for case in cases.values()} == {9, 4, 1}  # other numbers than the sizes of layers
         assert all(case.loss == loss for case in cases.values())
         sums = cases["targets not summing to 1"].targets.sum(axis=1)
@@ -38,9 +38,9 @@ def test_the_cases_are_what_their_names_say():
 
 
 def test_a_seed_gives_the_same_cases_and_another_seed_others():
-    first, same, other = (telling.telling_cases(NETWORK, MEAN, "float16", seed) for seed in (3, 3, 4))
+    first, same, other = (probe_cases.draw_probe_cases(NETWORK, MEAN, "float16", seed) for seed in (3, 3, 4))
     for one, two, three in zip(first, same, other, strict=True):
         np.testing.assert_array_equal(one.params[0].weights, two.params[0].weights)
         np.testing.assert_array_equal(one.inputs, two.inputs)
         assert not np.array_equal(one.inputs, three.inputs)
-    assert [case.name for case in first] == [name for name in telling.PURPOSES if "targets" not in name]
+    assert [case.name for case in first] == [name for name in probe_cases.PURPOSES if "targets" not in name]

@@ -13,13 +13,13 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.oracle.programs import process as external
-from functional_mlp.oracle.programs.process import Conversation, End, Limits
-from functional_mlp.oracle.programs.submit import _limits
+from functional_mlp.oracle.programs.process import AnswerLimits, Conversation, Ending
+from functional_mlp.oracle.programs.submit import Invocation
 from tools import fault_injection
 from tools.fault_injection import CASES, LOSS, MODES, NETWORK, PROGRAM, Injection, injected, survivors
 
-LIMITS = Limits(5.0, 10**6)
-QUICK = Limits(0.3, 10**6)
+LIMITS = AnswerLimits(5.0, 10**6)
+QUICK = AnswerLimits(0.3, 10**6)
 
 
 def command(mode="right", only=""):
@@ -35,7 +35,7 @@ def python(code):
 
 
 def run(code, text=b"", limits=LIMITS):
-    return external.run(python(code), text, limits, threading.Event())
+    return external.run_program(python(code), text, limits, threading.Event())
 
 
 @pytest.fixture
@@ -189,8 +189,8 @@ def test_progress_is_reported_once_per_case():
 
 def test_an_answer_may_be_as_long_as_its_case_is_large():
     case = oracle.draw_case(fm.Network((300, 300), "identity"), fm.Loss("squared_error"), samples=2)
-    assert _limits(1.0, None, case).output > 64 * 300 * 300
-    assert _limits(1.0, 10, case) == Limits(1.0, 10)
+    assert Invocation([], 1.0).limits(case).output > 64 * 300 * 300
+    assert Invocation([], 1.0, 10).limits(case) == AnswerLimits(1.0, 10)
 
 
 def test_where_nothing_is_wrong_no_pattern_is_seen():
@@ -204,7 +204,9 @@ def test_processes_that_cannot_be_listed_do_not_keep_a_program_alive(monkeypatch
 
     monkeypatch.setattr(external.psutil, "process_iter", fail)
     started = time.monotonic()
-    assert external.run(python("import time; time.sleep(60)"), b"", QUICK, threading.Event()).end is End.TIMEOUT
+    assert (
+        external.run_program(python("import time; time.sleep(60)"), b"", QUICK, threading.Event()).end is Ending.TIMEOUT
+    )
     assert time.monotonic() - started < 30
 
 
@@ -228,26 +230,29 @@ def test_a_program_that_is_not_there_is_refused(tmp_path, monkeypatch):
 
 def test_a_program_is_given_its_input_and_heard():
     ran = run("import sys; sys.stdout.write(sys.stdin.read().upper()); sys.stderr.write('said')", b"ab" * 10**5)
-    assert ran == (End.EXITED, b"AB" * 10**5, b"said", 0, 0, b"", False, 0)
+    assert ran == (Ending.EXITED, b"AB" * 10**5, b"said", 0, 0, b"", False, 0)
 
 
 def test_output_is_bounded():
     ran = run("import sys\nwhile True: sys.stdout.write('x' * 10**6)")
-    assert ran.end is End.FLOOD
+    assert ran.end is Ending.FLOOD
     assert len(ran.output) == LIMITS.output
 
 
 def test_a_program_that_keeps_its_pipes_in_a_process_left_behind_is_not_waited_for():
     start = time.monotonic()
-    ran = run("import os, time\nif os.fork() == 0: time.sleep(60)\nprint('done')", limits=Limits(50.0, 10**6))
-    assert (ran.end, ran.output, ran.left) == (End.EXITED, b"done\n", 1)
+    ran = run("import os, time\nif os.fork() == 0: time.sleep(60)\nprint('done')", limits=AnswerLimits(50.0, 10**6))
+    assert (ran.end, ran.output, ran.left) == (Ending.EXITED, b"done\n", 1)
     assert time.monotonic() - start < 30
 
 
 def test_a_program_is_ended_from_outside():
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
-    assert external.run(python("import time; time.sleep(60)"), b"", Limits(50.0, 10**6), stop).end is End.STOPPED
+    assert (
+        external.run_program(python("import time; time.sleep(60)"), b"", AnswerLimits(50.0, 10**6), stop).end
+        is Ending.STOPPED
+    )
 
 
 def test_a_conversation_starts_again_after_a_program_has_ended():
@@ -255,14 +260,20 @@ def test_a_conversation_starts_again_after_a_program_has_ended():
     with Conversation(python(code), threading.Event()) as conversation:
         answers = [conversation.ask(b"a", LIMITS) for _ in range(5)]
     assert [answer.output for answer in answers] == [b"0 a", b"1 a", b"", b"0 a", b"1 a"]
-    assert [answer.end for answer in answers] == [End.ANSWERED, End.ANSWERED, End.EXITED, End.ANSWERED, End.ANSWERED]
+    assert [answer.end for answer in answers] == [
+        Ending.ANSWERED,
+        Ending.ANSWERED,
+        Ending.EXITED,
+        Ending.ANSWERED,
+        Ending.ANSWERED,
+    ]
 
 
 def test_what_a_conversation_keeps_back_is_noticed():
     code = "import sys; print(sys.stdin.read())"
     with Conversation(python(code), threading.Event()) as conversation:
         ran = conversation.ask(b"a", QUICK)
-    assert (ran.end, ran.output, ran.kept_back) == (End.TIMEOUT, b"a", True)
+    assert (ran.end, ran.output, ran.kept_back) == (Ending.TIMEOUT, b"a", True)
 
 
 # the command

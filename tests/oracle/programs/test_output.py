@@ -9,18 +9,18 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.oracle.probing import Call, Fault, Skipped
-from functional_mlp.oracle.programs.output import understood
-from functional_mlp.oracle.programs.process import End, Limits, Ran
+from functional_mlp.oracle.programs.output import parse_output
+from functional_mlp.oracle.programs.process import AnswerLimits, Ending, Ran
 
 CASE = oracle.draw_case(fm.Network((2, 2), "identity"), fm.Loss("squared_error"), samples=3, name="a name")
-LIMITS = Limits(5.0, 2**21)
+LIMITS = AnswerLimits(5.0, 2**21)
 HEAD = '{"format": "functional-mlp/gradients", "version": 1, "params": [{"weights": '
 RIGHT = HEAD + '[[1.5, 2.5], [-3.5, 4.5]], "bias": [0.5, 0.25]}]}'
 
 
-def said(output, status=0, errors=b"", end=End.EXITED, **more):
+def said(output, status=0, errors=b"", end=Ending.EXITED, **more):
     output = output.encode() if isinstance(output, str) else output
-    return understood(Ran(end, output, errors, status, **more), CASE, LIMITS)
+    return parse_output(Ran(end, output, errors, status, **more), CASE, LIMITS)
 
 
 def test_gradients_are_read():
@@ -80,12 +80,12 @@ def test_too_many_numbers_are_not_taken_for_decimal_commas():
         (said("hello\n" + RIGHT), "garbage", "something beside its gradients"),
         (said("hello"), "garbage", "no document of gradients"),
         (said(RIGHT[:40]), "garbage", "no document of gradients"),
-        (said(RIGHT, end=End.TIMEOUT), "timeout", "answers, but does not exit within 5 s"),
-        (said(RIGHT[:40], end=End.TIMEOUT), "timeout", "does not end its answer within 5 s"),
-        (said("", end=End.TIMEOUT), "timeout", "gives no answer within 5 s"),
-        (said(RIGHT, end=End.TIMEOUT, kept_back=True), "kept-back", "read line by line"),
+        (said(RIGHT, end=Ending.TIMEOUT), "timeout", "answers, but does not exit within 5 s"),
+        (said(RIGHT[:40], end=Ending.TIMEOUT), "timeout", "does not end its answer within 5 s"),
+        (said("", end=Ending.TIMEOUT), "timeout", "gives no answer within 5 s"),
+        (said(RIGHT, end=Ending.TIMEOUT, kept_back=True), "kept-back", "read line by line"),
         (said(RIGHT, early=b"again"), "early", "more than one line"),
-        (said("x", end=End.FLOOD), "flood", "2097152 bytes"),
+        (said("x", end=Ending.FLOOD), "flood", "2097152 bytes"),
         (said(RIGHT.replace('"version"', '"case": "another", "version"')), "wrong-case", "another case"),
         (said(HEAD + '[["x"]]}]}'), "garbage", "prints no gradients"),
     ],

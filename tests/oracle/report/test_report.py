@@ -13,8 +13,7 @@ import pytest
 from functional_mlp import oracle
 from functional_mlp.oracle.checking import check, check_update
 from functional_mlp.oracle.documents import validator
-from functional_mlp.oracle.report.outcome import Finding
-from functional_mlp.oracle.report.report import Report
+from functional_mlp.oracle.report.report import Finding, Report
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict
 from tests.helpers.questions import (
     answer,
@@ -52,18 +51,20 @@ def halved(case):
 
 REPORTS = {
     "consistent": lambda: check(question(), answer(question()), **everything(question())),
-    "consistent in float16": lambda: check(question(), answer(question()), "float16/float32"),
+    "consistent in float16": lambda: check(question(), answer(question()), precision="float16/float32"),
     "wrong": lambda: check(question(name=LONG), planted(1e300), loss=-1e-300),
     "not a number": lambda: check(question(), planted(np.nan), loss=np.nan),
     "infinite": lambda: check(question(), planted(np.inf), loss=-np.inf),
     "shapes": lambda: check(question(), [*planted(0.0)[:1], (np.ones((4, 5)), None)], deltas=[], outputs=np.ones(3)),
     "as float32": lambda: check(question(), [(w.astype("f4").tolist(), b.tolist()) for w, b in answer(question())]),
     "kink": lambda: check(with_kinks(), answer(with_kinks(at_zero=1.0))),
-    "overflow": lambda: check(overflowing(), [(np.full((2, 1), np.inf), [-np.inf])], "float16"),
+    "overflow": lambda: check(overflowing(), [(np.full((2, 1), np.inf), [-np.inf])], precision="float16"),
     "saturation": lambda: check(
-        saturated("binary_cross_entropy", "sigmoid"), lost(saturated("binary_cross_entropy", "sigmoid")), "float32"
+        saturated("binary_cross_entropy", "sigmoid"),
+        lost(saturated("binary_cross_entropy", "sigmoid")),
+        precision="float32",
     ),
-    "noise": lambda: check(hidden_by_noise(), halved(hidden_by_noise()), "float16"),
+    "noise": lambda: check(hidden_by_noise(), halved(hidden_by_noise()), precision="float16"),
     "updates": lambda: check_update(question(), stepped(1e-3, 0.125), [1e-3, 0.125]),
     "a tiny step": lambda: check_update(question(), list(question().params), 1e-300),
 }

@@ -32,9 +32,9 @@ def tally(leaf: Leaf) -> str:
 
 # heat maps
 
-BLOCKS = 32  # of an array's rows or columns are drawn, at most
+MOST_BLOCKS = 32  # of an array's rows or columns are drawn, at most
 READABLE = (16, 6)  # rows and columns of an array that is shown as a table of numbers
-BOUNDS = (10.0, 1e3, 1e6, 1e12, np.inf)  # of the colours of wrong entries, in noise floors
+TONE_BOUNDS = (10.0, 1e3, 1e6, 1e12, np.inf)  # of the colours of wrong entries, in noise floors
 LEGEND = (
     ("c0", CONSISTENT, "exact"),
     ("c1", CONSISTENT, "below a tenth of the floor"),
@@ -56,7 +56,7 @@ def tone(ratio: float, entry: int) -> str:
         return "u"
     if entry == CONSISTENT:
         return "c0" if ratio == 0 else "c1" if ratio < 0.1 else "c2"
-    return f"w{1 + sum(ratio >= bound for bound in BOUNDS)}"
+    return f"w{1 + sum(ratio >= bound for bound in TONE_BOUNDS)}"
 
 
 def times(ratio: float) -> str:
@@ -80,7 +80,7 @@ def legend() -> Markup:
     return element("ul", *items, class_="legend")
 
 
-def heat_map(leaf: Leaf, most: int = BLOCKS) -> Markup:
+def error_map(leaf: Leaf, most: int = MOST_BLOCKS) -> Markup:
     """Error over noise floor of every entry: numbers for small arrays, the worst of each block for large ones.
 
     Args:
@@ -98,10 +98,10 @@ def heat_map(leaf: Leaf, most: int = BLOCKS) -> Markup:
 def _table(leaf: Leaf, entries: np.ndarray, ratios: Array) -> Markup:
     is_matrix = leaf.entries is not None and leaf.entries.ndim == 2
     rows = []
-    for i, (own, verdicts) in enumerate(zip(ratios.tolist(), entries.tolist(), strict=True)):
+    for i, (row, verdicts) in enumerate(zip(ratios.tolist(), entries.tolist(), strict=True)):
         cells = [
             element("td", f"{times(ratio)}{'?' if entry == UNDECIDED else ''}", class_=tone(ratio, entry))
-            for ratio, entry in zip(own, verdicts, strict=True)
+            for ratio, entry in zip(row, verdicts, strict=True)
         ]
         number = [element("th", str(i), scope="row")] if is_matrix else []
         rows.append(element("tr", *number, *cells))
@@ -117,7 +117,7 @@ def _grid(leaf: Leaf, entries: np.ndarray, ratios: Array, most: int) -> Markup:
     starts = [_starts(length, most) for length in entries.shape]
     blocks, worst = _worst_of_blocks(entries, ratios, starts)
     size = 22 if max(blocks.shape) <= 12 else 18 if max(blocks.shape) <= 22 else 14
-    places = [[_range(own, k, n) for k in range(len(own))] for own, n in zip(starts, entries.shape, strict=True)]
+    places = [[_range(first, k, n) for k in range(len(first))] for first, n in zip(starts, entries.shape, strict=True)]
     quiet: dict[str, list[str]] = {}
     loud: list[str] = []
     for (i, j), verdict in np.ndenumerate(blocks):
@@ -130,7 +130,7 @@ def _grid(leaf: Leaf, entries: np.ndarray, ratios: Array, most: int) -> Markup:
         place = f"{places[0][i]}, {places[1][j]}" if is_matrix else places[1][j]
         title = element("title", f"[{place}]: {times(float(worst[i, j]))} times the floor, {WORDS[OF_ENTRIES[entry]]}")
         loud += [element("path", title, class_=name, d=square), _stroke(name, entry, x, y, size - 1)]
-    cells = [*(element("path", class_=name, d="".join(own)) for name, own in quiet.items()), *loud]
+    cells = [*(element("path", class_=name, d="".join(squares)) for name, squares in quiet.items()), *loud]
     width, height = (MARGIN + size * count + 2 for count in blocks.shape[::-1])
     axis = [
         element("text", "0", class_="axis", x=MARGIN + 1, y=MARGIN - 4),
@@ -170,7 +170,7 @@ def _worst_of_blocks(entries: np.ndarray, ratios: Array, starts: Sequence[np.nda
     """The worst verdict of each block, and the largest error over floor of the entries that have it."""
     rows, columns = starts
     blocks = _reduced(entries, starts)
-    counts = [np.diff([*own, length]) for own, length in zip((rows, columns), entries.shape, strict=True)]
+    counts = [np.diff([*first, length]) for first, length in zip((rows, columns), entries.shape, strict=True)]
     spread = np.repeat(np.repeat(blocks, counts[0], axis=0), counts[1], axis=1)
     return blocks, _reduced(np.where(entries == spread, ratios, -1.0), starts)
 

@@ -45,10 +45,10 @@ def element(name: str, /, *children: str, **attributes: str | int | float | bool
         >>> element("p", "a < b", element("br"), class_="plain", hidden=True)
         '<p class="plain" hidden>a &lt; b<br></p>'
     """
-    said = "".join(_attribute(key, value) for key, value in attributes.items())
+    written = "".join(_attribute(key, value) for key, value in attributes.items())
     if name in VOID:
-        return Markup(f"<{name}{said}>")
-    return Markup(f"<{name}{said}>{joined(*children)}</{name}>")
+        return Markup(f"<{name}{written}>")
+    return Markup(f"<{name}{written}>{joined(*children)}</{name}>")
 
 
 def _attribute(key: str, value: str | int | float | bool | None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from functional_mlp.network import Network
+from functional_mlp.oracle.case import FIELDS, delta_path, parameter_path
 from functional_mlp.oracle.report.html.heat_map import MARKS, WORDS, tally
 from functional_mlp.oracle.report.html.markup import Markup, element, joined
 from functional_mlp.oracle.verdict import OF_ENTRIES, Leaf, Verdict, worst_of
@@ -26,7 +27,7 @@ class _Line(NamedTuple):
     style: str = ""
 
 
-def network_picture(network: Network, leaves: Sequence[Leaf], mistaken: Sequence[int] = ()) -> Markup:
+def drawn_network(network: Network, leaves: Sequence[Leaf], mistaken: Sequence[int] = ()) -> Markup:
     """The network twice, along a line for wide screens and upright for phones; each array in its verdict.
 
     Args:
@@ -59,18 +60,15 @@ def _drawn_layers(network: Network, worst: dict[str, Leaf], mistaken: Sequence[i
         return list(range(depth))
 
     def rank(layer: int) -> tuple[bool, bool, int]:
-        own = [worst[path].verdict for path in _paths(layer) if path in worst]
-        return layer not in mistaken, worst_of(own) is Verdict.CONSISTENT, -layer
+        paths = (parameter_path(layer, field) for field in FIELDS)
+        verdicts = [worst[path].verdict for path in paths if path in worst]
+        return layer not in mistaken, worst_of(verdicts) is Verdict.CONSISTENT, -layer
 
     return sorted(sorted(range(depth), key=rank)[:DRAWN_LAYERS])
 
 
-def _paths(layer: int) -> tuple[str, str]:
-    return f"params[{layer}].weights", f"params[{layer}].bias"
-
-
 class _Drawing(NamedTuple):
-    """A network to be drawn; arguments of `network_picture`.
+    """A network to be drawn; arguments of `drawn_network`.
 
     Attributes:
         layers: of parameters, that are drawn; where one is left out before another, dots say so.
@@ -101,11 +99,11 @@ class _Drawing(NamedTuple):
         begin = below / 2 + 12 if self.upright else 62
         parts: list[str] = []
         for k, layer in enumerate(columns[:-1]):
-            here, there = begin + k * pitch, begin + (k + 1) * pitch
+            left, right = begin + k * pitch, begin + (k + 1) * pitch
             if layer in self.layers and columns[k + 1] == layer + 1:
-                parts += self._gap(layer, here, there, top, across)
+                parts += self._gap(layer, left, right, top, across)
             else:
-                x, y = self._at((here + there) / 2, across / 2, top)
+                x, y = self._at((left + right) / 2, across / 2, top)
                 parts.append(element("text", "⋮" if self.upright else "⋯", x=x, y=y + 4, text_anchor="middle"))
         for k, column in enumerate(columns):
             parts += self._column(column, begin + k * pitch, top, across)
@@ -143,36 +141,36 @@ class _Drawing(NamedTuple):
         middle = across / 2
         return [(unit, middle + self.spacing * (i - (len(shown) - 1) / 2)) for i, unit in enumerate(shown)]
 
-    def _gap(self, layer: int, here: Number, there: Number, top: Number, across: Number) -> list[str]:
+    def _gap(self, layer: int, left: Number, right: Number, top: Number, across: Number) -> list[str]:
         """The weights of a layer: a line for each, those of one verdict together."""
-        leaf = self.worst.get(f"params[{layer}].weights")
+        leaf = self.worst.get(parameter_path(layer, "weights"))
         lines: dict[Verdict, list[str]] = {}
         for i, y in self._places(layer, across):
             for j, y2 in self._places(layer + 1, across):
                 if i is None or j is None:
                     continue
                 verdict = _entry(leaf, (i, j))
-                (x0, y0), (x1, y1) = self._at(here + self.radius, y, top), self._at(there - self.radius, y2, top)
+                (x0, y0), (x1, y1) = self._at(left + self.radius, y, top), self._at(right - self.radius, y2, top)
                 lines.setdefault(verdict, []).append(f"M{x0:.0f} {y0:.0f}L{x1:.0f} {y1:.0f}")
-        edges = [element("path", class_=f"edge {verdict}", d="".join(own)) for verdict, own in lines.items()]
-        labels = self._label(self._gap_lines(layer), (here + there) / 2, across, LINE)
+        edges = [element("path", class_=f"edge {verdict}", d="".join(parts)) for verdict, parts in lines.items()]
+        labels = self._label(self._gap_lines(layer), (left + right) / 2, across, LINE)
         band = []
         if layer in self.mistaken:
-            x, y = self._at(here + self.radius + 6, 0, top)
-            long, wide = there - here, across
+            x, y = self._at(left + self.radius + 6, 0, top)
+            long, wide = right - left, across
             sizes = {"width": wide, "height": long} if self.upright else {"width": long, "height": wide}
             band = [element("rect", class_="here", x=x, y=y, rx=8, **sizes)]
         return [*band, *edges, *labels]
 
     def _gap_lines(self, layer: int) -> list[_Line]:
-        leaf = self.worst.get(f"params[{layer}].weights")
+        leaf = self.worst.get(parameter_path(layer, "weights"))
         return [
             *([_Line("the mistake is here", "wrong tone")] if layer in self.mistaken else []),
             *_leaf_lines(leaf),
         ]
 
     def _column(self, column: int, along: Number, top: Number, across: Number) -> list[str]:
-        bias = self.worst.get(f"params[{column - 1}].bias")
+        bias = self.worst.get(parameter_path(column - 1, "bias"))
         parts: list[str] = []
         for unit, y in self._places(column, across):
             x0, y0 = self._at(along, y, top)
@@ -197,9 +195,9 @@ class _Drawing(NamedTuple):
             else f"{size} {self.network.activations[column - 1].name}"
         )
         lines = [_Line(kind)]
-        lines += _leaf_lines(self.worst.get(f"params[{column - 1}].bias"))
+        lines += _leaf_lines(self.worst.get(parameter_path(column - 1, "bias")))
         others = [
-            f"deltas[{column - 1}]",
+            delta_path(column - 1),
             *(["ct_inputs"] if column == 0 else []),
             *(["outputs", "loss"] if column == last else []),
         ]

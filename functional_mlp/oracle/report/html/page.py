@@ -10,19 +10,22 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import functional_mlp
 from functional_mlp.oracle.diagnosis import Diagnosis, Named
-from functional_mlp.oracle.report import sentences as wording
+from functional_mlp.oracle.report import sentences
 from functional_mlp.oracle.report.attachments import Bundle, File, bundles
-from functional_mlp.oracle.report.html.heat_map import BLOCKS, MARKS, badge, heat_map, legend, tally
+from functional_mlp.oracle.report.html.heat_map import MARKS, MOST_BLOCKS, badge, error_map, legend, tally
 from functional_mlp.oracle.report.html.markup import Markup, element, joined
 from functional_mlp.oracle.report.html.mathml import set_formula
-from functional_mlp.oracle.report.html.network_picture import network_picture
-from functional_mlp.oracle.report.outcome import Outcome
+from functional_mlp.oracle.report.html.network_picture import drawn_network
 from functional_mlp.oracle.report.sentences import short
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
+
+if TYPE_CHECKING:
+    from functional_mlp.oracle.report.report import Report
 
 CELLS = 16_000  # that all heat maps together may have
 LEAST_BLOCKS = 6  # rows and columns of one
@@ -31,26 +34,26 @@ UNFOLDED = 3  # groups that are not consistent, and open
 READABLE_BYTES = 20_000  # of a file that can be read in the page, besides being saved
 
 
-def page_of(outcome: Outcome) -> str:
+def page_of(report: "Report") -> str:
     """The page.
 
     Args:
-        outcome: a report.
+        report: a report.
 
     Returns:
         HTML, to be stored as UTF-8.
     """
     parts = (
-        _verdict(outcome),
-        _mistake(outcome.diagnosis, one_case=wording.is_of_one_case(outcome)),
-        _remarks(outcome),
-        _network(outcome),
-        _arrays(outcome),
-        _files(outcome),
+        _verdict(report),
+        _mistake(report.diagnosis, one_case=sentences.is_of_one_case(report)),
+        _remarks(report),
+        _network(report),
+        _arrays(report),
+        _files(report),
     )
-    name = outcome.name or outcome.network
+    name = report.name or report.network
     body = element("body", element("main", *parts), _footer())
-    head = _head(f"{outcome.verdict.upper()}: {name}", outcome.verdict)
+    head = _head(f"{report.verdict.upper()}: {name}", report.verdict)
     return "<!DOCTYPE html>\n" + element("html", "\n", head, "\n", body, "\n", lang="en") + "\n"
 
 
@@ -85,11 +88,11 @@ def _head(title: str, verdict: Verdict) -> Markup:
 
 
 def _footer() -> Markup:
-    said = (
+    sentence = (
         "Every number was compared with the true one by its noise floor: how far a correct program may stray in the"
         " precision that it computes in. No tolerance was chosen. functional-mlp"
     )
-    return element("footer", element("p", f"{said} {functional_mlp.__version__}."))
+    return element("footer", element("p", f"{sentence} {functional_mlp.__version__}."))
 
 
 def _section(heading: str, *parts: str, id_: str) -> Markup:
@@ -99,18 +102,18 @@ def _section(heading: str, *parts: str, id_: str) -> Markup:
 # what is said first
 
 
-def _verdict(outcome: Outcome) -> Markup:
-    mark = element("span", f"{MARKS[outcome.verdict]} ", aria_hidden="true")
-    diagnosis = outcome.diagnosis
+def _verdict(report: "Report") -> Markup:
+    mark = element("span", f"{MARKS[report.verdict]} ", aria_hidden="true")
+    diagnosis = report.diagnosis
     lead = [element("p", named.sentence, class_="lead") for named in (diagnosis.mistakes if diagnosis else ())]
     return element(
         "header",
-        element("p", element("bdi", outcome.name), class_="small soft") if outcome.name else "",
-        element("h1", mark, outcome.verdict.upper()),
+        element("p", element("bdi", report.name), class_="small soft") if report.name else "",
+        element("h1", mark, report.verdict.upper()),
         *lead,
-        element("p", wording.summary(outcome)),
-        element("p", wording.subject(outcome), class_="soft"),
-        class_=f"verdict {outcome.verdict}",
+        element("p", sentences.counted_verdicts(report)),
+        element("p", sentences.subject(report), class_="soft"),
+        class_=f"verdict {report.verdict}",
     )
 
 
@@ -118,18 +121,18 @@ def _mistake(diagnosis: Diagnosis | None, *, one_case: bool) -> Markup:
     if diagnosis is None:
         return Markup("")
     if not diagnosis.mistakes:
-        said = element("p", set_formula(wording.not_explained(diagnosis)))
-        return _section("Which mistake it is", element("div", said, class_="card"), id_="mistake")
-    tied, *more = wording.tied(diagnosis) or ("",)
+        paragraph = element("p", set_formula(sentences.not_explained(diagnosis)))
+        return _section("Which mistake it is", element("div", paragraph, class_="card"), id_="mistake")
+    tied, *more = sentences.tied(diagnosis) or ("",)
     parts = [
         *(_named(named) for named in diagnosis.mistakes),
-        element("p", wording.reproduced(diagnosis)),
+        element("p", sentences.reproduced(diagnosis)),
         _evidence(diagnosis, one_case=one_case),
         element("p", tied) if tied else "",
         *(element("p", sentence) for sentence in more),
-        element("p", _with_command(wording.SEPARATE)) if tied and one_case else "",
+        element("p", _with_command(sentences.SEPARATE)) if tied and one_case else "",
     ]
-    heading = " and ".join(dict.fromkeys(wording.kind_of(named).lower() for named in diagnosis.mistakes))
+    heading = " and ".join(dict.fromkeys(sentences.kind_of(named).lower() for named in diagnosis.mistakes))
     plural = "s" if len(diagnosis.mistakes) > 1 and " and " not in heading else ""
     return _section(f"The {heading}{plural}", element("div", *parts, class_="card"), id_="mistake")
 
@@ -148,8 +151,8 @@ def _named(named: Named) -> Markup:
         element("dd", set_formula(named.fix)),
         class_="formulas",
     )
-    place = element("h3", element("code", wording.place_of(named)))
-    return joined(place, element("p", f"{named.sentence}{wording.fitted(named)}"), formulas)
+    place = element("h3", element("code", sentences.place_of(named)))
+    return joined(place, element("p", f"{named.sentence}{sentences.fitted(named)}"), formulas)
 
 
 def _evidence(diagnosis: Diagnosis, *, one_case: bool) -> Markup:
@@ -158,11 +161,11 @@ def _evidence(diagnosis: Diagnosis, *, one_case: bool) -> Markup:
         return Markup("")
     rows = [
         [
-            element("code", wording.entry_of(one)),
-            *(f"{x:.6g}" for x in (one.given, one.mistaken, one.true)),
-            str(one.digits),
+            element("code", sentences.entry_of(shown)),
+            *(f"{x:.6g}" for x in (shown.given, shown.mistaken, shown.true)),
+            str(shown.digits),
         ]
-        for one in diagnosis.evidence
+        for shown in diagnosis.evidence
     ]
     where = "" if one_case else f" in the case {diagnosis.group!r}"
     names = ("worst entry", "yours", "of the mistake", "right", "digits that agree")
@@ -197,11 +200,11 @@ def _list(names: Sequence[str], rows: Sequence[Sequence[str]], caption: str, sty
     )
 
 
-def _remarks(outcome: Outcome) -> Markup:
+def _remarks(report: "Report") -> Markup:
     """Findings, what to do, notes; and what being consistent means."""
-    findings = [element("li", badge(one.verdict), " ", one.sentence) for one in outcome.findings]
-    remedies = [element("li", f"{remedy[:1].upper()}{remedy[1:]}.") for remedy in wording.remedies(outcome)]
-    notes = [element("li", note) for note in outcome.notes]
+    findings = [element("li", badge(finding.verdict), " ", finding.sentence) for finding in report.findings]
+    remedies = [element("li", f"{remedy[:1].upper()}{remedy[1:]}.") for remedy in sentences.remedies(report)]
+    notes = [element("li", note) for note in report.notes]
     parts = []
     if findings:
         parts.append(_section("What the calls showed", element("ul", *findings, class_="card files"), id_="findings"))
@@ -209,32 +212,32 @@ def _remarks(outcome: Outcome) -> Markup:
         parts.append(_section("What to do", element("ul", *remedies), id_="remedies"))
     if notes:
         parts.append(_section("Notes", element("ul", *notes), id_="notes"))
-    if outcome.verdict is Verdict.CONSISTENT:
-        parts.append(element("p", wording.AGREES.replace("the last column", "the column “detects” below")))
+    if report.verdict is Verdict.CONSISTENT:
+        parts.append(element("p", sentences.AGREES.replace("the last column", "the column “detects” below")))
     return joined(*parts)
 
 
 # where it is
 
 
-def _network(outcome: Outcome) -> Markup:
-    if not outcome.exhibits:
+def _network(report: "Report") -> Markup:
+    if not report.exhibits:
         return Markup("")
-    diagnosis = outcome.diagnosis
+    diagnosis = report.diagnosis
     mistaken = [layer for named in (diagnosis.mistakes if diagnosis else ()) for layer in named.layers]
-    picture = network_picture(outcome.exhibits[0].case.network, outcome.leaves, mistaken)
+    picture = drawn_network(report.exhibits[0].case.network, report.leaves, mistaken)
     scroll = _scrolling(picture, "The network, drawn")
-    several = "" if wording.is_of_one_case(outcome) else " Each array is shown as in its worst case."
-    said = f"A line is an entry of the weights, a circle one of the bias; numbers flow from the inputs on.{several}"
+    several = "" if sentences.is_of_one_case(report) else " Each array is shown as in its worst case."
+    sentence = f"A line is an entry of the weights, a circle one of the bias; numbers flow from the inputs on.{several}"
     return _section(
-        "The network", element("div", scroll, class_="card"), element("p", said, class_="small soft"), id_="network"
+        "The network", element("div", scroll, class_="card"), element("p", sentence, class_="small soft"), id_="network"
     )
 
 
-def _arrays(outcome: Outcome) -> Markup:
-    groups = wording.groups(outcome)
-    drawn = sum(leaf.entries is not None and leaf.entries.ndim > 0 for leaf in outcome.leaves)
-    most = max(LEAST_BLOCKS, min(BLOCKS, int((CELLS / max(drawn, 1)) ** 0.5)))
+def _arrays(report: "Report") -> Markup:
+    groups = sentences.groups(report)
+    drawn = sum(leaf.entries is not None and leaf.entries.ndim > 0 for leaf in report.leaves)
+    most = max(LEAST_BLOCKS, min(MOST_BLOCKS, int((CELLS / max(drawn, 1)) ** 0.5)))
     parts: list[str] = [
         element("p", "Colours are errors divided by the noise floor, entry by entry:"),
         legend(),
@@ -249,8 +252,8 @@ def _arrays(outcome: Outcome) -> Markup:
         is_open = verdict is not Verdict.CONSISTENT and opened < UNFOLDED
         opened += is_open
         counted = sum(leaf.verdict is verdict for leaf in leaves)
-        said = badge(verdict, f"{counted} of {len(leaves)} {verdict}")
-        summary = element("summary", element("h3", element("bdi", group)), " ", said)
+        label = badge(verdict, f"{counted} of {len(leaves)} {verdict}")
+        summary = element("summary", element("h3", element("bdi", group)), " ", label)
         parts.append(element("details", summary, inside, class_="group", open=is_open))
     return _section("Array by array", *parts, id_="arrays")
 
@@ -260,8 +263,8 @@ def _table(leaves: Sequence[Leaf], group: str) -> Markup:
         [
             element("code", leaf.path),
             element("td", badge(leaf.verdict), role="cell"),
-            element("td", wording.shape_of(leaf), role="cell", data_name="shape"),
-            *map(short, (leaf.error, leaf.floor, wording.detects(leaf))),
+            element("td", sentences.shape_of(leaf), role="cell", data_name="shape"),
+            *map(short, (leaf.error, leaf.floor, sentences.detects(leaf))),
         ]
         for leaf in leaves
     ]
@@ -277,9 +280,9 @@ def _maps(leaves: Sequence[Leaf], most: int, *, all_of_them: bool) -> Markup:
     quiet = [leaf for leaf in leaves if leaf.verdict is Verdict.CONSISTENT and _has_map(leaf)] if all_of_them else []
     parts = [element("div", *(_figure(leaf, most) for leaf in loud), class_="maps")] if loud else []
     if quiet:
-        said = f"{wording.count(len(quiet), 'consistent array')}, drawn"
+        label = f"{sentences.count(len(quiet), 'consistent array')}, drawn"
         drawn = element("div", *(_figure(leaf, most) for leaf in quiet), class_="maps")
-        parts.append(element("details", element("summary", said), drawn, class_="quiet", open=not loud))
+        parts.append(element("details", element("summary", label), drawn, class_="quiet", open=not loud))
     return joined(*parts)
 
 
@@ -288,10 +291,10 @@ def _has_map(leaf: Leaf) -> bool:
 
 
 def _figure(leaf: Leaf, most: int) -> Markup:
-    said = element("p", f"{leaf.sentence}.") if leaf.sentence else ""
-    caption = element("figcaption", element("code", leaf.path), " ", badge(leaf.verdict, tally(leaf)), said)
-    drawn = _scrolling(heat_map(leaf, most), f"Errors of {leaf.path}") if _has_map(leaf) else ""
-    return element("figure", caption, drawn, class_="spoken" if said else None)
+    paragraph = element("p", f"{leaf.sentence}.") if leaf.sentence else ""
+    caption = element("figcaption", element("code", leaf.path), " ", badge(leaf.verdict, tally(leaf)), paragraph)
+    drawn = _scrolling(error_map(leaf, most), f"Errors of {leaf.path}") if _has_map(leaf) else ""
+    return element("figure", caption, drawn, class_="spoken" if paragraph else None)
 
 
 def _scrolling(inside: str, label: str) -> Markup:
@@ -302,15 +305,15 @@ def _scrolling(inside: str, label: str) -> Markup:
 # the files
 
 
-def _files(outcome: Outcome) -> Markup:
-    if not outcome.exhibits:
+def _files(report: "Report") -> Markup:
+    if not report.exhibits:
         return Markup("")
-    verdicts = {group: worst_of(leaf.verdict for leaf in leaves) for group, leaves in wording.groups(outcome).items()}
+    verdicts = {group: worst_of(leaf.verdict for leaf in leaves) for group, leaves in sentences.groups(report).items()}
     # what is wrong first: it is the last to be left out
-    ordered = sorted(outcome.exhibits, key=lambda one: verdicts.get(one.group) is Verdict.CONSISTENT)
-    parts = [_bundle(bundle, outcome.precision) for bundle in bundles(ordered)]
-    said = "The case and what was given for it are in this page. Save them, and judge them again:"
-    return _section("Check it again", element("p", said), *parts, id_="files")
+    ordered = sorted(report.exhibits, key=lambda exhibit: verdicts.get(exhibit.group) is Verdict.CONSISTENT)
+    parts = [_bundle(bundle, report.precision) for bundle in bundles(ordered)]
+    sentence = "The case and what was given for it are in this page. Save them, and judge them again:"
+    return _section("Check it again", element("p", sentence), *parts, id_="files")
 
 
 def _bundle(bundle: Bundle, precision: str) -> Markup:

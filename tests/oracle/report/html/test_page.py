@@ -19,13 +19,12 @@ from functional_mlp.cli import app
 from functional_mlp.oracle.case import DTYPES, weights_and_bias
 from functional_mlp.oracle.checking import check_update
 from functional_mlp.oracle.documents import Gradients, Printed, Update, read_answer
-from functional_mlp.oracle.report.attachments import MAX_BYTES, Exhibit, bundles
-from functional_mlp.oracle.report.html.heat_map import LEGEND, heat_map, times, tone
+from functional_mlp.oracle.report.attachments import MAX_PAGE_BYTES, Exhibit, bundles
+from functional_mlp.oracle.report.html.heat_map import LEGEND, error_map, times, tone
 from functional_mlp.oracle.report.html.markup import shown
-from functional_mlp.oracle.report.html.network_picture import network_picture
+from functional_mlp.oracle.report.html.network_picture import drawn_network
 from functional_mlp.oracle.report.html.page import page_of
-from functional_mlp.oracle.report.outcome import Finding
-from functional_mlp.oracle.report.report import Report
+from functional_mlp.oracle.report.report import Finding, Report
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, coarsest
 from tests.helpers.pages import REPORTS, Page, halved_bias, undiagnosed
 from tests.helpers.questions import question, steps
@@ -200,7 +199,7 @@ def large(shape, place):
 
 @pytest.mark.parametrize(("shape", "place"), [((1000, 777), (999, 776)), ((7, 500), (0, 13)), ((33,), (32,))])
 def test_large_arrays_are_drawn_by_the_worst_of_their_blocks(shape, place):
-    picture = heat_map(large(shape, place))
+    picture = error_map(large(shape, place))
     assert len(picture) < 40_000
     [title] = re.findall(r"<title>\[(.*?)\]: (\S+) times the floor, wrong</title>", picture)
     assert title[1] == "3·10⁵"
@@ -223,7 +222,7 @@ def test_a_network_is_drawn_in_part_where_it_is_large():
     network = oracle.draw_case(question().network, question().loss).network
     wide = type(network)((500,) * 60, "tanh")
     wrong = Leaf("params[30].weights", Verdict.WRONG)
-    picture = network_picture(wide, [wrong])
+    picture = drawn_network(wide, [wrong])
     assert len(picture) < 60_000
     assert picture.count("params[30].weights</text>") == 2  # along, and upright
     assert "⋯" in picture
@@ -233,7 +232,7 @@ def test_what_is_too_large_is_left_out_and_said(reports):
     [exhibit] = reports["right"].exhibits
     [kept] = bundles([exhibit])
     sizes = [len(file.content) for file in (kept.case, *kept.answers)]
-    assert sum(sizes) < MAX_BYTES
+    assert sum(sizes) < MAX_PAGE_BYTES
     [bundle] = bundles([exhibit], max_bytes=sizes[0])
     assert not bundle.case.reason
     assert bundle.answers[0].reason == "the gradients is too large to be kept in this page: keep your own file"

@@ -18,25 +18,25 @@ from functional_mlp.oracle.adapters.layers import (
     Found,
     Rule,
     follow,
-    gelu,
-    leaky_relu,
+    gelu_rule,
+    leaky_relu_rule,
     network_of,
     refuse,
-    softmax,
+    softmax_rule,
 )
 from functional_mlp.oracle.case import DTYPES, Layer
 
 RULES: tuple[tuple[Callable[..., Any], Rule], ...] = (
     *((getattr(jax.nn, name), rule) for name, rule in PLAIN.items()),
     (jnp.tanh, PLAIN["tanh"]),
-    (jax.nn.leaky_relu, leaky_relu(0.01)),
+    (jax.nn.leaky_relu, leaky_relu_rule(0.01)),
     (jax.nn.elu, ELU),
-    (jax.nn.gelu, gelu(True, False, "; use functools.partial(jax.nn.gelu, approximate=False)")),
-    (jax.nn.softmax, softmax("axis", -1, (-1,))),
+    (jax.nn.gelu, gelu_rule(True, False, "; use functools.partial(jax.nn.gelu, approximate=False)")),
+    (jax.nn.softmax, softmax_rule("axis", -1, (-1,))),
 )
 
 
-class Part(NamedTuple):
+class ModelPart(NamedTuple):
     """A dense layer of a model.
 
     Attributes:
@@ -53,7 +53,7 @@ class Part(NamedTuple):
     unknown: str = ""
 
 
-def understood(function: Any) -> tuple[Any, str]:
+def recognised(function: Any) -> tuple[Any, str]:
     """The activation that a function of JAX is, whatever `functools.partial` binds included; or None and its name."""
     given: dict[str, Any] = {}
     name = getattr(function, "__name__", type(function).__name__)
@@ -61,7 +61,7 @@ def understood(function: Any) -> tuple[Any, str]:
         given = function.keywords | given
         function = function.func
         name = f"partial of {getattr(function, '__name__', name)}"
-    rule = next((rule for own, rule in RULES if own is function), None)
+    rule = next((rule for known, rule in RULES if known is function), None)
     if rule is not None and set(given) <= {argument.name for argument in rule.arguments}:
         return follow(rule, f"the function {name}", given), ""
     with contextlib.suppress(Exception):  # somebody's function, which may want something else
@@ -71,25 +71,25 @@ def understood(function: Any) -> tuple[Any, str]:
     return None, f"the function {name}"
 
 
-def parts_in_row(layers: Sequence[Any], read: Callable[[str, Any], Part | Any]) -> list[Part]:
+def parts_in_row(layers: Sequence[Any], read: Callable[[str, Any], ModelPart | Any]) -> list[ModelPart]:
     """Dense layers with the activation that follows each, from layers and functions in a row.
 
     Args:
         layers: as the model has them.
-        read: maps a path and a layer to its Part, or to the function that it applies.
+        read: maps a path and a layer to its ModelPart, or to the function that it applies.
 
     Raises:
         ValueError: for a function before the first dense layer, or two in a row.
     """
-    parts: list[Part] = []
+    parts: list[ModelPart] = []
     free = False
     for number, layer in enumerate(layers):
         part = read(f"layers[{number}]", layer)
-        if isinstance(part, Part):
+        if isinstance(part, ModelPart):
             parts.append(part._replace(activation="identity"))
             free = True
             continue
-        spec, unknown = understood(part)
+        spec, unknown = recognised(part)
         if spec is not None and resolve(spec).name == "identity":
             continue
         if not free:
@@ -100,7 +100,7 @@ def parts_in_row(layers: Sequence[Any], read: Callable[[str, Any], Part | Any]) 
 
 
 def adapted_by_jax(
-    parts: Sequence[Part],
+    parts: Sequence[ModelPart],
     apply: Callable[[Any, Any], Any],
     assign: Callable[[Any], Any],
     loss: Any,
@@ -137,7 +137,7 @@ def adapted_by_jax(
 
 def _forward_by_jax(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Forward]:
     value = jax.jit(apply)
-    pull = jax.jit(lambda params, inputs, ct: jax.vjp(lambda own: apply(own, inputs), params)[1](ct)[0])
+    pull = jax.jit(lambda params, inputs, ct: jax.vjp(lambda varied: apply(varied, inputs), params)[1](ct)[0])
 
     def forward(params: Any, inputs: np.ndarray) -> Forward:
         params = [tuple(layer) for layer in params]

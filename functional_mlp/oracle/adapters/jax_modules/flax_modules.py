@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from functional_mlp.oracle.adapters.adapted import Adapted
-from functional_mlp.oracle.adapters.jax_models import Part, adapted_by_jax, parts_in_row
+from functional_mlp.oracle.adapters.jax_modules.parts import ModelPart, adapted_by_jax, parts_in_row
 from functional_mlp.oracle.adapters.layers import refuse
 
 
@@ -40,13 +40,13 @@ def _adapt_nnx(model: Any, loss: Any, activations: Any) -> Adapted:
     graph, state = nnx.split(model)
 
     def apply(params: Any, inputs: Any) -> Any:
-        own = nnx.merge(graph, state)
+        merged = nnx.merge(graph, state)
         for path, (weights, bias) in zip(paths, params, strict=True):
-            layer = _below(own, path)
+            layer = _below(merged, path)
             layer.kernel = nnx.Param(weights)
             if bias is not None:
                 layer.bias = nnx.Param(bias)
-        return own(inputs)
+        return merged(inputs)
 
     def assign(params: Any) -> Any:
         for path, (weights, bias) in zip(paths, params, strict=True):
@@ -82,18 +82,18 @@ def _linear_paths(tree: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]
     elif isinstance(tree, nnx.Param):
         raise refuse(f"the parameter {where}", "it belongs to no nnx.Linear")
     elif isinstance(tree, nnx.List | list | tuple):
-        for number, one in enumerate(tree):
-            yield from _linear_paths(one, (*path, number))
+        for number, item in enumerate(tree):
+            yield from _linear_paths(item, (*path, number))
     elif isinstance(tree, nnx.Module):
         if type(tree).__module__.startswith("flax.nnx.nn") and not isinstance(tree, nnx.Sequential):
             raise refuse(f"{where} ({type(tree).__name__})", "it is no dense layer")
-        for name, one in vars(tree).items():
+        for name, item in vars(tree).items():
             if not name.startswith("_"):
-                yield from _linear_paths(one, (*path, name))
+                yield from _linear_paths(item, (*path, name))
 
 
-def _part(path: str, layer: Any) -> Part:
-    return Part(path, layer.kernel[...], None if layer.bias is None else layer.bias[...])
+def _part(path: str, layer: Any) -> ModelPart:
+    return ModelPart(path, layer.kernel[...], None if layer.bias is None else layer.bias[...])
 
 
 def _read(path: str, layer: Any) -> Any:
@@ -120,10 +120,10 @@ def _adapt_linen(model: Any, loss: Any, activations: Any) -> Adapted:
     for path, _ in _leaves(tree, ()):
         if path not in known:
             raise refuse(f"the parameter {'/'.join(path)}", "it belongs to no Dense layer that the forward pass calls")
-    own = [_at(tree, path) for path in paths]
+    dense = [_at(tree, path) for path in paths]
     parts = [
-        Part("/".join(path) or type(module).__name__, layer["kernel"], layer.get("bias"))
-        for path, layer in zip(paths, own, strict=True)
+        ModelPart("/".join(path) or type(module).__name__, layer["kernel"], layer.get("bias"))
+        for path, layer in zip(paths, dense, strict=True)
     ]
 
     def replaced(params: Any) -> dict[str, Any]:

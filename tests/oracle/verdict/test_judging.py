@@ -13,8 +13,8 @@ from functional_mlp.oracle.case import DTYPES, declared_layer
 from functional_mlp.oracle.checking import check
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import PRECISIONS, estimate_noise
-from functional_mlp.oracle.verdict.given import Cause
-from functional_mlp.oracle.verdict.leaf import Verdict, judge, truth_of, worst_of
+from functional_mlp.oracle.verdict.judging import judge, truth_of, worst_of
+from functional_mlp.oracle.verdict.leaf import Cause, Verdict
 from tests.helpers.questions import (
     answer,
     everything,
@@ -41,7 +41,7 @@ def test_the_worst_verdict_counts():
 
 @pytest.mark.parametrize("precision", [*PLAIN, "float16/float32"])
 def test_the_truth_is_consistent_in_every_precision(precision):
-    report = check(question(), answer(question()), precision, **everything(question()))
+    report = check(question(), answer(question()), precision=precision, **everything(question()))
     assert report.verdict is Verdict.CONSISTENT, report.text()
     assert len(report.leaves) == 6 + 1 + 1 + 3 + 1
     for leaf in report.leaves:
@@ -54,9 +54,9 @@ def test_the_truth_is_consistent_in_every_precision(precision):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_truth_rounded_to_a_format_is_consistent_in_it_and_wrong_as_float64(dtype):
     rounded = [[leaf.astype(DTYPES[dtype]) for leaf in layer] for layer in answer(question())]
-    assert check(question(), rounded, dtype).verdict is Verdict.CONSISTENT
+    assert check(question(), rounded, precision=dtype).verdict is Verdict.CONSISTENT
     wide = [[leaf.astype(np.float64) for leaf in layer] for layer in rounded]
-    assert check(question(), wide, "float64").verdict is Verdict.WRONG
+    assert check(question(), wide, precision="float64").verdict is Verdict.WRONG
 
 
 def relative(array, by=1e-3):
@@ -297,13 +297,13 @@ def test_where_noise_exceeds_the_signal_it_is_undecided_and_a_wider_format_decid
     true = answer(case)
     zeros, halves = ([[factor * leaf for leaf in layer] for layer in true] for factor in (0.0, 0.5))
     for given_ in ([halves[0], *true[1:]], [zeros[0], *true[1:]]):
-        leaf = leaf_of(check(case, given_, "float16"), PATHS[0])
+        leaf = leaf_of(check(case, given_, precision="float16"), PATHS[0])
         assert (leaf.verdict, leaf.cause) == (Verdict.UNDECIDED, Cause.ROUNDING)
         assert "even zeros would pass" in leaf.sentence
         assert "float32" in leaf.remedy
         assert leaf.smallest_detectable > leaf.norm
-    assert check(case, true, "float32").verdict is Verdict.CONSISTENT
-    assert leaf_of(check(case, [zeros[0], *true[1:]], "float32"), PATHS[0]).verdict is Verdict.WRONG
+    assert check(case, true, precision="float32").verdict is Verdict.CONSISTENT
+    assert leaf_of(check(case, [zeros[0], *true[1:]], precision="float32"), PATHS[0]).verdict is Verdict.WRONG
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_where_noise_exceeds_the_signal_it_is_undecided_and_a_wider_format_decid
 def test_an_array_that_comes_near_the_truth_has_the_signal_in_it_though_zeros_would_pass(factor, verdict):
     case = hidden_by_noise()
     true = answer(case)
-    leaf = leaf_of(check(case, [[factor * leaf for leaf in true[0]], *true[1:]], "float16"), PATHS[0])
+    leaf = leaf_of(check(case, [[factor * leaf for leaf in true[0]], *true[1:]], precision="float16"), PATHS[0])
     assert str(leaf.verdict) == verdict
     assert leaf.smallest_detectable > leaf.norm
 
@@ -326,7 +326,7 @@ def test_a_gradient_that_is_zero_but_for_rounding_is_no_reason_for_doubt():
     (right,) = answer(case)
     assert 0 < np.abs(right[0]).max() < 1e-13
     for given_ in (np.zeros((3, 2)), right[0] + 1e-7):
-        assert check(case, [(given_, None)], "float32").verdict is Verdict.CONSISTENT
+        assert check(case, [(given_, None)], precision="float32").verdict is Verdict.CONSISTENT
 
 
 def test_a_true_gradient_of_zero_is_no_reason_for_doubt():
@@ -355,7 +355,7 @@ def test_a_unit_at_its_kink_is_never_wrong_under_either_convention(place, at_zer
     z = oracle.solve(case).pre_activations[0]
     assert z[0, 0] == place.get("shift", 0.0)
     assert z[0, 1] == 0
-    report = check(case, answer(by_other), precision)
+    report = check(case, answer(by_other), precision=precision)
     assert report.verdict is (Verdict.CONSISTENT if at_zero == 0 else Verdict.UNDECIDED), report.text()
     for leaf in report.leaves:
         assert leaf.cause in (None, Cause.KINK)
@@ -383,14 +383,14 @@ def test_a_real_mistake_beside_a_kink_is_wrong(mistake, at_zero):
 def test_where_the_format_overflows_it_is_undecided_and_wrong_where_it_does_not(value):
     case = overflowing()
     given_ = [[np.full_like(leaf, value) for leaf in layer] for layer in answer(case)]
-    for leaf in check(case, given_, "float16").leaves:
+    for leaf in check(case, given_, precision="float16").leaves:
         assert (leaf.verdict, leaf.cause) == (Verdict.UNDECIDED, Cause.OVERFLOW)
         assert "overflow in float16" in leaf.sentence
         assert "float32" in leaf.remedy
         assert "6.6e+04" in leaf.remedy
         assert leaf.smallest_detectable == np.inf
     for precision in ("float32", "float64"):
-        report = check(case, given_, precision)
+        report = check(case, given_, precision=precision)
         assert verdicts(report) == {PATHS[0]: WRONG, PATHS[1]: WRONG}, precision
 
 
@@ -398,7 +398,7 @@ def test_a_gradient_lost_in_a_saturated_probability_is_undecided():
     case = saturated("binary_cross_entropy", "sigmoid")
     weights, bias = lost(case)[0]
     for given_ in ((weights, bias), (weights * np.nan, bias), (weights, bias + np.inf)):
-        report = check(case, [given_], "float32")
+        report = check(case, [given_], precision="float32")
         assert report.verdict is Verdict.UNDECIDED
         for leaf in report.leaves:
             assert leaf.cause is Cause.SATURATION
@@ -409,14 +409,14 @@ def test_a_gradient_lost_in_a_saturated_probability_is_undecided():
 def test_what_the_saturated_sample_cannot_explain_is_wrong():
     case = saturated("binary_cross_entropy", "sigmoid")
     weights, bias = lost(case)[0]
-    assert check(case, [(weights, bias - 5)], "float32").verdict is Verdict.WRONG
-    assert check(case, [(-3 * weights, bias)], "float32").verdict is Verdict.WRONG
+    assert check(case, [(weights, bias - 5)], precision="float32").verdict is Verdict.WRONG
+    assert check(case, [(-3 * weights, bias)], precision="float32").verdict is Verdict.WRONG
 
 
 def test_logits_lose_nothing():
     case = saturated("sigmoid_cross_entropy", "identity")
-    assert leaf_of(check(case, answer(case), "float32"), PATHS[0]).verdict is Verdict.CONSISTENT
-    report = check(case, lost(case), "float32")
+    assert leaf_of(check(case, answer(case), precision="float32"), PATHS[0]).verdict is Verdict.CONSISTENT
+    report = check(case, lost(case), precision="float32")
     assert verdicts(report) == {PATHS[0]: WRONG, PATHS[1]: WRONG}
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from functional_mlp.oracle.adapters.adapted import Adapted
-from functional_mlp.oracle.adapters.jax_models import Part, adapted_by_jax, parts_in_row, understood
+from functional_mlp.oracle.adapters.jax_modules.parts import ModelPart, adapted_by_jax, parts_in_row, recognised
 from functional_mlp.oracle.adapters.layers import refuse
 
-NOT_DENSE = ("Linear", "Lambda", "Identity", "MLP", "Sequential", "Dropout")  # what is understood in equinox.nn
+NOT_DENSE = ("Linear", "Lambda", "Identity", "MLP", "Sequential", "Dropout")  # what is recognised in equinox.nn
 
 
 def adapt_equinox(model: Any, loss: Any, activations: Any) -> Adapted:
@@ -23,7 +23,7 @@ def adapt_equinox(model: Any, loss: Any, activations: Any) -> Adapted:
     linear = list(_linear_layers(model, type(model).__name__))
     if isinstance(model, equinox.nn.MLP):
         last = len(linear) - 1
-        ends = [understood(model.final_activation if i == last else model.activation) for i in range(len(linear))]
+        ends = [recognised(model.final_activation if i == last else model.activation) for i in range(len(linear))]
         parts = [
             _part(*named)._replace(activation=end[0], unknown=end[1]) for named, end in zip(linear, ends, strict=True)
         ]
@@ -44,8 +44,8 @@ def adapt_equinox(model: Any, loss: Any, activations: Any) -> Adapted:
         return jax.vmap(replaced(params))(inputs)
 
     def assign(params: Any) -> Any:
-        own = [tuple(None if leaf is None else jax.numpy.asarray(leaf) for leaf in layer) for layer in params]
-        return replaced(own)
+        arrays = [tuple(None if leaf is None else jax.numpy.asarray(leaf) for leaf in layer) for layer in params]
+        return replaced(arrays)
 
     return adapted_by_jax(parts, apply, assign, loss, activations)
 
@@ -61,32 +61,32 @@ def _linear_layers(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(tree, equinox.nn.Linear):
         yield path, tree
     elif isinstance(tree, list | tuple):
-        for number, one in enumerate(tree):
-            yield from _linear_layers(one, f"{path}[{number}]")
+        for number, item in enumerate(tree):
+            yield from _linear_layers(item, f"{path}[{number}]")
     elif isinstance(tree, dict):
-        for name, one in tree.items():
-            yield from _linear_layers(one, f"{path}[{name!r}]")
+        for name, item in tree.items():
+            yield from _linear_layers(item, f"{path}[{name!r}]")
     elif isinstance(tree, equinox.Module):
-        _require_understood(tree, path)
+        _require_dense(tree, path)
         for field in dataclasses.fields(tree):
             yield from _linear_layers(getattr(tree, field.name, None), f"{path}.{field.name}")
     elif equinox.is_inexact_array(tree):
         raise refuse(f"the array {path}", "it belongs to no equinox.nn.Linear")
 
 
-def _require_understood(module: Any, path: str) -> None:
-    own = type(module).__module__.startswith("equinox.nn")
+def _require_dense(module: Any, path: str) -> None:
+    of_equinox = type(module).__module__.startswith("equinox.nn")
     name = type(module).__name__
-    if own and name not in NOT_DENSE:
+    if of_equinox and name not in NOT_DENSE:
         raise refuse(f"{path} ({name})", "it is no dense layer")
-    if own and name == "Dropout" and not module.inference and module.p > 0:
+    if of_equinox and name == "Dropout" and not module.inference and module.p > 0:
         raise refuse(f"{path} ({name})", "it is random; use equinox.nn.inference_mode(model)")
 
 
-def _part(path: str, layer: Any) -> Part:
+def _part(path: str, layer: Any) -> ModelPart:
     if "scalar" in (layer.in_features, layer.out_features):
         raise refuse(f"layer {path}", "its size is 'scalar'; use 1")
-    return Part(path, layer.weight.T, layer.bias)
+    return ModelPart(path, layer.weight.T, layer.bias)
 
 
 def _read(path: str, layer: Any) -> Any:

@@ -17,21 +17,21 @@ from functional_mlp.oracle.adapters.layers import (
     Found,
     Rule,
     follow,
-    gelu,
-    leaky_relu,
+    gelu_rule,
+    leaky_relu_rule,
     refuse,
-    softmax,
+    softmax_rule,
 )
 
 # by the names of modules, functions and methods, small letters without underscores
-RULES = PLAIN | {
-    "leakyrelu": leaky_relu(0.01),
+TORCH_RULES = PLAIN | {
+    "leakyrelu": leaky_relu_rule(0.01),
     "elu": ELU,
     "softplus": Rule("softplus", (Argument("beta", 1.0, allowed=(1, 1.0), reason="the oracle's is log(1 + exp(z))"),)),
-    "gelu": gelu("none", "none"),
-    "softmax": softmax("dim", None, (1, -1)),
+    "gelu": gelu_rule("none", "none"),
+    "softmax": softmax_rule("dim", None, (1, -1)),
 }
-NOTHING = ("flatten", "identity", "contiguous")  # for inputs with two axes, samples and features
+WITHOUT_EFFECT = ("flatten", "identity", "contiguous")  # for inputs with two axes, samples and features
 REASONS = {
     "logsoftmax": "leave it out, and use CrossEntropyLoss, which takes logits",
     "dropout": "it is random; call model.eval() first",
@@ -58,9 +58,9 @@ def _traced(model: Any) -> Any:
     try:
         return Tracer().trace(model)
     except Exception as error:
-        said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise refuse(
-            f"the model {type(model).__name__}", f"torch.fx cannot trace its forward pass ({said}); use nn.Sequential"
+            f"the model {type(model).__name__}", f"torch.fx cannot trace its forward pass ({reason}); use nn.Sequential"
         ) from error
 
 
@@ -109,8 +109,8 @@ def _require_each_once(model: Any, named: Mapping[str, Any], layers: list[Weight
 def _weighted(node: Any, module: Any, named: Mapping[str, Any]) -> Weighted | None:
     """The linear layer that a node is, or None."""
     if node.op == "call_function" and node.target.__name__ == "linear":
-        given = [one for one in (*node.args[1:], *node.kwargs.values()) if one is not None]
-        names = [str(getattr(one, "target", None)) for one in given]
+        given = [argument for argument in (*node.args[1:], *node.kwargs.values()) if argument is not None]
+        names = [str(getattr(argument, "target", None)) for argument in given]
         return Weighted(names[0], names[0], names[1] if len(names) > 1 else None) if set(names) <= set(named) else None
     if module is None or (is_torchs(module) and type(module).__name__ != "Linear"):
         return None
@@ -147,13 +147,13 @@ def _activation(steps: list[Any], modules: Mapping[Any, Any]) -> tuple[Any, str]
         if step not in modules or is_torchs(modules[step]):
             if name in REASONS:
                 raise refuse(_called(step, modules), REASONS[name])
-            if step in modules and name not in RULES:
+            if step in modules and name not in TORCH_RULES:
                 raise refuse(_called(step, modules), "the oracle has no such activation")
     step, module = steps[0], modules.get(steps[0])
     what = " and ".join(_called(step, modules) for step in steps)
-    if len(steps) > 1 or _name(step, modules) not in RULES or not (module is None or is_torchs(module)):
+    if len(steps) > 1 or _name(step, modules) not in TORCH_RULES or not (module is None or is_torchs(module)):
         return None, what
-    rule = RULES[_name(step, modules)]
+    rule = TORCH_RULES[_name(step, modules)]
     names = [argument.name for argument in rule.arguments]
     given = dict(zip(names, step.args[1:], strict=False)) | step.kwargs if module is None else vars(module)
     return follow(rule, what, given), ""
@@ -165,11 +165,11 @@ def _is_nothing(node: Any, modules: Mapping[Any, Any]) -> bool:
     if name.endswith("dropout"):
         given = node.kwargs if module is None else vars(module)
         return not given.get("training", True) or given.get("p") == 0
-    return name in NOTHING and (module is None or is_torchs(module))
+    return name in WITHOUT_EFFECT and (module is None or is_torchs(module))
 
 
 def _name(node: Any, modules: Mapping[Any, Any]) -> str:
-    """The name of a module's class, of a function or a method, as `RULES` has it."""
+    """The name of a module's class, of a function or a method, as `TORCH_RULES` has it."""
     name = type(modules[node]).__name__ if node in modules else getattr(node.target, "__name__", str(node.target))
     return name.lower().replace("_", "")
 

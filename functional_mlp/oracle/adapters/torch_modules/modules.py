@@ -1,6 +1,6 @@
 """PyTorch modules, losses and autograd functions.
 
-What a module computes is read by `torch_graph.py`. Its gradients are those of `torch.autograd.grad`, with the numbers
+What a module computes is read by `graph.py`. Its gradients are those of `torch.autograd.grad`, with the numbers
 put in by `torch.func.functional_call`: parameters, their `.grad` and `requires_grad`, the mode and the global
 generators stay what they are.
 """
@@ -15,7 +15,7 @@ from functional_mlp.activations import resolve
 from functional_mlp.losses import Loss
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, Pairs, by_hand, nothing_left_out
 from functional_mlp.oracle.adapters.layers import network_of, refuse
-from functional_mlp.oracle.adapters.torch_graph import Weighted, is_torchs, read_layers
+from functional_mlp.oracle.adapters.torch_modules.graph import Weighted, is_torchs, read_layers
 from functional_mlp.oracle.case import DTYPES, Case, Layer
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.truth import solve
@@ -129,32 +129,32 @@ def _dtype_name(tensor: Any) -> str:
 # losses: PyTorch's modules, and which of the oracle's they are
 
 
-KINDS = {
+LOSS_KINDS = {
     "MSELoss": ("squared_error", "mean"),
     "BCELoss": ("binary_cross_entropy", "mean"),
     "BCEWithLogitsLoss": ("sigmoid_cross_entropy", "mean"),
     "CrossEntropyLoss": ("softmax_cross_entropy", "sum"),
 }
-PLAIN = {"weight": None, "pos_weight": None, "label_smoothing": 0.0}
+PLAIN_LOSS = {"weight": None, "pos_weight": None, "label_smoothing": 0.0}
 
 
 def _meant(loss: Any) -> Loss:
     """The oracle's loss that a loss module of PyTorch is."""
     name = type(loss).__name__
-    if name not in KINDS or not is_torchs(loss):
+    if name not in LOSS_KINDS or not is_torchs(loss):
         hint = "; use CrossEntropyLoss, which takes targets as probabilities" if name == "NLLLoss" else ""
         raise ValueError(
-            f"expected loss to be a functional_mlp.Loss, None, or one of torch.nn.{', torch.nn.'.join(KINDS)},"
+            f"expected loss to be a functional_mlp.Loss, None, or one of torch.nn.{', torch.nn.'.join(LOSS_KINDS)},"
             f" got {name}{hint}"
         )
-    for field, plain in PLAIN.items():
+    for field, plain in PLAIN_LOSS.items():
         if getattr(loss, field, plain) != plain:
             raise ValueError(
                 f"expected {name} with {field}={plain}, got {getattr(loss, field)!r}: the oracle has no other"
             )
     if loss.reduction not in ("mean", "sum"):
         raise ValueError(f"expected {name} with reduction 'mean' or 'sum', got {loss.reduction!r}")
-    kind, over_outputs = KINDS[name]
+    kind, over_outputs = LOSS_KINDS[name]
     return Loss(kind, loss.reduction, over_outputs if loss.reduction == "mean" else "sum")
 
 

@@ -1,0 +1,1 @@
+"""Modules of JAX: flax and equinox, and what they share with Keras."""

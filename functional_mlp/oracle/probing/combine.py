@@ -1,0 +1,105 @@
+"""One report on all cases that somebody's code was asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.checking import describe_case, report_on
+from functional_mlp.oracle.diagnosis import diagnose_several
+from functional_mlp.oracle.noise import precision_named
+from functional_mlp.oracle.probing.call import listed
+from functional_mlp.oracle.probing.probe import Probed
+from functional_mlp.oracle.probing.probe_cases import PURPOSES, purpose_of
+from functional_mlp.oracle.probing.repeats import IRREPRODUCIBLE
+from functional_mlp.oracle.report import Exhibit, Finding, Report, count
+from functional_mlp.oracle.verdict import Verdict
+
+
+def combined_report(
+    probed: Sequence[Probed],
+    precision: str,
+    notes: tuple[str, ...] = (),
+    *,
+    cases: Sequence[Case],
+    code: str = "your function",
+) -> Report:
+    """One report on all cases.
+
+    Args:
+        probed: what `probe_code` returned; of several networks, one after the other.
+        precision: that the answers were judged as.
+        notes: that come first.
+        cases: that were to be asked; the first gives the report its network, if all have it.
+        code: what is spoken of.
+    """
+    answered = [probe for probe in probed if probe.skipped is None]
+    leaves = tuple(replace(leaf, group=probe.name) for probe in answered for leaf in probe.leaves)
+    where: dict[tuple[str, str], dict[str, str]] = {}
+    for probe in answered:
+        for fault in probe.faults:
+            where.setdefault((fault.id, fault.sentence), {})[probe.name] = fault.details
+    possible = len(cases) - (len(probed) - len(answered))
+    findings = tuple(
+        Finding(id_, Verdict.WRONG, f"{_where(list(names), possible)} {code} {sentence}{_first_of(names)}.")
+        for (id_, sentence), names in where.items()
+    )
+    wrong = [probe for probe in answered if any(leaf.verdict is Verdict.WRONG for leaf in probe.leaves)]
+    if wrong and all(probe.as_float32 for probe in wrong):
+        notes += wrong[0].as_float32
+    elif not findings:
+        notes += _pattern({probe.reference.case: probe in wrong for probe in answered if probe.reference is not None})
+    random = any(finding.id == "nondeterministic" for finding in findings)
+    every_note = dict.fromkeys(note for probe in answered for note in probe.notes)
+    notes += tuple(note for note in every_note if not (random and note == IRREPRODUCIBLE))
+    report = report_on(cases[0], precision_named(precision), leaves, notes)
+    networks = {describe_case(case) for case in cases}
+    asked_for = {probe.name for probe in probed}
+    adds = any(finding.id == "accumulates" for finding in findings)
+    excluded = () if adds else ("accumulated",)  # every call was made twice
+    asked = [probe.asked for probe in answered if probe.asked is not None]
+    return replace(
+        report,
+        name=count(len(answered), "telling case"),
+        network=report.network if len(networks) == 1 else f"{len(networks)} networks",
+        samples=sum(len(case.inputs) for case in cases if case.name in asked_for),
+        findings=findings,
+        finder=partial(diagnose_several, asked, excluded) if asked else None,
+        exhibits=tuple(
+            Exhibit(probe.name, probe.reference.case, probe.kept)
+            for probe in answered
+            if probe.reference is not None and probe.kept is not None
+        ),
+    )
+
+
+def _pattern(wrong: Mapping[Case, bool]) -> tuple[str, ...]:
+    """What the cases that are wrong have in common, by whether each is."""
+    if len({describe_case(case) for case in wrong}) > 1:
+        return ()
+    names = {purpose_of(case) for case, is_wrong in wrong.items() if is_wrong}
+    if not names:
+        return ()
+    every = {purpose_of(case) for case in wrong}
+    if len(names) == 1:
+        [name] = names
+        return (f"only the case '{name}' is wrong. It is about {PURPOSES[name]}",)
+    if names == {"partial batch", "one sample"}:
+        return ("only batches smaller than the first one are wrong: is the number of its samples kept?",)
+    if names == every - {"one sample"}:
+        return ("one sample is right, several are not: look at sums, means and factors 1/n over samples",)
+    return ()
+
+
+def _first_of(details: Mapping[str, str]) -> str:
+    """The details of the first case that has any."""
+    name, first = next(((name, text) for name, text in details.items() if text), ("", ""))
+    if not first:
+        return ""
+    return f": {first}" if len(details) == 1 else f": {first}, in {name!r}"
+
+
+def _where(names: Sequence[str], total: int) -> str:
+    if len(names) == total:
+        return "in every case"
+    return f"in the case{'s' if len(names) > 1 else ''} {listed([repr(name) for name in names])}"

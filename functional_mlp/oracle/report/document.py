@@ -1,0 +1,77 @@
+"""The JSON form of a report, described by `schemas/report.schema.json`.
+
+Numbers that JSON has not (NaN, infinities) are strings.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from functional_mlp.oracle.diagnosis import Diagnosis
+from functional_mlp.oracle.verdict import Leaf
+
+if TYPE_CHECKING:
+    from functional_mlp.oracle.report.report import Report
+
+REPORT_VERSION = 1
+
+
+def report_document(report: "Report") -> dict[str, Any]:
+    """The fields of the JSON form."""
+    return {
+        "format": "functional-mlp/report",
+        "version": REPORT_VERSION,
+        "verdict": str(report.verdict),
+        "case": report.name,
+        "network": report.network,
+        "samples": report.samples,
+        "precision": report.precision,
+        "leaves": [_leaf_document(leaf) for leaf in report.leaves],
+        "findings": [
+            {"id": finding.id, "verdict": str(finding.verdict), "sentence": finding.sentence}
+            for finding in report.findings
+        ],
+        "notes": list(report.notes),
+        "diagnosis": None if report.diagnosis is None else _diagnosis_document(report.diagnosis),
+    }
+
+
+def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "kind": diagnosis.kind,
+        "mistakes": [named._asdict() for named in diagnosis.mistakes],
+        "ties": [named._asdict() for named in diagnosis.ties],
+        "first_wrong": diagnosis.first_wrong,
+        "searched": diagnosis.searched,
+        "group": diagnosis.group,
+        "evidence": [
+            {"path": shown.path, "digits": shown.digits, "index": list(shown.at)}
+            | {name: _number(getattr(shown, name)) for name in ("given", "mistaken", "true")}
+            for shown in diagnosis.evidence
+        ],
+    }
+
+
+def _number(value: float) -> float | str:
+    if math.isfinite(value):
+        return float(value)
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+NUMBERS = ("expected", "got", "error", "floor", "norm", "smallest_detectable")
+
+
+def _leaf_document(leaf: Leaf) -> dict[str, Any]:
+    return {
+        "path": leaf.path,
+        "group": leaf.group,
+        "verdict": str(leaf.verdict),
+        "cause": None if leaf.cause is None else str(leaf.cause),
+        "sentence": leaf.sentence,
+        "remedy": leaf.remedy,
+        "shape": None if leaf.entries is None else list(leaf.entries.shape),
+        "index": None if leaf.index is None else list(leaf.index),
+        **{name: _number(getattr(leaf, name)) for name in NUMBERS},
+        "proved": leaf.proved,
+        "wrong": leaf.wrong,
+        "undecided": leaf.undecided,
+    }
