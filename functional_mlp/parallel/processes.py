@@ -25,6 +25,7 @@ from functional_mlp._checks import is_key
 _LOST = re.compile(
     "Gloo|NCCL|RCCL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|Connection (closed|reset)|coordination service"
 )
+_RAISED_IN_ALL = (OSError, ValueError, MemoryError, Exception)  # the error of one process, in the others
 _PIECE = 2**26  # bytes that are sent at once
 _SMALLEST = 2**10
 
@@ -144,14 +145,14 @@ class Processes:
         if self.first:
             try:
                 result = action()
-            except (OSError, ValueError) as error:
+            except Exception as error:
                 failure = error
-        sentence = None if failure is None else [isinstance(failure, OSError), str(failure)]
-        told, _ = self.told(sentence)
+        kinds = [kind.__name__ for kind in _RAISED_IN_ALL if isinstance(failure, kind)]
+        told, _ = self.told(None if failure is None else [kinds[0], str(failure)])
         if failure is not None:
             raise failure
         if told is not None:
-            raise (OSError if told[0] else ValueError)(told[1])
+            raise next(kind for kind in _RAISED_IN_ALL if kind.__name__ == told[0])(told[1])
         return result
 
     @contextlib.contextmanager

@@ -8,10 +8,11 @@ import contextlib
 import hashlib
 import importlib.util
 import os
-import shutil
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,31 +101,50 @@ class Checkpoints:
         self._saved_at = time.monotonic()
 
     def latest(self) -> Saved | None:
-        """The last one that is whole; None if there is none. Damaged ones after it are removed, with a warning.
+        """The last one that is whole; None if there is none. Damaged ones after it are renamed, with a warning.
+
+        Damaged is what has another digest, or cannot be understood. Whatever else goes wrong is raised, and nothing is
+        removed.
 
         Raises:
             ValueError: if there are some, and all are damaged.
+            OSError: if one cannot be read.
         """
         saved = self._processes.by_first(self._latest)
         found, arrays = self._processes.told(saved and (saved.step, saved.about), saved and saved.arrays)
         return found and Saved(found[0], arrays, found[1])
 
     def _latest(self) -> Saved | None:
-        steps = sorted(self._manager.all_steps(), reverse=True) if self._folder.exists() else []
-        for step in steps:
+        damaged: dict[int, Exception] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True) if self._folder.exists() else []:
             try:
-                return self._read(step)
-            except Exception as error:  # orbax, tensorstore and JSON each have their own
-                place = self._folder / str(step)
-                if step == steps[-1]:
-                    raise ValueError(
-                        f"expected a checkpoint in {self._folder} that is whole, got only damaged ones ({error});"
-                        " remove the folder to begin anew"
-                    ) from error
-                warnings.warn(f"{place} is damaged ({error}); the checkpoint before it is used", stacklevel=2)
-                shutil.rmtree(place, ignore_errors=True)
-                self._manager.reload()
+                saved = self._read(step)
+            except (ValueError, LookupError, FileNotFoundError) as error:  # orbax, tensorstore and JSON have their own
+                _require_readable(self._folder / str(step), error)
+                damaged[step] = error
+                continue
+            self._set_aside(damaged)
+            return saved
+        if damaged:
+            raise ValueError(
+                f"expected a checkpoint in {self._folder} that is whole, got only damaged ones"
+                f" ({_first_line(damaged[min(damaged)])}); remove the folder to begin anew"
+            ) from damaged[min(damaged)]
         return None
+
+    def _set_aside(self, damaged: Mapping[int, Exception]) -> None:
+        """Renames checkpoints to what orbax takes for none."""
+        for step, error in damaged.items():
+            place = self._folder / str(step)
+            aside = next(name for name in _names_aside(place) if not name.exists())
+            place.rename(aside)
+            warnings.warn(
+                f"{place} is damaged ({_first_line(error)}); the checkpoint before it is used, and this one kept as"
+                f" {aside.name}",
+                stacklevel=2,
+            )
+        if damaged:
+            self._manager.reload()
 
     def _read(self, step: int) -> Saved:
         import orbax.checkpoint as ocp
@@ -149,6 +169,26 @@ class Checkpoints:
         with _as_os_error(self._folder):
             self._made.wait_until_finished()
         self._made.close()  # not after a failure: orbax would wait for what will never come
+
+
+def _names_aside(place: Path) -> Iterator[Path]:
+    yield place.with_name(f"{place.name}.damaged")
+    yield from (place.with_name(f"{place.name}.damaged-{number}") for number in count(2))
+
+
+# of tensorstore, whose errors are all ValueErrors: what a disk or a full memory may be the cause of
+_NOT_OF_THE_CONTENT = re.compile("OS error|RESOURCE_EXHAUSTED|PERMISSION_DENIED|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED")
+
+
+def _require_readable(place: Path, error: Exception) -> None:
+    """Raises OSError if `error` says nothing about the content of a checkpoint: its files could not be read."""
+    if _NOT_OF_THE_CONTENT.search(str(error)):
+        raise OSError(f"expected to read {place}, got {_first_line(error)}") from error
+    for file in place.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened_file:
+                while opened_file.read(2**20):
+                    pass
 
 
 def _has_orbax() -> bool:

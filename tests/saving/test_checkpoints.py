@@ -1,11 +1,13 @@
 """Runs that are saved as they go on, interrupted anywhere, and resumed to the same bits."""
 
+import errno
 import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 import functional_mlp as fm
@@ -86,6 +88,11 @@ def test_only_as_many_checkpoints_are_kept_as_are_asked_for_and_when_they_are_du
     assert [entry.name for entry in (tmp_path / "last" / "checkpoints").iterdir()] == ["6"]
 
 
+def contents(folder):
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
 def damage(folder, how):
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.stat().st_size > 100 and (file.parent.name == "d" or how == "cut"):
@@ -113,6 +120,66 @@ def test_if_all_are_damaged_it_is_said(tmp_path, says):
     small_training(directory=tmp_path, keep=1, epochs=2)
     damage(tmp_path / "checkpoints" / "2", "cut")
     says(ValueError, ["only damaged ones", "remove the folder"], lambda: small_training(directory=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "failure", [MemoryError("no room"), OSError(errno.EIO, "Input/output error"), AttributeError("a changed library")]
+)
+def test_a_checkpoint_is_not_lost_for_what_is_no_damage(failure, tmp_path, whole, monkeypatch):
+    with pytest.raises(StoppedError):
+        small_training(eval_every=2, directory=tmp_path, callback=stopped_after(5))
+    before = contents(tmp_path / "checkpoints")
+    restore = ocp.CheckpointManager.restore
+
+    def failing(self, step, **options):
+        if step == 5:
+            raise failure
+        return restore(self, step, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ocp.CheckpointManager, "restore", failing)
+        with pytest.raises(type(failure), match=str(failure.args[-1])):
+            small_training(eval_every=2, directory=tmp_path)
+    assert contents(tmp_path / "checkpoints") == before
+    assert {name.partition("/")[0] for name in before} >= {"4", "5"}
+    assert_same_results(small_training(eval_every=2, directory=tmp_path), whole)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_error_of_the_disk_that_comes_as_a_sentence_is_no_damage(tmp_path, monkeypatch):
+    small_training(directory=tmp_path, epochs=2)
+
+    def failing(self, step, **options):
+        raise ValueError("UNKNOWN: Error reading x/0 [OS error 5: Input/output error]")
+
+    monkeypatch.setattr(ocp.CheckpointManager, "restore", failing)
+    with pytest.raises(OSError, match=r"checkpoints/2, got .*Input/output error"):
+        small_training(directory=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["5.damaged", "5.damaged-2"])
+def test_a_checkpoint_with_a_wrong_digest_stays_on_the_disk_under_another_name(name, tmp_path, whole, monkeypatch):
+    with pytest.raises(StoppedError):
+        small_training(eval_every=2, directory=tmp_path, callback=stopped_after(5))
+    if name == "5.damaged-2":  # a third name would be 5.damaged-3
+        (tmp_path / "checkpoints" / "5.damaged").mkdir()
+    before = contents(tmp_path / "checkpoints" / "5")
+    differs, wrong = checkpoints._differs, iter([True])  # in the newest alone
+    monkeypatch.setattr(checkpoints, "_differs", lambda *given: next(wrong, False) or differs(*given))
+    with pytest.warns(UserWarning, match=rf"5 is damaged \(another .*kept as {name}$"):
+        resumed = small_training(eval_every=2, directory=tmp_path)
+    assert contents(tmp_path / "checkpoints" / name) == before
+    assert_same_results(resumed, whole)
+    assert_same_results(small_training(eval_every=2, directory=tmp_path), whole)  # it is not taken for a checkpoint
+
+
+def test_if_all_are_damaged_nothing_is_renamed(tmp_path, says):
+    small_training(directory=tmp_path, keep=2, epochs=3)
+    for name in ("2", "3"):
+        damage(tmp_path / "checkpoints" / name, "cut")
+    before = contents(tmp_path / "checkpoints")
+    says(ValueError, ["only damaged ones"], lambda: small_training(directory=tmp_path))
+    assert contents(tmp_path / "checkpoints") == before
 
 
 def test_another_run_is_refused_with_what_differs(tmp_path, says):
