@@ -158,6 +158,12 @@ def finite_values(what: str, value: ArrayLike) -> None:
     )
 
 
+def require_kind(what: str, value: Any, kind: type, remedy: str) -> None:
+    """Raises TypeError unless `value` is a `kind`; `remedy` makes one."""
+    if not isinstance(value, kind):
+        raise TypeError(f"expected {what} to be a {kind.__name__}, got {type(value).__name__}; make it with {remedy}")
+
+
 def require_optimizer(optimizer: Any) -> None:
     """Raises TypeError unless `optimizer` is an optax transformation; a factory such as optax.sgd is none."""
     if hasattr(optimizer, "init") and hasattr(optimizer, "update"):

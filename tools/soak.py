@@ -31,7 +31,7 @@ import optax
 import functional_mlp as fm
 from experiments._common import Parser, positive
 from functional_mlp.parallel import Meeting, device_per_core, everyone, leave, meet
-from functional_mlp.training import digest
+from functional_mlp.saving import digest
 
 KINDS = ("training", "sweep")
 NETWORK = fm.Network((2, 8, 1), ("tanh", "sigmoid"))

@@ -45,6 +45,9 @@ def sweep(
     coordinator: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of process 0.")] = None,
     process_count: Annotated[int | None, typer.Option(help="How many processes there are.")] = None,
     process_id: Annotated[int | None, typer.Option(help="Of this one, from 0.")] = None,
+    accept_other_bits: Annotated[
+        bool, typer.Option("--accept-other-bits", help="Go on with what another JAX or kind of machine has begun.")
+    ] = False,
     max_bytes: MaxBytes = MAX_BYTES,
 ) -> None:
     """Train a network from many initial values, and with several learning rates and other numbers.
@@ -53,12 +56,14 @@ def sweep(
     it in every process; on Slurm, Open MPI, Kubernetes and cloud TPUs that is all, elsewhere say where process 0 is.
     """
     from functional_mlp.parallel import Meeting, device_per_core, keep_compiled, leave, meet_if
+    from functional_mlp.saving import Place
 
     try:
         keep_compiled()
         device_per_core(cores)
         meet_if(distributed, Meeting(coordinator, process_count, process_id))
-        _sweep(spec, output, save_every, device, max_bytes)
+        place = Place(output, save_every, accept_other_bits=accept_other_bits)
+        _sweep(spec, place, device, max_bytes)
     except (TypeError, ValueError, ArithmeticError, OSError, ImportError) as error:
         print(f"functional-mlp: {' '.join(str(error).split())}", file=sys.stderr)  # JAX's sentences have several lines
         raise typer.Exit(leave(2)) from None
@@ -67,7 +72,7 @@ def sweep(
         raise typer.Exit(leave(130)) from None
 
 
-def _sweep(spec: Path, output: Path, save_every: float, device: str | None, max_bytes: int) -> None:
+def _sweep(spec: Path, place: Any, device: str | None, max_bytes: int) -> None:
     import jax
 
     from functional_mlp._checks import positive_int
@@ -91,11 +96,14 @@ def _sweep(spec: Path, output: Path, save_every: float, device: str | None, max_
             bar.update(int(so_far.state.epoch) - bar.pos)
             return everyone().any(asked)
 
-        options = {"directory": output, "save_every": save_every, "devices": devices, "callback": seen}
-        result = run_sweep(asked_for, **options)
+        options = {"directory": place.path, "save_every": place.every, "accept_other_bits": place.accept_other_bits}
+        result = run_sweep(asked_for, **options, devices=devices, callback=seen)
     if everyone().any(asked):
-        print(f"functional-mlp: interrupted; saved in {output}; the same command goes on", file=sys.stderr)
+        print(f"functional-mlp: interrupted; saved in {place.path}; the same command goes on", file=sys.stderr)
         raise typer.Exit(128 + (asked[0] if asked else signal.SIGTERM))  # which another process was told
     if everyone().first:
-        write_bytes(output / "runs.csv", table_of_runs(asked_for, result).encode())
-        show("".join(f"{line}\n" for line in medians_of(result)) + f"{output}: every run, in runs.csv and .npy files\n")
+        write_bytes(place.path / "runs.csv", table_of_runs(asked_for, result).encode())
+        show(
+            "".join(f"{line}\n" for line in medians_of(result))
+            + f"{place.path}: every run, in runs.csv and .npy files\n"
+        )

@@ -7,11 +7,11 @@ one that was damaged afterwards is found, and the one before it is used.
 import contextlib
 import hashlib
 import importlib.util
-import os
 import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +21,11 @@ import numpy as np
 
 from functional_mlp._checks import positive_int
 from functional_mlp.parallel import ALONE, Processes
-from functional_mlp.saving.run_folder import claimed, only_one
+from functional_mlp.saving.fingerprint import Fingerprint
+from functional_mlp.saving.run_folder import Place, claimed, gone_on, only_one
 
-KIND = ("functional-mlp/run", 1)
+KIND = ("functional-mlp/run", 2)
 INDEX = "run.json"
-EVERY, KEEP = 60.0, 2
 
 
 class Saved(NamedTuple):
@@ -48,8 +48,8 @@ class Checkpoints:
     Of several processes the first one reads and writes; all of them call the same methods.
     """
 
-    def __init__(self, folder: Path, every: float, keep: int, processes: Processes) -> None:
-        self._every, self._folder, self._keep, self._processes = every, folder, keep, processes
+    def __init__(self, place: Place, processes: Processes) -> None:
+        self._place, self._folder, self._processes = place, place.path, processes
         self._saved_at = time.monotonic()
         self._made: Any = None
 
@@ -61,7 +61,7 @@ class Checkpoints:
         if self._made is None:
             own = jax.process_index()
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=self._keep,
+                max_to_keep=self._place.keep,
                 cleanup_tmp_directories=True,
                 create=False,
                 # orbax would wait for processes that do something else
@@ -76,7 +76,7 @@ class Checkpoints:
 
     def due(self) -> bool:
         """Whether the last one is long enough ago."""
-        return self._processes.any(self._processes.first and time.monotonic() - self._saved_at >= self._every)
+        return self._processes.any(self._processes.first and time.monotonic() - self._saved_at >= self._place.every)
 
     def save(self, step: int, arrays: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
         """Begins to save, and returns as soon as the arrays may change again.
@@ -223,49 +223,41 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def in_directory(
-    directory: str | os.PathLike[str],
-    description: Mapping[str, Any],
-    every: float = EVERY,
-    keep: int = KEEP,
-    processes: Processes = ALONE,
-) -> Iterator[Checkpoints]:
-    """The checkpoints of the run that `description` describes, in a folder of its own.
+def in_directory(place: Place, fingerprint: Fingerprint, processes: Processes = ALONE) -> Iterator[Checkpoints]:
+    """The checkpoints of the run with this fingerprint, in a folder of its own.
 
     Args:
-        directory: made if it does not exist; otherwise empty, or of this run.
-        description: what its results depend on; what JSON knows.
-        every: seconds after which another one is due.
-        keep: how many are kept.
+        place: of the folder, made if it does not exist; otherwise empty, or of this run.
+        fingerprint: of the run.
         processes: of the run; the first of them reads and writes.
 
     Raises:
         ImportError: without orbax.
         OSError: if it cannot be read or written.
-        ValueError: if it holds another run (and what differs) or something else, or is in use.
+        ValueError: if it holds another run (and what differs) or something else, is in use, or would be gone on with to
+            other bits.
     """
-    folder = Path(directory)
     with contextlib.ExitStack() as stack:
 
         def claim() -> None:
-            stack.enter_context(only_one(folder))
-            claimed(folder, INDEX, KIND, description)
+            stack.enter_context(only_one(place.path))
+            gone_on(claimed(place.path / INDEX, KIND, fingerprint), fingerprint, place.accept_other_bits)
 
         processes.by_first(claim)
-        yield stack.enter_context(opened(folder / "checkpoints", every, keep, processes))
+        yield stack.enter_context(opened(replace(place, path=place.path / "checkpoints"), processes))
 
 
 @contextlib.contextmanager
-def opened(folder: Path, every: float, keep: int, processes: Processes = ALONE) -> Iterator[Checkpoints]:
+def opened(place: Place, processes: Processes = ALONE) -> Iterator[Checkpoints]:
     """The checkpoints in a folder that is this run's own; see `in_directory`."""
-    positive_int("the number of checkpoints to keep", keep)
-    if not every >= 0:
-        raise ValueError(f"expected seconds between checkpoints, got {every}")
+    positive_int("the number of checkpoints to keep", place.keep)
+    if not place.every >= 0:
+        raise ValueError(f"expected seconds between checkpoints, got {place.every}")
     if not _has_orbax():
         raise ImportError(
             "expected the package orbax-checkpoint, to save runs with; install it, or functional-mlp[checkpoints]"
         )
-    checkpoints = Checkpoints(folder, every, keep, processes)
+    checkpoints = Checkpoints(place, processes)
     try:
         yield checkpoints
     finally:

@@ -48,7 +48,18 @@ OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
     for name in ("adadelta", "adagrad", "adam", "adamax", "adamw", "lamb", "lion", "nadam", "radam", "rmsprop", "sgd")
 }
 ARRAYS = ("inputs", "targets", "sample_weights", "eval_inputs", "eval_targets")
-_OTHERS = ("directory", "save_every", "keep", "devices", "callback", "keys", "params", "optimizer", *ARRAYS)
+_OTHERS = (
+    "directory",
+    "save_every",
+    "keep",
+    "accept_other_bits",
+    "devices",
+    "callback",
+    "keys",
+    "params",
+    "optimizer",
+    *ARRAYS,
+)
 
 
 class SweepSpec(NamedTuple):

@@ -14,6 +14,7 @@ import pytest
 from experiments import moons as experiment
 from experiments import three_phase
 from experiments._runs import jax_params
+from functional_mlp.saving import Place
 from tests.helpers.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +76,7 @@ def test_three_phase_goes_on_where_it_was(tmp_path):
     stacked = three_phase.jax.tree.map(lambda *leaves: np.stack(leaves), *starts)
     inputs, targets = (np.asarray(x, np.float32) for x in three_phase.reference.data())
     settings = three_phase.Settings("gradients-first", 5.0, 1e-2, 60)
-    saving = {"directory": tmp_path / "run", "save_every": 0.0}
+    saving = Place(tmp_path / "run", every=0.0)
     steps = []
 
     def train(*more):

@@ -12,43 +12,12 @@ import pytest
 
 import functional_mlp as fm
 from functional_mlp.saving import checkpoints
-from tests.helpers.small_run import LOSS, NETWORK, draw_data
+from functional_mlp.saving.run_folder import Place
+from tests.helpers.saved_run import StoppedError, assert_same_results, small_training, stopped_after
+from tests.helpers.small_run import NETWORK
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")  # which optax.adam needs
 ADAM = optax.adam(0.1)
-
-
-class StoppedError(Exception):
-    pass
-
-
-def small_training(**options):
-    inputs, targets = (x.astype(np.float32) for x in draw_data(7))
-    defaults = {"optimizer": ADAM, "epochs": 6, "chunk_epochs": 1, "batch_size": 3, "save_every": 0.0}
-    if options.get("shuffle", True):
-        defaults |= {"shuffle": True, "key": jax.random.key(5)}
-    params = options.pop("params", None) or fm.init_params(NETWORK, jax.random.key(1))
-    return fm.train(NETWORK, LOSS, params, inputs, targets, **(defaults | options))
-
-
-def stopped_after(epochs):
-    def callback(so_far):
-        if int(so_far.state.epoch) == epochs:
-            raise StoppedError
-
-    return callback
-
-
-def assert_same_bits(one, other):
-    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        assert np.array_equal(left, right)
-
-
-def assert_same_results(one, other):
-    assert_same_bits(
-        (one.params, one.state.opt_state, one.history), (other.params, other.state.opt_state, other.history)
-    )
-    assert int(one.state.epoch) == int(other.state.epoch)
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +165,6 @@ def test_another_run_is_refused_with_what_differs(tmp_path, says):
     for what, options in others.items():
         says(ValueError, [f"another {what}", str(tmp_path)], lambda o=options: small_training(directory=tmp_path, **o))
     index = tmp_path / "run.json"
-    index.write_text(index.read_text().replace(f'"jax": "{jax.__version__}"', '"jax": "0.1"'))
-    says(ValueError, ["another jax", "0.1", jax.__version__], lambda: small_training(directory=tmp_path))
     for spoilt in ("", "[]", json.dumps({"format": "functional-mlp/run", "version": 2, "run": {}})):
         index.write_text(spoilt)
         says(ValueError, ["run.json"], lambda: small_training(directory=tmp_path))
@@ -230,7 +197,7 @@ def test_checkpoints_that_cannot_be_written_are_said_to_be(tmp_path):
     folder = tmp_path / "new"
 
     def save_to_what_is_a_file():
-        with checkpoints.opened(folder, 0.0, 1) as kept:
+        with checkpoints.opened(Place(folder, 0.0, 1)) as kept:
             folder.touch()
             kept.save(1, {"x": np.zeros(3)})  # in the background: it may fail here, or at the end
 
