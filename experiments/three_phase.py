@@ -32,7 +32,6 @@ from experiments._common import (
     text_table,
     with_dtype,
 )
-from experiments._distributed import devices_of_all
 from experiments._resuming import place_of, progress
 from experiments._runs import (
     diverged,
@@ -42,7 +41,7 @@ from experiments._runs import (
     said_of_diverged,
 )
 from functional_mlp.backward_pass import Residuals, Stages, output_cotangent, previous_cotangent, pull_back
-from functional_mlp.parallel import of_this_process, processes_of, vary_over, varying_axes
+from functional_mlp.parallel import devices_of_all, of_this_process, processes_of, vary_over, varying_axes
 from functional_mlp.saving import Place, digest, fingerprint_of, in_directory, program_digest
 from reference import three_phase as reference
 

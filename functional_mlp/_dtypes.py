@@ -1,6 +1,21 @@
-"""Formats of floating-point numbers, and the one in which the oracle holds its own."""
+"""Formats of floating-point numbers: those that everything here knows, and the one that the oracle computes in."""
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]  # what the oracle computes with
+
+DTYPES: dict[str, np.dtype] = {
+    "float64": np.dtype(np.float64),
+    "float32": np.dtype(np.float32),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float16": np.dtype(np.float16),
+}
+SAFETENSORS_NAMES = {"float64": "F64", "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+
+
+def working_dtype(dtype: object) -> np.dtype:
+    """The dtype that elementary functions and sums over `dtype` are computed in: float32 for the 16-bit formats."""
+    known = np.dtype(dtype)  # type: ignore[call-overload]
+    return DTYPES["float32"] if known.itemsize == 2 else known

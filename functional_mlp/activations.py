@@ -21,7 +21,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from functional_mlp._checks import finite_float, floating_array, known_name, working_dtype
+from functional_mlp._checks import finite_float, floating_array, known_name
+from functional_mlp._dtypes import working_dtype
 
 
 @jax.tree_util.register_static

@@ -20,13 +20,10 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.extend import mlir
-from jax.extend.mlir.dialects import stablehlo
-from jax.extend.mlir.passmanager import PassManager
-from jax.interpreters.mlir import make_ir_context
 
 from functional_mlp import __version__
 from functional_mlp._checks import known_name
+from functional_mlp._jax_compat import without_source_names
 from functional_mlp.backward_pass import backward, loss_and_grad
 from functional_mlp.exporting import artifact as _artifact
 from functional_mlp.exporting.artifact import FORMAT, MAIN, MANIFEST, VECTORS, VERSION, Artifact, Comparison
@@ -185,17 +182,10 @@ def _exported(case: Case, function: Function, platforms: tuple[str, ...]) -> jax
         if name in ("inputs", "targets", "sample_weights", "ct_outputs"):
             shape = (samples, *shape[1:])
         specifications.append(jax.ShapeDtypeStruct(shape, dtype))
-    return _without_places(jax.export.export(jax.jit(function.call), platforms=platforms)(*specifications))
-
-
-def _without_places(exported: jax.export.Exported) -> jax.export.Exported:
-    """The same without the names of the source files that made it, which differ from machine to machine."""
-    month_old = stablehlo.StablehloCompatibilityRequirement.WEEK_4  # what JAX itself asks for: older readers know it
-    with make_ir_context():
-        module = mlir.deserialize_portable_artifact(exported.mlir_module_serialized)
-        PassManager.parse("builtin.module(strip-debuginfo)").run(module.operation)
-        version = stablehlo.get_version_from_compatibility_requirement(month_old)
-        return dataclasses.replace(exported, mlir_module_serialized=mlir.serialize_portable_artifact(module, version))
+    exported = jax.export.export(jax.jit(function.call), platforms=platforms)(*specifications)
+    # which differ from machine to machine
+    program = without_source_names(exported.mlir_module_serialized)
+    return dataclasses.replace(exported, mlir_module_serialized=program)
 
 
 def _described(names: Sequence[str], avals: Sequence[Any]) -> list[dict[str, Any]]:

@@ -114,19 +114,25 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) ->
         return file.read(member.file_size + 1)
 
 
+def npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, Fortran order and dtype that a .npy file begins with; FileError for another version."""
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise FileError(f"expected .npy version 1.0 or 2.0, got {version[0]}.{version[1]}")
+    return readers[version](file)
+
+
 def _npy_array(content: bytes, name: str, source: str, is_text: bool) -> np.ndarray:
     """One .npy array; what its header claims must be what is there."""
     where = f"{source}: array {name[:60]!r}"
     file = io.BytesIO(content)
     try:
-        version = np.lib.format.read_magic(file)
-        if version not in _NPY_HEADERS:
-            raise FileError(f"{where}: expected .npy version 1.0 or 2.0, got {version[0]}.{version[1]}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            shape, fortran_order, dtype = _NPY_HEADERS[version](file)
-    except FileError:
-        raise
+            shape, fortran_order, dtype = npy_header(file)
+    except FileError as error:
+        raise FileError(f"{where}: {error}") from error
     except Exception as error:  # the header is a Python literal: RecursionError, MemoryError, tokenize's own, ...
         raise FileError(f"{where}: not a readable .npy array") from error
     if dtype.hasobject:
@@ -139,9 +145,3 @@ def _npy_array(content: bytes, name: str, source: str, is_text: bool) -> np.ndar
         raise FileError(f"{where}: its header claims shape {shape}, which is not what the file holds")
     flat = np.frombuffer(content, dtype, offset=file.tell())
     return flat.reshape(shape, order="F" if fortran_order else "C")
-
-
-_NPY_HEADERS: dict[tuple[int, int], Any] = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}

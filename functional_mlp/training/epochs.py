@@ -22,7 +22,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import require_optimizer, working_dtype
+from functional_mlp._checks import require_optimizer
+from functional_mlp._dtypes import working_dtype
 from functional_mlp.backward_pass import loss_and_grad
 from functional_mlp.forward_pass import forward
 from functional_mlp.losses import Loss

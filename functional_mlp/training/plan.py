@@ -68,13 +68,13 @@ class Settings:
     """How `train` and `sweep` are to train, as they were asked; see `train` for the meaning of each."""
 
     epochs: int
-    batch_size: int | None
-    shuffle: bool
-    eval_every: int
-    evaluate: str
-    metrics: Iterable[str | UserMetric]
-    chunk_epochs: int | None
-    precision: PrecisionLike
+    batch_size: int | None = None
+    shuffle: bool = False
+    eval_every: int = 1
+    evaluate: str = "after"
+    metrics: Iterable[str | UserMetric] = ("loss",)
+    chunk_epochs: int | None = None
+    precision: PrecisionLike = "highest"
 
 
 def make_plan(network: Network, loss: Loss, data: Data, asked: Settings, devices: tuple[jax.Device, ...] = ()) -> Plan:

@@ -14,8 +14,8 @@ import pytest
 from experiments import moons as experiment
 from experiments import three_phase
 from experiments._runs import jax_params
+from functional_mlp.parallel import free_port
 from functional_mlp.saving import Place
-from tests.helpers.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ["--no-plots", "--save-every", "0", "--epochs", "400", "--batch-size", "1400", "--seeds", "2"]

@@ -9,19 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import ml_dtypes
 import numpy as np
 
 from functional_mlp._checks import known_name
+from functional_mlp._dtypes import DTYPES as DTYPES
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 
-DTYPES: dict[str, np.dtype] = {
-    "float64": np.dtype(np.float64),
-    "float32": np.dtype(np.float32),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-    "float16": np.dtype(np.float16),
-}
 MAX_NAME = 1000
 WEIGHTS_LAYOUTS = ("in_out", "out_in")
 BIAS_LAYOUTS = ("separate", "last_row")
