@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from functional_mlp._dtypes import DTYPES
+from functional_mlp._dtypes import DTYPES, SUPPORTED
 from functional_mlp._jax_compat import is_traced
 
 
@@ -29,7 +29,7 @@ def floating_dtype(what: str, dtype: Any) -> jnp.dtype:
         known = jnp.dtype(dtype)
     except TypeError:
         known = None
-    if known not in DTYPES.values():
+    if known not in SUPPORTED:
         names = ", ".join(reversed(DTYPES))
         raise TypeError(f"expected {what} to be one of {names}, got {dtype}")
     return known
@@ -120,7 +120,7 @@ def floating_array(what: str, value: ArrayLike, ndim: int | None = None, shape_h
             raise ValueError(f"expected {what} to be a rectangular array, got rows of unequal length") from error
         except Exception as error:  # whatever a stranger's __array__ raises
             raise TypeError(f"expected {what} to be an array of floats, got {type(value).__name__}") from error
-    if value.dtype not in DTYPES.values():
+    if value.dtype not in SUPPORTED:
         remedy = "convert it, for example with .astype('float32')"
         raise TypeError(f"expected {what} to hold floats of 16, 32 or 64 bits, got dtype {value.dtype}; {remedy}")
     if ndim is not None and value.ndim != ndim:

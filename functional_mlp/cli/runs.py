@@ -1,4 +1,4 @@
-"""The commands of the engine: `functional-mlp sweep` and `export`."""
+"""The commands of the engine: `functional-mlp sweep`, `export` and `info`."""
 
 import contextlib
 import signal
@@ -8,10 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+import functional_mlp as fm
 from functional_mlp.cli.console import asked_to_end, fail, show
-
-MAX_BYTES = 64 * 2**20  # as files.MAX_BYTES, which is not imported for --help; a test compares them
-MaxBytes = Annotated[int, typer.Option(min=1, help="Refuse files that are larger, or unpack to more.")]
+from functional_mlp.cli.options import MAX_BYTES, MaxBytes
 
 
 def export(
@@ -107,3 +106,17 @@ def _sweep(spec: Path, place: Any, device: str | None, max_bytes: int) -> None:
             "".join(f"{line}\n" for line in medians_of(result))
             + f"{place.path}: every run, in runs.csv and .npy files\n"
         )
+
+
+def info() -> None:
+    """Print versions and devices."""
+    import platform
+    from importlib import metadata
+
+    import jax
+
+    rows = [("functional-mlp", fm.__version__), ("Python", platform.python_version())]
+    rows += [(package, metadata.version(package)) for package in ("jax", "jaxlib", "numpy", "optax", "safetensors")]
+    devices = ", ".join(f"{device.platform}:{device.id} ({device.device_kind})" for device in jax.devices())
+    for label, value in [*rows, ("devices", devices)]:
+        print(f"{label:<15} {value}")

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.extend.core import Literal
 
-from functional_mlp._dtypes import DTYPES, working_dtype
+from functional_mlp._dtypes import SUPPORTED, working_dtype
 
 
 class Trace(NamedTuple):
@@ -108,7 +108,7 @@ def _dot(p: Any, left: Any, right: Any) -> Any:
     """Contracted and batched axes anywhere, as (batch…, rows, inner) @ (batch…, inner, columns)."""
     (left_inner, right_inner), (left_batch, right_batch) = p["dimension_numbers"]
     dtype = p["preferred_element_type"] or left.dtype
-    work = working_dtype(dtype) if np.dtype(dtype) in DTYPES.values() else dtype
+    work = working_dtype(dtype) if np.dtype(dtype) in SUPPORTED else dtype
     rows = [i for i in range(left.ndim) if i not in (*left_inner, *left_batch)]
     columns = [i for i in range(right.ndim) if i not in (*right_inner, *right_batch)]
     batch, height = [left.shape[i] for i in left_batch], [left.shape[i] for i in rows]
