@@ -42,7 +42,7 @@ from experiments._runs import (
 )
 from functional_mlp.backward_pass import Residuals, Stages, output_cotangent, previous_cotangent, pull_back
 from functional_mlp.parallel import devices_of_all, of_this_process, processes_of, vary_over, varying_axes
-from functional_mlp.saving import Place, digest, fingerprint_of, in_directory, program_digest
+from functional_mlp.saving import Place, checkpoints_in, digest, fingerprint_of, program_digest
 from reference import three_phase as reference
 
 NETWORK = fm.Network(reference.SIZES, "sigmoid")
@@ -164,7 +164,7 @@ def train(
             known_by = fingerprint_of(settings._asdict() | data, program, devices[0], tile=str(tile))
             processes.require_same(known_by.in_every_process | {"tile": tile})
         if saving is not None:
-            kept = stack.enter_context(in_directory(saving, known_by, processes))
+            kept = stack.enter_context(checkpoints_in(saving, known_by, processes))
             saved = kept.latest()
         done = 0 if saved is None else saved.step
         if saved is not None:

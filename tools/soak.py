@@ -102,9 +102,9 @@ def run(kind: str, folder: Path, meeting: Meeting) -> str:
 
 def process(kind: str, folder: Path, meeting: Meeting) -> None:
     """`run` in a process of its own; its results' digest, and what it says, are written beside the folder."""
-    said = os.open(_beside(folder, f".{meeting.process_id}.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    output = os.open(_beside(folder, f".{meeting.process_id}.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (sys.stdout, sys.stderr):
-        os.dup2(said, stream.fileno())
+        os.dup2(output, stream.fileno())
     keep_compiled(folder.parent / "compiled")
     try:
         results = run(kind, folder, meeting)

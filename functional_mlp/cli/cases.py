@@ -9,7 +9,6 @@ import functional_mlp as fm
 from functional_mlp.cli.console import drop_output, fail, show
 from functional_mlp.cli.options import (
     L2,
-    MAX_BYTES,
     PLAIN,
     L2OnBias,
     MaxBytes,
@@ -21,6 +20,7 @@ from functional_mlp.cli.options import (
     loss_of,
     names_of,
 )
+from functional_mlp.files import MAX_BYTES
 
 case_app = typer.Typer(help="Write cases.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -92,11 +92,11 @@ def case_separate(
         fail(error)
     if output != Path("-"):
         show(f"{output} tells these apart; compute its gradients too, and check them:\n")
-        for own in separated.classes:
-            show(f"  {' or '.join(' with '.join(named.id for named in explanation) for explanation in own)}\n")
+        for explanations in separated.classes:
+            show(f"  {' or '.join(' with '.join(named.id for named in explanation) for explanation in explanations)}\n")
 
 
-def solve(
+def solve_command(
     case: Annotated[Path, typer.Argument(help="A case file; - reads JSON from standard input.")],
     output: Annotated[
         Path | None,
@@ -114,7 +114,7 @@ def solve(
         read = oracle.read_case(case, max_bytes)
         solution = oracle.solve(read)
         if output is None:
-            show(summary(read, solution) + "\n")
+            show(summary_of(read, solution) + "\n")
         else:
             oracle.write_solution(output, read, solution)
     except BrokenPipeError:
@@ -123,7 +123,7 @@ def solve(
         fail(error)
 
 
-def summary(case: Any, solution: Any) -> str:
+def summary_of(case: Any, solution: Any) -> str:
     """A solution for the terminal: the loss, and the size of every gradient."""
     import numpy as np
 

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 import functional_mlp as fm
-from functional_mlp.cli.cases import case_app, solve
+from functional_mlp.cli.cases import case_app, solve_command
 from functional_mlp.cli.console import show
 from functional_mlp.cli.help import ANSWERS, EXAMPLES, PROGRAMS
-from functional_mlp.cli.judging import check, drive
+from functional_mlp.cli.judging import check_command, drive_command
 from functional_mlp.cli.mistakes import mistakes_app
-from functional_mlp.cli.runs import export, info, sweep
+from functional_mlp.cli.runs import export_command, info_command, sweep_command
 from functional_mlp.cli.vectors import vectors_app
 
 app = typer.Typer(
@@ -29,11 +29,12 @@ app = typer.Typer(
 app.add_typer(case_app, name="case")
 app.add_typer(mistakes_app, name="mistakes")
 app.add_typer(vectors_app, name="vectors")
-for command in (export, sweep, solve):
-    app.command()(command)
-app.command(epilog=ANSWERS)(check)
-app.command(epilog=PROGRAMS, context_settings={"allow_interspersed_args": False})(drive)
-app.command()(info)
+app.command("export")(export_command)
+app.command("sweep")(sweep_command)
+app.command("solve")(solve_command)
+app.command("check", epilog=ANSWERS)(check_command)
+app.command("drive", epilog=PROGRAMS, context_settings={"allow_interspersed_args": False})(drive_command)
+app.command("info")(info_command)
 
 
 def version(wanted: bool) -> None:

@@ -10,7 +10,6 @@ import functional_mlp as fm
 from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, fail, show
 from functional_mlp.cli.options import (
     L2,
-    MAX_BYTES,
     PLAIN,
     Html,
     L2OnBias,
@@ -23,9 +22,10 @@ from functional_mlp.cli.options import (
     names_of,
     require_new_name,
 )
+from functional_mlp.files import MAX_BYTES
 
 
-def check(
+def check_command(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="A case file.")],
     answers: Annotated[
         list[Path],
@@ -78,7 +78,7 @@ def check(
     raise typer.Exit(VERDICT_CODES[report.verdict])
 
 
-def drive(
+def drive_command(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="Your program and its arguments, after --.")],
     sizes: Annotated[str | None, typer.Option(help="Of the network, as in case new; default: chosen.")] = None,
     activations: Annotated[str | None, typer.Option(help="Of the network; default: several networks.")] = None,

@@ -10,10 +10,11 @@ import typer
 
 import functional_mlp as fm
 from functional_mlp.cli.console import asked_to_end, fail, show
-from functional_mlp.cli.options import MAX_BYTES, MaxBytes
+from functional_mlp.cli.options import MaxBytes
+from functional_mlp.files import MAX_BYTES
 
 
-def export(
+def export_command(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="A case file: network, loss, parameters and data.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write, such as network.zip.")],
     platforms: Annotated[str, typer.Option(help="Any of them, separated by commas.")] = "cpu,cuda,rocm,tpu",
@@ -34,7 +35,7 @@ def export(
     show(f"{output}: check it with `python {output}`, here or on another machine\n")
 
 
-def sweep(
+def sweep_command(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="Network, loss, data and settings.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The directory for the results.")],
     save_every: Annotated[float, typer.Option(metavar="SECONDS", help="Between two checkpoints.")] = 60.0,
@@ -89,14 +90,14 @@ def _sweep(spec: Path, place: Any, device: str | None, max_bytes: int) -> None:
     hidden = not sys.stderr.isatty() or not everyone().first
     with wide, asked_to_end() as asked, typer.progressbar(length=epochs, hidden=hidden, file=sys.stderr) as bar:
 
-        def seen(so_far: Any) -> bool:
+        def watch(so_far: Any) -> bool:
             if int(so_far.state.epoch) <= bar.pos:  # the next part of the runs
                 bar.pos, bar.finished = 0, False
             bar.update(int(so_far.state.epoch) - bar.pos)
             return everyone().any(asked)
 
         options = {"directory": place.path, "save_every": place.every, "accept_other_bits": place.accept_other_bits}
-        result = run_sweep(asked_for, **options, devices=devices, callback=seen)
+        result = run_sweep(asked_for, **options, devices=devices, callback=watch)
     if everyone().any(asked):
         print(f"functional-mlp: interrupted; saved in {place.path}; the same command goes on", file=sys.stderr)
         raise typer.Exit(128 + (asked[0] if asked else signal.SIGTERM))  # which another process was told
@@ -108,7 +109,7 @@ def _sweep(spec: Path, place: Any, device: str | None, max_bytes: int) -> None:
         )
 
 
-def info() -> None:
+def info_command() -> None:
     """Print versions and devices."""
     import platform
     from importlib import metadata

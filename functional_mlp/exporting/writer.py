@@ -42,7 +42,7 @@ from functional_mlp.training import init_train_state, train_step
 __all__ = ["PLATFORMS", "Artifact", "Comparison", "Function", "export", "functions_of", "load", "verify"]
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-LEARNING_RATE = 0.0625  # of the vectors of a training step; every dtype has it exactly
+RATE_OF_THE_STEP = 0.0625  # of the vectors of a training step; every dtype has it exactly
 
 
 class Function(NamedTuple):
@@ -94,8 +94,8 @@ def functions_of(case: Case) -> dict[str, Function]:
         assert loss is not None
         params, (*rest, learning_rate) = split(arrays)
         optimizer = optax.sgd(learning_rate)
-        state, seen = train_step(network, loss, optimizer, init_train_state(params, optimizer), *rest)
-        return (*jax.tree.leaves(state.params), seen.loss)
+        state, metrics = train_step(network, loss, optimizer, init_train_state(params, optimizer), *rest)
+        return (*jax.tree.leaves(state.params), metrics.loss)
 
     functions = {"forward": Function(run, (*names, "inputs"), ("outputs",))}
     if loss is None:
@@ -113,7 +113,7 @@ def _arguments(case: Case) -> dict[str, np.ndarray]:
     for name in ("inputs", "targets", "sample_weights", "ct_outputs"):
         if getattr(case, name) is not None:
             arrays[name] = getattr(case, name)
-    return arrays | {"learning_rate": np.asarray(LEARNING_RATE)}
+    return arrays | {"learning_rate": np.asarray(RATE_OF_THE_STEP)}
 
 
 def _path(name: str) -> str:
@@ -212,8 +212,8 @@ def _truth(case: Case, truth: Mapping[str, np.ndarray], noise: Noise, result: st
     if result.startswith("params."):  # after a step
         path = _path(result)
         before = parameter_of(case, path)
-        floor = floor_of_step(noise, path, before, truth[path], LEARNING_RATE)
-        return before - LEARNING_RATE * truth[path], floor
+        floor = floor_of_step(noise, path, before, truth[path], RATE_OF_THE_STEP)
+        return before - RATE_OF_THE_STEP * truth[path], floor
     path = _path(result.removeprefix("ct_")) if result.startswith("ct_params.") else result
     return truth[path], noise.floors[path]
 

@@ -14,7 +14,7 @@ import numpy as np
 from functional_mlp._checks import floating_dtype
 from functional_mlp._dtypes import SAFETENSORS_NAMES
 from functional_mlp.files.atomic import write_bytes
-from functional_mlp.files.untrusted import npy_header
+from functional_mlp.files.npz import npy_header
 from functional_mlp.network import Dense, Network, Params, check_params, shapes_of
 
 PARAMS_FORMAT = "functional-mlp/params"

@@ -80,10 +80,10 @@ class Processes:
         if self.count == 1:
             return
         with self.together():
-            told = [json.loads(content) for content in gather(json.dumps(description).encode())]
-        for index, other in enumerate(told):
-            for name in {**told[0], **other}:
-                ours, theirs = told[0].get(name), other.get(name)
+            descriptions = [json.loads(content) for content in gather(json.dumps(description).encode())]
+        for index, other in enumerate(descriptions):
+            for name in {**descriptions[0], **other}:
+                ours, theirs = descriptions[0].get(name), other.get(name)
                 if ours != theirs:
                     raise ValueError(
                         f"expected the same run in all processes, got another {name} in process {index} than in"
@@ -101,11 +101,11 @@ class Processes:
             except Exception as error:
                 failure = error
         kinds = [number for number, kind in enumerate(_RAISED_IN_ALL) if isinstance(failure, kind)]
-        told, _ = self.told(None if failure is None else [kinds, str(failure)])
+        failed, _ = self.told(None if failure is None else [kinds, str(failure)])
         if failure is not None:
             raise failure
-        if told is not None:
-            raise (_RAISED_IN_ALL[told[0][0]] if told[0] else RuntimeError)(told[1])
+        if failed is not None:
+            raise (_RAISED_IN_ALL[failed[0][0]] if failed[0] else RuntimeError)(failed[1])
         return result
 
     @contextlib.contextmanager
@@ -145,8 +145,8 @@ def processes_of(devices: Sequence[jax.Device]) -> Processes:
         return ALONE
     indices = range(jax.process_count())
     if sorted(counts) != list(indices) or len(set(counts.values())) > 1:
-        told = ", ".join(f"{counts[index]} of process {index}" for index in indices)
-        raise ValueError(f"expected devices of this process alone, or as many of each process, got {told}")
+        counted = ", ".join(f"{counts[index]} of process {index}" for index in indices)
+        raise ValueError(f"expected devices of this process alone, or as many of each process, got {counted}")
     return Processes(len(counts), jax.process_index())
 
 

@@ -86,14 +86,14 @@ def meet(meeting: Meeting) -> None:
     """
     coordinator = meeting.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     count = _number("JAX_NUM_PROCESSES") if meeting.process_count is None else meeting.process_count
-    own = _number("JAX_PROCESS_ID") if meeting.process_id is None else meeting.process_id
-    if count is not None and own is not None and not 0 <= own < count:
-        raise ValueError(f"expected a process id from 0 to {count - 1}, for {count} processes, got {own}")
+    process_id = _number("JAX_PROCESS_ID") if meeting.process_id is None else meeting.process_id
+    if count is not None and process_id is not None and not 0 <= process_id < count:
+        raise ValueError(f"expected a process id from 0 to {count - 1}, for {count} processes, got {process_id}")
     if coordinator is not None:
         host, port = _address(coordinator)
-        if own == 0:
+        if process_id == 0:
             _require_free(port)
-        elif own is not None:
+        elif process_id is not None:
             _wait_for(host, port, meeting.timeout)
     leave_signals_alone()
     alarm = threading.Timer(meeting.timeout, _give_up, [count, meeting.timeout])
@@ -103,7 +103,7 @@ def meet(meeting: Meeting) -> None:
         jax.distributed.initialize(
             coordinator,
             count,
-            own,
+            process_id,
             initialization_timeout=math.ceil(meeting.timeout) + 30,  # after which JAX would abort, with a core dump
             heartbeat_timeout_seconds=_HEARTBEAT,
         )
@@ -136,10 +136,10 @@ def meet_if(distributed: bool, meeting: Meeting) -> None:
 
 def _end_with_what_is_not_caught() -> None:
     """An error that nobody expects ends this process at once too; see `leave`."""
-    before = sys.excepthook
+    usual_hook = sys.excepthook
 
     def tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        before(kind, error, traceback)
+        usual_hook(kind, error, traceback)
         leave(1)
 
     sys.excepthook = tell

@@ -1,5 +1,5 @@
 from .checkpoints import Checkpoints as Checkpoints
-from .checkpoints import in_directory as in_directory
+from .checkpoints import checkpoints_in as checkpoints_in
 from .checkpoints import opened as opened
 from .fingerprint import Fingerprint as Fingerprint
 from .fingerprint import digest as digest

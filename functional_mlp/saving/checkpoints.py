@@ -24,8 +24,8 @@ from functional_mlp.parallel import ALONE, Processes
 from functional_mlp.saving.fingerprint import Fingerprint
 from functional_mlp.saving.run_folder import Place, claimed, gone_on, only_one
 
-KIND = ("functional-mlp/run", 2)
-INDEX = "run.json"
+RUN_KIND = ("functional-mlp/run", 2)
+RUN_INDEX = "run.json"
 
 
 class Saved(NamedTuple):
@@ -43,7 +43,7 @@ class Saved(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run, in a folder that no other run writes to: see `in_directory`.
+    """The checkpoints of one run, in a folder that no other run writes to: see `checkpoints_in`.
 
     Of several processes the first one reads and writes; all of them call the same methods.
     """
@@ -59,14 +59,14 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         if self._made is None:
-            own = jax.process_index()
+            process = jax.process_index()
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=self._place.keep,
                 cleanup_tmp_directories=True,
                 create=False,
                 # orbax would wait for processes that do something else
                 multiprocessing_options=ocp.options.MultiprocessingOptions(
-                    primary_host=own, active_processes={own}, barrier_sync_key_prefix=str(own)
+                    primary_host=process, active_processes={process}, barrier_sync_key_prefix=str(process)
                 ),
             )
             with _as_os_error(self._folder):
@@ -223,7 +223,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def in_directory(place: Place, fingerprint: Fingerprint, processes: Processes = ALONE) -> Iterator[Checkpoints]:
+def checkpoints_in(place: Place, fingerprint: Fingerprint, processes: Processes = ALONE) -> Iterator[Checkpoints]:
     """The checkpoints of the run with this fingerprint, in a folder of its own.
 
     Args:
@@ -241,7 +241,7 @@ def in_directory(place: Place, fingerprint: Fingerprint, processes: Processes = 
 
         def claim() -> None:
             stack.enter_context(only_one(place.path))
-            gone_on(claimed(place.path / INDEX, KIND, fingerprint), fingerprint, place.accept_other_bits)
+            gone_on(claimed(place.path / RUN_INDEX, RUN_KIND, fingerprint), fingerprint, place.accept_other_bits)
 
         processes.by_first(claim)
         yield stack.enter_context(opened(replace(place, path=place.path / "checkpoints"), processes))
@@ -249,7 +249,7 @@ def in_directory(place: Place, fingerprint: Fingerprint, processes: Processes = 
 
 @contextlib.contextmanager
 def opened(place: Place, processes: Processes = ALONE) -> Iterator[Checkpoints]:
-    """The checkpoints in a folder that is this run's own; see `in_directory`."""
+    """The checkpoints in a folder that is this run's own; see `checkpoints_in`."""
     positive_int("the number of checkpoints to keep", place.keep)
     if not place.every >= 0:
         raise ValueError(f"expected seconds between checkpoints, got {place.every}")

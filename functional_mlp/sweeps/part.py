@@ -101,12 +101,12 @@ class Runs:
     def program(self) -> str:
         """A digest of the program of one run, and of the one that draws its initial parameters."""
         state, numbers = jax.eval_shape(lambda: self.states(np.zeros(1, int)))
-        own, numbers = jax.tree.map(lambda leaf: _first(leaf), (state[:3], numbers))
+        shapes, numbers = jax.tree.map(lambda leaf: _first(leaf), (state[:3], numbers))
 
-        def one_run(own: Any, numbers: Numbers, epoch: Any, count: Any, data: Data) -> Any:
-            return program_of(self.plan, _made(self.optimizer, numbers))(_state(own, epoch), count, data)
+        def one_run(shapes: Any, numbers: Numbers, epoch: Any, count: Any, data: Data) -> Any:
+            return program_of(self.plan, _made(self.optimizer, numbers))(_state(shapes, epoch), count, data)
 
-        return program_digest(one_run, own, numbers, state.epoch, np.int32(1), self.data) + self.starts.program()
+        return program_digest(one_run, shapes, numbers, state.epoch, np.int32(1), self.data) + self.starts.program()
 
 
 def _first(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
@@ -145,20 +145,20 @@ def _chunk_program(options: Options, mesh: Mesh, tile: int) -> Any:
     def chunk(
         plan: Plan, optimizer: OptimizerFactory, states: TrainState, numbers: Numbers, count: Array, data: Data
     ) -> tuple[TrainState, Array]:
-        def share(own: Any, numbers: Numbers, epoch: Array, count: Array, data: Data) -> tuple[Any, Array]:
+        def share(states: Any, numbers: Numbers, epoch: Array, count: Array, data: Data) -> tuple[Any, Array]:
             def one_run(run: tuple[Any, Numbers]) -> tuple[Any, Array]:
                 # the epoch is common to all, so that evaluations are really skipped at the epochs that have none
                 state, rows = run_chunk(plan, _made(optimizer, run[1]), _state(run[0], epoch), count, data)
                 return state[:3], rows
 
-            return jax.lax.map(one_run, (own, numbers), batch_size=None if tile == 1 else tile)
+            return jax.lax.map(one_run, (states, numbers), batch_size=None if tile == 1 else tile)
 
         each, common = PartitionSpec(_RUNS), PartitionSpec()
         # unchecked: the branches of an optimiser's own conditionals need not vary over the devices alike
         specs = (each, each, common, common, common)
         spread = jax.shard_map(share, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)
-        own, rows = spread(states[:3], numbers, states.epoch, count, data)
-        return _state(own, states.epoch + count), rows
+        after, rows = spread(states[:3], numbers, states.epoch, count, data)
+        return _state(after, states.epoch + count), rows
 
     return jax.jit(chunk, static_argnums=(0, 1), compiler_options=dict(options))
 
@@ -207,11 +207,11 @@ def train_part(
         if wanted == len(which):
             return result
         history = {name: x if name == "epoch" else x[:wanted] for name, x in result.history.items()}
-        own = jax.tree.map(lambda leaf: leaf[:wanted], result.state[:3])
-        return TrainResult(own[0], history, _state(own, result.state.epoch))
+        each = jax.tree.map(lambda leaf: leaf[:wanted], result.state[:3])
+        return TrainResult(each[0], history, _state(each, result.state.epoch))
 
-    seen = None if callback is None else lambda so_far: callback(trimmed(so_far))
-    return trimmed(run_chunks(runs.plan, compiled, states, data, runs.epochs, seen, before))
+    told = None if callback is None else lambda so_far: callback(trimmed(so_far))
+    return trimmed(run_chunks(runs.plan, compiled, states, data, runs.epochs, told, before))
 
 
 def bytes_in_a_tile(network: Network, params: Params, plan: Plan, data: Data) -> int:

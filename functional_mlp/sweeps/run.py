@@ -41,7 +41,7 @@ from functional_mlp.saving import (
 )
 from functional_mlp.sweeps.grid import LEARNING_RATE, Starts, checked_starts, numbers_of_runs
 from functional_mlp.sweeps.part import OptimizerFactory, Part, Runs, bytes_in_a_tile, runs_per_part, train_part
-from functional_mlp.sweeps.store import INDEX, Store, in_directory, in_memory
+from functional_mlp.sweeps.store import SWEEP_INDEX, Store, in_memory, store_in
 from functional_mlp.training import (
     COMMON,
     Callback,
@@ -169,29 +169,29 @@ def sweep(
     require_optimizer_factory(optimizer)
     starts = checked_starts(Starts(network, keys, weights, bias, dtype, params))
     numbers = numbers_of_runs(learning_rates, hyperparameters, len(keys))
-    one = starts.one()
-    data = check_data(network, one, inputs, targets, sample_weights, eval_inputs, eval_targets)
+    params_of_one = starts.one()
+    data = check_data(network, params_of_one, inputs, targets, sample_weights, eval_inputs, eval_targets)
     where = devices_near(data.inputs) if devices is None else checked_devices(devices)
     processes = processes_of(where)
     data = jax.device_put(data, of_this_process(where)[0])
     asked = Settings(epochs, batch_size, shuffle, eval_every, evaluate, metrics, chunk_epochs, precision)
     plan = make_plan(network, loss, data, asked)
     if tile is None:
-        needed = bytes_in_a_tile(network, one, plan, data)
+        needed = bytes_in_a_tile(network, params_of_one, plan, data)
         tile = runs_of_a_tile(where[0].platform, len(numbers[LEARNING_RATE]), needed)
     tile, epochs = positive_int("tile", tile), positive_int("epochs", epochs)
     runs = Runs(plan, data, optimizer, epochs, starts, numbers, where, processes, tile)
     place = None if directory is None else Place(Path(directory), save_every, keep, accept_other_bits)
     if place is None and processes.count == 1:
         return _in_parts(runs, runs_per_part, None, callback)
-    known_by = _fingerprint(runs)
+    known_by = _fingerprint_of_sweep(runs)
     same = {"parts": runs_per_part, "chunk_epochs": plan.chunk_epochs, "saved": place is not None, "tile": tile}
     processes.require_same(known_by.in_every_process | same)
     saved_as = None if place is None else _Saved(place, known_by)
     return _in_parts(runs, runs_per_part, saved_as, agreed(processes, callback))
 
 
-def _fingerprint(runs: Runs) -> Fingerprint:
+def _fingerprint_of_sweep(runs: Runs) -> Fingerprint:
     """What a sweep is known by; how its runs are cut into tiles changes bits alone."""
     run = described(runs.plan, runs.data) | {
         "epochs": runs.epochs,
@@ -257,7 +257,7 @@ def _in_parts(runs: Runs, wanted: int | None, saved_as: _Saved | None, callback:
 
 def _require_shared(directory: Path, processes: Processes) -> None:
     """Raises in all processes if one of them does not see what the first has written."""
-    if processes.any(not (directory / INDEX).exists()):
+    if processes.any(not (directory / SWEEP_INDEX).exists()):
         raise ValueError(f"expected a directory that all processes share, got {directory}, which some do not see")
 
 
@@ -275,8 +275,8 @@ def _train_next(
         arrays, last = saved.arrays, int(saved.about["last"])  # as it was cut then
     about = {"first": first, "last": last}
     offset = first * (runs.epochs + 1)
-    seen = keeping(checkpoints, callback, offset=offset, about=about, gathered=partial(_of_all, runs))
-    return train_part(runs, Part(first, last, max(step, last - first)), seen, arrays)
+    saving = keeping(checkpoints, callback, offset=offset, about=about, gathered=partial(_of_all, runs))
+    return train_part(runs, Part(first, last, max(step, last - first)), saving, arrays)
 
 
 def _of_all(runs: Runs, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -304,7 +304,7 @@ def _store(runs: Runs, state: TrainState, saved_as: _Saved | None) -> Store:
     }
     if saved_as is None:
         return in_memory(shapes)
-    return in_directory(saved_as.place, shapes, saved_as.known_by, reading=not runs.processes.first)
+    return store_in(saved_as.place, shapes, saved_as.known_by, reading=not runs.processes.first)
 
 
 def _stored(runs: Runs, state: TrainState, store: Store) -> SweepResult:

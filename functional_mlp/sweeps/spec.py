@@ -184,9 +184,9 @@ def medians_of(result: SweepResult) -> list[str]:
     lines = []
     for combination in combinations:
         chosen = np.all([values == one for values, one in zip(numbers.values(), combination, strict=True)], axis=0)
-        told = [f"{name} {value:g}" for name, value in zip(numbers, combination, strict=True)]
+        parts = [f"{name} {value:g}" for name, value in zip(numbers, combination, strict=True)]
         for name, values in result.history.items():
             if name != "epoch":
-                told.append(f"{name} {np.median(np.asarray(values[chosen, -1], np.float64)):.6g}")
-        lines.append(", ".join(told) + f" (median of {int(chosen.sum())} runs)")
+                parts.append(f"{name} {np.median(np.asarray(values[chosen, -1], np.float64)):.6g}")
+        lines.append(", ".join(parts) + f" (median of {int(chosen.sum())} runs)")
     return lines

@@ -14,8 +14,8 @@ import numpy as np
 
 from functional_mlp.saving import Fingerprint, Index, Place, claimed, gone_on, read_index
 
-KIND = ("functional-mlp/sweep", 2)
-INDEX = "sweep.json"
+SWEEP_KIND = ("functional-mlp/sweep", 2)
+SWEEP_INDEX = "sweep.json"
 _DONE = "runs_done"  # its field
 
 
@@ -43,7 +43,7 @@ def in_memory(specifications: Mapping[str, tuple[tuple[int, ...], Any]]) -> Stor
     return Store({name: np.empty(shape, dtype) for name, (shape, dtype) in specifications.items()}, 0, None)
 
 
-def in_directory(
+def store_in(
     place: Place,
     specifications: Mapping[str, tuple[tuple[int, ...], Any]],
     fingerprint: Fingerprint,
@@ -64,10 +64,10 @@ def in_directory(
     """
     directory, runs = place.path, min(shape[0] for shape, _ in specifications.values())
     if reading:
-        index = read_index(directory / INDEX, KIND, fingerprint)
+        index = read_index(directory / SWEEP_INDEX, SWEEP_KIND, fingerprint)
     else:
         directory.mkdir(parents=True, exist_ok=True)
-        index = claimed(directory / INDEX, KIND, fingerprint, **{_DONE: 0})
+        index = claimed(directory / SWEEP_INDEX, SWEEP_KIND, fingerprint, **{_DONE: 0})
     done = index.content.get(_DONE)
     if not isinstance(done, int) or not 0 <= done <= runs:
         raise ValueError(f"expected {index.path} to say how many of {runs} runs are done, got {done!r}")

@@ -112,8 +112,8 @@ def _evaluate(plan: Plan, params: Params, data: Data) -> Array:
     row: list[Array] = []
     for inputs, targets, weights in (_spread(plan, each, axis=0) for each in sets):
         _, tape = forward(plan.network, params, inputs, precision=plan.precision)
-        seen = Evaluation(plan.network, plan.loss, params, tape, targets, weights)
-        row.extend(metric(seen).astype(history_dtype(data)) for _, metric in plan.metrics)
+        evaluation = Evaluation(plan.network, plan.loss, params, tape, targets, weights)
+        row.extend(metric(evaluation).astype(history_dtype(data)) for _, metric in plan.metrics)
     return jnp.stack(row)
 
 

@@ -36,9 +36,9 @@ from functional_mlp.saving import (
     KEEP,
     Fingerprint,
     Place,
+    checkpoints_in,
     digest,
     fingerprint_of,
-    in_directory,
     program_digest,
 )
 from functional_mlp.training.epochs import compiled_chunk, program_of, run_chunks
@@ -151,13 +151,13 @@ def train(
     callback = agreed(processes, callback)
     if directory is None and processes.count == 1:
         return go_on(state, callback)
-    known_by = _fingerprint(plan, optimizer, data, state)
+    known_by = _fingerprint_of_run(plan, optimizer, data, state)
     same = {"epochs": epochs, "chunk_epochs": plan.chunk_epochs, "saved": directory is not None}
     processes.require_same(known_by.in_every_process | same)
     if directory is None:
         return go_on(state, callback)
     place = Place(Path(directory), save_every, keep, accept_other_bits)
-    with in_directory(place, known_by, processes) as kept:
+    with checkpoints_in(place, known_by, processes) as kept:
         saving = keeping(kept, callback, at=epochs if save_last else None)
         saved = kept.latest()
         if saved is None:
@@ -166,14 +166,16 @@ def train(
         return so_far if saved.step == epochs else go_on(so_far.state, saving, so_far.history)
 
 
-def _fingerprint(plan: Plan, optimizer: optax.GradientTransformation, data: Data, state: TrainState) -> Fingerprint:
+def _fingerprint_of_run(
+    plan: Plan, optimizer: optax.GradientTransformation, data: Data, state: TrainState
+) -> Fingerprint:
     """What a run that begins with `state` is known by."""
-    own = {
+    start = {
         "initial parameters": digest(state[:2], state.epoch),
         "key": None if state.key is None else digest(state.key),
     }
     program = program_digest(program_of(plan, optimizer), state, np.int32(1), data)
-    return fingerprint_of(described(plan, data) | own, program, device_of(data))
+    return fingerprint_of(described(plan, data) | start, program, device_of(data))
 
 
 def _trained(
@@ -192,12 +194,12 @@ def _trained(
         return run_chunks(plan, compiled, state, data, epochs, callback, before)
 
     def first(so_far: TrainResult) -> TrainResult:
-        here = jax.tree.map(lambda leaf: leaf.addressable_data(0), so_far.state)
-        return TrainResult(here.params, so_far.history, here)
+        on_one = jax.tree.map(lambda leaf: leaf.addressable_data(0), so_far.state)
+        return TrainResult(on_one.params, so_far.history, on_one)
 
-    seen = None if callback is None else lambda so_far: callback(first(so_far))
+    told = None if callback is None else lambda so_far: callback(first(so_far))
     with processes.together():
-        return first(run_chunks(plan, compiled, *_placed(plan, state, data), epochs, seen, before))
+        return first(run_chunks(plan, compiled, *_placed(plan, state, data), epochs, told, before))
 
 
 def _placed(plan: Plan, state: TrainState, data: Data) -> tuple[TrainState, Data]:

@@ -96,7 +96,7 @@ def keeping(
     def save(so_far: TrainResult) -> None:
         checkpoints.save(offset + int(so_far.state.epoch), gathered(arrays_of(so_far)), about)
 
-    def seen(so_far: TrainResult) -> bool | None:
+    def callback_and_save(so_far: TrainResult) -> bool | None:
         saved = int(so_far.state.epoch) == at or checkpoints.due()
         if saved:
             save(so_far)
@@ -105,4 +105,4 @@ def keeping(
             save(so_far)
         return stop
 
-    return seen
+    return callback_and_save

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from functional_mlp import oracle
-from functional_mlp.cli import app, summary
+from functional_mlp.cli import app, summary_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (DOCS / "oracle.md").read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -39,7 +39,7 @@ def test_case_file_is_solved_as_shown(tmp_path: Path) -> None:
     path.write_text(blocks("json")[0], encoding="utf-8")
     case = oracle.read_case(path)
     solution = oracle.solve(case)
-    assert rounded(summary(case, solution)) == rounded(blocks("text")[1])
+    assert rounded(summary_of(case, solution)) == rounded(blocks("text")[1])
     oracle.write_solution(tmp_path / "solution.json", case, solution)
     written = json.loads((tmp_path / "solution.json").read_text(encoding="utf-8"))
     assert set(written) == set(re.findall(r'"(\w+)":', blocks("json")[1])) - {"weights", "bias"}
