@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -65,7 +66,11 @@ def test_two_processes_are_interrupted_together_and_one_goes_on_to_the_same_resu
 
     with pytest.raises(FileExistsError, match="add --resume to go on with it"):
         here(out)
-    here(out, "--resume")
+    index = unfinished / "sweep.json"
+    index.write_text(index.read_text().replace(f'"jax": "{jax.__version__}"', '"jax": "0.1"'))
+    with pytest.raises(ValueError, match=r"another jax: .* instead of 0\.1; .*--accept-other-bits"):
+        here(out, "--resume")
+    here(out, "--resume", "--accept-other-bits")
     assert not unfinished.exists()
     here(tmp_path / "whole")
     assert results(out) == results(tmp_path / "whole")
