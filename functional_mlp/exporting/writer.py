@@ -25,10 +25,8 @@ from functional_mlp import __version__
 from functional_mlp._checks import known_name
 from functional_mlp._jax_compat import without_source_names
 from functional_mlp.backward_pass import backward, loss_and_grad
-from functional_mlp.exporting import artifact as _artifact
-from functional_mlp.exporting.artifact import FORMAT, MAIN, MANIFEST, VECTORS, VERSION, Artifact, Comparison
-from functional_mlp.exporting.artifact import load as load
-from functional_mlp.exporting.artifact import verify as verify
+from functional_mlp.exporting import artifact
+from functional_mlp.exporting.artifact import FORMAT, MAIN, MANIFEST, VECTORS, VERSION
 from functional_mlp.files import write_bytes
 from functional_mlp.forward_pass import forward
 from functional_mlp.network import Dense, Params, named_params
@@ -38,8 +36,6 @@ from functional_mlp.oracle.noise import Floor, Noise, estimate_noise, precision_
 from functional_mlp.oracle.truth import solve
 from functional_mlp.oracle.verdict import floor_of_step, truth_of
 from functional_mlp.training import init_train_state, train_step
-
-__all__ = ["PLATFORMS", "Artifact", "Comparison", "Function", "export", "functions_of", "load", "verify"]
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 RATE_OF_THE_STEP = 0.0625  # of the vectors of a training step; every dtype has it exactly
@@ -167,7 +163,7 @@ def export(path: str | os.PathLike[str], case: Case, platforms: Sequence[str] = 
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     }
     contents[MANIFEST] = (json.dumps(manifest, indent=1) + "\n").encode()
-    contents[MAIN] = Path(_artifact.__file__).read_bytes()
+    contents[MAIN] = Path(artifact.__file__).read_bytes()
     write_bytes(path, _zipped(contents))
 
 

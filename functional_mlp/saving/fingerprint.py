@@ -10,12 +10,13 @@ import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
+import jaxlib
 import numpy as np
+import optax
 from jaxtyping import Array
 
 from functional_mlp import __version__
@@ -91,8 +92,7 @@ def fingerprint_of(run: Mapping[str, Any], program: str, device: jax.Device, **m
         device: one of those that compute it.
         more: that its bits depend on, by name.
     """
-    versions = {"functional_mlp": __version__, "jax": jax.__version__}
-    versions |= {package: metadata.version(package) for package in ("jaxlib", "optax")}
+    versions = {"functional_mlp": __version__} | {each.__name__: each.__version__ for each in (jax, jaxlib, optax)}
     kinds = {"platform": device.platform, "device": device.device_kind, _INSTRUCTIONS: _instruction_set()}
     return Fingerprint({"numerics": NUMERICS, **run}, versions | kinds | more | {_PROGRAM: program})
 

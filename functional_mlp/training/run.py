@@ -42,8 +42,6 @@ from functional_mlp.saving import (
     program_digest,
 )
 from functional_mlp.training.epochs import compiled_chunk, program_of, run_chunks
-from functional_mlp.training.epochs import epoch_order as epoch_order
-from functional_mlp.training.epochs import train_step as train_step
 from functional_mlp.training.plan import SAMPLES, Data, Plan, Settings, check_data, described, device_of, make_plan
 from functional_mlp.training.snapshots import keeping, result_of
 from functional_mlp.training.state import (
@@ -52,7 +50,6 @@ from functional_mlp.training.state import (
     TrainState,
     init_train_state,
 )
-from functional_mlp.training.state import StepMetrics as StepMetrics
 
 
 def train(
