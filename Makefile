@@ -1,6 +1,7 @@
 # make demo   every published system beside its JAX counterpart, with figures, into results/
 # make test   the tests
 # make test-peers  the tests with PyTorch, flax, equinox and Keras, and all examples, in .venv-peers (2 GB)
+# make test-next  the tests with the newest pre-release of JAX, if there is one, in .venv-next
 # make fuzz   10,000 spoilt files against the readers of the oracle (FUZZ_SEED= for other ones)
 # make faults  500 faults of programs under `drive` (FAULTS= for more)
 # make test-browser  the HTML report in headless Chromium, installed if it is missing (as root), with axe-core (npm)
@@ -22,10 +23,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PEERS ?= .venv-peers
 BENCH ?= .venv-bench
+NEXT ?= .venv-next
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-peers test-browser fuzz faults soak lint certify verdicts diagnosis vectors vectors-archive conformance mutations bench accelerator clean
+.PHONY: demo test test-peers test-next test-browser fuzz faults soak lint certify verdicts diagnosis vectors vectors-archive conformance mutations bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -47,6 +49,14 @@ $(PEERS)/installed: pyproject.toml constraints.txt
 
 test-peers: $(PEERS)/installed
 	EXAMPLES_IN_FULL=1 $(PEERS)/bin/python -m pytest $(PYTEST_ARGS) tests/peers tests/examples
+
+# without the constraints, and each time anew: what is newest changes
+test-next:
+	test -d $(NEXT) || $(PYTHON) -m venv $(NEXT)
+	$(NEXT)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[all]'
+	$(NEXT)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --pre jax jaxlib
+	$(NEXT)/bin/python -c 'import jax, jaxlib; print("jax", jax.__version__, "jaxlib", jaxlib.__version__)'
+	$(NEXT)/bin/python -m pytest $(PYTEST_ARGS)
 
 fuzz: $(VENV)/installed
 	FUZZ_MUTATIONS=10000 $(BIN)/python -m pytest tests/oracle/documents/test_fuzz.py
@@ -103,4 +113,4 @@ accelerator: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accelerator
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(BENCH) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(PEERS) $(BENCH) $(NEXT) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

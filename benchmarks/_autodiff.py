@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks._textbook import Answer, Array, is_fused
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle import Case
-from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.truth import float64_on_cpu
 from tools.textbook import JAX_VALUES, activate
 

@@ -22,11 +22,11 @@ from benchmarks._textbook import (
     limits,
     rounding_probabilities,
 )
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.activations import FACTORIES, Activation
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle import Case
-from functional_mlp.oracle.case import DTYPES
 
 # rows of the tables that `families` names
 DEPTHS = ((1, 2), (3, 5), (6, 10))

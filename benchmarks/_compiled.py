@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks._gcc import shared_object
 from benchmarks._textbook import Answer, Array, is_fused
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle import Case
-from functional_mlp.oracle.case import DTYPES
 
 SOURCE = Path(__file__).with_name("_correct.c")
 STRICT = ("-O2", "-fno-fast-math", "-ffp-contract=off")

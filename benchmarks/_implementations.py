@@ -28,8 +28,8 @@ from benchmarks._textbook import (
     total_in_order,
     wide_total,
 )
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle import Case
-from functional_mlp.oracle.case import DTYPES
 
 __all__ = ["IMPLEMENTATIONS", "Answer", "Implementation"]
 

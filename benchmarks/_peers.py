@@ -18,10 +18,10 @@ import numpy as np
 
 from benchmarks._autodiff import has_torch
 from benchmarks._textbook import Arithmetic, gradients
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.forward_pass import forward
 from functional_mlp.network import Dense
 from functional_mlp.oracle import Case, Solution
-from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.truth import float64_on_cpu
 
 Grads = Sequence[tuple[Any, Any]]

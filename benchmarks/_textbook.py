@@ -17,9 +17,9 @@ import ml_dtypes
 import numpy as np
 from scipy.special import erf  # type: ignore[import-untyped]
 
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle import Case
-from functional_mlp.oracle.case import DTYPES
 
 Array = np.ndarray[Any, np.dtype[Any]]
 OWN_PAIRS = {("sigmoid", "binary_cross_entropy"), ("softmax", "categorical_cross_entropy")}

@@ -113,7 +113,7 @@ def prepared(problem: Problem, way: Compiling, epochs: int) -> tuple[Callable[[]
     data = _plan.Data(*problem.data, None, None, None)
     settings: dict[str, Any] = {"epochs": epochs, "batch_size": problem.batch_size, "shuffle": False, "eval_every": 1}
     settings |= {"evaluate": "after", "metrics": (), "chunk_epochs": epochs, "precision": "highest"}
-    plan = _plan.make_plan(problem.network, problem.loss, data, **settings)
+    plan = _plan.make_plan(problem.network, problem.loss, data, _plan.Settings(**settings))
     plan = replace(plan, compiling=way)
     state, count = fm.init_train_state(problem.params, optimizer), np.int32(epochs)
     start = time.perf_counter()

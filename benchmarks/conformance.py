@@ -34,8 +34,9 @@ import functional_mlp as fm
 from benchmarks._implementations import IMPLEMENTATIONS, Answer
 from experiments._common import text_table
 from functional_mlp import oracle
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.files import write_bytes
-from functional_mlp.oracle.case import DTYPES, Case
+from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.truth import float64_on_cpu
 from functional_mlp.vectors import Vector, group_names, judge, read_vectors
 from reference import plain

@@ -174,7 +174,7 @@ def problem(devices: int, batch: int = BATCH) -> tuple[Any, ...]:
     data = _plan.Data(jax.numpy.asarray(inputs), jax.numpy.asarray(targets), None, None, None)
     settings: dict[str, Any] = {"epochs": 1, "batch_size": batch, "shuffle": False, "eval_every": 1, "metrics": ()}
     settings |= {"evaluate": "after", "chunk_epochs": 1, "precision": "highest"}
-    plan = _plan.make_plan(WIDE, WIDE_LOSS, data, **settings, devices=tuple(jax.devices()[:devices]))
+    plan = _plan.make_plan(WIDE, WIDE_LOSS, data, _plan.Settings(**settings), tuple(jax.devices()[:devices]))
     return plan, optimizer, fm.init_train_state(params, optimizer), data
 
 

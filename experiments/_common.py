@@ -29,6 +29,7 @@ import optax
 import functional_mlp as fm
 from experiments import _distributed, _resuming
 from functional_mlp._checks import known_name
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.parallel import device_per_core, everyone, keep_compiled, leave
 
 OPTIMIZERS: Mapping[str, Callable[[Any], optax.GradientTransformation]] = {
@@ -39,7 +40,6 @@ OPTIMIZERS: Mapping[str, Callable[[Any], optax.GradientTransformation]] = {
     "adam": optax.adam,
     "adamw": optax.adamw,
 }
-DTYPES = ("float16", "bfloat16", "float32", "float64")
 MANIFEST = "manifest.json"
 PACKAGES = ("functional-mlp", "jax", "jaxlib", "numpy", "optax", "scikit-learn", "matplotlib")
 
@@ -114,7 +114,7 @@ def option_parser(name: str, description: str, *, resumable: bool = False, **def
         "learning_rate": {"type": positive_rate, "help": "learning rate"},
         "optimizer": one_of("optimiser", sorted(OPTIMIZERS)) | {"help": "optimiser"},
         "batch_size": {"type": positive, "help": "samples per update"},
-        "dtype": one_of("dtype", DTYPES) | {"help": "type of parameters and data"},
+        "dtype": one_of("dtype", reversed(DTYPES)) | {"help": "type of parameters and data"},
     }
     for key, default in defaults.items():
         option = options[key]

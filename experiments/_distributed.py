@@ -7,9 +7,6 @@ import argparse
 import contextlib
 import io
 from collections.abc import Iterator
-from typing import Any
-
-import jax
 
 from functional_mlp.parallel import Meeting, everyone, meet_if
 
@@ -50,17 +47,3 @@ def first_one_speaks() -> Iterator[None]:
         return
     with contextlib.redirect_stdout(io.StringIO()):
         yield
-
-
-def devices_of_all() -> list[Any]:
-    """The devices that runs are spread over: the one chosen, or all of the platform chosen, of every process.
-
-    Raises:
-        ValueError: if one device was chosen for several processes.
-    """
-    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
-    if not isinstance(chosen, jax.Device):
-        return jax.devices(chosen)
-    if everyone().count > 1:
-        raise ValueError(f"expected a platform such as {chosen.platform} for several processes, got one device of it")
-    return [chosen]

@@ -18,6 +18,7 @@ from tqdm import tqdm
 import functional_mlp as fm
 from functional_mlp.cli import asked_to_end
 from functional_mlp.parallel import everyone
+from functional_mlp.saving import Place
 
 SAVE_EVERY = 30.0
 INDEXES = ("run.json", "sweep.json")  # what every folder of a saved run has
@@ -45,6 +46,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="between two checkpoints, in the directory OUT.unfinished (default: %(default)g)",
     )
+    parser.add_argument(
+        "--accept-other-bits",
+        action="store_true",
+        help="go on, too, with what another JAX or another kind of machine has begun",
+    )
 
 
 def unfinished(out: Path) -> Path:
@@ -52,11 +58,20 @@ def unfinished(out: Path) -> Path:
     return out.with_name(f"{out.name}.unfinished")
 
 
-def saving(arguments: argparse.Namespace, *part: str) -> dict[str, Any]:
-    """What `train_runs` takes to save the run, or the named part of several trainings; nothing if it cannot resume."""
+def place_of(arguments: argparse.Namespace, *part: str) -> Place | None:
+    """Where the run, or the named part of several trainings, is saved as it goes on; None if it cannot resume."""
     if not hasattr(arguments, "resume"):
+        return None
+    folder = unfinished(arguments.out).joinpath(*part)
+    return Place(folder, arguments.save_every, accept_other_bits=arguments.accept_other_bits)
+
+
+def saving(arguments: argparse.Namespace, *part: str) -> dict[str, Any]:
+    """What `train_runs` takes to save it there."""
+    place = place_of(arguments, *part)
+    if place is None:
         return {}
-    return {"directory": unfinished(arguments.out).joinpath(*part), "save_every": arguments.save_every}
+    return {"directory": place.path, "save_every": place.every, "accept_other_bits": place.accept_other_bits}
 
 
 def require_no_unfinished(out: Path, arguments: argparse.Namespace) -> None:

@@ -10,8 +10,7 @@ import numpy as np
 import optax
 
 import functional_mlp as fm
-from experiments._distributed import devices_of_all
-from functional_mlp.parallel import everyone
+from functional_mlp.parallel import devices_of_all, everyone
 
 
 def per_leaf(weights: optax.GradientTransformation, bias: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -12,7 +12,7 @@ import argparse
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -32,8 +32,7 @@ from experiments._common import (
     text_table,
     with_dtype,
 )
-from experiments._distributed import devices_of_all
-from experiments._resuming import progress, saving
+from experiments._resuming import place_of, progress
 from experiments._runs import (
     diverged,
     jax_array,
@@ -42,9 +41,8 @@ from experiments._runs import (
     said_of_diverged,
 )
 from functional_mlp.backward_pass import Residuals, Stages, output_cotangent, previous_cotangent, pull_back
-from functional_mlp.parallel import of_this_process, processes_of, vary_over, varying_axes
-from functional_mlp.saving import in_directory
-from functional_mlp.training import digest, program_digest
+from functional_mlp.parallel import devices_of_all, of_this_process, processes_of, vary_over, varying_axes
+from functional_mlp.saving import Place, checkpoints_in, digest, fingerprint_of, program_digest
 from reference import three_phase as reference
 
 NETWORK = fm.Network(reference.SIZES, "sigmoid")
@@ -125,7 +123,7 @@ def train(
     inputs: jax.Array,
     targets: jax.Array,
     seen: Callable[[int], bool] = lambda steps: False,
-    saving: Mapping[str, Any] | None = None,
+    saving: Place | None = None,
 ) -> Ends:
     """Descends from every one of `params` (leading axis R) until all its steps are small, or for `max_steps` steps.
 
@@ -136,7 +134,7 @@ def train(
         params: where to start.
         inputs, targets: the data.
         seen: told the number of steps that were done, from time to time; says whether to end there.
-        saving: where to save the runs as they go on, and how often: `directory` and `save_every`.
+        saving: where to save the runs as they go on.
 
     Returns:
         The runs, and loss (R,) and accuracy (R,) of their last parameters, as NumPy arrays.
@@ -159,24 +157,14 @@ def train(
 
     with contextlib.ExitStack() as stack:
         kept = saved = None
-        if saving or processes.count > 1:
+        if saving is not None or processes.count > 1:
             one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start)
             program = program_digest(lambda run: _descend(settings, run, settings.max_steps, inputs, targets), one)
-            description = {
-                "functional_mlp": fm.__version__,
-                "jax": jax.__version__,
-                **settings._asdict(),
-                "program": program,
-                "initial parameters": digest(params),
-                "data": digest(inputs, targets),
-                "platform": devices[0].platform,
-                "tile": tile,
-            }
-            processes.require_same(description)
-        if saving:
-            kept = stack.enter_context(
-                in_directory(saving["directory"], description, saving["save_every"], processes=processes)
-            )
+            data = {"initial parameters": digest(params), "data": digest(inputs, targets)}
+            known_by = fingerprint_of(settings._asdict() | data, program, devices[0], tile=str(tile))
+            processes.require_same(known_by.in_every_process | {"tile": tile})
+        if saving is not None:
+            kept = stack.enter_context(checkpoints_in(saving, known_by, processes))
             saved = kept.latest()
         done = 0 if saved is None else saved.step
         if saved is not None:
@@ -277,7 +265,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         for reading in readings:
             settings = Settings(reading, arguments.learning_rate, arguments.tolerance, arguments.steps)
             with progress(f"three_phase, {reading}", arguments.steps, "step") as seen:
-                ends[reading] = train(settings, stacked, data[0], data[1], seen, saving(arguments, reading))
+                ends[reading] = train(settings, stacked, data[0], data[1], seen, place_of(arguments, reading))
         histories = {reading: table_of(reading, end, arguments.steps) for reading, end in ends.items()}
         summary: dict[str, Any] = {
             "seed": arguments.seed,

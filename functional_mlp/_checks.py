@@ -15,18 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-# the supported dtypes, and what elementary functions and sums over them are computed in
-WORKING_DTYPES = {
-    jnp.dtype(jnp.float16): jnp.dtype(jnp.float32),
-    jnp.dtype(jnp.bfloat16): jnp.dtype(jnp.float32),
-    jnp.dtype(jnp.float32): jnp.dtype(jnp.float32),
-    jnp.dtype(jnp.float64): jnp.dtype(jnp.float64),
-}
-
-
-def working_dtype(dtype: Any) -> jnp.dtype:
-    """The dtype that elementary functions and sums over `dtype` are computed in: float32 for the 16-bit formats."""
-    return WORKING_DTYPES[jnp.dtype(dtype)]
+from functional_mlp._dtypes import DTYPES, SUPPORTED
+from functional_mlp._jax_compat import is_traced
 
 
 def floating_dtype(what: str, dtype: Any) -> jnp.dtype:
@@ -39,8 +29,8 @@ def floating_dtype(what: str, dtype: Any) -> jnp.dtype:
         known = jnp.dtype(dtype)
     except TypeError:
         known = None
-    if known not in WORKING_DTYPES:
-        names = ", ".join(str(name) for name in WORKING_DTYPES)
+    if known not in SUPPORTED:
+        names = ", ".join(reversed(DTYPES))
         raise TypeError(f"expected {what} to be one of {names}, got {dtype}")
     return known
 
@@ -68,7 +58,7 @@ def random_key(what: str, key: Any, ndim: int = 0) -> jax.Array:
 
 def is_concrete(x: Any) -> bool:
     """Whether the values of `x` can be read now, that is, it is not being traced by a JAX transformation."""
-    return not isinstance(x, jax.core.Tracer)
+    return not is_traced(x)
 
 
 def known_name(kind: str, name: Any, known: Iterable[str]) -> str:
@@ -130,7 +120,7 @@ def floating_array(what: str, value: ArrayLike, ndim: int | None = None, shape_h
             raise ValueError(f"expected {what} to be a rectangular array, got rows of unequal length") from error
         except Exception as error:  # whatever a stranger's __array__ raises
             raise TypeError(f"expected {what} to be an array of floats, got {type(value).__name__}") from error
-    if value.dtype not in WORKING_DTYPES:
+    if value.dtype not in SUPPORTED:
         remedy = "convert it, for example with .astype('float32')"
         raise TypeError(f"expected {what} to hold floats of 16, 32 or 64 bits, got dtype {value.dtype}; {remedy}")
     if ndim is not None and value.ndim != ndim:
@@ -156,6 +146,12 @@ def finite_values(what: str, value: ArrayLike) -> None:
         f"expected {what} to be finite, got {array[index]} at index {index} ({count} such values in all);"
         " remove or replace them first"
     )
+
+
+def require_kind(what: str, value: Any, kind: type, remedy: str) -> None:
+    """Raises TypeError unless `value` is a `kind`; `remedy` makes one."""
+    if not isinstance(value, kind):
+        raise TypeError(f"expected {what} to be a {kind.__name__}, got {type(value).__name__}; make it with {remedy}")
 
 
 def require_optimizer(optimizer: Any) -> None:

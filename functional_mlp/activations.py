@@ -24,8 +24,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from functional_mlp._checks import finite_float, floating_array, known_name, working_dtype
-from functional_mlp._dtypes import EitherArray, namespace
+from functional_mlp._checks import finite_float, floating_array, known_name
+from functional_mlp._dtypes import EitherArray, namespace, working_dtype
 
 
 @jax.tree_util.register_static

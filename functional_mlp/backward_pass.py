@@ -22,8 +22,8 @@ from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from functional_mlp._checks import floating_array, working_dtype
-from functional_mlp._dtypes import EitherArray
+from functional_mlp._checks import floating_array
+from functional_mlp._dtypes import EitherArray, working_dtype
 from functional_mlp.activations import Activation
 from functional_mlp.forward_pass import Tape, forward, matmul
 from functional_mlp.losses import Loss, check_sample_weights

@@ -10,7 +10,7 @@ from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from functional_mlp._checks import working_dtype
+from functional_mlp._dtypes import working_dtype
 from functional_mlp.network import Network, Params, check_inputs, check_params
 
 

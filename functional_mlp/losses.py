@@ -23,8 +23,8 @@ from jax.scipy.special import xlog1py, xlogy
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import finite_float, floating_array, is_concrete, known_name, working_dtype
-from functional_mlp._dtypes import EitherArray, namespace
+from functional_mlp._checks import finite_float, floating_array, is_concrete, known_name
+from functional_mlp._dtypes import EitherArray, namespace, working_dtype
 from functional_mlp.activations import (
     Activation,
     shifted_exponentials,

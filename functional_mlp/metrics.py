@@ -10,7 +10,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from functional_mlp._checks import known_name, working_dtype
+from functional_mlp._checks import known_name
+from functional_mlp._dtypes import working_dtype
 from functional_mlp.backward_pass import output_cotangent
 from functional_mlp.forward_pass import Tape
 from functional_mlp.losses import KINDS, Loss

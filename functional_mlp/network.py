@@ -15,14 +15,8 @@ import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Float, Key
 
-from functional_mlp._checks import (
-    floating_array,
-    floating_dtype,
-    known_name,
-    positive_int,
-    random_key,
-    working_dtype,
-)
+from functional_mlp._checks import floating_array, floating_dtype, known_name, positive_int, random_key
+from functional_mlp._dtypes import working_dtype
 from functional_mlp.activations import Activation, resolve
 
 

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from functional_mlp.files import write_bytes
-from functional_mlp.vectors import validate
 from tools.conformance import batches, magnitudes, mistaken, networks, published
 from tools.conformance.certified import UnfitError, plain_json
 from tools.conformance.certified import vector as certified_vector
 from tools.conformance.flags import FLAGS
 from tools.conformance.recipes import Recipe
+from tools.conformance.validating import validate
 
 FOLDER = Path(__file__).resolve().parents[1] / "functional_mlp" / "vectors" / "data"
 RELEASE = "1.0.0"

@@ -15,7 +15,6 @@ import multiprocessing
 import os
 import random
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -30,8 +29,8 @@ import optax
 
 import functional_mlp as fm
 from experiments._common import Parser, positive
-from functional_mlp.parallel import Meeting, device_per_core, everyone, leave, meet
-from functional_mlp.training import digest
+from functional_mlp.parallel import Meeting, device_per_core, everyone, free_port, keep_compiled, leave, meet
+from functional_mlp.saving import digest
 
 KINDS = ("training", "sweep")
 NETWORK = fm.Network((2, 8, 1), ("tanh", "sigmoid"))
@@ -103,13 +102,10 @@ def run(kind: str, folder: Path, meeting: Meeting) -> str:
 
 def process(kind: str, folder: Path, meeting: Meeting) -> None:
     """`run` in a process of its own; its results' digest, and what it says, are written beside the folder."""
-    said = os.open(_beside(folder, f".{meeting.process_id}.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    output = os.open(_beside(folder, f".{meeting.process_id}.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (sys.stdout, sys.stderr):
-        os.dup2(said, stream.fileno())
-    settings = {"enable_compilation_cache": True, "compilation_cache_dir": str(folder.parent / "compiled")}
-    settings |= {"persistent_cache_min_compile_time_secs": 0.0, "persistent_cache_min_entry_size_bytes": -1}
-    for name, value in settings.items():
-        jax.config.update(f"jax_{name}", value)
+        os.dup2(output, stream.fileno())
+    keep_compiled(folder.parent / "compiled")
     try:
         results = run(kind, folder, meeting)
     except OSError as error:
@@ -126,9 +122,7 @@ def started(kind: str, folder: Path, count: int) -> list[BaseProcess]:
     """That many processes that compute one run, forked from one that has imported what takes long."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(IMPORTED))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    coordinator = f"127.0.0.1:{free_port()}"
     meetings = [Meeting(coordinator, count, number, timeout=10) for number in range(count)]
     processes: list[BaseProcess] = [
         context.Process(target=process, args=(kind, folder, meeting)) for meeting in meetings

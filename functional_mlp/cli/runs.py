@@ -1,4 +1,4 @@
-"""The commands of the engine: `functional-mlp sweep` and `export`."""
+"""The commands of the engine: `functional-mlp sweep`, `export` and `info`."""
 
 import contextlib
 import signal
@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+import functional_mlp as fm
 from functional_mlp.cli.console import asked_to_end, fail, show
+from functional_mlp.cli.options import MaxBytes
+from functional_mlp.files import MAX_BYTES
 
-MAX_BYTES = 64 * 2**20  # as files.MAX_BYTES, which is not imported for --help; a test compares them
-MaxBytes = Annotated[int, typer.Option(min=1, help="Refuse files that are larger, or unpack to more.")]
 
-
-def export(
+def export_command(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="A case file: network, loss, parameters and data.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write, such as network.zip.")],
     platforms: Annotated[str, typer.Option(help="Any of them, separated by commas.")] = "cpu,cuda,rocm,tpu",
@@ -35,7 +35,7 @@ def export(
     show(f"{output}: check it with `python {output}`, here or on another machine\n")
 
 
-def sweep(
+def sweep_command(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="Network, loss, data and settings.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The directory for the results.")],
     save_every: Annotated[float, typer.Option(metavar="SECONDS", help="Between two checkpoints.")] = 60.0,
@@ -45,6 +45,9 @@ def sweep(
     coordinator: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of process 0.")] = None,
     process_count: Annotated[int | None, typer.Option(help="How many processes there are.")] = None,
     process_id: Annotated[int | None, typer.Option(help="Of this one, from 0.")] = None,
+    accept_other_bits: Annotated[
+        bool, typer.Option("--accept-other-bits", help="Go on with what another JAX or kind of machine has begun.")
+    ] = False,
     max_bytes: MaxBytes = MAX_BYTES,
 ) -> None:
     """Train a network from many initial values, and with several learning rates and other numbers.
@@ -53,12 +56,14 @@ def sweep(
     it in every process; on Slurm, Open MPI, Kubernetes and cloud TPUs that is all, elsewhere say where process 0 is.
     """
     from functional_mlp.parallel import Meeting, device_per_core, keep_compiled, leave, meet_if
+    from functional_mlp.saving import Place
 
     try:
         keep_compiled()
         device_per_core(cores)
         meet_if(distributed, Meeting(coordinator, process_count, process_id))
-        _sweep(spec, output, save_every, device, max_bytes)
+        place = Place(output, save_every, accept_other_bits=accept_other_bits)
+        _sweep(spec, place, device, max_bytes)
     except (TypeError, ValueError, ArithmeticError, OSError, ImportError) as error:
         print(f"functional-mlp: {' '.join(str(error).split())}", file=sys.stderr)  # JAX's sentences have several lines
         raise typer.Exit(leave(2)) from None
@@ -67,7 +72,7 @@ def sweep(
         raise typer.Exit(leave(130)) from None
 
 
-def _sweep(spec: Path, output: Path, save_every: float, device: str | None, max_bytes: int) -> None:
+def _sweep(spec: Path, place: Any, device: str | None, max_bytes: int) -> None:
     import jax
 
     from functional_mlp._checks import positive_int
@@ -85,17 +90,34 @@ def _sweep(spec: Path, output: Path, save_every: float, device: str | None, max_
     hidden = not sys.stderr.isatty() or not everyone().first
     with wide, asked_to_end() as asked, typer.progressbar(length=epochs, hidden=hidden, file=sys.stderr) as bar:
 
-        def seen(so_far: Any) -> bool:
+        def watch(so_far: Any) -> bool:
             if int(so_far.state.epoch) <= bar.pos:  # the next part of the runs
                 bar.pos, bar.finished = 0, False
             bar.update(int(so_far.state.epoch) - bar.pos)
             return everyone().any(asked)
 
-        options = {"directory": output, "save_every": save_every, "devices": devices, "callback": seen}
-        result = run_sweep(asked_for, **options)
+        options = {"directory": place.path, "save_every": place.every, "accept_other_bits": place.accept_other_bits}
+        result = run_sweep(asked_for, **options, devices=devices, callback=watch)
     if everyone().any(asked):
-        print(f"functional-mlp: interrupted; saved in {output}; the same command goes on", file=sys.stderr)
+        print(f"functional-mlp: interrupted; saved in {place.path}; the same command goes on", file=sys.stderr)
         raise typer.Exit(128 + (asked[0] if asked else signal.SIGTERM))  # which another process was told
     if everyone().first:
-        write_bytes(output / "runs.csv", table_of_runs(asked_for, result).encode())
-        show("".join(f"{line}\n" for line in medians_of(result)) + f"{output}: every run, in runs.csv and .npy files\n")
+        write_bytes(place.path / "runs.csv", table_of_runs(asked_for, result).encode())
+        show(
+            "".join(f"{line}\n" for line in medians_of(result))
+            + f"{place.path}: every run, in runs.csv and .npy files\n"
+        )
+
+
+def info_command() -> None:
+    """Print versions and devices."""
+    import platform
+    from importlib import metadata
+
+    import jax
+
+    rows = [("functional-mlp", fm.__version__), ("Python", platform.python_version())]
+    rows += [(package, metadata.version(package)) for package in ("jax", "jaxlib", "numpy", "optax", "safetensors")]
+    devices = ", ".join(f"{device.platform}:{device.id} ({device.device_kind})" for device in jax.devices())
+    for label, value in [*rows, ("devices", devices)]:
+        print(f"{label:<15} {value}")

@@ -17,7 +17,7 @@ import numpy as np
 
 FORMAT, VERSION = "functional-mlp/export", 1
 MANIFEST, VECTORS, MAIN = "manifest.json", "vectors.npz", "__main__.py"
-MAX_BYTES = 2**30  # of one member
+MAX_BYTES_OF_A_MEMBER = 2**30
 
 
 class Artifact(NamedTuple):
@@ -86,8 +86,8 @@ def _members(manifest: dict[str, Any]) -> list[str]:
 
 
 def _member(archive: zipfile.ZipFile, name: str, sha256: str | None = None) -> bytes:
-    if archive.getinfo(name).file_size > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes of {name}")
+    if archive.getinfo(name).file_size > MAX_BYTES_OF_A_MEMBER:
+        raise ValueError(f"more than {MAX_BYTES_OF_A_MEMBER} bytes of {name}")
     content = archive.read(name)
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"a damaged {name}")

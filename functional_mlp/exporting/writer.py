@@ -20,18 +20,13 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.extend import mlir
-from jax.extend.mlir.dialects import stablehlo
-from jax.extend.mlir.passmanager import PassManager
-from jax.interpreters.mlir import make_ir_context
 
 from functional_mlp import __version__
 from functional_mlp._checks import known_name
+from functional_mlp._jax_compat import without_source_names
 from functional_mlp.backward_pass import backward, loss_and_grad
-from functional_mlp.exporting import artifact as _artifact
-from functional_mlp.exporting.artifact import FORMAT, MAIN, MANIFEST, VECTORS, VERSION, Artifact, Comparison
-from functional_mlp.exporting.artifact import load as load
-from functional_mlp.exporting.artifact import verify as verify
+from functional_mlp.exporting import artifact
+from functional_mlp.exporting.artifact import FORMAT, MAIN, MANIFEST, VECTORS, VERSION
 from functional_mlp.files import write_bytes
 from functional_mlp.forward_pass import forward
 from functional_mlp.network import Dense, Params, named_params
@@ -42,10 +37,8 @@ from functional_mlp.oracle.truth import solve
 from functional_mlp.oracle.verdict import floor_of_step, truth_of
 from functional_mlp.training import init_train_state, train_step
 
-__all__ = ["PLATFORMS", "Artifact", "Comparison", "Function", "export", "functions_of", "load", "verify"]
-
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-LEARNING_RATE = 0.0625  # of the vectors of a training step; every dtype has it exactly
+RATE_OF_THE_STEP = 0.0625  # of the vectors of a training step; every dtype has it exactly
 
 
 class Function(NamedTuple):
@@ -97,8 +90,8 @@ def functions_of(case: Case) -> dict[str, Function]:
         assert loss is not None
         params, (*rest, learning_rate) = split(arrays)
         optimizer = optax.sgd(learning_rate)
-        state, seen = train_step(network, loss, optimizer, init_train_state(params, optimizer), *rest)
-        return (*jax.tree.leaves(state.params), seen.loss)
+        state, metrics = train_step(network, loss, optimizer, init_train_state(params, optimizer), *rest)
+        return (*jax.tree.leaves(state.params), metrics.loss)
 
     functions = {"forward": Function(run, (*names, "inputs"), ("outputs",))}
     if loss is None:
@@ -116,7 +109,7 @@ def _arguments(case: Case) -> dict[str, np.ndarray]:
     for name in ("inputs", "targets", "sample_weights", "ct_outputs"):
         if getattr(case, name) is not None:
             arrays[name] = getattr(case, name)
-    return arrays | {"learning_rate": np.asarray(LEARNING_RATE)}
+    return arrays | {"learning_rate": np.asarray(RATE_OF_THE_STEP)}
 
 
 def _path(name: str) -> str:
@@ -170,7 +163,7 @@ def export(path: str | os.PathLike[str], case: Case, platforms: Sequence[str] = 
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     }
     contents[MANIFEST] = (json.dumps(manifest, indent=1) + "\n").encode()
-    contents[MAIN] = Path(_artifact.__file__).read_bytes()
+    contents[MAIN] = Path(artifact.__file__).read_bytes()
     write_bytes(path, _zipped(contents))
 
 
@@ -185,17 +178,10 @@ def _exported(case: Case, function: Function, platforms: tuple[str, ...]) -> jax
         if name in ("inputs", "targets", "sample_weights", "ct_outputs"):
             shape = (samples, *shape[1:])
         specifications.append(jax.ShapeDtypeStruct(shape, dtype))
-    return _without_places(jax.export.export(jax.jit(function.call), platforms=platforms)(*specifications))
-
-
-def _without_places(exported: jax.export.Exported) -> jax.export.Exported:
-    """The same without the names of the source files that made it, which differ from machine to machine."""
-    month_old = stablehlo.StablehloCompatibilityRequirement.WEEK_4  # what JAX itself asks for: older readers know it
-    with make_ir_context():
-        module = mlir.deserialize_portable_artifact(exported.mlir_module_serialized)
-        PassManager.parse("builtin.module(strip-debuginfo)").run(module.operation)
-        version = stablehlo.get_version_from_compatibility_requirement(month_old)
-        return dataclasses.replace(exported, mlir_module_serialized=mlir.serialize_portable_artifact(module, version))
+    exported = jax.export.export(jax.jit(function.call), platforms=platforms)(*specifications)
+    # which differ from machine to machine
+    program = without_source_names(exported.mlir_module_serialized)
+    return dataclasses.replace(exported, mlir_module_serialized=program)
 
 
 def _described(names: Sequence[str], avals: Sequence[Any]) -> list[dict[str, Any]]:
@@ -222,8 +208,8 @@ def _truth(case: Case, truth: Mapping[str, np.ndarray], noise: Noise, result: st
     if result.startswith("params."):  # after a step
         path = _path(result)
         before = parameter_of(case, path)
-        floor = floor_of_step(noise, path, before, truth[path], LEARNING_RATE)
-        return before - LEARNING_RATE * truth[path], floor
+        floor = floor_of_step(noise, path, before, truth[path], RATE_OF_THE_STEP)
+        return before - RATE_OF_THE_STEP * truth[path], floor
     path = _path(result.removeprefix("ct_")) if result.startswith("ct_params.") else result
     return truth[path], noise.floors[path]
 

@@ -1,9 +1,9 @@
 from .atomic import write_bytes as write_bytes
+from .npz import npz_arrays as npz_arrays
 from .params import load_params as load_params
 from .params import save_params as save_params
 from .untrusted import MAX_BYTES as MAX_BYTES
 from .untrusted import FileError as FileError
 from .untrusted import Path_ as Path_
-from .untrusted import npz_arrays as npz_arrays
 from .untrusted import read_bytes as read_bytes
 from .untrusted import text_of as text_of

@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from functional_mlp._checks import floating_dtype
+from functional_mlp._dtypes import SAFETENSORS_NAMES
 from functional_mlp.files.atomic import write_bytes
+from functional_mlp.files.npz import npy_header
 from functional_mlp.network import Dense, Network, Params, check_params, shapes_of
 
 PARAMS_FORMAT = "functional-mlp/params"
 PARAMS_VERSION = "1"
-FILE_DTYPES = ("F16", "BF16", "F32", "F64")
+FILE_DTYPES = tuple(reversed(SAFETENSORS_NAMES.values()))
 
 
 def save_params(path: str | os.PathLike[str], params: Params) -> None:
@@ -109,9 +111,7 @@ def _read_npz(path: str | os.PathLike[str], network: Network) -> dict[str, Any]:
             for member in archive.infolist():
                 name = member.filename.removesuffix(".npy")
                 with archive.open(member) as file:
-                    version = np.lib.format.read_magic(file)
-                    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-                    shape, _, dtype = read[version](file)
+                    shape, _, dtype = npy_header(file)
                     _check_header(name, list(shape), f"{dtype.kind.upper()}{8 * dtype.itemsize}", expected)
                 with archive.open(member) as file:
                     arrays[name] = jnp.asarray(np.lib.format.read_array(file, allow_pickle=False))

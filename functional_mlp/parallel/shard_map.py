@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import jax
 
+from functional_mlp._jax_compat import vary, varying_axes_of
+
 Tree = TypeVar("Tree")
 
 
@@ -15,7 +17,7 @@ def varying_axes(*trees: object) -> frozenset[str]:
     """The mesh axes over which any array in `trees` varies."""
     axes: set[str] = set()
     for leaf in jax.tree.leaves(trees):
-        axes |= set(jax.typeof(leaf).manual_axis_type.varying)
+        axes |= varying_axes_of(leaf)
     return frozenset(axes)
 
 
@@ -26,6 +28,6 @@ def vary_over(axes: frozenset[str], tree: Tree) -> Tree:
 
     def convert(leaf: jax.Array) -> jax.Array:
         missing = axes - varying_axes(leaf)
-        return jax.lax.pcast(leaf, tuple(sorted(missing)), to="varying") if missing else leaf
+        return vary(leaf, tuple(sorted(missing))) if missing else leaf
 
     return jax.tree.map(convert, tree)

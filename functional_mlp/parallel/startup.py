@@ -16,23 +16,24 @@ from typing import NamedTuple
 
 import jax
 
+from functional_mlp._jax_compat import is_cache_undecided, keep_compiled_in, leave_signals_alone
 from functional_mlp.parallel.processes import everyone
 
-HEARTBEAT = 20  # seconds after which a process that says nothing is taken for lost
+_HEARTBEAT = 20  # seconds after which a process that says nothing is taken for lost
 MEETING = 120  # seconds in which all processes must have come
 
 
-def keep_compiled() -> None:
-    """Gives compiled programs a place where later processes find them, unless the environment says where or not to."""
-    settings = jax.config.values
-    if settings["jax_enable_compilation_cache"] and settings["jax_compilation_cache_dir"] is None:
+def keep_compiled(folder: Path | None = None) -> None:
+    """Gives compiled programs a place where later processes find them: a folder, or, unless the environment says where
+    or not to, one in the user's cache."""
+    if folder is not None:
+        keep_compiled_in(folder)
+    elif is_cache_undecided():
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "functional-mlp", "compiled")
         with contextlib.suppress(OSError):  # without it, programs are compiled anew each time
             folder.mkdir(parents=True, exist_ok=True)
             if os.access(folder, os.W_OK | os.X_OK):
-                jax.config.update("jax_compilation_cache_dir", str(folder))
-                jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-                jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+                keep_compiled_in(folder)
 
 
 def device_per_core(cores: int | None = None, at_most: int | None = None) -> None:
@@ -85,16 +86,16 @@ def meet(meeting: Meeting) -> None:
     """
     coordinator = meeting.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     count = _number("JAX_NUM_PROCESSES") if meeting.process_count is None else meeting.process_count
-    own = _number("JAX_PROCESS_ID") if meeting.process_id is None else meeting.process_id
-    if count is not None and own is not None and not 0 <= own < count:
-        raise ValueError(f"expected a process id from 0 to {count - 1}, for {count} processes, got {own}")
+    process_id = _number("JAX_PROCESS_ID") if meeting.process_id is None else meeting.process_id
+    if count is not None and process_id is not None and not 0 <= process_id < count:
+        raise ValueError(f"expected a process id from 0 to {count - 1}, for {count} processes, got {process_id}")
     if coordinator is not None:
         host, port = _address(coordinator)
-        if own == 0:
+        if process_id == 0:
             _require_free(port)
-        elif own is not None:
+        elif process_id is not None:
             _wait_for(host, port, meeting.timeout)
-    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
+    leave_signals_alone()
     alarm = threading.Timer(meeting.timeout, _give_up, [count, meeting.timeout])
     alarm.daemon = True
     alarm.start()
@@ -102,9 +103,9 @@ def meet(meeting: Meeting) -> None:
         jax.distributed.initialize(
             coordinator,
             count,
-            own,
+            process_id,
             initialization_timeout=math.ceil(meeting.timeout) + 30,  # after which JAX would abort, with a core dump
-            heartbeat_timeout_seconds=HEARTBEAT,
+            heartbeat_timeout_seconds=_HEARTBEAT,
         )
     except ValueError as error:  # JAX says what is missing
         raise ValueError(
@@ -135,10 +136,10 @@ def meet_if(distributed: bool, meeting: Meeting) -> None:
 
 def _end_with_what_is_not_caught() -> None:
     """An error that nobody expects ends this process at once too; see `leave`."""
-    before = sys.excepthook
+    usual_hook = sys.excepthook
 
     def tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        before(kind, error, traceback)
+        usual_hook(kind, error, traceback)
         leave(1)
 
     sys.excepthook = tell
@@ -182,6 +183,13 @@ def _address(text: str) -> tuple[str, int]:
     if not host or not port.isdigit() or not 0 < int(port) < 2**16:
         raise ValueError(f"expected a coordinator such as 10.0.0.1:1234, got {text!r}")
     return host.strip("[]"), int(port)
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens at now."""
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return int(tried.getsockname()[1])
 
 
 def _require_free(port: int) -> None:

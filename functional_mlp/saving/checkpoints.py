@@ -7,11 +7,12 @@ one that was damaged afterwards is found, and the one before it is used.
 import contextlib
 import hashlib
 import importlib.util
-import os
-import shutil
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +21,11 @@ import numpy as np
 
 from functional_mlp._checks import positive_int
 from functional_mlp.parallel import ALONE, Processes
-from functional_mlp.saving.run_folder import claimed, only_one
+from functional_mlp.saving.fingerprint import Fingerprint
+from functional_mlp.saving.run_folder import Place, claimed, gone_on, only_one
 
-KIND = ("functional-mlp/run", 1)
-INDEX = "run.json"
-EVERY, KEEP = 60.0, 2
+RUN_KIND = ("functional-mlp/run", 2)
+RUN_INDEX = "run.json"
 
 
 class Saved(NamedTuple):
@@ -42,13 +43,13 @@ class Saved(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run, in a folder that no other run writes to: see `in_directory`.
+    """The checkpoints of one run, in a folder that no other run writes to: see `checkpoints_in`.
 
     Of several processes the first one reads and writes; all of them call the same methods.
     """
 
-    def __init__(self, folder: Path, every: float, keep: int, processes: Processes) -> None:
-        self._every, self._folder, self._keep, self._processes = every, folder, keep, processes
+    def __init__(self, place: Place, processes: Processes) -> None:
+        self._place, self._folder, self._processes = place, place.path, processes
         self._saved_at = time.monotonic()
         self._made: Any = None
 
@@ -58,14 +59,14 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         if self._made is None:
-            own = jax.process_index()
+            process = jax.process_index()
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=self._keep,
+                max_to_keep=self._place.keep,
                 cleanup_tmp_directories=True,
                 create=False,
                 # orbax would wait for processes that do something else
                 multiprocessing_options=ocp.options.MultiprocessingOptions(
-                    primary_host=own, active_processes={own}, barrier_sync_key_prefix=str(own)
+                    primary_host=process, active_processes={process}, barrier_sync_key_prefix=str(process)
                 ),
             )
             with _as_os_error(self._folder):
@@ -75,7 +76,7 @@ class Checkpoints:
 
     def due(self) -> bool:
         """Whether the last one is long enough ago."""
-        return self._processes.any(self._processes.first and time.monotonic() - self._saved_at >= self._every)
+        return self._processes.any(self._processes.first and time.monotonic() - self._saved_at >= self._place.every)
 
     def save(self, step: int, arrays: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
         """Begins to save, and returns as soon as the arrays may change again.
@@ -100,31 +101,50 @@ class Checkpoints:
         self._saved_at = time.monotonic()
 
     def latest(self) -> Saved | None:
-        """The last one that is whole; None if there is none. Damaged ones after it are removed, with a warning.
+        """The last one that is whole; None if there is none. Damaged ones after it are renamed, with a warning.
+
+        Damaged is what has another digest, or cannot be understood. Whatever else goes wrong is raised, and nothing is
+        removed.
 
         Raises:
             ValueError: if there are some, and all are damaged.
+            OSError: if one cannot be read.
         """
         saved = self._processes.by_first(self._latest)
         found, arrays = self._processes.told(saved and (saved.step, saved.about), saved and saved.arrays)
         return found and Saved(found[0], arrays, found[1])
 
     def _latest(self) -> Saved | None:
-        steps = sorted(self._manager.all_steps(), reverse=True) if self._folder.exists() else []
-        for step in steps:
+        damaged: dict[int, Exception] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True) if self._folder.exists() else []:
             try:
-                return self._read(step)
-            except Exception as error:  # orbax, tensorstore and JSON each have their own
-                place = self._folder / str(step)
-                if step == steps[-1]:
-                    raise ValueError(
-                        f"expected a checkpoint in {self._folder} that is whole, got only damaged ones ({error});"
-                        " remove the folder to begin anew"
-                    ) from error
-                warnings.warn(f"{place} is damaged ({error}); the checkpoint before it is used", stacklevel=2)
-                shutil.rmtree(place, ignore_errors=True)
-                self._manager.reload()
+                saved = self._read(step)
+            except (ValueError, LookupError, FileNotFoundError) as error:  # orbax, tensorstore and JSON have their own
+                _require_readable(self._folder / str(step), error)
+                damaged[step] = error
+                continue
+            self._set_aside(damaged)
+            return saved
+        if damaged:
+            raise ValueError(
+                f"expected a checkpoint in {self._folder} that is whole, got only damaged ones"
+                f" ({_first_line(damaged[min(damaged)])}); remove the folder to begin anew"
+            ) from damaged[min(damaged)]
         return None
+
+    def _set_aside(self, damaged: Mapping[int, Exception]) -> None:
+        """Renames checkpoints to what orbax takes for none."""
+        for step, error in damaged.items():
+            place = self._folder / str(step)
+            aside = next(name for name in _names_aside(place) if not name.exists())
+            place.rename(aside)
+            warnings.warn(
+                f"{place} is damaged ({_first_line(error)}); the checkpoint before it is used, and this one kept as"
+                f" {aside.name}",
+                stacklevel=2,
+            )
+        if damaged:
+            self._manager.reload()
 
     def _read(self, step: int) -> Saved:
         import orbax.checkpoint as ocp
@@ -149,6 +169,26 @@ class Checkpoints:
         with _as_os_error(self._folder):
             self._made.wait_until_finished()
         self._made.close()  # not after a failure: orbax would wait for what will never come
+
+
+def _names_aside(place: Path) -> Iterator[Path]:
+    yield place.with_name(f"{place.name}.damaged")
+    yield from (place.with_name(f"{place.name}.damaged-{number}") for number in count(2))
+
+
+# of tensorstore, whose errors are all ValueErrors: what a disk or a full memory may be the cause of
+_NOT_OF_THE_CONTENT = re.compile("OS error|RESOURCE_EXHAUSTED|PERMISSION_DENIED|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED")
+
+
+def _require_readable(place: Path, error: Exception) -> None:
+    """Raises OSError if `error` says nothing about the content of a checkpoint: its files could not be read."""
+    if _NOT_OF_THE_CONTENT.search(str(error)):
+        raise OSError(f"expected to read {place}, got {_first_line(error)}") from error
+    for file in place.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened_file:
+                while opened_file.read(2**20):
+                    pass
 
 
 def _has_orbax() -> bool:
@@ -183,49 +223,41 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def in_directory(
-    directory: str | os.PathLike[str],
-    description: Mapping[str, Any],
-    every: float = EVERY,
-    keep: int = KEEP,
-    processes: Processes = ALONE,
-) -> Iterator[Checkpoints]:
-    """The checkpoints of the run that `description` describes, in a folder of its own.
+def checkpoints_in(place: Place, fingerprint: Fingerprint, processes: Processes = ALONE) -> Iterator[Checkpoints]:
+    """The checkpoints of the run with this fingerprint, in a folder of its own.
 
     Args:
-        directory: made if it does not exist; otherwise empty, or of this run.
-        description: what its results depend on; what JSON knows.
-        every: seconds after which another one is due.
-        keep: how many are kept.
+        place: of the folder, made if it does not exist; otherwise empty, or of this run.
+        fingerprint: of the run.
         processes: of the run; the first of them reads and writes.
 
     Raises:
         ImportError: without orbax.
         OSError: if it cannot be read or written.
-        ValueError: if it holds another run (and what differs) or something else, or is in use.
+        ValueError: if it holds another run (and what differs) or something else, is in use, or would be gone on with to
+            other bits.
     """
-    folder = Path(directory)
     with contextlib.ExitStack() as stack:
 
         def claim() -> None:
-            stack.enter_context(only_one(folder))
-            claimed(folder, INDEX, KIND, description)
+            stack.enter_context(only_one(place.path))
+            gone_on(claimed(place.path / RUN_INDEX, RUN_KIND, fingerprint), fingerprint, place.accept_other_bits)
 
         processes.by_first(claim)
-        yield stack.enter_context(opened(folder / "checkpoints", every, keep, processes))
+        yield stack.enter_context(opened(replace(place, path=place.path / "checkpoints"), processes))
 
 
 @contextlib.contextmanager
-def opened(folder: Path, every: float, keep: int, processes: Processes = ALONE) -> Iterator[Checkpoints]:
-    """The checkpoints in a folder that is this run's own; see `in_directory`."""
-    positive_int("the number of checkpoints to keep", keep)
-    if not every >= 0:
-        raise ValueError(f"expected seconds between checkpoints, got {every}")
+def opened(place: Place, processes: Processes = ALONE) -> Iterator[Checkpoints]:
+    """The checkpoints in a folder that is this run's own; see `checkpoints_in`."""
+    positive_int("the number of checkpoints to keep", place.keep)
+    if not place.every >= 0:
+        raise ValueError(f"expected seconds between checkpoints, got {place.every}")
     if not _has_orbax():
         raise ImportError(
             "expected the package orbax-checkpoint, to save runs with; install it, or functional-mlp[checkpoints]"
         )
-    checkpoints = Checkpoints(folder, every, keep, processes)
+    checkpoints = Checkpoints(place, processes)
     try:
         yield checkpoints
     finally:

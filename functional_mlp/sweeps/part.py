@@ -20,8 +20,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from functional_mlp._checks import positive_int
-from functional_mlp.network import Params
+from functional_mlp.network import Network, Params
 from functional_mlp.parallel import Processes, of_this_process
+from functional_mlp.saving import program_digest
+from functional_mlp.sweeps.grid import LEARNING_RATE, Starts
 from functional_mlp.training import (
     COMMON,
     Callback,
@@ -32,7 +34,6 @@ from functional_mlp.training import (
     TrainState,
     history_names,
     init_train_state,
-    program_digest,
     program_of,
     result_of,
     run_chunk,
@@ -41,7 +42,6 @@ from functional_mlp.training import (
 
 OptimizerFactory = Callable[..., optax.GradientTransformation]
 Numbers = dict[str, Any]  # (R,) each, by the name that the factory knows them by
-LEARNING_RATE = "learning_rate"
 _RUNS = "runs"  # the mesh axis
 _SHARE_OF_MEMORY = 0.25
 RUNS_TO_DISK = 256  # a part that is streamed to disk has about as many, so that little is lost with one
@@ -55,9 +55,7 @@ class Runs:
         plan, data: as of one run.
         optimizer: the factory.
         epochs: to do.
-        keys: (S,) the keys; run r has number r modulo S.
-        start: numbers of keys (n,) -> initial parameters with a leading axis n.
-        known_by: a digest of what `start` gives.
+        starts: keys (S,) and initial parameters; run r has number r modulo S.
         numbers: those of each run, (R,), by name, the learning rate among them.
         devices: where to compute.
         processes: those that own the devices.
@@ -68,13 +66,16 @@ class Runs:
     data: Data
     optimizer: OptimizerFactory
     epochs: int
-    keys: Array
-    start: Callable[[np.ndarray], Params]
-    known_by: str
+    starts: Starts
     numbers: dict[str, np.ndarray]
     devices: tuple[jax.Device, ...]
     processes: Processes
     tile: int
+
+    @property
+    def keys(self) -> Array:
+        """(S,)."""
+        return self.starts.keys
 
     @property
     def count(self) -> int:
@@ -93,19 +94,19 @@ class Runs:
 
     def states(self, which: np.ndarray) -> tuple[TrainState, Numbers]:
         """The states before the first update of the runs `which` (n,), and their numbers."""
-        params = self.start(which % len(self.keys))
+        params = self.starts.of(which % len(self.keys))
         numbers = {name: _weakly_typed(values[which]) for name, values in self.numbers.items()}
         return _init_states(self.optimizer, params, self.keys[which % len(self.keys)], numbers), numbers
 
     def program(self) -> str:
-        """A digest of the program of one run; see `program_digest`."""
+        """A digest of the program of one run, and of the one that draws its initial parameters."""
         state, numbers = jax.eval_shape(lambda: self.states(np.zeros(1, int)))
-        own, numbers = jax.tree.map(lambda leaf: _first(leaf), (state[:3], numbers))
+        shapes, numbers = jax.tree.map(lambda leaf: _first(leaf), (state[:3], numbers))
 
-        def one_run(own: Any, numbers: Numbers, epoch: Any, count: Any, data: Data) -> Any:
-            return program_of(self.plan, _made(self.optimizer, numbers))(_state(own, epoch), count, data)
+        def one_run(shapes: Any, numbers: Numbers, epoch: Any, count: Any, data: Data) -> Any:
+            return program_of(self.plan, _made(self.optimizer, numbers))(_state(shapes, epoch), count, data)
 
-        return program_digest(one_run, own, numbers, state.epoch, np.int32(1), self.data)
+        return program_digest(one_run, shapes, numbers, state.epoch, np.int32(1), self.data) + self.starts.program()
 
 
 def _first(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
@@ -144,20 +145,20 @@ def _chunk_program(options: Options, mesh: Mesh, tile: int) -> Any:
     def chunk(
         plan: Plan, optimizer: OptimizerFactory, states: TrainState, numbers: Numbers, count: Array, data: Data
     ) -> tuple[TrainState, Array]:
-        def share(own: Any, numbers: Numbers, epoch: Array, count: Array, data: Data) -> tuple[Any, Array]:
+        def share(states: Any, numbers: Numbers, epoch: Array, count: Array, data: Data) -> tuple[Any, Array]:
             def one_run(run: tuple[Any, Numbers]) -> tuple[Any, Array]:
                 # the epoch is common to all, so that evaluations are really skipped at the epochs that have none
                 state, rows = run_chunk(plan, _made(optimizer, run[1]), _state(run[0], epoch), count, data)
                 return state[:3], rows
 
-            return jax.lax.map(one_run, (own, numbers), batch_size=None if tile == 1 else tile)
+            return jax.lax.map(one_run, (states, numbers), batch_size=None if tile == 1 else tile)
 
         each, common = PartitionSpec(_RUNS), PartitionSpec()
         # unchecked: the branches of an optimiser's own conditionals need not vary over the devices alike
         specs = (each, each, common, common, common)
         spread = jax.shard_map(share, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)
-        own, rows = spread(states[:3], numbers, states.epoch, count, data)
-        return _state(own, states.epoch + count), rows
+        after, rows = spread(states[:3], numbers, states.epoch, count, data)
+        return _state(after, states.epoch + count), rows
 
     return jax.jit(chunk, static_argnums=(0, 1), compiler_options=dict(options))
 
@@ -206,11 +207,27 @@ def train_part(
         if wanted == len(which):
             return result
         history = {name: x if name == "epoch" else x[:wanted] for name, x in result.history.items()}
-        own = jax.tree.map(lambda leaf: leaf[:wanted], result.state[:3])
-        return TrainResult(own[0], history, _state(own, result.state.epoch))
+        each = jax.tree.map(lambda leaf: leaf[:wanted], result.state[:3])
+        return TrainResult(each[0], history, _state(each, result.state.epoch))
 
-    seen = None if callback is None else lambda so_far: callback(trimmed(so_far))
-    return trimmed(run_chunks(runs.plan, compiled, states, data, runs.epochs, seen, before))
+    told = None if callback is None else lambda so_far: callback(trimmed(so_far))
+    return trimmed(run_chunks(runs.plan, compiled, states, data, runs.epochs, told, before))
+
+
+def bytes_in_a_tile(network: Network, params: Params, plan: Plan, data: Data) -> int:
+    """About what a run needs while its tile is computed: parameters and what an optimiser keeps, activations twice."""
+    width = sum(network.sizes)
+    evaluated = [x.shape[0] for x in (data.inputs, data.eval_inputs) if x is not None] if plan.metrics else [0]
+    weights = sum(leaf.size for leaf in jax.tree.leaves(params))
+    return params[0].weights.dtype.itemsize * (6 * weights + 2 * width * max(plan.batch_size, *evaluated))
+
+
+def bytes_in_a_part(runs: Runs) -> int:
+    """What a run holds all the time that its part is computed: a state that goes in, and one that comes out."""
+    state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
+    history = runs.evaluations * len(history_names(runs.plan, runs.data))
+    # beside what is being computed
+    return 3 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state[:2])) + 8 * history
 
 
 def runs_per_part(runs: Runs, wanted: int | None, to_disk: bool) -> int:
@@ -221,12 +238,8 @@ def runs_per_part(runs: Runs, wanted: int | None, to_disk: bool) -> int:
     if wanted is not None:
         fitting = positive_int("runs_per_part", wanted)
     else:
-        state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
-        history = runs.evaluations * len(history_names(runs.plan, runs.data))
-        # a state goes in and another comes out, beside what is being computed
-        one = 3 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state[:2])) + 8 * history
         free = runs.processes.count * _free_memory(of_this_process(runs.devices))
-        fitting = int(_SHARE_OF_MEMORY * free) // one
+        fitting = int(_SHARE_OF_MEMORY * free) // bytes_in_a_part(runs)
         if to_disk:
             fitting = min(fitting, max(RUNS_TO_DISK, runs.unit))
         fitting = max(fitting - fitting % runs.unit, runs.unit)

@@ -10,8 +10,8 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,24 +23,33 @@ from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import finite_float, is_key, positive_int, random_key, require_optimizer_factory
+from functional_mlp._checks import positive_int, require_kind, require_optimizer_factory
 from functional_mlp.losses import Loss
 from functional_mlp.metrics import UserMetric
-from functional_mlp.network import Initializer, Network, Params, check_params, init_params
+from functional_mlp.network import Initializer, Network, Params
 from functional_mlp.parallel import Processes, agreed, checked_devices, devices_near, of_this_process, processes_of
-from functional_mlp.saving import EVERY, KEEP, Checkpoints, only_one, opened
-from functional_mlp.sweeps.part import LEARNING_RATE, OptimizerFactory, Part, Runs, runs_per_part, train_part
-from functional_mlp.sweeps.store import INDEX, Store, in_directory, in_memory
+from functional_mlp.saving import (
+    EVERY,
+    KEEP,
+    Checkpoints,
+    Fingerprint,
+    Place,
+    digest,
+    fingerprint_of,
+    only_one,
+    opened,
+)
+from functional_mlp.sweeps.grid import LEARNING_RATE, Starts, checked_starts, numbers_of_runs
+from functional_mlp.sweeps.part import OptimizerFactory, Part, Runs, bytes_in_a_tile, runs_per_part, train_part
+from functional_mlp.sweeps.store import SWEEP_INDEX, Store, in_memory, store_in
 from functional_mlp.training import (
     COMMON,
     Callback,
-    Data,
-    Plan,
+    Settings,
     TrainResult,
     TrainState,
     check_data,
     described,
-    digest,
     history_dtype,
     history_names,
     history_of,
@@ -48,7 +57,6 @@ from functional_mlp.training import (
     make_plan,
     named_history,
     named_leaves,
-    program_digest,
     runs_of_a_tile,
     unnamed,
 )
@@ -77,52 +85,6 @@ class SweepResult(NamedTuple):
     keys: Array
     learning_rates: np.ndarray
     hyperparameters: Mapping[str, np.ndarray]
-
-
-def _each(what: str, values: float | Iterable[float] | ArrayLike) -> list[float]:
-    if hasattr(values, "__array__"):
-        values = np.atleast_1d(np.asarray(values)).tolist()
-    given = list(values) if isinstance(values, Iterable) else [values]
-    if not given:
-        raise ValueError(f"expected at least one {what}, got none")
-    return [finite_float(what, value) for value in given]
-
-
-def _numbers(
-    learning_rates: float | Iterable[float] | ArrayLike, others: Mapping[str, float | Iterable[float]], keys: int
-) -> dict[str, np.ndarray]:
-    """The numbers of every run: all combinations, each for every key."""
-    if not isinstance(others, Mapping):
-        raise TypeError(f"expected hyperparameters as a mapping from names to numbers, got {type(others).__name__}")
-    if LEARNING_RATE in others:
-        raise ValueError(f"expected {LEARNING_RATE} as learning_rates, got it among the hyperparameters")
-    for name in others:
-        if not isinstance(name, str):
-            raise TypeError(f"expected the names of hyperparameters as strings, got {name!r}")
-    axes = {LEARNING_RATE: _each("learning rate", learning_rates)}
-    axes |= {name: _each(name, values) for name, values in others.items()}
-    grid = np.repeat(np.array(list(product(*axes.values()))), keys, axis=0)
-    return {name: grid[:, column] for column, name in enumerate(axes)}
-
-
-def _stacked_params(network: Network, params: Params, runs: int) -> Params:
-    """Initial parameters of `runs` runs, checked as one run's are."""
-    lengths = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(params)}
-    if lengths != {(runs,)}:
-        raise ValueError(
-            f"expected params with a leading axis of {runs} on every leaf, one entry per key, got {lengths}"
-        )
-    return jax.vmap(partial(check_params, network))(jax.tree.map(jnp.asarray, params))
-
-
-def _require_independent_draws(keys: Array) -> None:
-    """Raises unless what is drawn from a key does not depend on the keys beside it."""
-    if is_key(keys) and str(jax.random.key_impl(keys)) != "threefry2x32":
-        kind = jax.random.key_impl(keys)
-        raise ValueError(
-            f"expected keys of the kind threefry2x32, whose draws do not depend on those beside them, got {kind}; make"
-            ' them with jax.random.key(seed, impl="threefry2x32")'
-        )
 
 
 def sweep(
@@ -157,6 +119,7 @@ def sweep(
     runs_per_part: int | None = None,
     save_every: float = EVERY,
     keep: int = KEEP,
+    accept_other_bits: bool = False,
 ) -> SweepResult:
     """Trains a network from many initial values, and with several learning rates and other numbers.
 
@@ -188,6 +151,8 @@ def sweep(
         runs_per_part: runs in one program; None means as many as fit into the memory.
         save_every: seconds between two checkpoints of the part, written after a chunk of epochs.
         keep: how many of them are kept.
+        accept_other_bits: whether to go on with a sweep that another JAX has begun, or another kind of machine; as in
+            `train`.
 
     Returns:
         Parameters, history and state of every run.
@@ -199,71 +164,54 @@ def sweep(
         OSError: if the directory cannot be written.
         ConnectionError: if another process of the sweep has ended.
     """
+    require_kind("network", network, Network, "fm.Network(sizes, activations)")
+    require_kind("loss", loss, Loss, "fm.Loss(kind)")
     require_optimizer_factory(optimizer)
-    random_key("keys", keys, ndim=1)
-    _require_independent_draws(keys)
-    numbers = _numbers(learning_rates, {} if hyperparameters is None else hyperparameters, len(keys))
-    if params is None:
-        draw = partial(init_params, network, weights=weights, bias=bias, dtype=dtype)
-        one = jax.eval_shape(draw, keys[0])  # errors outside of vmap read better
-    else:
-        stacked = _stacked_params(network, params, len(keys))
-        one = jax.tree.map(lambda leaf: leaf[0], stacked)
-
-    def start(which: np.ndarray) -> Params:
-        if params is None:
-            return jax.vmap(draw)(keys[which])
-        return jax.tree.map(lambda leaf: leaf[which], stacked)
-
-    data = check_data(network, one, inputs, targets, sample_weights, eval_inputs, eval_targets)
+    starts = checked_starts(Starts(network, keys, weights, bias, dtype, params))
+    numbers = numbers_of_runs(learning_rates, hyperparameters, len(keys))
+    params_of_one = starts.one()
+    data = check_data(network, params_of_one, inputs, targets, sample_weights, eval_inputs, eval_targets)
     where = devices_near(data.inputs) if devices is None else checked_devices(devices)
     processes = processes_of(where)
     data = jax.device_put(data, of_this_process(where)[0])
-    plan = make_plan(
-        network,
-        loss,
-        data,
-        epochs=epochs,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        eval_every=eval_every,
-        evaluate=evaluate,
-        metrics=metrics,
-        chunk_epochs=chunk_epochs,
-        precision=precision,
-    )
+    asked = Settings(epochs, batch_size, shuffle, eval_every, evaluate, metrics, chunk_epochs, precision)
+    plan = make_plan(network, loss, data, asked)
     if tile is None:
-        tile = runs_of_a_tile(where[0].platform, len(numbers[LEARNING_RATE]), _bytes_of_a_run(network, one, plan, data))
-    known_by = program_digest(draw, keys[0]) if params is None else digest(stacked)
-    tile = positive_int("tile", tile)
-    epochs = positive_int("epochs", epochs)
-    runs = Runs(plan, data, optimizer, epochs, keys, start, known_by, numbers, where, processes, tile)
-    folder = None if directory is None else _Folder(Path(directory), save_every, keep)
-    if processes.count > 1:
-        same = {"parts": runs_per_part, "chunk_epochs": plan.chunk_epochs, "saved": folder is not None}
-        processes.require_same(_description(runs) | same)
-    return _in_parts(runs, runs_per_part, folder, agreed(processes, callback))
+        needed = bytes_in_a_tile(network, params_of_one, plan, data)
+        tile = runs_of_a_tile(where[0].platform, len(numbers[LEARNING_RATE]), needed)
+    tile, epochs = positive_int("tile", tile), positive_int("epochs", epochs)
+    runs = Runs(plan, data, optimizer, epochs, starts, numbers, where, processes, tile)
+    place = None if directory is None else Place(Path(directory), save_every, keep, accept_other_bits)
+    if place is None and processes.count == 1:
+        return _in_parts(runs, runs_per_part, None, callback)
+    known_by = _fingerprint_of_sweep(runs)
+    same = {"parts": runs_per_part, "chunk_epochs": plan.chunk_epochs, "saved": place is not None, "tile": tile}
+    processes.require_same(known_by.in_every_process | same)
+    saved_as = None if place is None else _Saved(place, known_by)
+    return _in_parts(runs, runs_per_part, saved_as, agreed(processes, callback))
 
 
-def _bytes_of_a_run(network: Network, params: Params, plan: Plan, data: Data) -> int:
-    """About what a run holds while it is computed: parameters and what an optimiser keeps, and activations twice."""
-    width = sum(network.sizes)
-    evaluated = [x.shape[0] for x in (data.inputs, data.eval_inputs) if x is not None] if plan.metrics else [0]
-    itemsize = params[0].weights.dtype.itemsize
-    weights = sum(leaf.size for leaf in jax.tree.leaves(params))
-    return itemsize * (6 * weights + 2 * width * max(plan.batch_size, *evaluated))
+def _fingerprint_of_sweep(runs: Runs) -> Fingerprint:
+    """What a sweep is known by; how its runs are cut into tiles changes bits alone."""
+    run = described(runs.plan, runs.data) | {
+        "epochs": runs.epochs,
+        "runs": runs.count,
+        "numbers": {name: digest(values) for name, values in runs.numbers.items()},
+        "keys": digest(runs.keys),
+        "initial parameters": runs.starts.described(),
+    }
+    return fingerprint_of(run, runs.program(), runs.devices[0], tile=str(runs.tile))
 
 
-class _Folder(NamedTuple):
-    """Where a sweep is saved, and how often."""
+class _Saved(NamedTuple):
+    """Where a sweep is saved, and as which."""
 
-    path: Path
-    save_every: float
-    keep: int
+    place: Place
+    known_by: Fingerprint
 
 
-def _in_parts(runs: Runs, wanted: int | None, folder: _Folder | None, callback: Callback | None) -> SweepResult:
-    step = runs_per_part(runs, wanted, to_disk=folder is not None)
+def _in_parts(runs: Runs, wanted: int | None, saved_as: _Saved | None, callback: Callback | None) -> SweepResult:
+    step = runs_per_part(runs, wanted, to_disk=saved_as is not None)
     stopped = False
 
     def watched(so_far: TrainResult) -> bool | None:
@@ -271,45 +219,45 @@ def _in_parts(runs: Runs, wanted: int | None, folder: _Folder | None, callback: 
         stopped = bool(callback(so_far))  # type: ignore[misc]
         return stopped
 
-    seen = None if callback is None else watched
-
+    watching = None if callback is None else watched
     processes = runs.processes
-    if folder is None and step >= runs.count and processes.count == 1:
-        part = train_part(runs, Part(0, runs.count, step), seen)
+    if saved_as is None and step >= runs.count and processes.count == 1:
+        part = train_part(runs, Part(0, runs.count, step), watching)
         return _result(runs, part.state, part.history)
     state = jax.eval_shape(lambda: runs.states(np.zeros(1, int))[0])
     with contextlib.ExitStack() as stack:
 
         def claim() -> Store:
-            if folder is not None:
-                stack.enter_context(only_one(folder.path))
-            return _store(runs, state, folder)
+            if saved_as is not None:
+                stack.enter_context(only_one(saved_as.place.path))
+            return _store(runs, state, saved_as)
 
         checkpoints = None
-        store = claim() if folder is None else processes.by_first(claim)
+        store = claim() if saved_as is None else processes.by_first(claim)
         done = processes.told(store and store.done)[0]
-        if folder is not None:
-            _require_shared(folder.path, processes)
-        if folder is not None and done < runs.count:
-            checkpoints = stack.enter_context(opened(folder.path / PART, folder.save_every, folder.keep, processes))
+        if saved_as is not None:
+            _require_shared(saved_as.place.path, processes)
+        if saved_as is not None and done < runs.count:
+            place = replace(saved_as.place, path=saved_as.place.path / PART)
+            checkpoints = stack.enter_context(opened(place, processes))
         while done < runs.count and not stopped:
-            part = _train_next(runs, done, step, checkpoints, seen)
+            part = _train_next(runs, done, step, checkpoints, watching)
             if int(part.state.epoch) == runs.epochs:
                 arrays = _of_all(runs, named_leaves(part.state) | named_history(part.history))
                 if store is not None:
                     store.put(done, arrays)
                 done += len(next(iter(arrays.values())))
-    if store is not None and folder is not None and done == runs.count:
-        shutil.rmtree(folder.path / PART, ignore_errors=True)
+    if store is not None and saved_as is not None and done == runs.count:
+        shutil.rmtree(saved_as.place.path / PART, ignore_errors=True)  # all runs are in the store
     processes.any(False)  # all is written
-    result = _stored(runs, state, store or _store(runs, state, folder))
+    result = _stored(runs, state, store or _store(runs, state, saved_as))
     processes.any(False)  # and read: whoever wants to may remove it now
     return result
 
 
 def _require_shared(directory: Path, processes: Processes) -> None:
     """Raises in all processes if one of them does not see what the first has written."""
-    if processes.any(not (directory / INDEX).exists()):
+    if processes.any(not (directory / SWEEP_INDEX).exists()):
         raise ValueError(f"expected a directory that all processes share, got {directory}, which some do not see")
 
 
@@ -327,8 +275,8 @@ def _train_next(
         arrays, last = saved.arrays, int(saved.about["last"])  # as it was cut then
     about = {"first": first, "last": last}
     offset = first * (runs.epochs + 1)
-    seen = keeping(checkpoints, callback, offset=offset, about=about, gathered=partial(_of_all, runs))
-    return train_part(runs, Part(first, last, max(step, last - first)), seen, arrays)
+    saving = keeping(checkpoints, callback, offset=offset, about=about, gathered=partial(_of_all, runs))
+    return train_part(runs, Part(first, last, max(step, last - first)), saving, arrays)
 
 
 def _of_all(runs: Runs, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -348,15 +296,15 @@ def _result(runs: Runs, state: TrainState, history: dict[str, np.ndarray]) -> Sw
 # results of several parts
 
 
-def _store(runs: Runs, state: TrainState, folder: _Folder | None) -> Store:
+def _store(runs: Runs, state: TrainState, saved_as: _Saved | None) -> Store:
     shapes = {name: ((runs.count, *leaf.shape[1:]), leaf.dtype) for name, leaf in named_leaves(state).items()}
     dtype = history_dtype(runs.data)
     shapes |= {
         f"history.{name}": ((runs.count, runs.evaluations), dtype) for name in history_names(runs.plan, runs.data)
     }
-    if folder is None:
+    if saved_as is None:
         return in_memory(shapes)
-    return in_directory(folder.path, shapes, _description(runs), reading=not runs.processes.first)
+    return store_in(saved_as.place, shapes, saved_as.known_by, reading=not runs.processes.first)
 
 
 def _stored(runs: Runs, state: TrainState, store: Store) -> SweepResult:
@@ -369,15 +317,3 @@ def _stored(runs: Runs, state: TrainState, store: Store) -> SweepResult:
     keys = runs.keys[np.arange(store.done) % len(runs.keys)]
     after = TrainState(params, opt_state, keys, jnp.asarray(runs.epochs, jnp.int32))
     return _result(runs, after, {"epoch": epochs} | history_of(done))
-
-
-def _description(runs: Runs) -> dict[str, Any]:
-    return described(runs.plan, runs.data) | {
-        "epochs": runs.epochs,
-        "runs": runs.count,
-        "numbers": {name: digest(values) for name, values in runs.numbers.items()},
-        "keys": digest(runs.keys),
-        "initial parameters": runs.known_by,
-        "program": runs.program(),
-        "tile": runs.tile,
-    }

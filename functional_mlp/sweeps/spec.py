@@ -48,7 +48,18 @@ OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
     for name in ("adadelta", "adagrad", "adam", "adamax", "adamw", "lamb", "lion", "nadam", "radam", "rmsprop", "sgd")
 }
 ARRAYS = ("inputs", "targets", "sample_weights", "eval_inputs", "eval_targets")
-_OTHERS = ("directory", "save_every", "keep", "devices", "callback", "keys", "params", "optimizer", *ARRAYS)
+_OTHERS = (
+    "directory",
+    "save_every",
+    "keep",
+    "accept_other_bits",
+    "devices",
+    "callback",
+    "keys",
+    "params",
+    "optimizer",
+    *ARRAYS,
+)
 
 
 class SweepSpec(NamedTuple):
@@ -173,9 +184,9 @@ def medians_of(result: SweepResult) -> list[str]:
     lines = []
     for combination in combinations:
         chosen = np.all([values == one for values, one in zip(numbers.values(), combination, strict=True)], axis=0)
-        told = [f"{name} {value:g}" for name, value in zip(numbers, combination, strict=True)]
+        parts = [f"{name} {value:g}" for name, value in zip(numbers, combination, strict=True)]
         for name, values in result.history.items():
             if name != "epoch":
-                told.append(f"{name} {np.median(np.asarray(values[chosen, -1], np.float64)):.6g}")
-        lines.append(", ".join(told) + f" (median of {int(chosen.sum())} runs)")
+                parts.append(f"{name} {np.median(np.asarray(values[chosen, -1], np.float64)):.6g}")
+        lines.append(", ".join(parts) + f" (median of {int(chosen.sum())} runs)")
     return lines

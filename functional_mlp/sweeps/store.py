@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp.saving import claimed, read_index, write_index
+from functional_mlp.saving import Fingerprint, Index, Place, claimed, gone_on, read_index
 
-KIND = ("functional-mlp/sweep", 1)
-INDEX = "sweep.json"
+SWEEP_KIND = ("functional-mlp/sweep", 2)
+SWEEP_INDEX = "sweep.json"
+_DONE = "runs_done"  # its field
 
 
 class Store:
     """Arrays by name, each with a leading axis of runs, and which of the runs are done."""
 
-    def __init__(self, arrays: dict[str, np.ndarray], done: int, index: Path | None, description: Mapping[str, Any]):
-        self.arrays, self.done = arrays, done
-        self._index, self._description = index, description
+    def __init__(self, arrays: dict[str, np.ndarray], done: int, index: Index | None):
+        self.arrays, self.done, self._index = arrays, done, index
 
     def put(self, first: int, parts: Mapping[str, np.ndarray]) -> None:
         """Keeps the results of the runs from `first` on, one array per name."""
@@ -34,41 +34,45 @@ class Store:
             if isinstance(array, np.memmap):
                 array.flush()
         if self._index is not None:
-            write_index(self._index, KIND, self._description, runs_done=last)
+            self._index = self._index.write(**{_DONE: last})
         self.done = last
 
 
 def in_memory(specifications: Mapping[str, tuple[tuple[int, ...], Any]]) -> Store:
     """A store of arrays of these shapes and dtypes."""
-    return Store({name: np.empty(shape, dtype) for name, (shape, dtype) in specifications.items()}, 0, None, {})
+    return Store({name: np.empty(shape, dtype) for name, (shape, dtype) in specifications.items()}, 0, None)
 
 
-def in_directory(
-    directory: str | os.PathLike[str],
+def store_in(
+    place: Place,
     specifications: Mapping[str, tuple[tuple[int, ...], Any]],
-    description: Mapping[str, Any],
+    fingerprint: Fingerprint,
     reading: bool = False,
 ) -> Store:
     """A store in files, a new one or the one that is there.
 
     Args:
-        directory: made if it does not exist.
+        place: of the directory, made if it does not exist.
         specifications: shape and dtype of each array by name; NAME.npy holds it.
-        description: of the sweep, what JSON knows; must be that of the sweep that the directory holds.
+        fingerprint: of the sweep; must be that of the sweep that the directory holds.
         reading: whether nothing will be put into it; it must be there then.
 
     Raises:
         OSError: if the directory cannot be written.
-        ValueError: if it holds another sweep, and what differs; or something else.
+        ValueError: if it holds another sweep, and what differs; or something else; or if there is more to compute, and
+            other bits may come out than where it was begun.
     """
-    directory = Path(directory)
-    index = directory / INDEX
+    directory, runs = place.path, min(shape[0] for shape, _ in specifications.values())
     if reading:
-        content = read_index(index, KIND, description)
+        index = read_index(directory / SWEEP_INDEX, SWEEP_KIND, fingerprint)
     else:
         directory.mkdir(parents=True, exist_ok=True)
-        content = claimed(directory, INDEX, KIND, description, runs_done=0)
-    done = _count(index, content.get("runs_done"), specifications)
+        index = claimed(directory / SWEEP_INDEX, SWEEP_KIND, fingerprint, **{_DONE: 0})
+    done = index.content.get(_DONE)
+    if not isinstance(done, int) or not 0 <= done <= runs:
+        raise ValueError(f"expected {index.path} to say how many of {runs} runs are done, got {done!r}")
+    if done < runs and not reading:
+        index = gone_on(index, fingerprint, place.accept_other_bits)
     arrays = {}
     for name, (shape, dtype) in specifications.items():
         # while nothing is done, there may be none, or an unfinished one
@@ -76,7 +80,7 @@ def in_directory(
             raise ValueError(f"expected names that files can have, got a metric named {name.partition('_')[2]!r}")
         mode = "r" if reading or done == shape[0] else "w+" if done == 0 else "r+"
         arrays[name] = _mapped(directory / f"{name}.npy", shape, np.dtype(dtype), mode)
-    return Store(arrays, done, index, description)
+    return Store(arrays, done, index)
 
 
 def _mapped(file: Path, shape: tuple[int, ...], dtype: np.dtype, mode: str) -> np.ndarray:
@@ -110,10 +114,3 @@ def _reserve(file: Path) -> None:
                 f"expected room for the {size:,} bytes of {file}, got {error.strerror}; make room, or name another"
                 " directory"
             ) from error
-
-
-def _count(index: Path, value: Any, specifications: Mapping[str, tuple[tuple[int, ...], Any]]) -> int:
-    runs = min(shape[0] for shape, _ in specifications.values())
-    if not isinstance(value, int) or not 0 <= value <= runs:
-        raise ValueError(f"expected {index} to say how many of {runs} runs are done, got {value!r}")
-    return value

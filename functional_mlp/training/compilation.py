@@ -11,13 +11,13 @@ library with threads of its own. For a network of a few thousand weights both co
 Accelerators get XLA's own defaults. Nothing here changes a result by more than rounding.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
 import jax
-from jax.experimental.xla_metadata import set_xla_metadata
-from jax.extend.core import ClosedJaxpr, Jaxpr
+
+from functional_mlp._jax_compat import primitive_names, xla_metadata
 
 MULTIPLICATIONS_OF_A_KERNEL = 2**14  # of one update; above, its products are worth XLA's own kernels
 MULTIPLICATIONS_OF_A_THREAD = 2**22  # of one update; above, they are worth several threads
@@ -115,24 +115,13 @@ def in_one_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @jax.jit
     def body(*arguments: Any) -> Any:
-        with set_xla_metadata(**_ORDINARY):
+        with xla_metadata(**_ORDINARY):
             return function(*arguments)
 
     def call(*arguments: Any) -> Any:
-        with set_xla_metadata(**_ONE_KERNEL):
-            primitives = {equation.primitive.name for equation in _equations(jax.make_jaxpr(body)(*arguments).jaxpr)}
-            if primitives <= _IN_ONE_KERNEL:
+        with xla_metadata(**_ONE_KERNEL):
+            if primitive_names(body, *arguments) <= _IN_ONE_KERNEL:
                 return body(*arguments)
         return function(*arguments)
 
     return call
-
-
-def _equations(jaxpr: Jaxpr) -> Iterator[Any]:
-    for equation in jaxpr.eqns:
-        yield equation
-        for value in jax.tree.leaves(equation.params, is_leaf=lambda leaf: isinstance(leaf, Jaxpr | ClosedJaxpr)):
-            if isinstance(value, ClosedJaxpr):
-                yield from _equations(value.jaxpr)
-            elif isinstance(value, Jaxpr):
-                yield from _equations(value)

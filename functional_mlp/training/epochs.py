@@ -22,7 +22,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import require_optimizer, working_dtype
+from functional_mlp._checks import require_optimizer
+from functional_mlp._dtypes import working_dtype
 from functional_mlp.backward_pass import loss_and_grad
 from functional_mlp.forward_pass import forward
 from functional_mlp.losses import Loss
@@ -111,8 +112,8 @@ def _evaluate(plan: Plan, params: Params, data: Data) -> Array:
     row: list[Array] = []
     for inputs, targets, weights in (_spread(plan, each, axis=0) for each in sets):
         _, tape = forward(plan.network, params, inputs, precision=plan.precision)
-        seen = Evaluation(plan.network, plan.loss, params, tape, targets, weights)
-        row.extend(metric(seen).astype(history_dtype(data)) for _, metric in plan.metrics)
+        evaluation = Evaluation(plan.network, plan.loss, params, tape, targets, weights)
+        row.extend(metric(evaluation).astype(history_dtype(data)) for _, metric in plan.metrics)
     return jnp.stack(row)
 
 

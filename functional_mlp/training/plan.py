@@ -1,9 +1,7 @@
 """What a training run works on and by: its data and its plan, checked once, before anything is compiled."""
 
-import hashlib
 import math
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,11 +12,11 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp import __version__
-from functional_mlp._checks import finite_values, floating_array, is_key, known_name, positive_int
+from functional_mlp._checks import finite_values, floating_array, known_name, positive_int
 from functional_mlp.losses import Loss, check_sample_weights
 from functional_mlp.metrics import Metric, UserMetric, resolve_metrics
 from functional_mlp.network import Network, Params, check_inputs
+from functional_mlp.saving import digest
 from functional_mlp.training.compilation import Compiling, compiling
 
 EVALUATE = ("before", "after")
@@ -65,51 +63,56 @@ class Plan:
     mesh: Mesh | None
 
 
-def make_plan(
-    network: Network,
-    loss: Loss,
-    data: Data,
-    *,
-    epochs: int,
-    batch_size: int | None,
-    shuffle: bool,
-    eval_every: int,
-    evaluate: str,
-    metrics: Iterable[str | UserMetric],
-    chunk_epochs: int | None,
-    precision: PrecisionLike,
-    devices: tuple[jax.Device, ...] = (),
-) -> Plan:
-    """Checks the settings of a run against its data; see `train` for their meaning and the errors."""
+@dataclass(frozen=True)
+class Settings:
+    """How `train` and `sweep` are to train, as they were asked; see `train` for the meaning of each."""
+
+    epochs: int
+    batch_size: int | None = None
+    shuffle: bool = False
+    eval_every: int = 1
+    evaluate: str = "after"
+    metrics: Iterable[str | UserMetric] = ("loss",)
+    chunk_epochs: int | None = None
+    precision: PrecisionLike = "highest"
+
+
+def make_plan(network: Network, loss: Loss, data: Data, asked: Settings, devices: tuple[jax.Device, ...] = ()) -> Plan:
+    """Checks the settings of a run against its data; see `train` for the errors."""
     loss.require_admissible(network.activations[-1])
     samples = data.inputs.shape[0]
-    platform = next(iter(data.inputs.devices())).platform
-    batch_size = samples if batch_size is None else positive_int("batch_size", batch_size)
+    batch_size = samples if asked.batch_size is None else positive_int("batch_size", asked.batch_size)
     if batch_size > samples:
         raise ValueError(f"expected batch_size to be at most the {samples} samples of the data, got {batch_size}")
-    if not isinstance(shuffle, bool | np.bool_):
-        raise TypeError(f"expected shuffle to be True or False, got {shuffle!r}")
-    known_name("time to evaluate", evaluate, EVALUATE)
-    epochs = positive_int("epochs", epochs)
+    if not isinstance(asked.shuffle, bool | np.bool_):
+        raise TypeError(f"expected shuffle to be True or False, got {asked.shuffle!r}")
+    known_name("time to evaluate", asked.evaluate, EVALUATE)
+    epochs, chunk_epochs = positive_int("epochs", asked.epochs), asked.chunk_epochs
     if chunk_epochs is None:  # about twenty chunks; a power of two, so that runs of other lengths find it compiled
         chunk_epochs = 2 ** max(0, math.ceil(math.log2(epochs / 20)))
     chunk_epochs = positive_int("chunk_epochs", chunk_epochs)
     mesh = Mesh(np.array(devices), (SAMPLES,)) if len(devices) > 1 else None
     on_each = -(-batch_size // max(1, len(devices)))
-    chosen = compiling(platform, on_each, sum(fan_in * fan_out for fan_in, fan_out in network.shapes))
+    weights = sum(fan_in * fan_out for fan_in, fan_out in network.shapes)
+    chosen = compiling(device_of(data).platform, on_each, weights)
     return Plan(
         network=network,
         loss=loss,
         batch_size=batch_size,
-        shuffle=bool(shuffle),
-        eval_every=positive_int("eval_every", eval_every),
-        evaluate=evaluate,
-        metrics=resolve_metrics(metrics),
+        shuffle=bool(asked.shuffle),
+        eval_every=positive_int("eval_every", asked.eval_every),
+        evaluate=asked.evaluate,
+        metrics=resolve_metrics(asked.metrics),
         chunk_epochs=chunk_epochs,
-        precision=precision,
+        precision=asked.precision,
         compiling=chosen if mesh is None else chosen._replace(one_kernel=False),  # which cannot wait for others
         mesh=mesh,
     )
+
+
+def device_of(data: Data) -> jax.Device:
+    """One of the devices that the data are on."""
+    return next(iter(data.inputs.devices()))
 
 
 def check_data(
@@ -146,36 +149,9 @@ def _checked_set(
     return x, t
 
 
-# what a run is known by, when it is saved
-
-
-def digest(*trees: Any) -> str:
-    """SHA-256 of all arrays in `trees`, with their dtypes and shapes."""
-    found = hashlib.sha256()
-    for leaf in jax.tree.leaves(trees):
-        array = np.asarray(key_data(leaf) if isinstance(leaf, jax.Array) else leaf)
-        found.update(f"{array.dtype}{array.shape}".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
-
-
-def program_digest(function: Callable[..., Any], *arguments: Any) -> str:
-    """SHA-256 of what `function` does with `arguments` (or their shapes), whatever it and those it calls are named."""
-    program = jax.make_jaxpr(function)(*arguments)
-    text = re.sub(r" at 0x[0-9a-f]+", "", str(program))  # where objects of this process are
-    return hashlib.sha256((text + digest(program.consts)).encode()).hexdigest()
-
-
-def key_data(keys: Array) -> Array:
-    """The numbers that random keys consist of; old-style keys are numbers."""
-    return jax.random.key_data(keys) if is_key(keys) else keys
-
-
 def described(plan: Plan, data: Data) -> dict[str, Any]:
     """What the results depend on, in words; the functions of an optimiser and of metrics are not among it."""
     return {
-        "functional_mlp": __version__,
-        "jax": jax.__version__,
         "network": repr(plan.network),
         "loss": repr(plan.loss),
         "batch_size": plan.batch_size,
@@ -185,5 +161,4 @@ def described(plan: Plan, data: Data) -> dict[str, Any]:
         "metrics": [name for name, _ in plan.metrics],
         "precision": str(plan.precision),
         "data": digest(data),
-        "platform": next(iter(data.inputs.devices())).platform,
     }

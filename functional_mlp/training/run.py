@@ -1,11 +1,12 @@
 """Training one network: state goes in and comes out, on one device or several, saved as it goes on if asked for.
 
-`train_step` is one update; `train` runs epochs of them, with any optax optimiser (`_epochs.py`).
+`train_step` is one update; `train` runs epochs of them, with any optax optimiser (`epochs.py`).
 """
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import random_key, require_optimizer
+from functional_mlp._checks import random_key, require_kind, require_optimizer
 from functional_mlp.losses import Loss
 from functional_mlp.metrics import UserMetric
 from functional_mlp.network import Network, Params, check_params
@@ -30,20 +31,25 @@ from functional_mlp.parallel import (
     on_devices,
     processes_of,
 )
-from functional_mlp.saving import checkpoints
+from functional_mlp.saving import (
+    EVERY,
+    KEEP,
+    Fingerprint,
+    Place,
+    checkpoints_in,
+    digest,
+    fingerprint_of,
+    program_digest,
+)
 from functional_mlp.training.epochs import compiled_chunk, program_of, run_chunks
-from functional_mlp.training.epochs import epoch_order as epoch_order
-from functional_mlp.training.epochs import train_step as train_step
-from functional_mlp.training.plan import SAMPLES, Data, Plan, check_data, described, digest, make_plan, program_digest
+from functional_mlp.training.plan import SAMPLES, Data, Plan, Settings, check_data, described, device_of, make_plan
+from functional_mlp.training.snapshots import keeping, result_of
 from functional_mlp.training.state import (
     Callback,
     TrainResult,
     TrainState,
     init_train_state,
-    keeping,
-    result_of,
 )
-from functional_mlp.training.state import StepMetrics as StepMetrics
 
 
 def train(
@@ -69,9 +75,10 @@ def train(
     precision: PrecisionLike = "highest",
     devices: Sequence[Any] | None = None,
     directory: str | os.PathLike[str] | None = None,
-    save_every: float = checkpoints.EVERY,
+    save_every: float = EVERY,
     save_last: bool = True,
-    keep: int = checkpoints.KEEP,
+    keep: int = KEEP,
+    accept_other_bits: bool = False,
 ) -> TrainResult:
     """Trains a network with the hand-written gradient.
 
@@ -103,19 +110,25 @@ def train(
         save_every: seconds between two checkpoints, written after a chunk of epochs.
         save_last: whether the last epoch is saved in any case; not needed by a caller who keeps the result.
         keep: how many checkpoints are kept.
+        accept_other_bits: whether to go on with a run that another JAX has begun, or another kind of machine: the
+            result may then differ in its last bits from that of a run that was not interrupted.
 
     Returns:
         Parameters, history and state after the last epoch.
 
     Raises:
         ImportError: for a directory, without orbax-checkpoint.
-        OSError: if the directory cannot be written.
-        TypeError: for data that are not floats of the parameters' dtype, or counts that are not integers.
+        OSError: if the directory cannot be read or written.
+        TypeError: for a network or a loss that is none, data that are not floats of the parameters' dtype, or counts
+            that are not integers.
         ValueError: for shapes that do not fit, an empty batch, a batch larger than the data, counts below 1, values
             that are not finite, an unknown metric, an inadmissible loss, shuffling without a key, a state of another
-            optimiser, the directory of another run (and what differs), or processes that were asked for different runs.
+            optimiser, the directory of another run (and what differs), one that was begun where bits may differ, or
+            processes that were asked for different runs.
         ConnectionError: if another process of the run has ended.
     """
+    require_kind("network", network, Network, "fm.Network(sizes, activations)")
+    require_kind("loss", loss, Loss, "fm.Loss(kind)")
     require_optimizer(optimizer)
     given = params if isinstance(params, TrainState) else None
     start = check_params(network, params.params if isinstance(params, TrainState) else params)
@@ -126,45 +139,40 @@ def train(
         random_key("key", key)
     if where:
         given, key, start, data = jax.device_put((given, key, start, data), of_this_process(where)[0])
-    plan = make_plan(
-        network,
-        loss,
-        data,
-        epochs=epochs,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        eval_every=eval_every,
-        evaluate=evaluate,
-        metrics=metrics,
-        chunk_epochs=chunk_epochs,
-        precision=precision,
-        devices=where,
-    )
+    asked = Settings(epochs, batch_size, shuffle, eval_every, evaluate, metrics, chunk_epochs, precision)
+    plan = make_plan(network, loss, data, asked, where)
     state = _resumed(given, optimizer, key) if given else init_train_state(start, optimizer, key)
     if shuffle and state.key is None:
         raise ValueError("expected a key to shuffle with, got none; pass key=jax.random.key(seed)")
-    description: dict[str, Any] = {}
-    if directory is not None or processes.count > 1:
-        description = described(plan, data) | {
-            "initial parameters": digest(state[:2], state.epoch),
-            "key": None if state.key is None else digest(state.key),
-            "program": program_digest(program_of(plan, optimizer), state, np.int32(1), data),
-        }
-        same = {"epochs": epochs, "chunk_epochs": plan.chunk_epochs, "saved": directory is not None}
-        processes.require_same(description | same)
     go_on = partial(_trained, plan, optimizer, data, epochs, processes)
     callback = agreed(processes, callback)
+    if directory is None and processes.count == 1:
+        return go_on(state, callback)
+    known_by = _fingerprint_of_run(plan, optimizer, data, state)
+    same = {"epochs": epochs, "chunk_epochs": plan.chunk_epochs, "saved": directory is not None}
+    processes.require_same(known_by.in_every_process | same)
     if directory is None:
         return go_on(state, callback)
-    with checkpoints.in_directory(directory, description, save_every, keep, processes) as kept:
-        seen = keeping(kept, callback, at=epochs if save_last else None)
+    place = Place(Path(directory), save_every, keep, accept_other_bits)
+    with checkpoints_in(place, known_by, processes) as kept:
+        saving = keeping(kept, callback, at=epochs if save_last else None)
         saved = kept.latest()
         if saved is None:
-            return go_on(state, seen)
+            return go_on(state, saving)
         so_far = result_of(saved.arrays, state)
-        if saved.step == epochs:
-            return so_far
-        return go_on(so_far.state, seen, so_far.history)
+        return so_far if saved.step == epochs else go_on(so_far.state, saving, so_far.history)
+
+
+def _fingerprint_of_run(
+    plan: Plan, optimizer: optax.GradientTransformation, data: Data, state: TrainState
+) -> Fingerprint:
+    """What a run that begins with `state` is known by."""
+    start = {
+        "initial parameters": digest(state[:2], state.epoch),
+        "key": None if state.key is None else digest(state.key),
+    }
+    program = program_digest(program_of(plan, optimizer), state, np.int32(1), data)
+    return fingerprint_of(described(plan, data) | start, program, device_of(data))
 
 
 def _trained(
@@ -183,12 +191,12 @@ def _trained(
         return run_chunks(plan, compiled, state, data, epochs, callback, before)
 
     def first(so_far: TrainResult) -> TrainResult:
-        here = jax.tree.map(lambda leaf: leaf.addressable_data(0), so_far.state)
-        return TrainResult(here.params, so_far.history, here)
+        on_one = jax.tree.map(lambda leaf: leaf.addressable_data(0), so_far.state)
+        return TrainResult(on_one.params, so_far.history, on_one)
 
-    seen = None if callback is None else lambda so_far: callback(first(so_far))
+    told = None if callback is None else lambda so_far: callback(first(so_far))
     with processes.together():
-        return first(run_chunks(plan, compiled, *_placed(plan, state, data), epochs, seen, before))
+        return first(run_chunks(plan, compiled, *_placed(plan, state, data), epochs, told, before))
 
 
 def _placed(plan: Plan, state: TrainState, data: Data) -> tuple[TrainState, Data]:

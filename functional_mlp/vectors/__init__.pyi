@@ -13,7 +13,6 @@ from .reading import read_document as read_document
 from .reading import read_group as read_group
 from .reading import read_vectors as read_vectors
 from .reading import vector_of as vector_of
-from .validating import validate as validate
-from .verifying import Outcome as Outcome
-from .verifying import Verification as Verification
+from .verification import Outcome as Outcome
+from .verification import Verification as Verification
 from .verifying import verify as verify

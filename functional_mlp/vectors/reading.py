@@ -149,9 +149,9 @@ def read_vectors(
     for result in results:
         known_name("result", result, RESULTS)
     for name in group_names() if groups is None else groups:
-        for one in read_document(name)["vectors"]:
-            if one["precision"] in held and one["result"] in results:
-                yield vector_of(one)
+        for document in read_document(name)["vectors"]:
+            if document["precision"] in held and document["result"] in results:
+                yield vector_of(document)
 
 
 def find_document(vector_id: str) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def find_document(vector_id: str) -> dict[str, Any]:
     """
     name, _, _ = vector_id.partition("/")
     known_name("group", name, group_names())
-    documents = {one["id"]: one for one in read_document(name)["vectors"]}
+    documents = {vector["id"]: vector for vector in read_document(name)["vectors"]}
     return documents[known_name(f"vector of {name}", vector_id, documents)]
 
 
@@ -181,7 +181,7 @@ def vector_of(document: dict[str, Any]) -> Vector:
         precision=document["precision"],
         result=document["result"],
         case=case_of(document["case"], document["id"]),
-        answers=tuple(_answer(one) for one in (document | {"comment": ""}, *document.get("alternatives", ()))),
+        answers=tuple(_answer(answer) for answer in (document | {"comment": ""}, *document.get("alternatives", ()))),
         learning_rate=document.get("learning_rate"),
         mistake=None if mistake is None else Planted(**mistake),
         wrong=None if wrong is None else parse_answer(json.dumps(wrong).encode(), document["id"]),

@@ -14,9 +14,9 @@ from benchmarks._gcc import has_compiler
 from benchmarks._implementations import IMPLEMENTATIONS, Answer
 from benchmarks._textbook import EXACT, OWN_PAIRS, gradients
 from functional_mlp import oracle
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.activations import FACTORIES
 from functional_mlp.losses import KINDS
-from functional_mlp.oracle.case import DTYPES
 from tests.helpers.tolerances import RELATIVE, relative_difference
 
 PAIRS = [

@@ -140,10 +140,7 @@ def test_bad_input_ends_the_program_without_a_traceback():
     assert "Traceback" not in done.stderr
 
 
-def test_the_size_limit_is_the_one_of_the_library(tmp_path):
-    from functional_mlp.oracle.documents import cases as files
-
-    assert cli.MAX_BYTES == files.MAX_BYTES
+def test_the_size_limit_can_be_chosen(tmp_path):
     new_case(tmp_path / "case.json")
     done = run("solve", tmp_path / "case.json", "--max-bytes", 100)
     assert done.returncode == 2

@@ -16,9 +16,9 @@ import pytest
 import functional_mlp as fm
 from experiments import _common, _demo, _resuming
 from experiments._common import on_device, results_in
-from experiments._distributed import devices_of_all
 from experiments._figures import curve_of_runs, histogram_of_runs, new_figure, spread_of
 from experiments._runs import diverged, over_runs
+from functional_mlp.parallel import devices_of_all
 
 Run = Callable[..., int]
 
@@ -29,11 +29,11 @@ def test_a_platform_is_all_its_devices_and_a_number_is_one() -> None:
     everything = jax.local_devices(backend="cpu")
     with on_device("cpu"):
         assert jax.config.jax_default_device == "cpu"  # type: ignore[attr-defined]
-        assert devices_of_all() == everything
+        assert list(devices_of_all()) == everything
     with on_device("cpu:0"):
-        assert devices_of_all() == everything[:1]
+        assert list(devices_of_all()) == everything[:1]
     with on_device(None):
-        assert devices_of_all() == jax.local_devices()
+        assert list(devices_of_all()) == jax.local_devices()
 
 
 @pytest.mark.parametrize("spec", ["abacus", "abacus:0", "cpu:99", "cpu:x", ":"])

@@ -8,13 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from experiments import moons as experiment
 from experiments import three_phase
 from experiments._runs import jax_params
-from tests.helpers.ports import free_port
+from functional_mlp.parallel import free_port
+from functional_mlp.saving import Place
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ["--no-plots", "--save-every", "0", "--epochs", "400", "--batch-size", "1400", "--seeds", "2"]
@@ -64,7 +66,11 @@ def test_two_processes_are_interrupted_together_and_one_goes_on_to_the_same_resu
 
     with pytest.raises(FileExistsError, match="add --resume to go on with it"):
         here(out)
-    here(out, "--resume")
+    index = unfinished / "sweep.json"
+    index.write_text(index.read_text().replace(f'"jax": "{jax.__version__}"', '"jax": "0.1"'))
+    with pytest.raises(ValueError, match=r"another jax: .* instead of 0\.1; .*--accept-other-bits"):
+        here(out, "--resume")
+    here(out, "--resume", "--accept-other-bits")
     assert not unfinished.exists()
     here(tmp_path / "whole")
     assert results(out) == results(tmp_path / "whole")
@@ -75,7 +81,7 @@ def test_three_phase_goes_on_where_it_was(tmp_path):
     stacked = three_phase.jax.tree.map(lambda *leaves: np.stack(leaves), *starts)
     inputs, targets = (np.asarray(x, np.float32) for x in three_phase.reference.data())
     settings = three_phase.Settings("gradients-first", 5.0, 1e-2, 60)
-    saving = {"directory": tmp_path / "run", "save_every": 0.0}
+    saving = Place(tmp_path / "run", every=0.0)
     steps = []
 
     def train(*more):

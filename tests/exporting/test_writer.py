@@ -175,9 +175,8 @@ def test_the_whole_training_program_lowers_for_devices_that_are_not_here(platfor
     data = _plan.Data(inputs, targets, None, inputs[:3], targets[:3])
     optimizer = optax.adam(0.1)
     plan = _plan.make_plan(
-        NETWORK, LOSS, data, epochs=4, batch_size=3, shuffle=True, eval_every=2, evaluate="after",
-        metrics=("loss", "accuracy"), chunk_epochs=2, precision="highest",
-    )  # fmt: skip
+        NETWORK, LOSS, data, _plan.Settings(4, 3, True, eval_every=2, metrics=("loss", "accuracy"), chunk_epochs=2)
+    )
 
     def program(params, key_data, count, data):
         state = training.init_train_state(params, optimizer, jax.random.wrap_key_data(key_data))

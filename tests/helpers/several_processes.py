@@ -13,7 +13,7 @@ import optax
 
 import functional_mlp as fm
 from functional_mlp.parallel import Meeting, device_per_core, leave, meet
-from functional_mlp.training import plan as _plan
+from functional_mlp.saving import fingerprint
 from tests.helpers.small_run import LOSS, NETWORK, draw_data
 
 EPOCHS = 40
@@ -50,12 +50,12 @@ def refusals(everywhere, directory):
         swept(devices=everywhere, epochs=EPOCHS + own)
     except ValueError as error:
         yield str(error)
-    _plan.__version__ = f"0.{own}"
+    fingerprint.__version__ = f"0.{own}"
     try:
         trained(devices=everywhere)
     except ValueError as error:
         yield str(error)
-    _plan.__version__ = fm.__version__
+    fingerprint.__version__ = fm.__version__
     try:  # that of another sweep, as the first process sees
         swept(devices=everywhere, directory=directory, epochs=EPOCHS + 1)
     except ValueError as error:

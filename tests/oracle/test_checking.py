@@ -17,8 +17,8 @@ import pytest
 
 import functional_mlp as fm
 from functional_mlp import oracle
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle import checking
-from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.checking import assert_gradients, check, check_update
 from functional_mlp.oracle.documents import Gradients, Printed, Update
 from functional_mlp.oracle.noise import PRECISIONS, estimate_noise

@@ -206,7 +206,7 @@ def test_a_directory_of_something_else_is_refused(tmp_path, says):
     says(ValueError, ["new directory"], lambda: small_sweep(directory=tmp_path / "b"))
     assert {file.name for file in (tmp_path / "b").iterdir()} == {"thesis.tex", ".DS_Store", ".lock"}
     good = json.loads((tmp_path / "a" / "sweep.json").read_text())
-    wrong = [good | {"runs_done": count} for count in (-1, 11, "3")] + [good | {"version": 2}, {}, []]
+    wrong = [good | {"runs_done": count} for count in (-1, 11, "3")] + [good | {"version": 1}, {}, []]
     for spoilt in ("", "[" * 100_000, *map(json.dumps, wrong)):
         (tmp_path / "a" / "sweep.json").write_text(spoilt)
         says(ValueError, ["sweep.json"], lambda: small_sweep(directory=tmp_path / "a"))
@@ -248,6 +248,39 @@ def test_a_directory_knows_the_optimiser_the_metrics_and_every_initial_value(tmp
         small_sweep(directory=tmp_path / str(number), **one)
         small_sweep(directory=tmp_path / str(number), callback=lambda _: pytest.fail("all is done"), **one)
         says(ValueError, [f"another {what}"], lambda n=number, o=other: small_sweep(directory=tmp_path / str(n), **o))
+
+
+def test_a_sweep_that_another_jax_began_is_gone_on_with_if_that_is_accepted(tmp_path, says, monkeypatch):
+    whole = small_sweep()
+    with pytest.raises(KeyboardInterrupt):
+        small_sweep(directory=tmp_path, runs_per_part=4, callback=interrupted_at_the_second_part())
+    monkeypatch.setattr(jax, "__version__", "9.9")
+    says(ValueError, ["another jax", "--accept-other-bits"], lambda: small_sweep(directory=tmp_path))
+    again = small_sweep(directory=tmp_path, accept_other_bits=True)
+    assert_same_bits(again.params, whole.params)
+    monkeypatch.undo()
+    small_sweep(directory=tmp_path)  # nothing is left to be computed, so that nothing is asked
+
+
+def interrupted_at_the_second_part():
+    seen = []
+
+    def callback(so_far):
+        seen.append(so_far)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    return callback
+
+
+def test_another_tile_gives_other_bits(tmp_path, says):
+    with pytest.raises(KeyboardInterrupt):
+        small_sweep(directory=tmp_path, runs_per_part=4, callback=interrupted_at_the_second_part())
+    says(
+        ValueError,
+        ["another tile: 4 instead of 1", "accept_other_bits"],
+        lambda: small_sweep(directory=tmp_path, tile=4),
+    )
 
 
 def test_a_finished_sweep_is_read_from_a_directory_that_cannot_be_written(tmp_path):
@@ -397,5 +430,10 @@ def test_bad_input(says):
     says(ValueError, ["differ"], sweep(devices=jax.devices()[:1] * 2))
     says(TypeError, ["names of hyperparameters", "3"], sweep(hyperparameters={3: 0.1}))
     says(ValueError, ["threefry2x32", "rbg"], sweep(keys=jax.random.split(jax.random.key(0, impl="rbg"), 2)))
+    says(
+        TypeError,
+        ["network to be a Network, got list"],
+        lambda: fm.sweep([2, 1], LOSS, inputs, targets, keys=1, epochs=1),
+    )
     says(ValueError, ["tile"], sweep(tile=0))
     says(ValueError, ["runs_per_part"], sweep(runs_per_part=0))

@@ -1,6 +1,7 @@
 """A sweep as a TOML file: what it means, what is refused, and the command that does it."""
 
 import csv
+import json
 
 import jax
 import numpy as np
@@ -107,6 +108,19 @@ def test_the_command_writes_the_runs_and_goes_on_with_them(folder, as_a_person):
     refused = run(folder)
     assert refused.exit_code == 2
     assert "got another epochs: 7 instead of 6" in refused.stderr
+
+
+def test_the_command_goes_on_with_what_another_jax_began_if_that_is_accepted(folder, as_a_person):
+    assert run(folder).exit_code == 0
+    table, index = (folder / "results" / "runs.csv").read_text(), folder / "results" / "sweep.json"
+    content = json.loads(index.read_text()) | {"runs_done": 0}
+    content["computed_by"][0]["jax"] = "0.1"
+    index.write_text(json.dumps(content))
+    refused = run(folder)
+    assert refused.exit_code == 2
+    assert "--accept-other-bits" in refused.stderr
+    assert run(folder, "--accept-other-bits").exit_code == 0
+    assert (folder / "results" / "runs.csv").read_text() == table
 
 
 def test_double_precision_is_enabled_for_it(folder, as_a_person):

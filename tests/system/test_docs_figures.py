@@ -11,7 +11,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from functional_mlp import oracle
-from functional_mlp.cli import app, summary
+from functional_mlp.cli import app, summary_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -41,7 +41,7 @@ def test_case_file_is_solved_as_shown(tmp_path: Path) -> None:
     path.write_text(blocks("json")[0], encoding="utf-8")
     case = oracle.read_case(path)
     solution = oracle.solve(case)
-    assert rounded(summary(case, solution)) == rounded(blocks("text")[1])
+    assert rounded(summary_of(case, solution)) == rounded(blocks("text")[1])
     oracle.write_solution(tmp_path / "solution.json", case, solution)
     written = json.loads((tmp_path / "solution.json").read_text(encoding="utf-8"))
     assert set(written) == set(re.findall(r'"(\w+)":', blocks("json")[1])) - {"weights", "bias"}

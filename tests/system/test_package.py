@@ -12,9 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # a file imports only from its own folder and from those before it; of another folder, only what its face names
 ORDER = [
-    "_checks",
     "_dtypes",
     "_jax_compat",
+    "_checks",
     "parallel",
     "activations",
     "losses",

@@ -45,8 +45,8 @@ def lowered(network, batch_size, optimizer, shuffle=False):
     """The program of a run on a CPU, as `train` gives it to XLA."""
     params, inputs, targets = draw(network, jnp.float32)
     data = _plan.Data(inputs, targets, None, None, None)
-    rest = {"eval_every": 1, "evaluate": "after", "metrics": (), "chunk_epochs": 1, "precision": "highest"}
-    plan = make_plan(network, HALF_SQUARES, data, epochs=1, batch_size=batch_size, shuffle=shuffle, **rest)
+    settings = _plan.Settings(1, batch_size, shuffle, 1, "after", (), 1, "highest")
+    plan = make_plan(network, HALF_SQUARES, data, settings)
     state = fm.init_train_state(params, optimizer, jax.random.key(0))
     run = _epochs.compiled_chunk(plan.compiling.options, None)
     return run.lower(plan, optimizer, state, jnp.asarray(1, jnp.int32), data)

@@ -355,6 +355,8 @@ def test_bad_input(says):
         defaults = {"optimizer": optax.sgd(0.1), "epochs": 1}
         return lambda: fm.train(**(arguments | defaults | dict(changed) | options))
 
+    says(TypeError, ["network to be a Network, got list", "fm.Network("], train(network=[2, 4, 1]))
+    says(TypeError, ["loss to be a Loss, got str", "fm.Loss("], train(loss="squared_error"))
     says(ValueError, ["epochs", "at least 1", "0"], train(epochs=0))
     says(ValueError, ["epochs", "-3"], train(epochs=-3))
     says(TypeError, ["epochs", "1.5"], train(epochs=1.5))

@@ -13,17 +13,17 @@ from urllib.parse import urljoin
 import numpy as np
 import pytest
 
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle import MISTAKES
-from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.documents import validator
 from functional_mlp.vectors.reading import group_names, read_document, read_vectors, vector_of
-from functional_mlp.vectors.validating import group_validator, validate
 from reference import exact
 from tools import make_vectors
 from tools.conformance import published
 from tools.conformance.certified import hexadecimal, referee_case, rounded_up
 from tools.conformance.mistaken import NOT_WRONG
 from tools.conformance.recipes import Numbers
+from tools.conformance.validating import group_validator, validate
 from tools.vectors_archive import contents, packed
 
 MIB = 2**20

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle import Case
-from functional_mlp.oracle.case import DTYPES, TARGETS
+from functional_mlp.oracle.case import TARGETS
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 WIDE = ("float64", "float32")

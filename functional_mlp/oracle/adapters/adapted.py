@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
-from functional_mlp.oracle.case import DTYPES, Case, Layer
+from functional_mlp.oracle.case import Case, Layer
 from functional_mlp.oracle.checking import check, formerly_by_place
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import precision_named

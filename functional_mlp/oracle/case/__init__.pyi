@@ -1,5 +1,4 @@
 from .arrays import BIAS_LAYOUTS as BIAS_LAYOUTS
-from .arrays import DTYPES as DTYPES
 from .arrays import WEIGHTS_LAYOUTS as WEIGHTS_LAYOUTS
 from .arrays import Layer as Layer
 from .arrays import canonical_layer as canonical_layer

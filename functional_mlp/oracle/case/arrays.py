@@ -6,18 +6,11 @@ This is the one place that knows in which layouts a layer may come, and what is 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import ml_dtypes
 import numpy as np
 
-from functional_mlp._dtypes import Array
+from functional_mlp._dtypes import DTYPES, Array
 from functional_mlp.oracle.case.paths import entry_path, layer_path
 
-DTYPES: dict[str, np.dtype] = {
-    "float64": np.dtype(np.float64),
-    "float32": np.dtype(np.float32),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-    "float16": np.dtype(np.float16),
-}
 WEIGHTS_LAYOUTS = ("in_out", "out_in")
 BIAS_LAYOUTS = ("separate", "last_row")
 

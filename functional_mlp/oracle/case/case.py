@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from functional_mlp._checks import known_name
-from functional_mlp._dtypes import Array
+from functional_mlp._dtypes import DTYPES, Array
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case.arrays import (
     BIAS_LAYOUTS,
-    DTYPES,
     WEIGHTS_LAYOUTS,
     Layer,
     canonical_layer,

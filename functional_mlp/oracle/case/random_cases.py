@@ -3,10 +3,10 @@
 import numpy as np
 
 from functional_mlp._checks import known_name, positive_int
-from functional_mlp._dtypes import Array
+from functional_mlp._dtypes import DTYPES, Array
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
-from functional_mlp.oracle.case.arrays import DTYPES, rounded
+from functional_mlp.oracle.case.arrays import rounded
 from functional_mlp.oracle.case.case import Case, require_loss, require_network
 
 # how targets are drawn: any reals, 0 or 1 for every output, or one 1 per sample

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from functional_mlp._dtypes import Array
+from functional_mlp._dtypes import DTYPES, Array
 
 # steps that people take, and SciPy's; other powers of two would make the grid that of any numbers of few bits
 STEPS = (*(digit * 10.0**-power for power in range(1, 13) for digit in range(1, 10)), 2.0**-26)
-NARROWER = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
+NARROWER = tuple(DTYPES[name] for name in ("float32", "float16", "bfloat16"))
 CERTAIN = 9.0  # decimal digits of evidence: numbers at random lie on a grid as well with probability 1e-9
 SLACK = 1e-3  # of the spacing that a number may be beside the grid, besides its own rounding
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._checks import finite_float, known_name
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.files import MAX_BYTES, FileError, Path_, read_bytes, text_of
 from functional_mlp.oracle.case import (
-    DTYPES,
     FIELDS,
     delta_path,
     entry_path,

@@ -20,8 +20,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from functional_mlp._dtypes import DTYPES, SAFETENSORS_NAMES
 from functional_mlp.files import FileError, npz_arrays, text_of
-from functional_mlp.oracle.case import DTYPES
 
 # Memory peaks below this times the size of the worst JSON file (empty objects in each other; numbers alone take some 10
 # times their text), and at some 3 times the unpacked size of a binary one (7 times for thousands of empty arrays).
@@ -95,7 +95,7 @@ def _from_safetensors(content: bytes, source: str, not_finite: bool) -> dict[str
         metadata = json.loads(content[8 : 8 + header_size]).get("__metadata__") or {}
     except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise FileError(f"{source}: not a readable safetensors file: {error}") from error
-    dtypes = {name: dtype for dtype, name in _SAFETENSORS_NAMES.items()}
+    dtypes = {name: dtype for dtype, name in SAFETENSORS_NAMES.items()}
     arrays = {}
     for name, tensor in tensors:
         where = f"{source}: array {name[:60]!r}"
@@ -109,9 +109,6 @@ def _from_safetensors(content: bytes, source: str, not_finite: bool) -> dict[str
     if "header" not in metadata:
         raise FileError(f"{source}: expected the fields that are no arrays as JSON text, in the metadata named header")
     return _nested(_parse_json(metadata["header"], f"{source}: header", not_finite), arrays, source)
-
-
-_SAFETENSORS_NAMES = {"float64": "F64", "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
 def _nested(fields: dict[str, Any], arrays: dict[str, np.ndarray], source: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.activations import Activation
 from functional_mlp.losses import KINDS, Loss
-from functional_mlp.oracle.case import DTYPES, Case
+from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.mistakes.program import OF_PROBABILITIES
 
 

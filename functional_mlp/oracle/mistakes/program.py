@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp._checks import known_name, working_dtype
+from functional_mlp._checks import known_name
+from functional_mlp._dtypes import DTYPES, working_dtype
 from functional_mlp.activations import Activation, numpy_value, numpy_vjp, sigmoid, softmax
 from functional_mlp.backward_pass import Cotangents, Residuals, Stages, already_through
 from functional_mlp.forward_pass import Tape
 from functional_mlp.losses import Loss, reduced
 from functional_mlp.network import Dense, Network
-from functional_mlp.oracle.case import DTYPES, Case, layer_of
+from functional_mlp.oracle.case import Case, layer_of
 from functional_mlp.oracle.truth import computing
 
 # the probability loss inside each loss of logits, and the activation that makes the probabilities

@@ -8,9 +8,9 @@ nothing.
 from typing import NamedTuple
 
 import ml_dtypes
-import numpy as np
 
 from functional_mlp._checks import known_name
+from functional_mlp._dtypes import DTYPES
 
 
 class Format(NamedTuple):
@@ -31,16 +31,17 @@ class Format(NamedTuple):
     bits: int
 
 
-def _format(name: str, info: np.finfo | ml_dtypes.finfo, flushes: bool) -> Format:
+def _format(name: str, flushes: bool) -> Format:
+    info = ml_dtypes.finfo(DTYPES[name])
     smallest = info.smallest_normal if flushes else info.smallest_subnormal
     return Format(name, float(info.eps) / 2, float(smallest), float(info.max), int(info.nmant) + 1)
 
 
 # Subnormal numbers of the wide formats are often flushed to 0 (XLA on the CPU, -ffast-math); float16 keeps them.
-FLOAT64 = _format("float64", np.finfo(np.float64), flushes=True)
-FLOAT32 = _format("float32", np.finfo(np.float32), flushes=True)
-BFLOAT16 = _format("bfloat16", ml_dtypes.finfo(ml_dtypes.bfloat16), flushes=True)
-FLOAT16 = _format("float16", np.finfo(np.float16), flushes=False)
+FLOAT64 = _format("float64", flushes=True)
+FLOAT32 = _format("float32", flushes=True)
+BFLOAT16 = _format("bfloat16", flushes=True)
+FLOAT16 = _format("float16", flushes=False)
 # 11 bits, and hardware cuts the others off instead of rounding: twice the unit roundoff
 TF32 = Format("tf32", 2.0**-10, FLOAT32.smallest, FLOAT32.largest, 11)
 FORMATS = {form.name: form for form in (FLOAT64, FLOAT32, BFLOAT16, FLOAT16)}

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.case import DTYPES, FIELDS, Case, parameter_path
+from functional_mlp._dtypes import DTYPES
+from functional_mlp.oracle.case import FIELDS, Case, parameter_path
 from functional_mlp.oracle.checking import dtype_of, handed_over
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Noise

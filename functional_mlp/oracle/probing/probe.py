@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.case import DTYPES, Case, delta_path, layer_of, pairs_in, parameter_path
+from functional_mlp._dtypes import DTYPES
+from functional_mlp.oracle.case import Case, delta_path, layer_of, pairs_in, parameter_path
 from functional_mlp.oracle.checking import notes_of
 from functional_mlp.oracle.diagnosis import Asked
 from functional_mlp.oracle.documents import Gradients

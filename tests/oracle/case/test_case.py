@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import functional_mlp as fm
-from functional_mlp.oracle.case.arrays import DTYPES, Layer, canonical_layer, declared_layer
+from functional_mlp._dtypes import DTYPES
+from functional_mlp.oracle.case.arrays import Layer, canonical_layer, declared_layer
 from functional_mlp.oracle.case.case import Case
 from functional_mlp.oracle.case.random_cases import draw_case
 

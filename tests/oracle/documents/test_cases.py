@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import functional_mlp as fm
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.files import FileError
 from functional_mlp.losses import KINDS, REDUCTIONS
-from functional_mlp.oracle.case import BIAS_LAYOUTS, DTYPES, WEIGHTS_LAYOUTS, Case
+from functional_mlp.oracle.case import BIAS_LAYOUTS, WEIGHTS_LAYOUTS, Case
 from functional_mlp.oracle.documents import codec as formats
 from functional_mlp.oracle.documents import schema as files
 from functional_mlp.oracle.documents.cases import read_case, write_case

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import functional_mlp as fm
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.losses import KINDS, REDUCTIONS
-from functional_mlp.oracle.case import BIAS_LAYOUTS, DTYPES, MAX_NAME, WEIGHTS_LAYOUTS, Case
+from functional_mlp.oracle.case import BIAS_LAYOUTS, MAX_NAME, WEIGHTS_LAYOUTS, Case
 from functional_mlp.oracle.documents import schema
 from functional_mlp.oracle.documents.schema import read_document, write_document
 from tests.helpers.documents import EXAMPLES, FORMATS, example

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from functional_mlp import oracle
-from functional_mlp.oracle.case import DTYPES
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle.mistakes.catalogue.registry import MISTAKES
 from functional_mlp.oracle.mistakes.injection import applies, places, plant, plant_together, plant_update
 from tests.helpers.mistaken import (

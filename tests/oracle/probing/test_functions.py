@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import functional_mlp as fm
-from functional_mlp.oracle.case import DTYPES
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.probing import probe_cases
 from functional_mlp.oracle.probing.functions import check_function

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import functional_mlp as fm
 from functional_mlp import oracle
-from functional_mlp.oracle.case import DTYPES, declared_layer
+from functional_mlp._dtypes import DTYPES
+from functional_mlp.oracle.case import declared_layer
 from functional_mlp.oracle.checking import check
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import PRECISIONS, estimate_noise

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.activations import resolve
 from functional_mlp.losses import Loss
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, by_hand
@@ -24,7 +25,7 @@ from functional_mlp.oracle.adapters.layers import (
     refuse,
     softmax_rule,
 )
-from functional_mlp.oracle.case import DTYPES, Layer
+from functional_mlp.oracle.case import Layer
 
 RULES: tuple[tuple[Callable[..., Any], Rule], ...] = (
     *((getattr(jax.nn, name), rule) for name, rule in PLAIN.items()),

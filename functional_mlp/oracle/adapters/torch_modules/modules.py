@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.activations import resolve
 from functional_mlp.losses import Loss
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, Pairs, by_hand, nothing_left_out
 from functional_mlp.oracle.adapters.layers import network_of, refuse
 from functional_mlp.oracle.adapters.torch_modules.graph import Weighted, is_torchs, read_layers
-from functional_mlp.oracle.case import DTYPES, Case, Layer
+from functional_mlp.oracle.case import Case, Layer
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.truth import solve
 

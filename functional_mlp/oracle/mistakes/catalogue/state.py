@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.activations import numpy_value
 from functional_mlp.backward_pass import Stages
 from functional_mlp.forward_pass import Tape
 from functional_mlp.losses import reduced
-from functional_mlp.oracle.case import DTYPES
 from functional_mlp.oracle.mistakes.catalogue.chain_rule import derivative_from
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
 from functional_mlp.oracle.mistakes.changes import (

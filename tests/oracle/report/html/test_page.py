@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from functional_mlp import oracle
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.cli import app
-from functional_mlp.oracle.case import DTYPES, weights_and_bias
+from functional_mlp.oracle.case import weights_and_bias
 from functional_mlp.oracle.checking import check_update
 from functional_mlp.oracle.documents import Gradients, Printed, Update, read_answer
 from functional_mlp.oracle.report.attachments import MAX_PAGE_BYTES, Exhibit, bundles

@@ -1,0 +1,139 @@
+"""What this package uses of JAX beyond its stable interface, one function each: a new JAX breaks this file alone.
+
+Where that part of JAX is gone, each does what is right in another way, does without, or says so in one sentence.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+
+UNKNOWN = "unknown"
+
+
+def is_traced(x: Any) -> bool:
+    """Whether `x` is an array whose values are not known, since a transformation of JAX is tracing.
+
+    Stands for `jax.core.Tracer`; without it, an array that is nowhere is traced.
+    """
+    tracer = getattr(jax.core, "Tracer", None)
+    if tracer is not None:
+        return isinstance(x, tracer)
+    try:
+        return isinstance(x, jax.Array) and not x.devices()
+    except jax.errors.ConcretizationTypeError:
+        return True
+
+
+def varying_axes_of(x: Any) -> frozenset[str]:
+    """The mesh axes of `jax.shard_map` over which an array varies; none outside of it.
+
+    Stands for `jax.typeof(x).manual_axis_type.varying`, before that `.vma`. Without both JAX does not ask.
+    """
+    kind = jax.typeof(x)
+    axes = getattr(kind, "manual_axis_type", None)
+    return frozenset(axes.varying if axes is not None else getattr(kind, "vma", ()))
+
+
+def vary(x: Any, axes: tuple[str, ...]) -> Any:
+    """An array marked as varying over more mesh axes.
+
+    Stands for `jax.lax.pcast`, before that `jax.lax.pvary`. Without both JAX does not ask.
+    """
+    if hasattr(jax.lax, "pcast"):
+        return jax.lax.pcast(x, axes, to="varying")
+    return jax.lax.pvary(x, axes) if hasattr(jax.lax, "pvary") else x
+
+
+def chosen_device() -> jax.Device | str | None:
+    """The device or the platform that was chosen by `jax.default_device`; None if none was.
+
+    Stands for the attribute `jax_default_device` of `jax.config`. Without it, no choice is known.
+    """
+    return getattr(jax.config, "jax_default_device", None)
+
+
+def is_cache_undecided() -> bool:
+    """Whether JAX would keep compiled programs, but was not told where.
+
+    Stands for attributes of `jax.config`. Without them it is taken for decided.
+    """
+    enabled = getattr(jax.config, "jax_enable_compilation_cache", False)
+    return bool(enabled) and getattr(jax.config, "jax_compilation_cache_dir", "") is None
+
+
+def keep_compiled_in(folder: Path) -> None:
+    """Makes JAX keep every compiled program in a folder, and look for it there.
+
+    Stands for settings of `jax.config`; those that are gone are left out.
+    """
+    settings = {"enable_compilation_cache": True, "compilation_cache_dir": str(folder)}
+    settings |= {"persistent_cache_min_compile_time_secs": 0.0, "persistent_cache_min_entry_size_bytes": -1}
+    for name, value in settings.items():
+        with contextlib.suppress(AttributeError):
+            jax.config.update(f"jax_{name}", value)
+
+
+def leave_signals_alone() -> None:
+    """Keeps `jax.distributed` from taking SIGTERM for itself.
+
+    Stands for the setting `jax_enable_preemption_service`; without it there is nothing to be kept from.
+    """
+    with contextlib.suppress(AttributeError):
+        jax.config.update("jax_enable_preemption_service", False)
+
+
+@contextlib.contextmanager
+def xla_metadata(**values: str) -> Iterator[None]:
+    """Within, operations tell XLA this about themselves.
+
+    Stands for `jax.experimental.xla_metadata`; without it they tell nothing.
+    """
+    try:
+        from jax.experimental.xla_metadata import set_xla_metadata
+    except ImportError:
+        yield
+        return
+    with set_xla_metadata(**values):
+        yield
+
+
+def primitive_names(function: Callable[..., Any], *arguments: Any) -> frozenset[str]:
+    """The names of all operations in a function of arrays, those inside of loops and calls too.
+
+    Stands for the equations of a jaxpr; where they are not as known here, there is one named UNKNOWN.
+    """
+    try:
+        return frozenset(_names(jax.make_jaxpr(function)(*arguments).jaxpr))
+    except AttributeError:
+        return frozenset([UNKNOWN])
+
+
+def _names(jaxpr: Any) -> Iterator[str]:
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name
+        for value in jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns")):
+            if hasattr(value, "eqns"):
+                yield from _names(value)
+
+
+def without_source_names(stablehlo: bytes) -> bytes:
+    """A serialised StableHLO program without the names of the source files that made it.
+
+    Stands for `jax.extend.mlir` and the context of `jax.interpreters.mlir`; without them the names stay.
+    """
+    try:
+        from jax.extend import mlir
+        from jax.extend.mlir.dialects import stablehlo as dialect
+        from jax.extend.mlir.passmanager import PassManager
+        from jax.interpreters.mlir import make_ir_context
+    except ImportError:
+        return stablehlo
+    month_old = dialect.StablehloCompatibilityRequirement.WEEK_4  # what JAX itself asks for: older readers know it
+    with make_ir_context():
+        module = mlir.deserialize_portable_artifact(stablehlo)
+        PassManager.parse("builtin.module(strip-debuginfo)").run(module.operation)
+        version = dialect.get_version_from_compatibility_requirement(month_old)
+        return bytes(mlir.serialize_portable_artifact(module, version))

@@ -1,0 +1,139 @@
+"""The commands that judge what somebody's program computed: `functional-mlp check` and `drive`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import functional_mlp as fm
+from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, fail, show
+from functional_mlp.cli.options import (
+    L2,
+    PLAIN,
+    Html,
+    L2OnBias,
+    MaxBytes,
+    OverOutputs,
+    OverSamples,
+    Scale,
+    integers_of,
+    loss_of,
+    names_of,
+    require_new_name,
+)
+from functional_mlp.files import MAX_BYTES
+
+
+def check_command(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="A case file.")],
+    answers: Annotated[
+        list[Path],
+        typer.Argument(metavar="ANSWER", help="Gradients, or the parameters after a step; - is standard input."),
+    ],
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="What your program computed in: float64, float32, tf32, bfloat16, float16, or stored/accumulated such"
+            " as float16/float32. Default: the dtype of the arrays, and float64 for JSON."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
+    html: Html = None,
+    max_bytes: MaxBytes = MAX_BYTES,
+) -> None:
+    """Judge gradients that your program computed.
+
+    No tolerance is needed. Every entry is compared with the truth, by the rounding noise of the precision that your
+    program computes in. The verdict is consistent, wrong or undecided, and is the exit code too.
+    """
+    from functional_mlp.files import FileError
+    from functional_mlp.oracle import checking
+    from functional_mlp.oracle.documents import answers as reading
+    from functional_mlp.oracle.documents import read_case, write_text
+    from functional_mlp.oracle.noise import precision_named
+
+    try:
+        if [case, *answers].count(Path("-")) > 1:
+            raise ValueError("expected - for one file at most: standard input can be read only once")
+        if html is not None:
+            require_new_name("--html", html, [case, *answers])
+        if precision is not None:
+            precision_named(precision)
+        asked = read_case(case, max_bytes)
+        given = [reading.read_answer(answer, max_bytes) for answer in answers]
+        updates = [answer for answer in given if isinstance(answer, reading.Update)]
+        if len(given) > 1 and len(updates) < len(given):
+            raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
+        try:
+            report = checking.check_update(asked, updates, None, precision=precision) if updates else None
+            report = report or checking.check(asked, given[0], precision=precision)
+        except (TypeError, ValueError) as error:  # of numbers that are none
+            raise FileError(f"{', '.join(map(str, answers))}: {error}") from error
+        if html is not None:
+            write_text(html, report.html())
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        fail(error)
+    show(report.json() if as_json else report.text())
+    raise typer.Exit(VERDICT_CODES[report.verdict])
+
+
+def drive_command(
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="Your program and its arguments, after --.")],
+    sizes: Annotated[str | None, typer.Option(help="Of the network, as in case new; default: chosen.")] = None,
+    activations: Annotated[str | None, typer.Option(help="Of the network; default: several networks.")] = None,
+    loss: Annotated[str | None, typer.Option(help="With --activations: as in case new.")] = None,
+    over_samples: OverSamples = PLAIN[0],
+    over_outputs: OverOutputs = PLAIN[1],
+    scale: Scale = PLAIN[2],
+    l2: L2 = PLAIN[3],
+    l2_on_bias: L2OnBias = PLAIN[4],
+    cases: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
+    precision: Annotated[str | None, typer.Option(help="As in check; default: float64.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for one answer.")] = 10.0,
+    jobs: Annotated[int, typer.Option(min=1, help="Cases computed side by side.")] = 1,
+    stream: Annotated[bool, typer.Option("--stream", help="One process answers all cases, line by line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
+    html: Html = None,
+) -> None:
+    """Judge a program in any language.
+
+    It is started once per case, reads the case on its standard input, and writes its gradients on its standard output.
+    The cases are chosen so that they show the usual mistakes, and the mistake is named.
+    """
+    from functional_mlp import oracle
+    from functional_mlp.oracle.documents import write_text
+
+    try:
+        if html is not None:
+            require_new_name("--html", html, [])
+        network: Any = None
+        chosen = None
+        if activations is not None:
+            network = names_of(activations)
+            if sizes is not None:
+                network = fm.Network(integers_of("--sizes", sizes), network)
+            chosen = loss_of(loss or "squared_error", over_samples, over_outputs, scale, l2, l2_on_bias)
+        elif (sizes, loss, over_samples, over_outputs, scale, l2, l2_on_bias) != (None, None, *PLAIN):
+            raise ValueError("expected --activations with --sizes or a loss; without them, both are chosen")
+        hidden = not sys.stderr.isatty()
+        with ended_by_signals(), typer.progressbar(length=cases, file=sys.stderr, hidden=hidden) as bar:
+            report = oracle.drive(
+                command,
+                network,
+                chosen,
+                precision=precision,
+                seed=seed,
+                cases=cases,
+                timeout=timeout,
+                jobs=jobs,
+                stream=stream,
+                progress=lambda: bar.update(1),
+            )
+        if html is not None:
+            write_text(html, report.html())
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        fail(error)
+    show(report.json() if as_json else report.text())
+    raise typer.Exit(VERDICT_CODES[report.verdict])

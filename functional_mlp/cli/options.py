@@ -1,0 +1,53 @@
+"""Options that several commands have, and what is made of their texts."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import functional_mlp as fm
+
+PLAIN = ("sum", "sum", 1.0, 0.0, False)  # a loss that says nothing else: see `losses.Loss`
+
+MaxBytes = Annotated[int, typer.Option(min=1, help="Refuse files that are larger, or unpack to more.")]
+Output = Annotated[
+    Path, typer.Option("-o", "--output", help="A name in .json, .npz or .safetensors; - is the terminal.")
+]
+OverSamples = Annotated[str, typer.Option(help="sum or mean.")]
+OverOutputs = Annotated[str, typer.Option(help="sum or mean.")]
+Scale = Annotated[float, typer.Option(help="Factor of the loss.")]
+L2 = Annotated[float, typer.Option(help="Coefficient of the penalty l2/2 sum(w^2).")]
+Html = Annotated[
+    Path | None, typer.Option("--html", help="Write the report as a page too, for a browser; it needs nothing else.")
+]
+L2OnBias = Annotated[bool, typer.Option(help="The penalty covers the biases too.")]
+
+
+def loss_of(kind: str, *settings: Any) -> "fm.Loss | None":  # quoted: naming it would import JAX
+    """The loss that the options name; None for `none`."""
+    return None if kind == "none" else fm.Loss(kind, *settings)
+
+
+def require_new_name(option: str, path: Path, inputs: list[Path]) -> None:
+    """Raises ValueError if a file to be written is one that is read, or the terminal."""
+    if path == Path("-"):
+        raise ValueError(f"expected {option} to be the name of a file: standard output has the text")
+    if any(path.resolve() == read.resolve() for read in inputs):
+        raise ValueError(f"expected {option} to be another file than those that are read, got {path}")
+    if not os.access(path.resolve().parent, os.W_OK):  # said before, not after, the work
+        raise ValueError(f"expected {option} to be in a folder that exists and can be written, got {path}")
+
+
+def names_of(text: str) -> str | list[str]:
+    """Names separated by commas; one alone as such."""
+    names = [name.strip() for name in text.split(",")]
+    return names[0] if len(names) == 1 else names
+
+
+def integers_of(option: str, text: str) -> list[int]:
+    """Integers separated by commas."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"expected {option} to be integers such as 2,4,1, got {text!r}") from error
