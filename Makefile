@@ -52,7 +52,7 @@ fuzz: $(VENV)/installed
 	FUZZ_MUTATIONS=10000 $(BIN)/python -m pytest tests/oracle/documents/test_fuzz.py
 
 faults: $(VENV)/installed
-	$(BIN)/python -m tools.fault_injection --count $(FAULTS)
+	$(BIN)/python -m tools.stress.fault_injection --count $(FAULTS)
 
 test-browser: $(VENV)/installed
 	sh tools/install_chromium.sh
@@ -64,25 +64,25 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 certify: $(VENV)/installed
-	$(BIN)/python -m tools.certify
+	$(BIN)/python -m benchmarks.accuracy.certification
 
 verdicts: $(VENV)/installed
-	$(BIN)/python -m benchmarks.verdicts --output docs/verdicts.md
+	$(BIN)/python -m benchmarks.accuracy.verdicts --output docs/verdicts.md
 
 diagnosis: $(VENV)/installed
-	$(BIN)/python -m benchmarks.diagnosis --output docs/diagnosis.md
+	$(BIN)/python -m benchmarks.accuracy.diagnosis --output docs/diagnosis.md
 
 vectors: $(VENV)/installed
-	$(BIN)/python -m tools.make_vectors
+	$(BIN)/python -m tools.vectorgen
 
 vectors-archive: $(VENV)/installed
-	$(BIN)/python -m tools.vectors_archive
+	$(BIN)/python -m tools.vectorgen.archive
 
 conformance: $(VENV)/installed
-	$(BIN)/python -m benchmarks.conformance --output docs/conformance.md
+	$(BIN)/python -m benchmarks.accuracy.conformance --output docs/conformance.md
 
 mutations: $(VENV)/installed
-	$(BIN)/python -m tools.mutate --output docs/mutation.md
+	$(BIN)/python -m benchmarks.accuracy.mutation --output docs/mutation.md
 
 $(BENCH)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BENCH)
@@ -91,15 +91,15 @@ $(BENCH)/installed: pyproject.toml constraints.txt
 
 bench: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks.speed --json results/bench.json --output docs/speed.md
-	$(BENCH)/bin/python -m benchmarks.choices
-	$(BENCH)/bin/python -m benchmarks.growth --overwrite
-	$(BENCH)/bin/python -m benchmarks.oracle
+	$(BENCH)/bin/python -m benchmarks.speed.choices
+	$(BENCH)/bin/python -m benchmarks.speed.growth --overwrite
+	$(BENCH)/bin/python -m benchmarks.speed.gradient_checkers
 
 soak: $(VENV)/installed
-	$(BIN)/python -m tools.soak
+	$(BIN)/python -m tools.stress.soak
 
 accelerator: $(VENV)/installed
-	$(BIN)/python -m benchmarks.accelerator
+	$(BIN)/python -m benchmarks.speed.accelerator
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(BENCH) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks._gcc import has_compiler
+from benchmarks.compiler import has_compiler
 from experiments._common import version_of
 
 PACKAGES = (

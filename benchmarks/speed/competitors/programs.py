@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._scratch import new_folder
+from benchmarks.compiler import new_folder
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.problems import Program
+from benchmarks.speed.suite.problems import Program
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 ENABLED = "JAX_ENABLE_COMPILATION_CACHE"

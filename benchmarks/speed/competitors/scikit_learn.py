@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier
 
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.problems import Training
-from benchmarks.speed.references import named
+from benchmarks.speed.suite.problems import Training
+from benchmarks.speed.suite.references import named
 
 ACTIVATIONS = {"relu": "relu", "sigmoid": "logistic"}
 

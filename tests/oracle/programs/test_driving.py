@@ -15,8 +15,8 @@ from functional_mlp import oracle
 from functional_mlp.oracle.programs import process as external
 from functional_mlp.oracle.programs.process import Conversation, End, Limits
 from functional_mlp.oracle.programs.submit import _limits
-from tools import fault_injection
-from tools.fault_injection import CASES, LOSS, MODES, NETWORK, PROGRAM, Injection, injected, survivors
+from tools.stress import fault_injection
+from tools.stress.fault_injection import CASES, LOSS, MODES, NETWORK, PROGRAM, Injection, injected, survivors
 
 LIMITS = Limits(5.0, 10**6)
 QUICK = Limits(0.3, 10**6)

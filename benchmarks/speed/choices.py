@@ -1,0 +1,187 @@
+"""What each choice of `training.compilation` gives: the same training compiled in several ways, side by side.
+
+    python -m benchmarks.speed.choices
+
+The programs are those of `fm.train`, compiled for a CPU with and without each choice. They run in turn, round after
+round; times are medians over the rounds, ratios medians of those within a round. A second table has a sweep beside the
+training of one of its networks, on one core and on all. An option that this version of XLA does not know is left out.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+import functional_mlp as fm
+from benchmarks.speed.timing import in_turn
+from experiments import circles, moons
+from experiments._common import Parser, positive, text_table
+from experiments._runs import jax_array, jax_params
+from functional_mlp.parallel import device_per_core
+from functional_mlp.training import Compiling, compiling
+from functional_mlp.training import epochs as _epochs
+from functional_mlp.training import plan as _plan
+from reference import circles as circles_data
+from reference import moons as moons_data
+
+USUAL = Compiling(one_kernel=False, unroll=1, options=())
+THREADS, YNN = "xla_cpu_multi_thread_eigen", "xla_cpu_experimental_ynn_fusion_type"
+
+
+class Problem(NamedTuple):
+    """A training, and the ways to compile it, the chosen one last."""
+
+    name: str
+    network: fm.Network
+    loss: fm.Loss
+    params: fm.Params
+    data: tuple[Any, Any]
+    batch_size: int
+    learning_rate: float
+    ways: dict[str, Compiling]
+
+
+def ways_of_samples(chosen: Compiling) -> dict[str, Compiling]:
+    """Of one sample at a time: one kernel, then with LLVM's level 2, then with several updates per iteration too."""
+    return {
+        "as XLA does by itself": USUAL,
+        "4 updates per iteration": USUAL._replace(unroll=4),
+        "one kernel": USUAL._replace(one_kernel=True),
+        # the options for products come with it: they do nothing in one kernel, which hands no product on
+        "and LLVM's level 2": chosen._replace(unroll=1),
+        "and 4 updates per iteration": chosen._replace(unroll=4),
+        "as chosen: and 2 updates per iteration": chosen,
+    }
+
+
+def ways_of_batches(chosen: Compiling) -> dict[str, Compiling]:
+    """Of batches: each of the two options alone, and both."""
+
+    def only(name: str) -> Compiling:
+        return USUAL._replace(options=tuple(option for option in chosen.options if option[0] == name))
+
+    return {
+        "as XLA does by itself": USUAL,
+        "no products by YNN": only(YNN),
+        "one thread alone, YNN kept": only(THREADS),
+        "as chosen: one thread, no YNN": chosen,
+    }
+
+
+def problems() -> tuple[Problem, ...]:
+    """One sample at a time, small batches, and all samples."""
+    inputs, targets, _, _ = (jax_array(array, "float32") for array in moons_data.data())
+    moons_start = jax_params(moons_data.initial_params(0), "float32")
+    points, classes = (jax_array(array, "float32") for array in circles_data.data())
+    circles_start = jax_params(circles_data.initial_params(42), "float32")
+
+    def of_moons(name: str, size: int) -> Problem:
+        return problem_of(name, moons.NETWORK, moons.LOSS, moons_start, (inputs, targets), size, 0.01)
+
+    return (
+        of_moons("moons, one sample", 1),
+        of_moons("moons, batches of 4", 4),
+        of_moons("moons, batches of 32", 32),
+        problem_of("circles, all 1000", circles.NETWORK, circles.LOSS, circles_start, (points, classes), 1000, 1e-4),
+    )
+
+
+def problem_of(
+    name: str,
+    network: fm.Network,
+    loss: fm.Loss,
+    params: fm.Params,
+    data: tuple[Any, Any],
+    batch_size: int,
+    learning_rate: float,
+) -> Problem:
+    """A training with the ways to compile it, from what is chosen for it on a CPU."""
+    chosen = compiling("cpu", batch_size, sum(fan_in * fan_out for fan_in, fan_out in network.shapes))
+    ways = ways_of_samples(chosen) if chosen.one_kernel else ways_of_batches(chosen)
+    return Problem(name, network, loss, params, data, batch_size, learning_rate, ways)
+
+
+def prepared(problem: Problem, way: Compiling, epochs: int) -> tuple[Callable[[], Any], float]:
+    """The compiled training: what runs it, and the seconds that compiling took."""
+    optimizer = optax.sgd(problem.learning_rate)
+    data = _plan.Data(*problem.data, None, None, None)
+    settings: dict[str, Any] = {"epochs": epochs, "batch_size": problem.batch_size, "shuffle": False, "eval_every": 1}
+    settings |= {"evaluate": "after", "metrics": (), "chunk_epochs": epochs, "precision": "highest"}
+    plan = _plan.make_plan(problem.network, problem.loss, data, **settings)
+    plan = replace(plan, compiling=way)
+    state, count = fm.init_train_state(problem.params, optimizer), np.int32(epochs)
+    start = time.perf_counter()
+    compiled = _epochs.compiled_chunk(way.options, None).lower(plan, optimizer, state, count, data).compile()
+    seconds = time.perf_counter() - start
+    return lambda: jax.block_until_ready(compiled(state, count, data)), seconds
+
+
+def compare(problem: Problem, repeats: int) -> list[tuple[str, ...]]:
+    """A row per way."""
+    updates = -(-len(problem.data[0]) // problem.batch_size)
+    epochs = max(1, 20_000 // (updates * problem.batch_size))
+    programs = [prepared(problem, way, epochs) for way in problem.ways.values()]
+    seconds = in_turn([run for run, _ in programs], repeats) / (updates * epochs)
+    ratios = np.median(seconds / seconds[:, :1], axis=0)
+    return [
+        (problem.name, way, f"{1e6 * each:.2f}", f"{ratio:.2f}", f"{compilation:.2f}")
+        for way, each, ratio, (_, compilation) in zip(
+            problem.ways, np.median(seconds, axis=0), ratios, programs, strict=True
+        )
+    ]
+
+
+def compare_sweeps(repeats: int, networks: int = 1024, epochs: int = 2) -> list[tuple[str, ...]]:
+    """One network alone, and many of them: a row per number of devices."""
+    problem = problems()[0]
+    each: dict[str, Any] = {"batch_size": 1, "metrics": ()}
+    optimizer = optax.sgd(problem.learning_rate)
+    settings = each | {"keys": jax.random.split(jax.random.key(0), networks), "learning_rates": problem.learning_rate}
+    params = jax.tree.map(lambda leaf: np.stack([leaf] * networks), problem.params)
+
+    def alone() -> Any:
+        run = fm.train(
+            problem.network, problem.loss, problem.params, *problem.data, epochs=64, optimizer=optimizer, **each
+        )
+        return jax.block_until_ready(run.params)
+
+    def many(devices: list[Any]) -> Any:
+        runs = fm.sweep(
+            problem.network, problem.loss, *problem.data, params=params, epochs=epochs, devices=devices, **settings
+        )
+        return jax.block_until_ready(runs.params)
+
+    counts = sorted({1, jax.local_device_count()})
+    runs = [partial(many, jax.local_devices()[:count]) for count in counts]
+    samples = len(problem.data[0])
+    updates = np.array([64 * samples, *[networks * epochs * samples] * len(counts)])
+    seconds = in_turn([alone, *runs], repeats) / updates
+    names = ["one network", *(f"{networks} networks on {count} of JAX's devices" for count in counts)]
+    ratios = np.median(seconds / seconds[:, :1], axis=0)
+    return [
+        (name, f"{1e6 * time_of_each:.2f}", f"{ratio:.2f}")
+        for name, time_of_each, ratio in zip(names, np.median(seconds, axis=0), ratios, strict=True)
+    ]
+
+
+def main() -> int:
+    """Prints the tables."""
+    parser = Parser(prog="python -m benchmarks.speed.choices", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--repeats", type=positive, default=7, help="rounds (default: %(default)s)")
+    repeats = parser.parse_args().repeats
+    device_per_core()
+    rows = [row for problem in problems() for row in compare(problem, repeats)]
+    print(text_table(("training", "compiled", "us per update", "of the first", "seconds to compile"), rows))
+    print()
+    print(text_table(("moons, one sample", "us per network and update", "of the first"), compare_sweeps(repeats)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
