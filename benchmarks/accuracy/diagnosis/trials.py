@@ -7,16 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.accuracy.verdicts.trials import small_case
+from benchmarks.accuracy.small_cases import Question, question_of, small_case
 from functional_mlp import oracle
 from functional_mlp.backward_pass import Stages, add_penalty_gradient, output_cotangent, pull_back
 from functional_mlp.forward_pass import forward
 from functional_mlp.oracle.case import by_path
-from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, Asked, Diagnosis, Explanation, Remembered, diagnose
+from functional_mlp.oracle.diagnosis import CONVENTION, MISTAKE, Asked, Diagnosis, Explanation, diagnose
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, applies, places, plant, plant_together
-from functional_mlp.oracle.noise import Noise, estimate_noise, precision_named
-from functional_mlp.oracle.truth import Solution, float64_on_cpu
+from functional_mlp.oracle.truth import float64_on_cpu
 from functional_mlp.oracle.verdict import judge, worst_of
 
 DTYPES = ("float64", "float32")
@@ -54,23 +53,11 @@ class Row(NamedTuple):
     located: bool | None
 
 
-class Question(NamedTuple):
-    """A case with its truth and noise, the dtype that programs compute in, and what mistakes give in it."""
-
-    case: oracle.Case
-    solution: Solution
-    noise: Noise
-    dtype: str
-    remembered: Remembered
-
-
 def asked(question: Question, grads: Any) -> tuple[str, Diagnosis | None]:
     """The verdict and the diagnosis of gradients."""
-    case, solution, noise, *_ = question
     given = Gradients(list(grads))
-    leaves = judge(case, solution, noise, given)
-    verdict = str(worst_of(leaf.verdict for leaf in leaves))
-    return verdict, diagnose(Asked(case, solution, noise, given, leaves, remembered=question.remembered))
+    leaves = judge(*question, given)
+    return str(worst_of(leaf.verdict for leaf in leaves)), diagnose(Asked(*question, given, leaves))
 
 
 def trial(seed: int) -> list[Row]:
@@ -100,13 +87,6 @@ def rare_trial(seed: int, names: tuple[str, ...]) -> list[Row]:
     return rows
 
 
-def question_of(seed: int, dtype: str) -> Question:
-    """A random case, solved."""
-    case = small_case(seed, dtype)
-    solution = oracle.solve(case)
-    return Question(case, solution, estimate_noise(case, solution, precision_named(dtype)), dtype, Remembered(case, {}))
-
-
 def _row(
     question: Question, what: str, group: str, grads: Any, made: tuple[Slip, ...], located: str | None = None
 ) -> Row:
@@ -114,12 +94,12 @@ def _row(
     kinds = {MISTAKES[slip.id].convention for slip in made}
     expected = "" if not made else CONVENTION if kinds == {True} else MISTAKE
     if found is None:
-        return Row(question.dtype, what, group, verdict, not made, not made, 0, False, "", expected, None)
+        return Row(question.case.dtype, what, group, verdict, not made, not made, 0, False, "", expected, None)
     named = [one for one in found.explanations if {mistake.id for mistake in one} == {slip.id for slip in made}]
     placed = any(_same_places(one, made) for one in named)
     located_right = None if located is None else found.first_wrong == located
     counts = (bool(named), placed, len(found.explanations), not made and bool(found.explanations))
-    return Row(question.dtype, what, group, verdict, *counts, found.kind, expected, located_right)
+    return Row(question.case.dtype, what, group, verdict, *counts, found.kind, expected, located_right)
 
 
 def _same_places(explanation: Explanation, made: tuple[Slip, ...]) -> bool:
@@ -130,7 +110,7 @@ def _same_places(explanation: Explanation, made: tuple[Slip, ...]) -> bool:
 
 
 def _single(question: Question, slip: Slip) -> Row:
-    grads = plant_together(question.case, (slip,), question.dtype).grads
+    grads = plant_together(question.case, (slip,), question.case.dtype).grads
     return _row(question, slip.id, MISTAKES[slip.id].tag, grads, (slip,))
 
 
@@ -173,7 +153,7 @@ def _changed(question: Question, slip: Slip) -> frozenset[str]:
 
 
 def _pair(question: Question, pair: tuple[Slip, Slip]) -> Row:
-    grads = plant_together(question.case, pair, question.dtype).grads
+    grads = plant_together(question.case, pair, question.case.dtype).grads
     return _row(question, "a pair", "pair", grads, pair)
 
 
@@ -183,7 +163,7 @@ def _pair(question: Question, pair: tuple[Slip, Slip]) -> Row:
 def _unlisted(question: Question, rng: np.random.Generator, number: int) -> Row:
     what, error = list(ERRORS.items())[number % len(ERRORS)]
     grads, located = error(question, rng)
-    cast = [tuple(leaf.astype(question.dtype) for leaf in layer if leaf is not None) for layer in grads]
+    cast = [tuple(leaf.astype(question.case.dtype) for leaf in layer if leaf is not None) for layer in grads]
     return _row(question, what, "unlisted", cast, (), located)
 
 
@@ -207,7 +187,7 @@ def _spoilt(question: Question, rng: np.random.Generator, random: bool) -> tuple
 def _of_another_network(question: Question, rng: np.random.Generator) -> tuple[Any, None]:
     case = question.case
     params = [(w + 0.1 * rng.normal(size=w.shape), b) for w, b in case.params]
-    params = [(w.astype(question.dtype).astype(float), b) for w, b in params]
+    params = [(w.astype(question.case.dtype).astype(float), b) for w, b in params]
     data = (case.inputs, case.targets, case.ct_outputs, case.sample_weights)
     return oracle.solve(oracle.Case(case.network, case.loss, params, *data, dtype=case.dtype)).grads, None
 

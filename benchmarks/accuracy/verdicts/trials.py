@@ -1,4 +1,4 @@
-"""The trials of `verdicts.py`: each a random case, asked of the oracle and of its peers; the rows are plain data."""
+"""The trials: each a random case, asked of the oracle and of its peers; the rows are plain data."""
 
 import warnings
 from typing import Any, NamedTuple
@@ -9,8 +9,8 @@ import functional_mlp as fm
 from benchmarks.accuracy import peers
 from benchmarks.accuracy.cases import Drawn, draw, draw_recipe, families
 from benchmarks.accuracy.implementations.registry import IMPLEMENTATIONS
+from benchmarks.accuracy.small_cases import Question, question_of
 from functional_mlp import oracle
-from functional_mlp.activations import FACTORIES
 from functional_mlp.oracle.documents import Gradients, Update
 from functional_mlp.oracle.mistakes import MISTAKES, places, plant, plant_together, plant_update
 from functional_mlp.oracle.noise import Noise, estimate_noise, precision_named
@@ -136,87 +136,13 @@ def _correct_row(case: str, name: str, dtype: str, drawn: Drawn, leaf: Leaf) -> 
 # planted mistakes
 
 
-def small_case(seed: int, dtype: str) -> oracle.Case:
-    """A random case of 1 to 4 layers, widths 1 to 7 and 2 to 64 samples; the same network and loss for every dtype."""
-    rng = np.random.default_rng([seed, 0])
-    depth = int(rng.integers(1, 5))
-    square = rng.uniform() < 0.4
-    width = int(rng.choice(WIDTHS))
-    sizes = [width if square else int(rng.choice(WIDTHS)) for _ in range(depth + 1)]
-    end = ENDS[seed % len(ENDS)]
-    if rng.uniform() < 0.4 and end[0] != "softmax":
-        sizes[-1] = 1
-    hidden = [
-        str(rng.choice(list(FACTORIES))) if rng.uniform() < 0.3 else HIDDEN[seed % len(HIDDEN)] for _ in sizes[2:]
-    ]
-    network = fm.Network(sizes, [*hidden, end[0] or HIDDEN[(seed // 2) % len(HIDDEN)]])
-    loss = None
-    if end[1] is not None:
-        over_samples, over_outputs = (str(rng.choice(["sum", "mean"])) for _ in range(2))
-        scale, penalty = float(rng.choice([1.0, 0.5, 2.5])), float(rng.choice([0.0, 0.0, 0.03125]))
-        loss = fm.Loss(end[1], over_samples, over_outputs, scale, penalty, bool(rng.integers(2)))
-    case = oracle.draw_case(network, loss, samples=int(rng.choice(BATCHES)), seed=seed, dtype=dtype)
-    return case if loss is None else _less_usual(case, rng)
-
-
-def _less_usual(case: oracle.Case, rng: np.random.Generator) -> oracle.Case:
-    """A case with a loss, at times with sample weights, soft targets, or large weights: mistakes hide without them."""
-    assert case.loss is not None
-    assert case.targets is not None
-    params, targets, weights = list(case.params), case.targets, None
-    if rng.uniform() < 0.2:
-        weights = rng.integers(1, 9, len(case.inputs)) / 4.0
-    if rng.uniform() < 0.4 and case.loss.kind != "squared_error":
-        targets = rng.integers(0, 9, targets.shape) / 8.0
-    if rng.uniform() < 0.3:
-        params = [oracle.Layer(8 * layer.weights, layer.bias) for layer in params]
-    network, inputs, dtype = case.network, case.inputs, case.dtype
-    return oracle.Case(network, case.loss, params, inputs, targets, sample_weights=weights, dtype=dtype)
-
-
-WIDTHS, BATCHES = (3, 4, 5, 7), (2, 5, 16, 64)  # few, since JAX compiles every operation for every shape
-HIDDEN = (
-    *("tanh", "relu", "sigmoid", "leaky_relu", "tanh", "relu", "gelu", "elu", "silu", "leaky_relu", "softplus"),
-    *("identity", "softmax"),
-)
-ENDS = (
-    ("sigmoid", "binary_cross_entropy"),
-    ("softmax", "categorical_cross_entropy"),
-    ("identity", "squared_error"),
-    ("softmax", "squared_error"),
-    ("identity", "softmax_cross_entropy"),
-    ("sigmoid", "squared_error"),
-    (None, None),
-    ("identity", "sigmoid_cross_entropy"),
-    (None, "squared_error"),
-    (None, None),
-    ("softmax", "categorical_cross_entropy"),
-)
-
-
-class Question(NamedTuple):
-    """A small case in one precision, with its truth and its noise."""
-
-    seed: int
-    case: oracle.Case
-    solution: oracle.Solution
-    noise: Noise
-
-
-def question_of(seed: int, dtype: str) -> Question:
-    """A random small case, solved."""
-    case = small_case(seed, dtype)
-    solution = oracle.solve(case)
-    return Question(seed, case, solution, estimate_noise(case, solution, precision_named(dtype)))
-
-
 def planted_trial(seed: int) -> list[Any]:
     """Every mistake at every place of one random small case, in float64 and float32."""
     warnings.simplefilter("ignore")
     rows: list[Any] = []
     for dtype in ("float64", "float32"):
         question = question_of(seed, dtype)
-        _, case, solution, noise = question
+        case, solution, noise = question
         leaves = judge(case, solution, noise, Gradients(list(plant_together(case, (), dtype).grads)))
         rows += [
             Detectable(dtype, len(case.params), leaf.smallest_detectable / leaf.norm)
@@ -225,12 +151,12 @@ def planted_trial(seed: int) -> list[Any]:
         ]
         for mistake in MISTAKES.values():
             for number, (layer, variant) in enumerate(places(case, mistake.id)):
-                rows.append(_planted_row(question, mistake, {"layer": layer, "variant": variant}, number == 0))
+                rows.append(_planted_row(seed, question, mistake, {"layer": layer, "variant": variant}, number == 0))
     return rows
 
 
-def _planted_row(question: Question, mistake: Any, place: dict[str, Any], asks_peers: bool) -> PlantedRow:
-    seed, case, solution, noise = question
+def _planted_row(seed: int, question: Question, mistake: Any, place: dict[str, Any], asks_peers: bool) -> PlantedRow:
+    case, solution, noise = question
     if mistake.scope == "update":
         given: Any = plant_update(case, mistake.id, RATE, **place, dtype=case.dtype)
         exact, right = plant_update(case, mistake.id, RATE, **place), plant_update(case, None, RATE)
