@@ -1,5 +1,6 @@
 """Running many trials in several processes, kept in a file as they end, so that an interrupted run goes on."""
 
+import argparse
 import contextlib
 import hashlib
 import json
@@ -12,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from experiments._common import Parser, positive
 from functional_mlp.files import write_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -86,3 +88,32 @@ def _rows_of(named: tuple[str, Trial]) -> tuple[str, list[Any]]:
 def _plain(value: Any) -> Any:
     """A NumPy number as Python's."""
     return value.item()
+
+
+def option_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """The options of every measurement by trials."""
+    made = Parser(prog=prog, description=description)
+    made.add_argument("--jobs", type=positive, default=2, help="processes")
+    made.add_argument("--quick", action="store_true", help="2 cases of each kind")
+    made.add_argument("--rows", type=Path, help="keep the rows here, and go on from those that are there")
+    made.add_argument("-o", "--output", type=Path, help="write the page here instead of printing it")
+    return made
+
+
+def measure(
+    parser: argparse.ArgumentParser,
+    arguments: argparse.Namespace,
+    kinds: tuple[type, ...],
+    page: Callable[[Trials], str],
+) -> int:
+    """Writes or prints the page that comes of trials; errors of usage as the parser has them."""
+    try:
+        with trials_in(arguments.jobs, kinds, arguments.rows) as trials:
+            text = page(trials)
+    except ForeignRowsError as error:
+        parser.error(str(error))
+    if arguments.output is None:
+        print(text, end="")
+    else:
+        arguments.output.write_text(text)
+    return 0

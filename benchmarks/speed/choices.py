@@ -24,9 +24,7 @@ from experiments import circles, moons
 from experiments._common import Parser, positive, text_table
 from experiments._runs import jax_array, jax_params
 from functional_mlp.parallel import device_per_core
-from functional_mlp.training import Compiling, compiling
-from functional_mlp.training import epochs as _epochs
-from functional_mlp.training import plan as _plan
+from functional_mlp.training import Compiling, Data, compiled_chunk, compiling, make_plan
 from reference import circles as circles_data
 from reference import moons as moons_data
 
@@ -110,14 +108,14 @@ def problem_of(
 def prepared(problem: Problem, way: Compiling, epochs: int) -> tuple[Callable[[], Any], float]:
     """The compiled training: what runs it, and the seconds that compiling took."""
     optimizer = optax.sgd(problem.learning_rate)
-    data = _plan.Data(*problem.data, None, None, None)
+    data = Data(*problem.data, None, None, None)
     settings: dict[str, Any] = {"epochs": epochs, "batch_size": problem.batch_size, "shuffle": False, "eval_every": 1}
     settings |= {"evaluate": "after", "metrics": (), "chunk_epochs": epochs, "precision": "highest"}
-    plan = _plan.make_plan(problem.network, problem.loss, data, **settings)
+    plan = make_plan(problem.network, problem.loss, data, **settings)
     plan = replace(plan, compiling=way)
     state, count = fm.init_train_state(problem.params, optimizer), np.int32(epochs)
     start = time.perf_counter()
-    compiled = _epochs.compiled_chunk(way.options, None).lower(plan, optimizer, state, count, data).compile()
+    compiled = compiled_chunk(way.options, None).lower(plan, optimizer, state, count, data).compile()
     seconds = time.perf_counter() - start
     return lambda: jax.block_until_ready(compiled(state, count, data)), seconds
 

@@ -38,8 +38,7 @@ from experiments._runs import jax_array, jax_params
 from functional_mlp.parallel import device_per_core
 from functional_mlp.saving import EVERY
 from functional_mlp.sweeps import RUNS_TO_DISK
-from functional_mlp.training import epochs as _epochs
-from functional_mlp.training import plan as _plan
+from functional_mlp.training import SAMPLES, Data, compiled_chunk, make_plan
 from reference import moons as moons_data
 
 DEVICES = (1, 2, 4, 8)
@@ -171,10 +170,10 @@ def problem(devices: int, batch: int = BATCH) -> tuple[Any, ...]:
     inputs = rng.normal(size=(batch, WIDE.sizes[0])).astype(np.float32)
     targets = np.eye(WIDE.sizes[-1], dtype=np.float32)[rng.integers(WIDE.sizes[-1], size=batch)]
     optimizer, params = optax.sgd(0.01), fm.init_params(WIDE, jax.random.key(0))
-    data = _plan.Data(jax.numpy.asarray(inputs), jax.numpy.asarray(targets), None, None, None)
+    data = Data(jax.numpy.asarray(inputs), jax.numpy.asarray(targets), None, None, None)
     settings: dict[str, Any] = {"epochs": 1, "batch_size": batch, "shuffle": False, "eval_every": 1, "metrics": ()}
     settings |= {"evaluate": "after", "chunk_epochs": 1, "precision": "highest"}
-    plan = _plan.make_plan(WIDE, WIDE_LOSS, data, **settings, devices=tuple(jax.devices()[:devices]))
+    plan = make_plan(WIDE, WIDE_LOSS, data, **settings, devices=tuple(jax.devices()[:devices]))
     return plan, optimizer, fm.init_train_state(params, optimizer), data
 
 
@@ -182,9 +181,9 @@ def measured(devices: int) -> tuple[Costs, Callable[[], Any]]:
     """What the compiled program of an update says of itself, and the program."""
     plan, optimizer, state, data = problem(devices)
     if plan.mesh is not None:
-        whole, shares = (NamedSharding(plan.mesh, spec) for spec in (PartitionSpec(), PartitionSpec(_plan.SAMPLES)))
+        whole, shares = (NamedSharding(plan.mesh, spec) for spec in (PartitionSpec(), PartitionSpec(SAMPLES)))
         state, data = jax.device_put(state, whole), jax.device_put(data, shares)
-    chunk = _epochs.compiled_chunk(plan.compiling.options, plan.mesh)
+    chunk = compiled_chunk(plan.compiling.options, plan.mesh)
     program = chunk.lower(plan, optimizer, state, np.int32(1), data).compile()
     memory, cost = program.memory_analysis(), program.cost_analysis()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes

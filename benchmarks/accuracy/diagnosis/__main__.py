@@ -11,16 +11,15 @@ ours. Every number comes from seeds: two runs print the same tables. The rows of
 is named by `--rows`, and a run that was interrupted goes on from there.
 """
 
-import argparse
 import sys
 from functools import partial
-from pathlib import Path
 
 from benchmarks.accuracy.diagnosis.tables import OFTEN, cases_of_each, page
 from benchmarks.accuracy.diagnosis.trials import Row, function_trial, rare_trial, trial
-from benchmarks.accuracy.trials import ForeignRowsError, Trials, trials_in
-from experiments._common import Parser, positive
+from benchmarks.accuracy.trials import Trials, measure, option_parser
+from experiments._common import positive
 
+COMMAND = "python -m benchmarks.accuracy.diagnosis"
 AT_ONCE = 16  # further cases, after which it is counted again which mistakes were made in too few
 
 
@@ -41,27 +40,14 @@ def rows_of(cases: int, more: int, trials: Trials) -> dict[str, list[Row]]:
 
 def main() -> int:
     """Runs the trials and prints the tables as Markdown."""
-    parser = Parser(prog="python -m benchmarks.accuracy.diagnosis", description=(__doc__ or "").splitlines()[0])
+    parser = option_parser(COMMAND, (__doc__ or "").splitlines()[0])
     parser.add_argument("--cases", type=positive, default=45, help="random cases")
     help_ = "further cases, for mistakes that apply to few (default: %(default)s)"
     parser.add_argument("--more", type=int, default=275, metavar="N", help=help_)
-    parser.add_argument("--jobs", type=positive, default=2, help="processes")
-    parser.add_argument("--quick", action="store_true", help="2 cases")
-    parser.add_argument("--rows", type=Path, help="keep the rows here, and go on from those that are there")
-    parser.add_argument("-o", "--output", type=Path, help="write the page here instead of printing it")
-    arguments: argparse.Namespace = parser.parse_args()
+    arguments = parser.parse_args()
     cases, more = (2, 0) if arguments.quick else (arguments.cases, arguments.more)
-    try:
-        with trials_in(arguments.jobs, (Row,), arguments.rows) as trials:
-            command = f"python -m benchmarks.accuracy.diagnosis --cases {cases} --more {more} -o docs/diagnosis.md"
-            text = page(rows_of(cases, more, trials), command)
-    except ForeignRowsError as error:
-        parser.error(str(error))
-    if arguments.output is None:
-        print(text, end="")
-    else:
-        arguments.output.write_text(text)
-    return 0
+    command = f"{COMMAND} --cases {cases} --more {more} -o docs/diagnosis.md"
+    return measure(parser, arguments, (Row,), lambda trials: page(rows_of(cases, more, trials), command))
 
 
 if __name__ == "__main__":

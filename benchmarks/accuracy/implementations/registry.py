@@ -7,7 +7,7 @@ activation's).
 
 The declared precision is what holds on a CPU. In 16 bits NumPy forms matrix products, and sums along the last axis, in
 float32 and rounds once, but sums over samples in 16 bits: that is float16, unless every sum is asked for in float32.
-JAX and PyTorch add in float32 throughout. tests/benchmarks/test_implementations.py asserts all of this.
+JAX and PyTorch add in float32 throughout. tests/benchmarks/accuracy/test_implementations.py asserts all of this.
 """
 
 from collections.abc import Callable, Mapping

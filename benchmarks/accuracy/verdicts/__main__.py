@@ -4,9 +4,9 @@
     python -m benchmarks.accuracy.verdicts --quick          # a few cases of each kind
     python -m benchmarks.accuracy.verdicts -o docs/verdicts.md
 
-*False alarms*: correct implementations (`_implementations.py`) on random cases (`_cases.py`). *Detection*: every
-mistake of the catalogue planted at every place where it applies, in random small cases. The peers (`_peers.py`) are
-asked the same questions. Every number comes from seeds: two runs on one machine print the same tables. The rows of
+*False alarms*: correct implementations (`implementations/`) on random cases (`cases.py`). *Detection*: every mistake of
+the catalogue planted at every place where it applies, in random small cases. The peers (`peers.py`) are asked the same
+questions. Every number comes from seeds: two runs on one machine print the same tables. The rows of
 each trial are kept in a file, if one is named by `--rows`, and a run that was interrupted goes on from there.
 """
 
@@ -14,15 +14,14 @@ import argparse
 import sys
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
-from benchmarks.accuracy.trials import ForeignRowsError, Trial, trials_in
+from benchmarks.accuracy.trials import Trial, Trials, measure, option_parser
 from benchmarks.accuracy.verdicts.tables import KINDS_OF_ROWS, page
 from benchmarks.accuracy.verdicts.trials import correct_trial, kink_trial, planted_trial
-from experiments._common import Parser, positive
+from experiments._common import positive
 
 
-def trials(arguments: argparse.Namespace) -> Mapping[str, Trial]:
+def trials_of(arguments: argparse.Namespace) -> Mapping[str, Trial]:
     """Every trial by name, the long ones first."""
     planted = {f"planted {seed}": partial(planted_trial, seed) for seed in range(arguments.planted)}
     correct = {f"correct {seed}": partial(correct_trial, seed) for seed in range(arguments.cases)}
@@ -32,28 +31,18 @@ def trials(arguments: argparse.Namespace) -> Mapping[str, Trial]:
 
 def main() -> int:
     """Runs the trials and prints the tables as Markdown."""
-    parser = Parser(prog="python -m benchmarks.accuracy.verdicts", description=__doc__.splitlines()[0])
+    parser = option_parser("python -m benchmarks.accuracy.verdicts", (__doc__ or "").splitlines()[0])
     parser.add_argument("--cases", type=positive, default=44, help="random networks for the false alarms")
     parser.add_argument("--planted", type=positive, default=150, help="random cases for planted mistakes")
     parser.add_argument("--kinks", type=positive, default=12, help="random cases with units at a kink")
-    parser.add_argument("--jobs", type=positive, default=2, help="processes")
-    parser.add_argument("--quick", action="store_true", help="2 cases of each kind")
-    parser.add_argument("--rows", type=Path, help="keep the rows here, and go on from those that are there")
-    parser.add_argument("-o", "--output", type=Path, help="write the page here instead of printing it")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.cases = arguments.planted = arguments.kinks = 2
-    try:
-        with trials_in(arguments.jobs, KINDS_OF_ROWS, arguments.rows) as running:
-            rows = running.run(trials(arguments))
-    except ForeignRowsError as error:
-        parser.error(str(error))
-    text = page([row for own in rows.values() for row in own])
-    if arguments.output is None:
-        print(text, end="")
-    else:
-        arguments.output.write_text(text)
-    return 0
+
+    def made(trials: Trials) -> str:
+        return page([row for rows in trials.run(trials_of(arguments)).values() for row in rows])
+
+    return measure(parser, arguments, KINDS_OF_ROWS, made)
 
 
 if __name__ == "__main__":

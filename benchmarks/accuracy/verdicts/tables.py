@@ -1,4 +1,4 @@
-"""The tables of `verdicts.py`, as one page of Markdown."""
+"""The tables of the verdicts, as one page of Markdown."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
