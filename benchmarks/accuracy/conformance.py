@@ -181,7 +181,7 @@ def _every(found: Any) -> Iterator[str]:
 
 PAGE = """# Who passes the conformance vectors
 
-Written by `python -m benchmarks.accuracy.conformance --output docs/conformance.md` ({machine}); change nothing by hand.
+Written by `python -m benchmarks.accuracy.conformance` ({machine}); change nothing by hand.
 What the vectors are: [vectors.md](vectors.md).
 
 There are {valid} vectors to pass, {acceptable} of them with more than one right answer, and {invalid} to refuse.

@@ -1,7 +1,7 @@
 """Whether the conformance vectors alone catch every mistake of the catalogue: a mutation run.
 
-    python -m benchmarks.accuracy.mutation                              prints the page
-    python -m benchmarks.accuracy.mutation --output docs/mutation.md    writes it
+    python -m benchmarks.accuracy.mutation                  prints the page
+    python -m benchmarks.accuracy.mutation --output FILE    writes it
 
 Each mistake of the catalogue is injected (`oracle.plant`) into the answers to all vectors that are valid or acceptable,
 in each of its variants, wherever it applies, and computed in float64 whatever the vector's precision. Only the numbers
@@ -93,7 +93,7 @@ def run(vectors: Sequence[Vector], mistakes: Iterable[str]) -> Iterator[Row]:
 
 HEADER = """# Mutation run
 
-Written by `python -m benchmarks.accuracy.mutation --output docs/mutation.md`; change nothing by hand.
+Written by `python -m benchmarks.accuracy.mutation`; change nothing by hand.
 
 Each mistake of the [catalogue](mistakes.md) is injected into the answers to the {count} conformance vectors that are
 valid or acceptable, at every layer where it applies. A vector fails it if one number is farther from the expected one

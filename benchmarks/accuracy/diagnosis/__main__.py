@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--more", type=int, default=275, metavar="N", help=help_)
     arguments = parser.parse_args()
     cases, more = (2, 0) if arguments.quick else (arguments.cases, arguments.more)
-    command = f"{COMMAND} --cases {cases} --more {more} -o docs/diagnosis.md"
+    command = f"{COMMAND} --cases {cases} --more {more}"
     return measure(parser, arguments, (Row,), lambda trials: page(rows_of(cases, more, trials), command))
 
 

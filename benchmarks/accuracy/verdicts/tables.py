@@ -45,7 +45,7 @@ KINDS_OF_ROWS = (Correct, Asked, PlantedRow, Detectable, KinkRow)
 CUTS = ("hidden activation", "end", "depth", "width", "batch", "order", "special")
 INTRODUCTION = """# Verdicts: measured error rates
 
-Written by `python -m benchmarks.accuracy.verdicts -o docs/verdicts.md`; change nothing by hand.
+Written by `python -m benchmarks.accuracy.verdicts`; change nothing by hand.
 [oracle.md](oracle.md) says what the verdicts mean and what the noise floor assumes.
 """
 FALSE_ALARMS = """Correct implementations: depth 1–10, width 1–1024, batch 1–4096, samples in order of class
