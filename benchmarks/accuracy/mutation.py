@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.markdown import table
 from functional_mlp.oracle import MISTAKES, Gradients, Update
 from functional_mlp.oracle.mistakes import applies, plant, plant_together, plant_update
 from functional_mlp.vectors import Vector, judge, read_vectors
@@ -101,22 +102,19 @@ than the vector allows: the certified numbers in the files decide, while the ans
 float64. *Asked* counts the vectors in which the mistake can be made and would show, *gradients* those that fail it when
 only the gradients of the parameters are compared, *everything* those that do when loss, outputs, deltas, gradients of
 the inputs and the parameters after a step are compared as well.
-
-| mistake | variant | asked | gradients | everything | first vector | its flags |
-| --- | --- | ---: | ---: | ---: | --- | --- |
 """
+HEAD = ("mistake", "variant", "first vector", "its flags", "asked", "gradients", "everything")
 
 
 def written(rows: Sequence[Row], count: int) -> str:
     """The table, and under it what was caught and what was not, as Markdown."""
-    return HEADER.format(count=count) + "\n".join([*map(_line, rows), "", *_summary(rows), ""])
+    return "\n".join([HEADER.format(count=count), table(HEAD, map(_cells, rows), texts=4), *_summary(rows), ""])
 
 
-def _line(row: Row) -> str:
+def _cells(row: Row) -> tuple[Any, ...]:
     first = row.by_everything[0] if row.by_everything else None
-    counts = (row.asked, len(row.by_gradients), len(row.by_everything))
     where = ("–", "") if first is None else (f"`{first.id}`", ", ".join(first.flags))
-    return f"| {' | '.join(map(str, (f'`{row.mistake}`', row.variant or '', *counts, *where)))} |"
+    return f"`{row.mistake}`", row.variant or "", *where, row.asked, len(row.by_gradients), len(row.by_everything)
 
 
 def _counted(rows: Sequence[Row]) -> list[Row]:

@@ -15,14 +15,15 @@ import json
 import resource
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import functional_mlp as fm
 from benchmarks.accuracy.implementations.autodiff import has_torch
+from benchmarks.speed.timing import in_turn, seconds_of
 from experiments._common import Parser, positive, text_table
 from functional_mlp import oracle
 
@@ -31,52 +32,46 @@ LARGE_SIZES, LARGE_SAMPLES = (784, 800, 460), 256  # 996,460 parameters
 ACTIVATION, LOSS = "tanh", fm.Loss("squared_error")
 
 
-def _case(sizes: tuple[int, ...], samples: int, seed: int) -> oracle.Case:
-    network = fm.Network(sizes, [*[ACTIVATION] * (len(sizes) - 2), "identity"])
-    return oracle.draw_case(network, LOSS, samples=samples, seed=seed)
-
-
-def _seconds(function: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def _params(case: oracle.Case) -> fm.Params:
     import jax
 
-    weights_and_biases = [map(jax.numpy.asarray, layer) for layer in case.params]
-    return tuple(fm.Dense(*layer) for layer in weights_and_biases)
+    return tuple(fm.Dense(*map(jax.numpy.asarray, layer)) for layer in case.params)
 
 
-def case_gradients(case: oracle.Case) -> Any:
-    """The gradients to be checked: those of plain NumPy, which are not the oracle's own."""
-    from reference.plain import Arithmetic, gradients
+def _cold_and_warm(check: Callable[..., bool], questions: Sequence[tuple[Any, ...]]) -> dict[str, float]:
+    """Seconds of the first check and the median of the others, and the share of the checks that pass."""
+    verdicts: list[bool] = []
+    times = [seconds_of(lambda one=one: verdicts.append(check(*one))) for one in questions]  # type: ignore[misc]
+    return {"cold": times[0], "warm": float(np.median(times[1:])), "passes": float(np.mean(verdicts))}
 
-    return gradients(case, Arithmetic(np.dtype(np.float64)), fused=True).grads
 
+def by_oracle(cases: Sequence[oracle.Case]) -> dict[str, float]:
+    """Seconds of `oracle.check`, and of one forward and backward pass of the same network, compiled, in float64.
 
-def by_oracle(sizes: tuple[int, ...], samples: int, repeats: int) -> dict[str, float]:
-    """Seconds of `oracle.check`, and of one forward and backward pass of the same network, compiled, in float64."""
+    The gradients to be checked are those of plain NumPy, which are not the oracle's own.
+    """
     import jax
 
-    cases = [_case(sizes, samples, seed) for seed in range(repeats + 1)]
-    answers = [case_gradients(case) for case in cases]
-    times = [_seconds(lambda i=i: oracle.check(cases[i], answers[i])) for i in range(len(cases))]  # type: ignore[misc]
-    assert oracle.check(cases[-1], answers[-1]).verdict is oracle.Verdict.CONSISTENT
+    from reference.plain import EXACT, gradients
+
+    questions = [(case, gradients(case, EXACT, fused=True).grads) for case in cases]
+    found = _cold_and_warm(lambda case, grads: oracle.check(case, grads).verdict == "consistent", questions)
+    assert found["passes"] == 1.0
     with jax.enable_x64(True):
         network, params = cases[0].network, _params(cases[0])
         inputs, targets = jax.numpy.asarray(cases[0].inputs), jax.numpy.asarray(cases[0].targets)
         both = jax.jit(lambda p, x, t: fm.loss_and_grad(network, LOSS, p, x, t))
-        jax.block_until_ready(both(params, inputs, targets))
-        passes = [_seconds(lambda: jax.block_until_ready(both(params, inputs, targets))) for _ in range(20)]
-    return {"cold": times[0], "warm": float(np.median(times[1:])), "pass": float(np.median(passes))}
+        [passes] = in_turn([lambda: jax.block_until_ready(both(params, inputs, targets))], 20).T
+    return found | {"pass": float(np.median(passes))}
 
 
-def by_check_grads(sizes: tuple[int, ...], samples: int, repeats: int) -> dict[str, float]:
-    """Seconds of jax.test_util.check_grads of `fm.apply` under the loss, compiled, and its verdict as 0 or 1."""
+def by_check_grads(cases: Sequence[oracle.Case]) -> dict[str, float]:
+    """Seconds of jax.test_util.check_grads of `fm.apply` under the loss, compiled."""
     import jax
     import jax.test_util
+
+    network = cases[0].network
+    value = jax.jit(lambda p, x, t: LOSS.value(fm.apply(network, p, x), t))
 
     def check(case: oracle.Case) -> bool:
         try:
@@ -86,15 +81,10 @@ def by_check_grads(sizes: tuple[int, ...], samples: int, repeats: int) -> dict[s
         return True
 
     with jax.enable_x64(True):
-        cases = [_case(sizes, samples, seed) for seed in range(repeats + 1)]
-        network = cases[0].network
-        value = jax.jit(lambda p, x, t: LOSS.value(fm.apply(network, p, x), t))
-        verdicts: list[bool] = []
-        times = [_seconds(lambda case=case: verdicts.append(check(case))) for case in cases]  # type: ignore[misc]
-    return {"cold": times[0], "warm": float(np.median(times[1:])), "passes": float(np.mean(verdicts))}
+        return _cold_and_warm(check, [(case,) for case in cases])
 
 
-def by_gradcheck(sizes: tuple[int, ...], samples: int, repeats: int, fast: bool) -> dict[str, float]:
+def by_gradcheck(cases: Sequence[oracle.Case], fast: bool) -> dict[str, float]:
     """Seconds of torch.autograd.gradcheck of an nn.functional network."""
     import torch  # type: ignore[import-not-found]
 
@@ -113,16 +103,13 @@ def by_gradcheck(sizes: tuple[int, ...], samples: int, repeats: int, fast: bool)
 
         return bool(torch.autograd.gradcheck(function, leaves, fast_mode=fast, raise_exception=False))
 
-    verdicts: list[bool] = []
-    cases = [_case(sizes, samples, seed) for seed in range(repeats + 1)]
-    times = [_seconds(lambda case=case: verdicts.append(check(case))) for case in cases]  # type: ignore[misc]
-    return {"cold": times[0], "warm": float(np.median(times[1:])), "passes": float(np.mean(verdicts))}
+    return _cold_and_warm(check, [(case,) for case in cases])
 
 
-PROGRAMS: dict[str, Callable[[tuple[int, ...], int, int], dict[str, float]]] = {
+PROGRAMS: dict[str, Callable[[Sequence[oracle.Case]], dict[str, float]]] = {
     "oracle.check": by_oracle,
-    "gradcheck": lambda sizes, samples, repeats: by_gradcheck(sizes, samples, min(repeats, 1), fast=False),
-    "gradcheck fast": lambda sizes, samples, repeats: by_gradcheck(sizes, samples, repeats, fast=True),
+    "gradcheck": lambda cases: by_gradcheck(cases[:2], fast=False),
+    "gradcheck fast": partial(by_gradcheck, fast=True),
     "check_grads": by_check_grads,
 }
 
@@ -141,9 +128,11 @@ def measured(program: str, sizes: tuple[int, ...], samples: int, repeats: int) -
     return json.loads(done.stdout)
 
 
-def _one(program: str, numbers: str) -> None:
+def _run_alone(program: str, numbers: str) -> None:
     *sizes, samples, repeats = map(int, numbers.split(","))
-    seconds = PROGRAMS[program](tuple(sizes), samples, repeats)
+    network = fm.Network(sizes, [*[ACTIVATION] * (len(sizes) - 2), "identity"])
+    cases = [oracle.draw_case(network, LOSS, samples=samples, seed=seed) for seed in range(repeats + 1)]
+    seconds = PROGRAMS[program](cases)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(seconds | {"peak": peak}))
 
@@ -157,7 +146,7 @@ def main() -> int:
     parser.add_argument("--numbers", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        _one(arguments.one, arguments.numbers)
+        _run_alone(arguments.one, arguments.numbers)
         return 0
     programs = [name for name in PROGRAMS if "gradcheck" not in name or has_torch()]
     figures = {name: measured(name, SIZES, SAMPLES, arguments.repeats) for name in programs}

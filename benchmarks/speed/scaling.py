@@ -30,6 +30,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 import functional_mlp as fm
+from benchmarks.markdown import table
 from benchmarks.speed.machine import describe
 from benchmarks.speed.timing import in_turn
 from experiments import moons
@@ -280,49 +281,30 @@ def tables(arguments: Any) -> str:
     cores, repeats = len(jax.devices()), arguments.repeats
     shape, chip = "-".join(map(str, WIDE.sizes)), f"{CHIP_FLOPS / 1e12:g} TFLOP/s and {CHIP_BYTES / 1e9:g} GB/s"
     rows, compared, each = scaling_of_sweeps(repeats, cores, arguments.networks, arguments.epochs)
+    checkpoint = ("networks", "MiB", "checkpoints", "seconds without", "with", "milliseconds each (quartiles)")
+    measured_by = ("devices", "GFLOP", "MiB summed", "MiB held", "seconds (all devices share the cores)")
+    planned = ("chips", "batch", "MiB held", "ms to compute", "ms to sum", "of the time computing")
     parts = [
         f"Measured on {machine['processor']}, {cores} cores, with JAX {jax.__version__}, medians of {repeats} rounds.",
         "Sweeps of moons networks, an update per sample; work per second is the median of its ratios in each round:",
-        markdown(("sweep", "seconds", "work per second, one device 1 (quartiles)", "of the ideal"), rows),
+        _table(("sweep", "seconds", "work per second, one device 1 (quartiles)", "of the ideal"), rows),
         compared,
         f"A training of {shape} in batches of {BATCH}, on each device, predicted / measured:",
-        markdown(
-            ("devices", "GFLOP", "MiB summed", "MiB held", "seconds (all devices share the cores)"),
-            scaling_of_trainings(repeats),
-        ),
+        _table(measured_by, scaling_of_trainings(repeats)),
         "What checkpoints cost:",
-        markdown(
-            (
-                "networks",
-                "MiB",
-                "checkpoints",
-                "seconds without",
-                "with",
-                "milliseconds each (quartiles)",
-                f"of the time, one every {EVERY:g} s",
-            ),
-            cost_of_checkpoints(max(3, repeats // 3), cores),
-        ),
+        _table((*checkpoint, f"of the time, one every {EVERY:g} s"), cost_of_checkpoints(max(3, repeats // 3), cores)),
         f"Predicted: 1,000,000 moons networks for 1000 epochs, on devices that need {1e6 * each:.2f} us per update:",
-        markdown(("devices", "networks on each", "MiB on each", "hours"), plan_of_sweeps(10**6, 1000, each)),
+        _table(("devices", "networks on each", "MiB on each", "hours"), plan_of_sweeps(10**6, 1000, each)),
         f"Predicted: {shape}, {BATCH} samples per chip and update, on chips of {chip} (assumed):",
-        markdown(
-            ("chips", "batch", "MiB held", "ms to compute", "ms to sum", "of the time computing"),
-            plan_of_trainings(BATCH),
-        ),
+        _table(planned, plan_of_trainings(BATCH)),
         f"The same, {16 * BATCH} samples per chip:",
-        markdown(
-            ("chips", "batch", "MiB held", "ms to compute", "ms to sum", "of the time computing"),
-            plan_of_trainings(16 * BATCH),
-        ),
+        _table(planned, plan_of_trainings(16 * BATCH)),
     ]
     return "\n\n".join(parts)
 
 
-def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """A table."""
-    lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return table(head, rows, texts=len(head)).rstrip("\n")
 
 
 def put(page: Path, text: str) -> None:

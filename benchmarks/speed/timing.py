@@ -14,11 +14,12 @@ def in_turn(programs: Sequence[Callable[[], Any]], rounds: int) -> np.ndarray:
     seconds = np.empty((rounds, len(programs)))
     for number in range(rounds):  # whatever one leaves to the next, it leaves in half of the rounds to the one before
         for index in range(len(programs))[:: -1 if number % 2 else 1]:
-            seconds[number, index] = _seconds(programs[index])
+            seconds[number, index] = seconds_of(programs[index])
     return seconds
 
 
-def _seconds(run: Callable[[], Any]) -> float:
+def seconds_of(run: Callable[[], Any]) -> float:
+    """Seconds of one call."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start

@@ -6,7 +6,8 @@ from collections import Counter
 import numpy as np
 
 from benchmarks.accuracy.diagnosis.trials import SHOWN, Row
-from benchmarks.accuracy.verdicts.tables import grouped, share, table
+from benchmarks.accuracy.verdicts.tables import grouped, share
+from benchmarks.markdown import table
 from functional_mlp.oracle.diagnosis import CONVENTION, EITHER, MISTAKE
 from functional_mlp.oracle.verdict import Verdict
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from benchmarks.accuracy.peers import MOST_PARAMETERS, RTOLS
 from benchmarks.accuracy.verdicts.trials import Asked, Correct, Detectable, KinkRow, PlantedRow, loss_of_detection
+from benchmarks.markdown import table
 
 Row = TypeVar("Row")
+Key = TypeVar("Key")
 WRONG, UNDECIDED, CONSISTENT = "wrong", "undecided", "consistent"
 
 
@@ -85,15 +87,9 @@ def _reports(rows: Iterable[Correct]) -> dict[str, list[Correct]]:
     return grouped(rows, lambda row: f"{row.case} {row.implementation} {row.dtype}")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; the first column is text, the others are numbers."""
-    lines = [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)]) + "\n"
-
-
-def grouped(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list[Row]]:
+def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
     """The rows by key, in the order in which the keys come."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[Key, list[Row]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
@@ -208,15 +204,11 @@ def _peer_table(correct: list[Correct], asked: list[Asked], planted: list[Plante
 def _kink_table(rows: list[KinkRow]) -> str:
     head = ("unit at", "program finds it on", "mistake beside it", "cases", WRONG, UNDECIDED, CONSISTENT)
     body = []
-    for (where, convention, mistaken), group in _kink_groups(rows).items():
+    in_order = sorted(rows, key=lambda row: (row.mistaken, row.where, row.convention))
+    for (where, convention, mistaken), group in grouped(
+        in_order, lambda row: (row.where, row.convention, row.mistaken)
+    ).items():
         verdicts = Counter(row.verdict for row in group)
         counts = (verdicts[WRONG], verdicts[UNDECIDED], verdicts[CONSISTENT])
         body.append([where, convention, "yes" if mistaken else "no", len(group), *counts])
     return table(head, body)
-
-
-def _kink_groups(rows: list[KinkRow]) -> dict[tuple[str, str, bool], list[KinkRow]]:
-    groups: dict[tuple[str, str, bool], list[KinkRow]] = {}
-    for row in sorted(rows, key=lambda row: (row.mistaken, row.where, row.convention)):
-        groups.setdefault((row.where, row.convention, row.mistaken), []).append(row)
-    return groups

@@ -71,8 +71,8 @@ def test_the_page_counts_what_can_be_caught() -> None:
     ]
     rows.append(asked([vector("logits")], "tanh-cancellation", None))
     page = written(rows, 1)
-    assert "| `sign-flipped` | at-the-outputs | 1 | 1 | 1 | `test/squared` | Ordinary |" in page
-    assert "| `leaky-slope-missing` |  | 0 | 0 | 0 | – |  |" in page
+    assert "| `sign-flipped` | at-the-outputs | `test/squared` | Ordinary | 1 | 1 | 1 |" in page
+    assert "| `leaky-slope-missing` |  | – |  | 0 | 0 | 0 |" in page
     assert "**1 of 2 mutations are caught (50.0%)**, 1 of them by the gradients of the parameters alone." in page
     assert "Not caught:\n\n- `leaky-slope-missing`" in page
     assert "Not counted:\n\n- `tanh-cancellation`: the textbook formula is a right program" in page
