@@ -170,13 +170,9 @@ def by_oracle(vector: Vector) -> Checked:
     else:
         report = oracle.check(vector.case, vector.wrong)
     found = report.diagnosis
-    ids = () if found is None else tuple(dict.fromkeys(_every(found)))
+    named = () if found is None else (mistake.id for explanation in found.explanations for mistake in explanation)
+    ids = tuple(dict.fromkeys(named))
     return Checked(vector.id, str(report.verdict), ids, vector.mistake.id in ids)
-
-
-def _every(found: Any) -> Iterator[str]:
-    for explanation in found.explanations:
-        yield from (named.id for named in explanation)
 
 
 PAGE = """# Who passes the conformance vectors
@@ -219,18 +215,14 @@ def _published(sources: Sequence[dict[str, Any]]) -> tuple[str, str]:
         counts = Counter(printed["agrees"] for printed in source["printed"])
         lines.append([source["title"], *(str(counts[how]) for how in ("rounded", "truncated", "no"))])
         wrong = [printed for printed in source["printed"] if printed["agrees"] == "no"]
-        for why, count in Counter(_reason(printed) for printed in wrong).items():
-            reasons.append(f"- {source['title']}: {count} of them. {why}")
+        whys = Counter((printed["why"], (printed.get("mistake") or {}).get("id")) for printed in wrong)
+        for (why, mistake), count in whys.items():
+            ending = f" (`{mistake}`)." if mistake else "."
+            reasons.append(f"- {source['title']}: {count} of them. {why[0].upper()}{why[1:]}{ending}")
         for other in source.get("other", ()):
             words = f"{other['what']} is printed as {other['text']}, and is {other['certified']}: {other['why']}."
             reasons.append(f"- {source['title']}: {words}")
     return indent(text_table(("source", "rounded", "truncated", "no"), lines), "    "), "\n".join(reasons)
-
-
-def _reason(printed: dict[str, Any]) -> str:
-    mistake = printed.get("mistake")
-    why = printed["why"][0].upper() + printed["why"][1:]
-    return why + (f" (`{mistake['id']}`)." if mistake else ".")
 
 
 def page(
@@ -245,7 +237,7 @@ def page(
         valid=counts["valid"] + counts["acceptable"],
         acceptable=counts["acceptable"],
         invalid=counts["invalid"],
-        implementations=indent(text_table(HEAD, [_line(row) for row in rows]), "    "),
+        implementations=indent(_implementations(rows), "    "),
         refused=sum(one.verdict == "wrong" for one in checked),
         named=sum(one.right for one in checked),
         alone=sum(one.right and len(one.named) == 1 for one in checked),
@@ -255,17 +247,14 @@ def page(
     )
 
 
-HEAD = ("implementation", "vectors of", "right", "wrong")
-
-
-def _line(row: Row) -> list[str]:
-    return [row.name, row.precision, str(row.right), _wrong(row)]
-
-
-def _wrong(row: Row) -> str:
-    groups = Counter(name.partition("/")[0] for name in row.wrong)
-    said = ", ".join(f"{count} {group}" for group, count in groups.items())
-    return f"{len(row.wrong)}{f' ({said})' if said else ''}"
+def _implementations(rows: Sequence[Row]) -> str:
+    """Who was asked, and how many of which group of vectors were wrong."""
+    lines = []
+    for row in rows:
+        groups = Counter(name.partition("/")[0] for name in row.wrong)
+        listed = ", ".join(f"{count} {group}" for group, count in groups.items())
+        lines.append([row.name, row.precision, row.right, f"{len(row.wrong)}{f' ({listed})' if listed else ''}"])
+    return text_table(("implementation", "vectors of", "right", "wrong"), lines)
 
 
 def main() -> int:
@@ -281,7 +270,7 @@ def main() -> int:
     vectors = tuple(read_vectors())
     if options.device is not None:
         rows = list(on_default_device(vectors, options.device))
-        print(text_table(HEAD, [_line(row) for row in rows]))
+        print(_implementations(rows))
         return int(any(row.wrong for row in rows))
     invalid = tuple(read_vectors(results=("invalid",)))
     rows = [*in_python(vectors), *in_other_languages()]

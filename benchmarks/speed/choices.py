@@ -33,7 +33,7 @@ THREADS, YNN = "xla_cpu_multi_thread_eigen", "xla_cpu_experimental_ynn_fusion_ty
 
 
 class Problem(NamedTuple):
-    """A training, and the ways to compile it, the chosen one last."""
+    """A training."""
 
     name: str
     network: fm.Network
@@ -42,7 +42,12 @@ class Problem(NamedTuple):
     data: tuple[Any, Any]
     batch_size: int
     learning_rate: float
-    ways: dict[str, Compiling]
+
+    @property
+    def ways(self) -> dict[str, Compiling]:
+        """The ways to compile it, the one that is chosen for it on a CPU last."""
+        chosen = compiling("cpu", self.batch_size, sum(fan_in * fan_out for fan_in, fan_out in self.network.shapes))
+        return ways_of_samples(chosen) if chosen.one_kernel else ways_of_batches(chosen)
 
 
 def ways_of_samples(chosen: Compiling) -> dict[str, Compiling]:
@@ -72,37 +77,21 @@ def ways_of_batches(chosen: Compiling) -> dict[str, Compiling]:
     }
 
 
-def problems() -> tuple[Problem, ...]:
+def problems() -> list[Problem]:
     """One sample at a time, small batches, and all samples."""
     inputs, targets, _, _ = (jax_array(array, "float32") for array in moons_data.data())
-    moons_start = jax_params(moons_data.initial_params(0), "float32")
+    start = jax_params(moons_data.initial_params(0), "float32")
+    sizes = {"one sample": 1, "batches of 4": 4, "batches of 32": 32}
+    of_moons = [
+        Problem(f"moons, {name}", moons.NETWORK, moons.LOSS, start, (inputs, targets), size, 0.01)
+        for name, size in sizes.items()
+    ]
     points, classes = (jax_array(array, "float32") for array in circles_data.data())
-    circles_start = jax_params(circles_data.initial_params(42), "float32")
-
-    def of_moons(name: str, size: int) -> Problem:
-        return problem_of(name, moons.NETWORK, moons.LOSS, moons_start, (inputs, targets), size, 0.01)
-
-    return (
-        of_moons("moons, one sample", 1),
-        of_moons("moons, batches of 4", 4),
-        of_moons("moons, batches of 32", 32),
-        problem_of("circles, all 1000", circles.NETWORK, circles.LOSS, circles_start, (points, classes), 1000, 1e-4),
-    )
-
-
-def problem_of(
-    name: str,
-    network: fm.Network,
-    loss: fm.Loss,
-    params: fm.Params,
-    data: tuple[Any, Any],
-    batch_size: int,
-    learning_rate: float,
-) -> Problem:
-    """A training with the ways to compile it, from what is chosen for it on a CPU."""
-    chosen = compiling("cpu", batch_size, sum(fan_in * fan_out for fan_in, fan_out in network.shapes))
-    ways = ways_of_samples(chosen) if chosen.one_kernel else ways_of_batches(chosen)
-    return Problem(name, network, loss, params, data, batch_size, learning_rate, ways)
+    start = jax_params(circles_data.initial_params(42), "float32")
+    return [
+        *of_moons,
+        Problem("circles, all 1000", circles.NETWORK, circles.LOSS, start, (points, classes), 1000, 1e-4),
+    ]
 
 
 def prepared(problem: Problem, way: Compiling, epochs: int) -> tuple[Callable[[], Any], float]:
@@ -124,14 +113,13 @@ def compare(problem: Problem, repeats: int) -> list[tuple[str, ...]]:
     """A row per way."""
     updates = -(-len(problem.data[0]) // problem.batch_size)
     epochs = max(1, 20_000 // (updates * problem.batch_size))
-    programs = [prepared(problem, way, epochs) for way in problem.ways.values()]
+    ways = problem.ways
+    programs = [prepared(problem, way, epochs) for way in ways.values()]
     seconds = in_turn([run for run, _ in programs], repeats) / (updates * epochs)
     ratios = np.median(seconds / seconds[:, :1], axis=0)
     return [
         (problem.name, way, f"{1e6 * each:.2f}", f"{ratio:.2f}", f"{compilation:.2f}")
-        for way, each, ratio, (_, compilation) in zip(
-            problem.ways, np.median(seconds, axis=0), ratios, programs, strict=True
-        )
+        for way, each, ratio, (_, compilation) in zip(ways, np.median(seconds, axis=0), ratios, programs, strict=True)
     ]
 
 

@@ -10,17 +10,8 @@ from benchmarks.compiler import has_compiler
 from experiments._common import version_of
 
 PACKAGES = (
-    "functional-mlp",
-    "jax",
-    "jaxlib",
-    "numpy",
-    "scipy",
-    "optax",
-    "scikit-learn",
-    "flax",
-    "equinox",
-    "torch",
-    "numba",
+    *("functional-mlp", "jax", "jaxlib", "numpy", "scipy", "optax"),
+    *("scikit-learn", "flax", "equinox", "torch", "numba"),
 )
 
 

@@ -202,8 +202,8 @@ FLUSHED = (
 )
 LEFT_OUT = (
     "Not among the cases: a cross-entropy of probabilities after the other activation (categorical after sigmoid,"
-    " binary after softmax) in saturation. Where the loss or its cotangent is infinite in float64, the oracle refuses to"
-    " answer, and autodiff gives NaN."
+    " binary after softmax) in saturation. Where the loss or its cotangent is infinite in float64, the oracle refuses"
+    " to answer, and autodiff gives NaN."
 )
 
 

@@ -4,6 +4,7 @@ Models are of one sample, `jax.vmap` makes batches, as equinox has it; the array
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -64,21 +65,15 @@ def _pairs(model: Network) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.swapaxes(np.asarray(layer.weight), -1, -2), np.asarray(layer.bias)) for layer in model.layers]
 
 
-def training(problem: Training) -> Runner:
-    """One network, a Python loop."""
-    return Runner(loop(*state_and_step(problem), problem), lambda state: named(_pairs(state[0])), problem.updates)
+def training(problem: Training, over_batches: Callable[..., Callable[[int], Any]] = loop) -> Runner:
+    """One network: a Python loop, or `lax.scan` over the batches of an epoch."""
+    run = over_batches(*state_and_step(problem), problem)
+    return Runner(run, lambda state: named(_pairs(state[0])), problem.updates)
 
 
-def training_in_scan(problem: Training) -> Runner:
-    """One network, `lax.scan` over the batches of an epoch."""
-    return Runner(scan(*state_and_step(problem), problem), lambda state: named(_pairs(state[0])), problem.updates)
+def sweep(problem: Training, over_batches: Callable[..., Callable[[int], Any]] = loop) -> Runner:
+    """Several networks, likewise."""
+    return several(over_batches, *state_and_step(problem), problem, lambda state: _pairs(state[0]))
 
 
-def sweep(problem: Training) -> Runner:
-    """Several networks, a Python loop."""
-    return several(loop, *state_and_step(problem), problem, lambda state: _pairs(state[0]))
-
-
-def sweep_in_scan(problem: Training) -> Runner:
-    """Several networks, `lax.scan`."""
-    return several(scan, *state_and_step(problem), problem, lambda state: _pairs(state[0]))
+training_in_scan, sweep_in_scan = partial(training, over_batches=scan), partial(sweep, over_batches=scan)

@@ -4,6 +4,7 @@ Batches are on the device beforehand. Several networks are the functional form u
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -97,21 +98,15 @@ def training_in_scan(problem: Training) -> Runner:
     return Runner(run, lambda state: _leaves((graph, state)), problem.updates)
 
 
-def sweep(problem: Training) -> Runner:
-    """Several networks, a Python loop."""
-    return several(loop, *_ensemble(problem))
-
-
-def sweep_in_scan(problem: Training) -> Runner:
-    """Several networks, `lax.scan`."""
-    return several(scan, *_ensemble(problem))
-
-
-def _ensemble(problem: Training) -> tuple[Any, Callable[..., Any], Training, Callable[..., Any]]:
+def sweep(problem: Training, over_batches: Callable[..., Callable[[int], Any]] = loop) -> Runner:
+    """Several networks: a Python loop, or `lax.scan`."""
     networks = problem.networks or 1
     graph, _ = nnx.split(model_and_optimizer(problem))
     state, step = functional_step(problem)
     counted = jax.tree.map(
         lambda leaf: jnp.broadcast_to(leaf, (networks, *leaf.shape)) if leaf.ndim == 0 else leaf, state
     )
-    return counted, step, problem, lambda state: _pairs(nnx.merge(graph, state)[0])
+    return several(over_batches, counted, step, problem, lambda state: _pairs(nnx.merge(graph, state)[0]))
+
+
+sweep_in_scan = partial(sweep, over_batches=scan)
