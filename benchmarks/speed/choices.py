@@ -94,15 +94,33 @@ def problems() -> list[Problem]:
     ]
 
 
+def begun(network: fm.Network, loss: fm.Loss, params: fm.Params, data: Data, rate: float, **settings: Any) -> Any:
+    """Plan, optimiser, state and data of a training by plain gradient descent that evaluates nothing.
+
+    Args:
+        network, loss, params: as `fm.train` takes them.
+        data: the samples, in their order.
+        rate: of learning.
+        settings: epochs, batch_size, and optionally devices.
+    """
+    quiet: dict[str, Any] = {
+        "shuffle": False,
+        "eval_every": 1,
+        "evaluate": "after",
+        "metrics": (),
+        "precision": "highest",
+    }
+    plan = make_plan(network, loss, data, chunk_epochs=settings["epochs"], **quiet, **settings)
+    optimizer = optax.sgd(rate)
+    return plan, optimizer, fm.init_train_state(params, optimizer), data
+
+
 def prepared(problem: Problem, way: Compiling, epochs: int) -> tuple[Callable[[], Any], float]:
     """The compiled training: what runs it, and the seconds that compiling took."""
-    optimizer = optax.sgd(problem.learning_rate)
     data = Data(*problem.data, None, None, None)
-    settings: dict[str, Any] = {"epochs": epochs, "batch_size": problem.batch_size, "shuffle": False, "eval_every": 1}
-    settings |= {"evaluate": "after", "metrics": (), "chunk_epochs": epochs, "precision": "highest"}
-    plan = make_plan(problem.network, problem.loss, data, **settings)
-    plan = replace(plan, compiling=way)
-    state, count = fm.init_train_state(problem.params, optimizer), np.int32(epochs)
+    training = (problem.network, problem.loss, problem.params, data, problem.learning_rate)
+    plan, optimizer, state, data = begun(*training, epochs=epochs, batch_size=problem.batch_size)
+    plan, count = replace(plan, compiling=way), np.int32(epochs)
     start = time.perf_counter()
     compiled = compiled_chunk(way.options, None).lower(plan, optimizer, state, count, data).compile()
     seconds = time.perf_counter() - start

@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 import functional_mlp as fm
 from benchmarks.markdown import table
+from benchmarks.speed.choices import begun
 from benchmarks.speed.machine import describe
 from benchmarks.speed.timing import in_turn
 from experiments import moons
@@ -39,7 +39,7 @@ from experiments._runs import jax_array, jax_params
 from functional_mlp.parallel import device_per_core
 from functional_mlp.saving import EVERY
 from functional_mlp.sweeps import RUNS_TO_DISK
-from functional_mlp.training import SAMPLES, Data, compiled_chunk, make_plan
+from functional_mlp.training import SAMPLES, Data, compiled_chunk
 from reference import moons as moons_data
 
 DEVICES = (1, 2, 4, 8)
@@ -170,12 +170,11 @@ def problem(devices: int, batch: int = BATCH) -> tuple[Any, ...]:
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(batch, WIDE.sizes[0])).astype(np.float32)
     targets = np.eye(WIDE.sizes[-1], dtype=np.float32)[rng.integers(WIDE.sizes[-1], size=batch)]
-    optimizer, params = optax.sgd(0.01), fm.init_params(WIDE, jax.random.key(0))
     data = Data(jax.numpy.asarray(inputs), jax.numpy.asarray(targets), None, None, None)
-    settings: dict[str, Any] = {"epochs": 1, "batch_size": batch, "shuffle": False, "eval_every": 1, "metrics": ()}
-    settings |= {"evaluate": "after", "chunk_epochs": 1, "precision": "highest"}
-    plan = make_plan(WIDE, WIDE_LOSS, data, **settings, devices=tuple(jax.devices()[:devices]))
-    return plan, optimizer, fm.init_train_state(params, optimizer), data
+    params = fm.init_params(WIDE, jax.random.key(0))
+    some = tuple(jax.devices()[:devices])
+    plan: tuple[Any, ...] = begun(WIDE, WIDE_LOSS, params, data, 0.01, epochs=1, batch_size=batch, devices=some)
+    return plan
 
 
 def measured(devices: int) -> tuple[Costs, Callable[[], Any]]:
