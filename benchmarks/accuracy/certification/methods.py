@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import functional_mlp as fm
-from benchmarks.accuracy.implementations.autodiff import Formulas, jax_gradients
+from benchmarks.accuracy.implementations.autodiff import TEXTBOOK, Formulas, jax_gradients
 from functional_mlp import oracle
 from functional_mlp.activations import Activation
 from reference import plain
@@ -76,7 +76,7 @@ OWN = Formulas(_own_activation, _own_loss)
 
 def textbook_autodiff(case: Case) -> Leaves:
     """jax.grad of textbook JAX code."""
-    return leaves_of(jax_gradients(oracle_case(case), fused=False))
+    return leaves_of(jax_gradients(oracle_case(case), fused=False, formulas=TEXTBOOK))
 
 
 def own_autodiff(case: Case) -> Leaves:

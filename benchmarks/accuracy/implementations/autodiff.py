@@ -112,26 +112,29 @@ TEXTBOOK = Formulas(partial(activate, JAX_VALUES, jnp.where), _jax_loss)
 
 @partial(jax.jit, static_argnames=("formulas", "network", "loss", "fused"))
 def _jax_program(
-    formulas: Formulas, network: Network, loss: Loss | None, fused: bool, params: Any, inputs: Any, data: Any
+    formulas: Formulas | None, network: Network, loss: Loss | None, fused: bool, params: Any, inputs: Any, data: Any
 ) -> Any:
     given, weights = data
+    activate_, loss_ = formulas or TEXTBOOK
 
     def value(params: Any, shifts: Any, inputs: Any) -> Any:
         a = z = inputs
         for activation, (w, b), shift in zip(network.activations, params, shifts, strict=True):
-            z = (a @ w if b is None else a @ w + b) + shift
-            a = formulas.activation(activation, z)
+            z = a @ w if b is None else a @ w + b
+            z = z if shift is None else z + shift
+            a = activate_(activation, z)
         if loss is None:
             return jnp.sum(a * given), a
         kind = OF_LOGITS[loss.kind] if fused else loss.kind
-        return formulas.loss(loss, kind, z if fused else a, given, weights, params), a
+        return loss_(loss, kind, z if fused else a, given, weights, params), a
 
-    # the cotangent of a zero that is added to z is the delta
-    shifts = [jnp.zeros((len(inputs), size), inputs.dtype) for size in network.sizes[1:]]
+    # the cotangent of a zero that is added to z is the delta; None, where nobody asks for deltas
+    zeros = [jnp.zeros((len(inputs), size), inputs.dtype) for size in network.sizes[1:]]
+    shifts = [None if formulas is None else zero for zero in zeros]
     return jax.value_and_grad(value, argnums=(0, 1, 2), has_aux=True)(params, shifts, inputs)
 
 
-def jax_gradients(case: Case, fused: bool, jit: bool = True, formulas: Formulas = TEXTBOOK) -> Answer:
+def jax_gradients(case: Case, fused: bool, jit: bool = True, formulas: Formulas | None = None) -> Answer:
     """The answer by `jax.grad` in the case's dtype.
 
     Args:
@@ -139,7 +142,7 @@ def jax_gradients(case: Case, fused: bool, jit: bool = True, formulas: Formulas 
         fused: a loss of logits where a probability loss follows its own activation.
         jit: as one compiled program, which may keep more digits between operations than the dtype has; else
             operation by operation, each rounding its result.
-        formulas: what is differentiated.
+        formulas: what is differentiated, and asked for its deltas too; None: `TEXTBOOK`, which tells none.
     """
     dtype = DTYPES[case.dtype]
 
@@ -157,7 +160,7 @@ def jax_gradients(case: Case, fused: bool, jit: bool = True, formulas: Formulas 
             tuple((np.asarray(w), None if b is None else np.asarray(b)) for w, b in grads),
             None if case.loss is None else float(total),
             np.asarray(outputs),
-            tuple(map(np.asarray, deltas)),
+            None if formulas is None else tuple(map(np.asarray, deltas)),
             np.asarray(ct_inputs),
         )
 
