@@ -24,15 +24,8 @@ from reference.plain import EXACT, Answer, Array, coefficients, forward, gradien
 DEPTHS = ((1, 2), (3, 5), (6, 10))
 WIDTHS = ((1, 9), (10, 99), (100, 1024))
 BATCHES = ((1, 9), (10, 99), (100, 999), (1000, 4096))
-SPECIAL = (
-    "overflow",
-    "underflow",
-    "kinks",
-    "saturated",
-    "saturated-units",
-    "near-kinks",
-    "extreme",
-)  # the first that holds
+# of these the first that holds
+SPECIAL = ("overflow", "underflow", "kinks", "saturated", "saturated-units", "near-kinks", "extreme")
 MAX_DEPTH, MAX_WIDTH, MAX_BATCH = 10, 1024, 4096
 MAX_WORK = 1e7
 UNIT_WORK = 30  # what an activation, or an input, costs, in multiplications

@@ -119,11 +119,6 @@ def gradient(way: Callable[..., Any], dtype: Any, precision: Any, batch: int, re
     return Gradient(seconds, cost.get("flops", float("nan")), getattr(memory, "temp_size_in_bytes", 0))
 
 
-def products(batch: int) -> int:
-    """Operations of the matrix products of one forward and backward pass of the wide network."""
-    return product_operations(WIDE.sizes, batch)
-
-
 def gradients(scale: Scale, repeats: int) -> tuple[list[list[Any]], list[dict[str, Any]]]:
     """The table of the wide network, and its figures."""
     rows, figures = [], []
@@ -131,34 +126,22 @@ def gradients(scale: Scale, repeats: int) -> tuple[list[list[Any]], list[dict[st
     for name, (dtype, precision) in PRECISIONS.items():
         for batch in scale.batches:
             hand, auto = (gradient(way, dtype, precision, batch, repeats) for way in (by_hand, by_autodiff))
-            rate = products(batch) / hand.seconds
-            rows.append(
-                [
-                    *(name, batch, f"{1e3 * hand.seconds:.3f}", f"{hand.seconds / auto.seconds:.2f}"),
-                    *(
-                        f"{hand.operations / max(auto.operations, 1):.3f}",
-                        f"{hand.temporary / max(auto.temporary, 1):.2f}",
-                    ),
-                    *(f"{rate / 1e12:.2f}", f"{peak[name] / 1e12:.2f}", f"{rate / peak[name]:.2f}"),
-                ]
-            )
-            own = {"precision": name, "batch": batch, "peak": peak[name]}
-            figures.append(own | {"by_hand": hand._asdict(), "autodiff": auto._asdict()})
+            rate = product_operations(WIDE.sizes, batch) / hand.seconds
+            operations, temporary = hand.operations / max(auto.operations, 1), hand.temporary / max(auto.temporary, 1)
+            times = (f"{1e3 * hand.seconds:.3f}", f"{hand.seconds / auto.seconds:.2f}")
+            rates = (f"{rate / 1e12:.2f}", f"{peak[name] / 1e12:.2f}", f"{rate / peak[name]:.2f}")
+            rows.append([name, batch, *times, f"{operations:.3f}", f"{temporary:.2f}", *rates])
+            measured = {"by_hand": hand._asdict(), "autodiff": auto._asdict()}
+            figures.append({"precision": name, "batch": batch, "peak": peak[name]} | measured)
     return rows, figures
 
 
-def _moons(runs: int, batch: int, epochs: int) -> Callable[[], Any]:
-    inputs, targets, _, _ = (jnp.asarray(array, jnp.float32) for array in moons_data.data())
+def _swept(network: fm.Network, loss: fm.Loss, data: Any, runs: int, epochs: int, **options: Any) -> Callable[[], Any]:
+    """A sweep of the first two arrays of the data, ready to run."""
+    inputs, targets = (jnp.asarray(array, jnp.float32) for array in data[:2])
     keys = jax.random.split(jax.random.key(0), runs)
-    sweep = partial(fm.sweep, moons.NETWORK, moons.LOSS, inputs, targets, keys=keys, batch_size=batch)
-    return lambda: sweep(epochs=epochs, eval_every=epochs).params
-
-
-def _circles(runs: int, epochs: int) -> Callable[[], Any]:
-    inputs, targets = (jnp.asarray(array, jnp.float32) for array in circles_data.data())
-    keys = jax.random.split(jax.random.key(0), runs)
-    sweep = partial(fm.sweep, circles.NETWORK, circles.LOSS, inputs, targets, keys=keys, learning_rates=1e-4)
-    return lambda: sweep(epochs=epochs, eval_every=epochs).params
+    sweep = partial(fm.sweep, network, loss, inputs, targets, keys=keys, epochs=epochs, eval_every=epochs, **options)
+    return lambda: sweep().params
 
 
 class Training(NamedTuple):
@@ -172,16 +155,15 @@ class Training(NamedTuple):
 
 def trainings(scale: Scale) -> list[Training]:
     """One-sample, mini-batch and full-batch training, each with growing numbers of networks at once."""
-    samples = len(moons_data.data().train_inputs)
-    parts = []
+    data, parts = moons_data.data(), []
+    for name, size, few, many in (("moons, one sample", 1, 4, 1), ("moons, batches of 32", 32, 40, 2)):
+        for runs in scale.runs:
+            epochs = few if runs <= 64 else many
+            run = _swept(moons.NETWORK, moons.LOSS, data, runs, epochs, batch_size=size)
+            parts.append(Training(name, runs, epochs * -(-len(data.train_inputs) // size), run))
     for runs in scale.runs:
-        epochs = 4 if runs <= 64 else 1
-        parts.append(Training("moons, one sample", runs, epochs * samples, _moons(runs, 1, epochs)))
-    for runs in scale.runs:
-        epochs = 40 if runs <= 64 else 2
-        parts.append(Training("moons, batches of 32", runs, epochs * -(-samples // 32), _moons(runs, 32, epochs)))
-    for runs in scale.runs:
-        parts.append(Training("circles, full batch", runs, 100, _circles(runs, 100)))
+        run = _swept(circles.NETWORK, circles.LOSS, circles_data.data(), runs, 100, learning_rates=1e-4)
+        parts.append(Training("circles, full batch", runs, 100, run))
     return parts
 
 

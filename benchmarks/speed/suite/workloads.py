@@ -11,6 +11,7 @@ from benchmarks.speed.suite.problems import (
     Gradient,
     Problem,
     Program,
+    Training,
     circles_problem,
     moons_problem,
     small_problem,
@@ -41,8 +42,9 @@ class Workload(NamedTuple):
         return [competitor for competitor in COMPETITORS if competitor.competes_in(self.name, kind)]
 
 
-def _gradient(training: Callable[[], Problem]) -> Callable[[], Gradient]:
-    return lambda: Gradient(training())  # type: ignore[arg-type]
+def _of_gradient(name: str, title: str, training: Callable[[], Training], scale: str = "us") -> Workload:
+    problem = lambda: Gradient(training())  # noqa: E731
+    return Workload(f"gradient-{name}", f"loss and gradient, {title}", problem, "gradient", scale)
 
 
 NETWORKS = "network and update"
@@ -53,26 +55,10 @@ WORKLOADS = (
     Workload("wide", "784-1024-1024-10, 256 samples per update", wide_problem, scale="ms"),
     Workload("sweep-64", "moons, one sample per update, 64 networks", partial(moons_problem, networks=64), NETWORKS),
     Workload("sweep-1024", "the same, 1024 networks", partial(moons_problem, networks=1024), NETWORKS),
-    Workload(
-        "gradient-moons-1",
-        "loss and gradient, 2-25-50-25-2, 1 sample",
-        _gradient(lambda: moons_problem().shortened(1)),
-        "gradient",
-    ),
-    Workload(
-        "gradient-moons-1400",
-        "loss and gradient, 2-25-50-25-2, 1400 samples",
-        _gradient(partial(moons_problem, 1400)),
-        "gradient",
-    ),
-    Workload("gradient-circles", "loss and gradient, 2-4-3-1, 1000 samples", _gradient(circles_problem), "gradient"),
-    Workload(
-        "gradient-wide",
-        "loss and gradient, 784-1024-1024-10, 256 samples",
-        _gradient(partial(wide_problem, batches=1)),
-        "gradient",
-        "ms",
-    ),
+    _of_gradient("moons-1", "2-25-50-25-2, 1 sample", lambda: moons_problem().shortened(1)),
+    _of_gradient("moons-1400", "2-25-50-25-2, 1400 samples", partial(moons_problem, 1400)),
+    _of_gradient("circles", "2-4-3-1, 1000 samples", circles_problem),
+    _of_gradient("wide", "784-1024-1024-10, 256 samples", partial(wide_problem, batches=1), "ms"),
     Workload(
         "himmelblau", "Himmelblau's function, 200 steps from 1024 x 1024 starts", partial(Basins, 1024), "run", "ms"
     ),
