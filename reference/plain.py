@@ -21,7 +21,7 @@ import numpy as np
 from scipy.special import erf  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from reference._problem import Case as RefereeCase
+    from reference.problem import Case as RefereeCase
 
 Array = np.ndarray[Any, np.dtype[Any]]
 OWN_PAIRS = {("sigmoid", "binary_cross_entropy"), ("softmax", "categorical_cross_entropy")}
@@ -255,7 +255,7 @@ def gradients(case: Any, arithmetic: Arithmetic, fused: bool) -> Answer:
 
 def question_of(case: RefereeCase) -> Any:
     """A case of the referee with the attributes that `gradients` reads, its numbers in float64; errors as `solve`."""
-    from reference._problem import ACTIVATIONS, checked  # it needs python-flint, which the formulas do not
+    from reference.problem import ACTIVATIONS, checked  # it needs python-flint, which the formulas do not
 
     problem = checked(case)
     activations = []

@@ -18,8 +18,8 @@ from functional_mlp.oracle.documents import case_of, document_of
 from functional_mlp.oracle.noise import Noise, estimate_noise, precision_named
 from functional_mlp.oracle.verdict import floor_of_step
 from reference import exact
-from reference._balls import round_to_float64, times
-from reference._problem import rational
+from reference.balls import round_to_float64, times
+from reference.problem import rational
 from tools.vectorgen.hazards.recipes import Recipe
 
 ATTEMPTS = 40

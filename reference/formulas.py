@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from reference._balls import (
+from reference.balls import (
     ONE,
     ZERO,
     Real,
@@ -30,7 +30,7 @@ from reference._balls import (
     times,
     total,
 )
-from reference._problem import PROBABILITY_LOSSES, Unit
+from reference.problem import PROBABILITY_LOSSES, Unit
 
 
 def _logistic(z: Real) -> tuple[Real, Real]:
