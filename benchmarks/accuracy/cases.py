@@ -342,7 +342,7 @@ def tags_of(case: Case, answer: Answer) -> frozenset[str]:
     }
     if case.loss is not None and KINDS[case.loss.kind].of_probabilities:
         tags["saturated"] = bool(rounding_probabilities(case, activations[-1]).any())
-    return frozenset(tag for tag, there in tags.items() if there)
+    return frozenset(tag for tag, holds in tags.items() if holds)
 
 
 def _held(case: Case, answer: Answer) -> list[Array]:

@@ -92,11 +92,11 @@ def passes(vector: Vector, answer: Answer) -> bool:
 
 def asked(name: str, precision: str, run: Callable[[Case], Answer], vectors: Sequence[Vector], required: bool) -> Row:
     """One implementation and the vectors of one precision."""
-    own = [vector for vector in vectors if vector.precision == precision]
+    fitting = [vector for vector in vectors if vector.precision == precision]
     with np.errstate(all="ignore"):
-        wrong = [vector.id for vector in own if not passes(vector, run(vector.case))]
-    print(f"{name}, {precision}: {len(own) - len(wrong)} of {len(own)}", file=sys.stderr, flush=True)
-    return Row(name, precision, len(own) - len(wrong), tuple(wrong), required)
+        wrong = [vector.id for vector in fitting if not passes(vector, run(vector.case))]
+    print(f"{name}, {precision}: {len(fitting) - len(wrong)} of {len(fitting)}", file=sys.stderr, flush=True)
+    return Row(name, precision, len(fitting) - len(wrong), tuple(wrong), required)
 
 
 def on_default_device(vectors: Sequence[Vector], every: int) -> Iterator[Row]:
@@ -141,8 +141,8 @@ def _consumed(name: str, precision: str, command: Sequence[str]) -> Row:
         raise RuntimeError(f"{name} printed no counts: {done.stdout[-300:]}{done.stderr[-300:]}")
     _, right, wrong = map(int, counts.groups())
     print(f"{name}, {precision}: {right} right, {wrong} wrong", file=sys.stderr, flush=True)
-    said = [line for line in done.stdout.splitlines() if "/" in line][:wrong]
-    return Row(name, f"{precision} and narrower", right, tuple(said), True)
+    lines = [line for line in done.stdout.splitlines() if "/" in line][:wrong]
+    return Row(name, f"{precision} and narrower", right, tuple(lines), True)
 
 
 class Checked(NamedTuple):
@@ -229,7 +229,7 @@ def page(
     rows: Sequence[Row], checked: Sequence[Checked], counts: Counter[str], sources: Sequence[dict[str, Any]]
 ) -> str:
     """The page, or what of it can be said."""
-    tied = [[one.id, ", ".join(one.named)] for one in checked if len(one.named) != 1]
+    tied = [[answer.id, ", ".join(answer.named)] for answer in checked if len(answer.named) != 1]
     ties = text_table(("vector", "named"), tied) if tied else "none."
     published, reasons = _published(sources)
     return PAGE.format(
@@ -238,9 +238,9 @@ def page(
         acceptable=counts["acceptable"],
         invalid=counts["invalid"],
         implementations=indent(_implementations(rows), "    "),
-        refused=sum(one.verdict == "wrong" for one in checked),
-        named=sum(one.right for one in checked),
-        alone=sum(one.right and len(one.named) == 1 for one in checked),
+        refused=sum(answer.verdict == "wrong" for answer in checked),
+        named=sum(answer.right for answer in checked),
+        alone=sum(answer.right and len(answer.named) == 1 for answer in checked),
         ties=indent(ties, "    "),
         published=published,
         reasons=reasons,
@@ -284,12 +284,12 @@ def main() -> int:
     print(text)
     if options.output is not None:
         write_bytes(options.output, text.encode())
-    missed = [one for one in checked if one.verdict != "wrong" or not one.right]
+    missed = [answer for answer in checked if answer.verdict != "wrong" or not answer.right]
     failed = [row for row in rows if row.required and row.wrong]
     for row in failed:
         print(f"{row.name}, {row.precision}: {', '.join(row.wrong[:20])}", file=sys.stderr)
-    for one in missed:
-        print(f"{one.id}: {one.verdict}, named {', '.join(one.named) or 'nothing'}", file=sys.stderr)
+    for answer in missed:
+        print(f"{answer.id}: {answer.verdict}, named {', '.join(answer.named) or 'nothing'}", file=sys.stderr)
     return int(bool(failed or missed))
 
 

@@ -172,10 +172,12 @@ def trained(scale: Scale, repeats: int) -> tuple[list[list[Any]], list[dict[str,
     rows, figures = [], []
     for part in trainings(scale):
         print(f"{part.name}, {part.runs} networks", file=sys.stderr, flush=True)
-        own = timed(part.run, min(repeats, 3))
-        each = own.median / part.updates
-        rows.append([part.name, part.runs, f"{own.first:.2f}", f"{1e6 * each:.2f}", f"{1e9 * each / part.runs:.1f}"])
-        figures.append({"training": part.name, "networks": part.runs, "updates": part.updates} | own._asdict())
+        measured = timed(part.run, min(repeats, 3))
+        each = measured.median / part.updates
+        rows.append(
+            [part.name, part.runs, f"{measured.first:.2f}", f"{1e6 * each:.2f}", f"{1e9 * each / part.runs:.1f}"]
+        )
+        figures.append({"training": part.name, "networks": part.runs, "updates": part.updates} | measured._asdict())
     return rows, figures
 
 

@@ -41,7 +41,7 @@ def _params(case: oracle.Case) -> fm.Params:
 def _cold_and_warm(check: Callable[..., bool], questions: Sequence[tuple[Any, ...]]) -> dict[str, float]:
     """Seconds of the first check and the median of the others, and the share of the checks that pass."""
     verdicts: list[bool] = []
-    times = [seconds_of(lambda one=one: verdicts.append(check(*one))) for one in questions]  # type: ignore[misc]
+    times = [seconds_of(lambda given=given: verdicts.append(check(*given))) for given in questions]  # type: ignore[misc]
     return {"cold": times[0], "warm": float(np.median(times[1:])), "passes": float(np.mean(verdicts))}
 
 
@@ -121,7 +121,7 @@ def measured(program: str, sizes: tuple[int, ...], samples: int, repeats: int) -
         RuntimeError: if it fails, with what it said.
     """
     numbers = ",".join(map(str, (*sizes, samples, repeats)))
-    command = [sys.executable, "-m", "benchmarks.speed.gradient_checkers", "--one", program, "--numbers", numbers]
+    command = [sys.executable, "-m", "benchmarks.speed.gradient_checkers", "--program", program, "--numbers", numbers]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{program} failed: {done.stderr.strip()[-2000:]}")
@@ -142,21 +142,21 @@ def main() -> int:
     parser = Parser(prog="python -m benchmarks.speed.gradient_checkers", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=positive, default=5, help="warm checks of each program")
     parser.add_argument("--large", action="store_true", help="also a network of a million parameters")
-    parser.add_argument("--one", choices=PROGRAMS, help=argparse.SUPPRESS)
+    parser.add_argument("--program", choices=PROGRAMS, help=argparse.SUPPRESS)
     parser.add_argument("--numbers", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        _run_alone(arguments.one, arguments.numbers)
+    if arguments.program:
+        _run_alone(arguments.program, arguments.numbers)
         return 0
     programs = [name for name in PROGRAMS if "gradcheck" not in name or has_torch()]
     figures = {name: measured(name, SIZES, SAMPLES, arguments.repeats) for name in programs}
     ours = figures["oracle.check"]
     rows = [
         [
-            *(name, f"{own['cold']:.2f}", f"{own['warm']:.3f}", f"{own['cold'] / ours['cold']:.1f}"),
-            *(f"{own['warm'] / ours['warm']:.1f}", f"{own['peak']:.0f}"),
+            *(name, f"{its['cold']:.2f}", f"{its['warm']:.3f}", f"{its['cold'] / ours['cold']:.1f}"),
+            *(f"{its['warm'] / ours['warm']:.1f}", f"{its['peak']:.0f}"),
         ]
-        for name, own in figures.items()
+        for name, its in figures.items()
     ]
     head = ("checker", "cold, s", "warm, s", "cold / oracle", "warm / oracle", "peak, MiB")
     print(f"{_parameters(SIZES)} parameters, {SAMPLES} samples, float64\n")

@@ -110,12 +110,12 @@ def scaling_of_sweeps(repeats: int, cores: int, networks: int, epochs: int) -> t
         ]
         seconds = in_turn([program.run for program in programs], repeats)
     rows: list[tuple[str, ...]] = []
-    for program, own in zip(programs, seconds.T, strict=True):
-        told = ("", "")
+    for program, times in zip(programs, seconds.T, strict=True):
+        shares = ("", "")
         if program.alone is not None:
-            speedups = program.work * seconds[:, program.alone] / own
-            told = (of_rounds(speedups), f"{np.median(speedups) / cores:.0%}")
-        rows.append((program.name, f"{np.median(own):.3f}", *told))
+            speedups = program.work * seconds[:, program.alone] / times
+            shares = (of_rounds(speedups), f"{np.median(speedups) / cores:.0%}")
+        rows.append((program.name, f"{np.median(times):.3f}", *shares))
     against = of_rounds(seconds[:, 2] / seconds[:, 5])
     compared = (
         f"{more} networks take {against} times as long on {all_cores} as in {cores} processes that share nothing."
@@ -213,8 +213,8 @@ def _scaling_of_trainings(repeats: int) -> list[tuple[str, ...]]:
     for devices, (costs, _), median in zip(DEVICES, found, np.median(seconds, axis=0), strict=True):
         model = predicted(devices)
         pairs = zip(model, costs, (1e9, 2**20, 2**20), strict=True)
-        told = [f"{one / unit:.2f} / {other / unit:.2f}" for one, other, unit in pairs]
-        rows.append((str(devices), *told, f"{median:.3f}"))
+        both = [f"{expected / unit:.2f} / {got / unit:.2f}" for expected, got, unit in pairs]
+        rows.append((str(devices), *both, f"{median:.3f}"))
     return rows
 
 
@@ -240,8 +240,8 @@ def plan_of_trainings(samples_of_each: int) -> list[tuple[str, ...]]:
         computing = costs.flops / CHIP_FLOPS
         summing = 2 * costs.reduced * (chips - 1) / chips / CHIP_BYTES  # around a ring
         share = computing / (computing + summing)
-        told = (f"{1e3 * computing:.2f}", f"{1e3 * summing:.2f}", f"{share:.0%}")
-        rows.append((f"{chips:,}", f"{chips * samples_of_each:,}", f"{costs.held / 2**20:,.0f}", *told))
+        times = (f"{1e3 * computing:.2f}", f"{1e3 * summing:.2f}", f"{share:.0%}")
+        rows.append((f"{chips:,}", f"{chips * samples_of_each:,}", f"{costs.held / 2**20:,.0f}", *times))
     return rows
 
 

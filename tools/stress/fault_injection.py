@@ -38,14 +38,14 @@ class Mode(NamedTuple):
     """A way of failing.
 
     Attributes:
-        said: ids of findings of which one must be there, or words of a note; none if nothing is to be said.
+        expected: ids of findings of which one must be there, or words of a note; none if nothing is to be said.
         verdict: of the whole.
         named: the mistake that the diagnosis must name.
         when: "once", "stream" or "both": how the program may be started.
         every: whether it fails in every case.
     """
 
-    said: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
     verdict: str = "wrong"
     named: str = ""
     when: str = "both"
@@ -140,9 +140,11 @@ def injected(injection: Injection) -> str:
         return f"leaves the processes {alive}"
     if report.verdict != mode.verdict:
         return f"is {report.verdict}, not {mode.verdict}"
-    said = {finding.id for finding in report.findings} | {leaf.path for leaf in report.leaves if leaf.sentence}
-    if mode.said and not any(one in said or any(one in note for note in report.notes) for one in mode.said):
-        return f"says {sorted(said)} and {report.notes}, none of {mode.said}"
+    named = {finding.id for finding in report.findings} | {leaf.path for leaf in report.leaves if leaf.sentence}
+    if mode.expected and not any(
+        words in named or any(words in note for note in report.notes) for words in mode.expected
+    ):
+        return f"says {sorted(named)} and {report.notes}, none of {mode.expected}"
     if mode.named and mode.named not in {mistake.id for mistake in getattr(report.diagnosis, "mistakes", ())}:
         return f"does not name {mode.named}"
     right = {leaf.group for leaf in report.leaves if leaf.verdict == "consistent"}

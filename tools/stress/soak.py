@@ -103,9 +103,9 @@ def run(kind: str, folder: Path, meeting: Meeting) -> str:
 
 def process(kind: str, folder: Path, meeting: Meeting) -> None:
     """`run` in a process of its own; its results' digest, and what it says, are written beside the folder."""
-    said = os.open(_beside(folder, f".{meeting.process_id}.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    output = os.open(_beside(folder, f".{meeting.process_id}.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (sys.stdout, sys.stderr):
-        os.dup2(said, stream.fileno())
+        os.dup2(output, stream.fileno())
     settings = {"enable_compilation_cache": True, "compilation_cache_dir": str(folder.parent / "compiled")}
     settings |= {"persistent_cache_min_compile_time_secs": 0.0, "persistent_cache_min_entry_size_bytes": -1}
     for name, value in settings.items():
@@ -133,8 +133,8 @@ def started(kind: str, folder: Path, count: int) -> list[BaseProcess]:
     processes: list[BaseProcess] = [
         context.Process(target=process, args=(kind, folder, meeting)) for meeting in meetings
     ]
-    for one in processes:
-        one.start()
+    for each in processes:
+        each.start()
     return processes
 
 
@@ -145,18 +145,20 @@ def ended(processes: Sequence[BaseProcess], folder: Path) -> str | None:
         RuntimeError: if it failed by itself, or went on without the process that was killed.
     """
     end = time.monotonic() + LONGEST
-    for one in processes:
-        one.join(max(0.0, end - time.monotonic()))
-    if any(one.is_alive() for one in processes):
-        for one in processes:
-            one.kill()
+    for each in processes:
+        each.join(max(0.0, end - time.monotonic()))
+    if any(each.is_alive() for each in processes):
+        for each in processes:
+            each.kill()
         raise RuntimeError(f"a run went on for {LONGEST} s")
-    codes = [one.exitcode for one in processes]
+    codes = [each.exitcode for each in processes]
     if -signal.SIGKILL in codes:
         return None
     if any(codes):
-        said = [_beside(folder, f".{number}.txt").read_text().splitlines()[-1:] for number in range(len(processes))]
-        raise RuntimeError(f"a run failed by itself: {said}")
+        last_lines = [
+            _beside(folder, f".{number}.txt").read_text().splitlines()[-1:] for number in range(len(processes))
+        ]
+        raise RuntimeError(f"a run failed by itself: {last_lines}")
     return _beside(folder, ".digest").read_text()
 
 
@@ -218,7 +220,7 @@ def soak(kind: str, expected: Undisturbed, folder: Path, most: int, rng: random.
 
 def _wait(processes: Sequence[BaseProcess], until: float, folder: Path | None = None, epochs: int = 0) -> None:
     """Until that moment, or one of the processes has ended, or more than that many notes of epochs are there."""
-    while time.monotonic() < until and all(one.is_alive() for one in processes):
+    while time.monotonic() < until and all(each.is_alive() for each in processes):
         if folder is not None and len(_epochs(folder)) > epochs:
             return
         time.sleep(0.005)
@@ -261,9 +263,9 @@ def main(options: Sequence[str] | None = None) -> int:
             outcome = soak(kind, expected[kind], folder, min(left, MOST), rng)
             left, number = left - outcome.kills, number + 1
             failures += not outcome.same or outcome.repeated > CHUNK
-            said = "the same bits" if outcome.same else "OTHER RESULTS"
+            result = "the same bits" if outcome.same else "OTHER RESULTS"
             again = f"at most {outcome.repeated} epochs done again, {outcome.lingered:.1f} s to end"
-            print(f"{kind}: {outcome.kills} kills, {again}, {said}", flush=True)
+            print(f"{kind}: {outcome.kills} kills, {again}, {result}", flush=True)
     print(f"{arguments.kills} kills in {number} runs, saved every {CHUNK} epochs: {failures} failed")
     return 1 if failures else 0
 

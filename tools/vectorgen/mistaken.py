@@ -137,8 +137,8 @@ def makings() -> Iterator[Making]:
         if name in NOT_WRONG:
             continue
         left = list(mistake.variants or (None,))
-        own = "step" if mistake.scope == "update" else CHOSEN.get(name)
-        chosen = cases.values() if own is None else [cases[own]]
+        network = "step" if mistake.scope == "update" else CHOSEN.get(name)
+        chosen = cases.values() if network is None else [cases[network]]
         for recipe, case in chosen:
             found: dict[str | None, int | None] = {}
             for layer, variant in places(case, name):

@@ -105,8 +105,8 @@ def noise_of(case: exact.Case, truth: exact.Solution, rng: np.random.Generator |
             ct_outputs=move(case.ct_outputs),
             sample_weights=move(case.sample_weights),
         )
-        there = exact.solve(moved).leaves
-        changed = {name: np.maximum(changed[name], np.abs(there[name] - leaf)) for name, leaf in truth.leaves.items()}
+        others = exact.solve(moved).leaves
+        changed = {name: np.maximum(changed[name], np.abs(others[name] - leaf)) for name, leaf in truth.leaves.items()}
     return {name: unit + changed[name] for name, unit in noise.items()}
 
 

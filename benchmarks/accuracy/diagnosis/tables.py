@@ -16,11 +16,11 @@ OFTEN = 20  # cases in which each mistake is to be made
 
 def page(trials: dict[str, list[Row]], command: str) -> str:
     """The tables, as Markdown, from the rows of every trial; of those whose verdict is wrong."""
-    rows = [row for own in trials.values() for row in own]
+    rows = [row for of_trial in trials.values() for row in of_trial]
     wrong = [row for row in rows if row.verdict == str(Verdict.WRONG)]
     listed = [row for row in wrong if row.group != "unlisted"]
     unlisted = [row for row in wrong if row.group == "unlisted"]
-    told = [row for row in listed if row.expected and row.kind]
+    diagnosed = [row for row in listed if row.expected and row.kind]
     parts = [
         INTRODUCTION.format(command=command),
         "## Mistakes of the catalogue\n",
@@ -29,7 +29,13 @@ def page(trials: dict[str, list[Row]], command: str) -> str:
         _missed_table(listed),
     ]
     parts += [_coverage(trials)]
-    parts += ["## Convention or mistake\n", KINDS, _kind_table(told), "## Other errors\n", _unlisted_table(unlisted)]
+    parts += [
+        "## Convention or mistake\n",
+        KINDS,
+        _kind_table(diagnosed),
+        "## Other errors\n",
+        _unlisted_table(unlisted),
+    ]
     return "\n".join(parts)
 
 
@@ -77,9 +83,9 @@ def cases_of_each(trials: dict[str, list[Row]]) -> dict[str, int]:
 def _coverage(trials: dict[str, list[Row]]) -> str:
     counts = cases_of_each(trials)
     rare = {name: count for name, count in counts.items() if count < OFTEN}
-    said = f"{len(counts)} mistakes were made, {len(counts) - len(rare)} of them in at least {OFTEN} of the cases"
+    sentence = f"{len(counts)} mistakes were made, {len(counts) - len(rare)} of them in at least {OFTEN} of the cases"
     others = ", ".join(f"`{name}` ({count})" for name, count in sorted(rare.items(), key=lambda item: item[1]))
-    return textwrap.fill(f"{said}{f'; in fewer: {others}' if rare else ''}.", 120, break_on_hyphens=False) + "\n"
+    return textwrap.fill(f"{sentence}{f'; in fewer: {others}' if rare else ''}.", 120, break_on_hyphens=False) + "\n"
 
 
 def _kind_table(rows: list[Row]) -> str:

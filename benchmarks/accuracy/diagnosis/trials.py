@@ -95,8 +95,9 @@ def _row(
     expected = "" if not made else CONVENTION if kinds == {True} else MISTAKE
     if found is None:
         return Row(question.case.dtype, what, group, verdict, not made, not made, 0, False, "", expected, None)
-    named = [one for one in found.explanations if {mistake.id for mistake in one} == {slip.id for slip in made}]
-    placed = any(_same_places(one, made) for one in named)
+    ids = {slip.id for slip in made}
+    named = [mistakes for mistakes in found.explanations if {mistake.id for mistake in mistakes} == ids]
+    placed = any(_same_places(mistakes, made) for mistakes in named)
     located_right = None if located is None else found.first_wrong == located
     counts = (bool(named), placed, len(found.explanations), not made and bool(found.explanations))
     return Row(question.case.dtype, what, group, verdict, *counts, found.kind, expected, located_right)
@@ -104,7 +105,7 @@ def _row(
 
 def _same_places(explanation: Explanation, made: tuple[Slip, ...]) -> bool:
     return all(
-        slip.layer is None or any(one.id == slip.id and slip.layer in one.layers for one in explanation)
+        slip.layer is None or any(named.id == slip.id and slip.layer in named.layers for named in explanation)
         for slip in made
     )
 
@@ -136,19 +137,19 @@ def _pairs(question: Question, every: list[Slip], rng: np.random.Generator) -> l
     pairs: list[tuple[Slip, Slip]] = []
     for _ in range(4 * PAIRS if len(able) > 1 else 0):
         first, second = (able[i] for i in rng.choice(len(able), 2, replace=False))
-        one, other = (_changed(question, slip) for slip in (first, second))
-        if one - other and other - one and first.id != second.id and len(pairs) < PAIRS:
+        by_first, by_second = (_changed(question, slip) for slip in (first, second))
+        if by_first - by_second and by_second - by_first and first.id != second.id and len(pairs) < PAIRS:
             pairs.append((first, second))
     return pairs
 
 
 def _changed(question: Question, slip: Slip) -> frozenset[str]:
     true = by_path(question.solution)
-    own = by_path(plant_together(question.case, (slip,)))
+    wrong = by_path(plant_together(question.case, (slip,)))
     return frozenset(
         path
         for path, array in true.items()
-        if path.startswith("params") and not np.linalg.norm(own[path] - array) <= 1e-9 * np.linalg.norm(array)
+        if path.startswith("params") and not np.linalg.norm(wrong[path] - array) <= 1e-9 * np.linalg.norm(array)
     )
 
 
@@ -206,7 +207,7 @@ def _of_another_derivative(question: Question, rng: np.random.Generator) -> tupl
             end = output_cotangent(case.network, case.loss, tape, case.targets, case.sample_weights)
             if layer != len(case.params) - 1:
                 ct, stages = end.cotangent, list(end.stages)
-        stages[layer] = stages[layer]._replace(through_activation=lambda own, ct: ct * wrong(own.z))
+        stages[layer] = stages[layer]._replace(through_activation=lambda residuals, ct: ct * wrong(residuals.z))
         grads = pull_back(case.network, case.params, tape, ct, stages).params
         if case.loss is not None:
             grads = add_penalty_gradient(case.loss, grads, case.params)
@@ -253,14 +254,14 @@ def _function_rows(case: oracle.Case, slip: Slip) -> list[Row]:
 
     def gradients(params: Any, inputs: Any, end: Any) -> Any:
         data = {"targets": end} if loss is not None else {"ct_outputs": end}
-        own = oracle.Case(network, loss, params, inputs, **data)
-        if not any(place == (slip.layer, slip.variant) for place in places(own, slip.id)):
-            return oracle.solve(own).grads
-        return plant(own, slip.id, slip.layer, variant=slip.variant, value=value).grads
+        asked_case = oracle.Case(network, loss, params, inputs, **data)
+        if not any(place == (slip.layer, slip.variant) for place in places(asked_case, slip.id)):
+            return oracle.solve(asked_case).grads
+        return plant(asked_case, slip.id, slip.layer, variant=slip.variant, value=value).grads
 
     report = oracle.check_function(gradients, network, loss)
     found, verdict = report.diagnosis, str(report.verdict)
-    explanations = [] if found is None else [{one.id for one in own} for own in found.explanations]
+    explanations = [] if found is None else [{mistake.id for mistake in mistakes} for mistakes in found.explanations]
     kind = "" if found is None else found.kind
     return [
         Row(

@@ -77,10 +77,12 @@ def _family_wise(rows: list[Correct]) -> str:
     reports = _reports(rows)
     alarms = sum(any(row.verdict == WRONG for row in group) for group in reports.values())
     entries = sum(row.size for row in rows)
-    said = f"{len(reports):,} reports on {len(rows):,} arrays with {entries:,} entries; false alarms: {alarms} reports"
+    sentence = (
+        f"{len(reports):,} reports on {len(rows):,} arrays with {entries:,} entries; false alarms: {alarms} reports"
+    )
     if alarms == 0:  # the rule of three
-        said += f": with 95 % confidence, fewer than one report in {len(reports) // 3:,} of cases drawn like these"
-    return f"{said}.\n"
+        sentence += f": with 95 % confidence, fewer than one report in {len(reports) // 3:,} of cases drawn like these"
+    return f"{sentence}.\n"
 
 
 def _reports(rows: Iterable[Correct]) -> dict[str, list[Correct]]:

@@ -60,6 +60,6 @@ def output_of(command: list[str], environment: dict[str, str]) -> str:
     """
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RuntimeError(f"{' '.join(command[1:])}: {said[-1]}")
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RuntimeError(f"{' '.join(command[1:])}: {lines[-1]}")
     return done.stdout

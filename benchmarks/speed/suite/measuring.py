@@ -112,8 +112,8 @@ class Truths:
 
     def instead(self, competitor: Competitor) -> dict[str, str]:
         """A note about a competitor that solves another problem instead; empty for the others."""
-        own = competitor.own(self.problem)
-        return {} if own is self.problem else {"note": f"{own.loss} instead"}  # type: ignore[union-attr]
+        solved = competitor.own(self.problem)
+        return {} if solved is self.problem else {"note": f"{solved.loss} instead"}  # type: ignore[union-attr]
 
     def of(self, competitor: Competitor) -> Truth | None:
         """The truth for a competitor, or None where nothing is compared."""
@@ -136,8 +136,8 @@ def _begin(
     missing = competitor.missing()
     if missing:
         return outcome._replace(status="not installed", reason=f"{' and '.join(missing)} not found"), None
-    with contextlib.ExitStack() as own:
-        process = own.enter_context(Process(worker_of(workload, competitor), settings.timeout))
+    with contextlib.ExitStack() as until_ready:
+        process = until_ready.enter_context(Process(worker_of(workload, competitor), settings.timeout))
         try:
             outcome = checked_by(process, outcome, truths.of(competitor))
             if outcome.status != "measured":
@@ -145,7 +145,7 @@ def _begin(
             prepared = process.ask("prepare", seconds=settings.seconds)
         except CompetitorError as error:
             return _failed(outcome, error), None
-        stack.push(own.pop_all())
+        stack.push(until_ready.pop_all())
         facts = truths.instead(competitor) | prepared["facts"]
         known = {"units": prepared["units"], "set_up_timed": prepared["set_up"], "facts": facts}
         return outcome._replace(**known), process

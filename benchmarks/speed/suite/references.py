@@ -79,8 +79,8 @@ def _(problem: Training, repetitions: int, rounded: Rounding) -> Leaves:
         return named(trained(problem, repetitions, rounded))
     leaves: dict[str, NDArray[Any]] = {}
     for number in problem.compared():
-        one = trained(problem.network(number), repetitions, rounded)
-        leaves |= named(one, f"network {number}: params")
+        params = trained(problem.network(number), repetitions, rounded)
+        leaves |= named(params, f"network {number}: params")
     return leaves
 
 

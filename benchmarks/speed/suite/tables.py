@@ -53,13 +53,13 @@ def rows_of(outcomes: Sequence[Outcome], operations: float | None = None) -> lis
         if not outcome.seconds:
             rows.append(Row(outcome))
             continue
-        own = each[outcome.competitor.name]
-        row = Row(outcome, each=float(np.median(own)))
+        seconds = each[outcome.competitor.name]
+        row = Row(outcome, each=float(np.median(seconds)))
         done = outcome.facts.get("products", operations)
         if rates and done is not None:
-            row = row._replace(fraction=float(np.median(done / own / np.max(rates, axis=0))))
+            row = row._replace(fraction=float(np.median(done / seconds / np.max(rates, axis=0))))
         if base is not None and not outcome.competitor.yardstick:
-            ratios = own / base
+            ratios = seconds / base
             row = row._replace(ratio=float(np.median(ratios)), ratios=tuple(map(float, ratios)))
         rows.append(row)
     return rows

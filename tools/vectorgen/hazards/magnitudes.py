@@ -61,10 +61,10 @@ def saturation() -> Iterator[Recipe]:
 def _sure(size: float, *, right: bool) -> Change:
     """Logits of about (size, 0, −size); the target is on the first unit if that is right, else on the last."""
 
-    def one(numbers: Numbers, shape: tuple[int, int]) -> Array:
+    def on_one_unit(numbers: Numbers, shape: tuple[int, int]) -> Array:
         return np.resize([1.0, 0.0, 0.0] if right else [0.0, 0.0, 1.0], shape)
 
-    return followed(biased(1, (size, 0.0, -size)), targets(one))
+    return followed(biased(1, (size, 0.0, -size)), targets(on_one_unit))
 
 
 def logit_vectors() -> Iterator[Recipe]:

@@ -56,9 +56,9 @@ def shapes() -> Iterator[Recipe]:
         network = Network(sizes, activations)
         return Recipe("shapes", slug, comment, flags, network, Loss(kind), samples, change, precisions)
 
-    one = ("SingleUnit", "SingleLayer")
-    yield of("one-unit", "One input, one unit, one sample.", (*one, "SingleSample"), (1, 1), "sigmoid", samples=1)
-    yield of("one-unit-batch", "One input, one unit, five samples.", one, (1, 1), "tanh", samples=5)
+    single = ("SingleUnit", "SingleLayer")
+    yield of("one-unit", "One input, one unit, one sample.", (*single, "SingleSample"), (1, 1), "sigmoid", samples=1)
+    yield of("one-unit-batch", "One input, one unit, five samples.", single, (1, 1), "tanh", samples=5)
     classic = ("relu", "relu", "sigmoid")
     flags, comment = ("Ordinary", "NonSquare", "SingleUnit"), "The network that the examples use."
     yield of("two-four-three-one", comment, flags, (2, 4, 3, 1), classic, "binary_cross_entropy", 5, precisions=ALL)

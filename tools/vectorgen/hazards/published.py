@@ -92,7 +92,9 @@ def _example(example: dict[str, Any]) -> Recipe:
 
 def compared(source: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
     """A source whose printed numbers are each said to agree with the expected ones, or not."""
-    printed = [one | {"agrees": agreement(one["text"], entry_of(one, expected))} for one in source["printed"]]
+    printed = [
+        number | {"agrees": agreement(number["text"], entry_of(number, expected))} for number in source["printed"]
+    ]
     return source | {"printed": printed}
 
 

@@ -169,8 +169,8 @@ def followed(*changes: Change) -> Change:
     """One change after the other."""
 
     def change(numbers: Numbers, drawn: Drawn) -> Drawn:
-        for one in changes:
-            drawn = one(numbers, drawn)
+        for each in changes:
+            drawn = each(numbers, drawn)
         return drawn
 
     return change
