@@ -1,13 +1,12 @@
 """Running many trials in several processes, kept in a file as they end, so that an interrupted run goes on."""
 
 import argparse
-import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +63,6 @@ class Trials:
         return {name: self.known[name] for name in trials}
 
 
-@contextlib.contextmanager
-def trials_in(jobs: int, kinds: tuple[type, ...], kept: Path | None) -> Iterator[Trials]:
-    """`Trials` in so many processes of one thread each."""
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    # a process ends after some trials, and with it what JAX keeps of every program that it traced
-    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=8) as pool:
-        yield Trials(pool, kinds, kept)
-
-
 def _digest() -> str:
     """Of all code that the rows depend on."""
     sources = sorted(path for folder in ("functional_mlp", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
@@ -106,10 +95,13 @@ def measure(
     kinds: tuple[type, ...],
     page: Callable[[Trials], str],
 ) -> int:
-    """Writes or prints the page that comes of trials; errors of usage as the parser has them."""
+    """Writes or prints the page that comes of trials in processes of one thread each; refuses foreign rows as usage."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     try:
-        with trials_in(arguments.jobs, kinds, arguments.rows) as trials:
-            text = page(trials)
+        # a process ends after some trials, and with it what JAX keeps of every program that it traced
+        with multiprocessing.get_context("spawn").Pool(arguments.jobs, maxtasksperchild=8) as pool:
+            text = page(Trials(pool, kinds, arguments.rows))
     except ForeignRowsError as error:
         parser.error(str(error))
     if arguments.output is None:

@@ -105,7 +105,7 @@ COMPETITORS = (
     ),
     Competitor("c-vectors", "C, networks in vectors", _of("c_loops", sweep="sweep"), programs=("gcc",)),
     Competitor("numba", "numba", NUMBA_KINDS, ("numba",)),
-    Competitor("jax-grad", "jax.grad", _of("in_jax.autodiff", gradient="gradient")),
+    Competitor("jax-grad", "jax.grad", _of("in_jax.gradients", gradient="by_autodiff")),
     Competitor("flax", "flax and optax", _of(FLAX, training="training", sweep="sweep"), ("flax",)),
     Competitor("flax-scan", "flax and optax, lax.scan", _of(FLAX, **IN_SCAN), ("flax",)),
     Competitor("equinox", "equinox and optax", _of(EQUINOX, training="training", sweep="sweep"), ("equinox",)),

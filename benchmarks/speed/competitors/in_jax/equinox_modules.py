@@ -15,7 +15,6 @@ import optax
 
 from benchmarks.speed.competitors import Runner
 from benchmarks.speed.competitors.in_jax import usual_jax
-from benchmarks.speed.competitors.in_jax.epochs import loop, scan, several
 from benchmarks.speed.suite.problems import Training
 from benchmarks.speed.suite.references import named
 
@@ -65,15 +64,18 @@ def _pairs(model: Network) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.swapaxes(np.asarray(layer.weight), -1, -2), np.asarray(layer.bias)) for layer in model.layers]
 
 
-def training(problem: Training, over_batches: Callable[..., Callable[[int], Any]] = loop) -> Runner:
+def training(problem: Training, over_batches: Callable[..., Callable[[int], Any]] = usual_jax.loop) -> Runner:
     """One network: a Python loop, or `lax.scan` over the batches of an epoch."""
     run = over_batches(*state_and_step(problem), problem)
     return Runner(run, lambda state: named(_pairs(state[0])), problem.updates)
 
 
-def sweep(problem: Training, over_batches: Callable[..., Callable[[int], Any]] = loop) -> Runner:
+def sweep(problem: Training, over_batches: Callable[..., Callable[[int], Any]] = usual_jax.loop) -> Runner:
     """Several networks, likewise."""
-    return several(over_batches, *state_and_step(problem), problem, lambda state: _pairs(state[0]))
+    return usual_jax.several(over_batches, *state_and_step(problem), problem, lambda state: _pairs(state[0]))
 
 
-training_in_scan, sweep_in_scan = partial(training, over_batches=scan), partial(sweep, over_batches=scan)
+training_in_scan, sweep_in_scan = (
+    partial(training, over_batches=usual_jax.scan),
+    partial(sweep, over_batches=usual_jax.scan),
+)

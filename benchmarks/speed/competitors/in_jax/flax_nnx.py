@@ -16,7 +16,6 @@ from flax import nnx
 
 from benchmarks.speed.competitors import Runner
 from benchmarks.speed.competitors.in_jax import usual_jax
-from benchmarks.speed.competitors.in_jax.epochs import loop, scan, several
 from benchmarks.speed.suite.problems import Training
 from benchmarks.speed.suite.references import named
 
@@ -94,11 +93,11 @@ def training(problem: Training) -> Runner:
 def training_in_scan(problem: Training) -> Runner:
     """One network, `lax.scan` over the batches of an epoch."""
     graph, _ = nnx.split(model_and_optimizer(problem))
-    run = scan(*functional_step(problem), problem)
+    run = usual_jax.scan(*functional_step(problem), problem)
     return Runner(run, lambda state: _leaves((graph, state)), problem.updates)
 
 
-def sweep(problem: Training, over_batches: Callable[..., Callable[[int], Any]] = loop) -> Runner:
+def sweep(problem: Training, over_batches: Callable[..., Callable[[int], Any]] = usual_jax.loop) -> Runner:
     """Several networks: a Python loop, or `lax.scan`."""
     networks = problem.networks or 1
     graph, _ = nnx.split(model_and_optimizer(problem))
@@ -106,7 +105,7 @@ def sweep(problem: Training, over_batches: Callable[..., Callable[[int], Any]] =
     counted = jax.tree.map(
         lambda leaf: jnp.broadcast_to(leaf, (networks, *leaf.shape)) if leaf.ndim == 0 else leaf, state
     )
-    return several(over_batches, counted, step, problem, lambda state: _pairs(nnx.merge(graph, state)[0]))
+    return usual_jax.several(over_batches, counted, step, problem, lambda state: _pairs(nnx.merge(graph, state)[0]))
 
 
-sweep_in_scan = partial(sweep, over_batches=scan)
+sweep_in_scan = partial(sweep, over_batches=usual_jax.scan)

@@ -13,7 +13,7 @@ import optax
 
 import functional_mlp as fm
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.competitors.in_jax.compiled import evaluations
+from benchmarks.speed.competitors.in_jax.gradients import evaluations
 from benchmarks.speed.suite.problems import Basins, Gradient, Training
 from benchmarks.speed.suite.references import named, named_networks, reached
 from experiments import himmelblau

@@ -1,4 +1,6 @@
-"""Loss and activations as people write them in JAX: `jax.nn` and optax, cross-entropies of logits."""
+"""Loss and activations as people write them in JAX, and the usual ways over batches: a compiled step in a Python loop,
+and `lax.scan`. Activations are those of `jax.nn`, cross-entropies optax's of logits; several networks go under `vmap`.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from benchmarks.speed.competitors import Runner
 from benchmarks.speed.suite.problems import Training
+from benchmarks.speed.suite.references import Pair, named_networks
 
 Function = Callable[..., Any]
 ACTIVATIONS: dict[str, Function] = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
@@ -44,3 +48,60 @@ def stacked_batches(problem: Training) -> tuple[Any, Any | None]:
     batches = device_batches(problem)
     rest = None if len(problem.inputs) % problem.batch_size == 0 else batches.pop()
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches), rest
+
+
+Step = Callable[[Any, Any, Any], Any]  # state, inputs, targets -> state
+
+
+def loop(initial: Any, step: Step, problem: Training) -> Callable[[int], Any]:
+    """A function of epochs that calls the compiled step once per batch."""
+    compiled, batches = jax.jit(step), device_batches(problem)
+
+    def run(epochs: int) -> Any:
+        state = initial
+        for _ in range(epochs):
+            for inputs, targets in batches:
+                state = compiled(state, inputs, targets)
+        return jax.block_until_ready(state)
+
+    return run
+
+
+def scan(initial: Any, step: Step, problem: Training) -> Callable[[int], Any]:
+    """A function of epochs that calls one program per epoch; a smaller last batch is a step of its own in it."""
+    whole, rest = stacked_batches(problem)
+
+    @jax.jit
+    def epoch(state: Any, whole: Any, rest: Any) -> Any:
+        state, _ = jax.lax.scan(lambda state, batch: (step(state, *batch), None), state, whole)
+        return state if rest is None else step(state, *rest)
+
+    def run(epochs: int) -> Any:
+        state = initial
+        for _ in range(epochs):
+            state = epoch(state, whole, rest)
+        return jax.block_until_ready(state)
+
+    return run
+
+
+def several(
+    over_batches: Callable[..., Callable[[int], Any]],
+    initial: Any,
+    step: Step,
+    problem: Training,
+    pairs: Callable[[Any], list[Pair]],
+) -> Runner:
+    """All networks of a sweep at once.
+
+    Args:
+        over_batches: `loop` or `scan`.
+        initial: the states, every array with a leading axis of networks.
+        step: of one network.
+        problem: the sweep.
+        pairs: of a state: (weights, bias) per layer as NumPy arrays with that axis.
+    """
+    networks = problem.networks or 1
+    run = over_batches(initial, jax.vmap(step, in_axes=(0, None, None)), problem)
+    facts = {"networks": networks}
+    return Runner(run, lambda state: named_networks(problem, pairs(state)), problem.updates * networks, facts)

@@ -1,4 +1,4 @@
-"""What the two ways to a gradient in JAX share: compilation, XLA's own counts, and evaluations one after the other."""
+"""Ways to a gradient in JAX: what they share (compilation, XLA's counts, evaluations in a row), and autodiff."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.speed.competitors import Runner
+from benchmarks.speed.competitors.in_jax import usual_jax
 from benchmarks.speed.suite.problems import Gradient
 from benchmarks.speed.suite.references import Pair, named
 
@@ -44,3 +45,19 @@ def evaluations(
 
     facts = {"flops": cost.get("flops"), "temporary_bytes": getattr(memory, "temp_size_in_bytes", None)}
     return Runner(run, leaves, 1, facts)
+
+
+def by_autodiff(problem: Gradient) -> Runner:
+    """`jax.value_and_grad` of the network as it is usually written in JAX: beside `fm.loss_and_grad`."""
+    activations, loss = usual_jax.activations(problem.training), usual_jax.loss(problem.training)
+
+    def value(params: Any, inputs: Any, targets: Any) -> Any:
+        x = inputs
+        for activation, (weights, bias) in zip(activations, params, strict=True):
+            x = activation(x @ weights + bias)
+        return loss(x, targets)
+
+    params = [(jnp.asarray(w), jnp.asarray(b)) for w, b in problem.training.params]
+    return evaluations(
+        jax.value_and_grad(value), problem, params, lambda grads: [(np.asarray(w), np.asarray(b)) for w, b in grads]
+    )
