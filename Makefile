@@ -62,7 +62,7 @@ fuzz: $(VENV)/installed
 	FUZZ_MUTATIONS=10000 $(BIN)/python -m pytest tests/oracle/documents/test_fuzz.py
 
 faults: $(VENV)/installed
-	$(BIN)/python -m tools.fault_injection --count $(FAULTS)
+	$(BIN)/python -m tools.stress.fault_injection --count $(FAULTS)
 
 test-browser: $(VENV)/installed
 	sh tools/install_chromium.sh
@@ -74,25 +74,25 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 certify: $(VENV)/installed
-	$(BIN)/python -m tools.certify
+	$(BIN)/python -m benchmarks.accuracy.certification
 
 verdicts: $(VENV)/installed
-	$(BIN)/python -m benchmarks.verdicts --output docs/measured/verdicts.md
+	$(BIN)/python -m benchmarks.accuracy.verdicts --output docs/measured/verdicts.md
 
 diagnosis: $(VENV)/installed
-	$(BIN)/python -m benchmarks.diagnosis --output docs/measured/diagnosis.md
+	$(BIN)/python -m benchmarks.accuracy.diagnosis --output docs/measured/diagnosis.md
 
 vectors: $(VENV)/installed
-	$(BIN)/python -m tools.make_vectors
+	$(BIN)/python -m tools.vectorgen
 
 vectors-archive: $(VENV)/installed
-	$(BIN)/python -m tools.vectors_archive
+	$(BIN)/python -m tools.vectorgen.archive
 
 conformance: $(VENV)/installed
-	$(BIN)/python -m benchmarks.conformance --output docs/measured/conformance.md
+	$(BIN)/python -m benchmarks.accuracy.conformance --output docs/measured/conformance.md
 
 mutations: $(VENV)/installed
-	$(BIN)/python -m tools.mutate --output docs/measured/mutation.md
+	$(BIN)/python -m benchmarks.accuracy.mutation --output docs/measured/mutation.md
 
 $(BENCH)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BENCH)
@@ -101,16 +101,16 @@ $(BENCH)/installed: pyproject.toml constraints.txt
 
 bench: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks.speed --json results/bench.json --output docs/measured/speed.md
-	$(BENCH)/bin/python -m benchmarks.choices > docs/measured/choices.txt
-	$(BENCH)/bin/python -m benchmarks.growth --overwrite > docs/measured/growth.txt
+	$(BENCH)/bin/python -m benchmarks.speed.choices > docs/measured/choices.txt
+	$(BENCH)/bin/python -m benchmarks.speed.growth --overwrite > docs/measured/growth.txt
 	cp results/growth/growth.png docs/measured/growth.png
-	$(BENCH)/bin/python -m benchmarks.oracle
+	$(BENCH)/bin/python -m benchmarks.speed.gradient_checkers
 
 soak: $(VENV)/installed
-	$(BIN)/python -m tools.soak
+	$(BIN)/python -m tools.stress.soak
 
 accelerator: $(VENV)/installed
-	$(BIN)/python -m benchmarks.accelerator
+	$(BIN)/python -m benchmarks.speed.accelerator
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(BENCH) $(NEXT) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,1 +1,1 @@
-"""Speed and error rates, always side by side in one run: `python -m benchmarks.speed`, and the others by name."""
+"""How fast (`speed/`) and how right (`accuracy/`), always side by side in one run; each is a program of its own."""

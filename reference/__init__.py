@@ -10,6 +10,7 @@ prints float32).
     reference.himmelblau    descent on Himmelblau's function
 
     reference.exact         any network and loss in ball arithmetic, every number correctly rounded
+    reference.plain         the same as textbooks write it, in whatever arithmetic is asked for
 
 It refuses one thing: to import `functional_mlp` or JAX. A reference that shares code with what it judges
 shares its mistakes as well. It is not written to be fast, except `reference.moons`, which is also the NumPy

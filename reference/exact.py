@@ -25,7 +25,7 @@ import numpy as np
 from flint import arb, ctx
 from numpy.typing import NDArray
 
-from reference._balls import (
+from reference.balls import (
     ONE,
     ZERO,
     Matrix,
@@ -40,8 +40,8 @@ from reference._balls import (
     transpose,
     ulp_distance,
 )
-from reference._formulas import activated, loss_row, through_activation
-from reference._problem import KINKED, Case, LossSpec, Problem, checked, rational
+from reference.formulas import activated, loss_row, through_activation
+from reference.problem import KINKED, Case, LossSpec, Problem, checked, rational
 
 __all__ = ["Case", "Solution", "UndecidedError", "decimal", "round_to_float64", "solve", "ulp_distance"]
 

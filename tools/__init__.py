@@ -1,1 +1,1 @@
-"""Programs that write generated files; run by the maintainers, never at import."""
+"""What writes generated files (`vectorgen/`, pages, coefficients), and what tries to break programs (`stress/`)."""

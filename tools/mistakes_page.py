@@ -1,9 +1,10 @@
-"""Writes docs/reference/mistakes.md from the catalogue.
+"""Writes docs/reference/mistakes.md, or another file, from the catalogue.
 
 python -m tools.mistakes_page
+python -m tools.mistakes_page --output FILE
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from functional_mlp.oracle.mistakes import FAMILIES, described
@@ -24,12 +25,13 @@ def page() -> str:
     for title, family in FAMILIES.items():
         parts.append(f"## {title}\n")
         for mistake in family:
-            said = described(mistake)
-            lines = [f"- *{label}*: {text}" for label, text in said.items() if label not in ("mistake", "what")]
-            parts.append("\n".join([f"### `{mistake.id}`\n", f"{said['what']}\n", *lines]) + "\n")
+            fields = described(mistake)
+            lines = [f"- *{label}*: {text}" for label, text in fields.items() if label not in ("mistake", "what")]
+            parts.append("\n".join([f"### `{mistake.id}`\n", f"{fields['what']}\n", *lines]) + "\n")
     return "\n".join(parts)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
-    sys.exit(0)
+    parser = argparse.ArgumentParser(prog="python -m tools.mistakes_page", description="The catalogue as a page.")
+    parser.add_argument("--output", type=Path, default=PAGE, help="(default: docs/reference/mistakes.md)")
+    parser.parse_args().output.write_text(page(), encoding="utf-8")

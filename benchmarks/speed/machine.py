@@ -6,21 +6,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks._gcc import has_compiler
+from benchmarks.compiler import has_compiler
 from experiments._common import version_of
 
 PACKAGES = (
-    "functional-mlp",
-    "jax",
-    "jaxlib",
-    "numpy",
-    "scipy",
-    "optax",
-    "scikit-learn",
-    "flax",
-    "equinox",
-    "torch",
-    "numba",
+    *("functional-mlp", "jax", "jaxlib", "numpy", "scipy", "optax"),
+    *("scikit-learn", "flax", "equinox", "torch", "numba"),
 )
 
 

@@ -2,12 +2,14 @@ from .compilation import Compiling as Compiling
 from .compilation import Options as Options
 from .compilation import compiling as compiling
 from .compilation import runs_of_a_tile as runs_of_a_tile
+from .epochs import compiled_chunk as compiled_chunk
 from .epochs import history_dtype as history_dtype
 from .epochs import history_names as history_names
 from .epochs import program_of as program_of
 from .epochs import run_chunk as run_chunk
 from .epochs import run_chunks as run_chunks
 from .epochs import train_step as train_step
+from .plan import SAMPLES as SAMPLES
 from .plan import Data as Data
 from .plan import Plan as Plan
 from .plan import Settings as Settings

@@ -1,6 +1,6 @@
 """The vectors that come with the package, as Python objects. Nothing is computed here.
 
-Every number was certified when the files were written (`tools/make_vectors.py`); they are not certified again.
+Every number was certified when the files were written (`tools/vectorgen/`); they are not certified again.
 """
 
 import json

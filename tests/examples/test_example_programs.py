@@ -13,7 +13,7 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.oracle.documents import check_schema, document_of, encode, parse_answer
-from reference import plain
+from reference import exact, plain
 from tests.examples.consoles import compile_c, needed
 from tests.helpers.tolerances import RELATIVE, relative_difference
 
@@ -65,7 +65,7 @@ def gradients_of(case):
     document = json.loads(line_of(case))
     layers = [(layer["weights"], layer.get("bias")) for layer in document["params"]]
     data = {name: document.get(name) for name in ("inputs", "loss", "targets", "sample_weights", "ct_outputs")}
-    return [fm.Dense(*layer) for layer in plain.solve(plain.Case(**document["network"], params=layers, **data)).grads]
+    return [fm.Dense(*layer) for layer in plain.solve(exact.Case(**document["network"], params=layers, **data)).grads]
 
 
 def arrays_of(answer):

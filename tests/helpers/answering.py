@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from reference import plain
+from reference import exact, plain
 
 FIELDS = ("inputs", "loss", "targets", "sample_weights", "ct_outputs")
 
@@ -41,7 +41,7 @@ def off_by_one(case, answer):
 def answer_to(case):
     layers = [(layer["weights"], layer.get("bias")) for layer in case["params"]]
     data = {name: case.get(name) for name in FIELDS}
-    grads = plain.solve(plain.Case(**case["network"], params=layers, **data)).grads
+    grads = plain.solve(exact.Case(**case["network"], params=layers, **data)).grads
     params = [{"weights": w.tolist()} | ({} if b is None else {"bias": b.tolist()}) for w, b in grads]
     return {"format": "functional-mlp/gradients", "version": 1, "case": case["name"], "params": params}
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flint import arb, ctx, fmpq
 
-from reference._balls import Near
+from reference.balls import Near
 from reference.exact import decimal, round_to_float64, ulp_distance
 from tests.reference.brute_force import last_place, nearest
 

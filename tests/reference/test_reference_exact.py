@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from flint import ctx, fmpq
 
-from reference import _formulas, exact
-from reference._problem import ACTIVATIONS, LOSSES, PROBABILITY_LOSSES
+from reference import exact, formulas
 from reference.exact import Case, solve, ulp_distance
+from reference.problem import ACTIVATIONS, LOSSES, PROBABILITY_LOSSES
 from tests.reference.brute_force import nearest
 
 DIGITS = 120
@@ -171,13 +171,13 @@ def test_a_bare_cotangent(rng: np.random.Generator, last: str) -> None:
 @pytest.mark.parametrize(
     "plant",
     [
-        lambda m: m.setitem(_formulas.DERIVATIVES, "tanh", lambda z, unit: 1 - _formulas.tanh(z)),
-        lambda m: m.setitem(_formulas.VALUES, "tanh", lambda z, unit: _formulas.tanh(z) * (1 + fmpq(1, 2**52))),
+        lambda m: m.setitem(formulas.DERIVATIVES, "tanh", lambda z, unit: 1 - formulas.tanh(z)),
+        lambda m: m.setitem(formulas.VALUES, "tanh", lambda z, unit: formulas.tanh(z) * (1 + fmpq(1, 2**52))),
         lambda m: m.setattr(
-            exact, "loss_row", lambda *a: (_formulas.loss_row(*a)[0], [x * 2 for x in _formulas.loss_row(*a)[1]])
+            exact, "loss_row", lambda *a: (formulas.loss_row(*a)[0], [x * 2 for x in formulas.loss_row(*a)[1]])
         ),
         lambda m: m.setattr(exact, "_coefficients", lambda problem, loss: [fmpq(1)] * len(problem.inputs)),
-        lambda m: m.setattr(_formulas, "over", lambda t, p: t),
+        lambda m: m.setattr(formulas, "over", lambda t, p: t),
     ],
     ids=["derivative", "value by one ulp", "factor 2", "reductions", "division"],
 )

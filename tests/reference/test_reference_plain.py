@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reference import exact, plain
-from reference._problem import ACTIVATIONS, LOSSES, PROBABILITY_LOSSES
+from reference.problem import ACTIVATIONS, LOSSES, PROBABILITY_LOSSES
 
 SIZES = (3, 4, 3)
 

@@ -80,6 +80,22 @@ def test_a_module_imports_only_from_those_above_it(module):
         assert other in (own, name), f"{module} reaches into {other}: {name}"
 
 
+@pytest.mark.parametrize("folder", ["benchmarks", "tools", "experiments", "examples"])
+def test_from_outside_only_what_a_face_names_is_imported(folder):
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not node.module.startswith("functional_mlp."):
+                continue
+            name = node.module.removeprefix("functional_mlp.")
+            assert name in ("oracle", *ORDER), f"{path} reaches into {folder_of(name)}: {name}"
+            face = ROOT / "functional_mlp" / name.replace(".", "/") / "__init__.pyi"
+            if face.exists():
+                named = {
+                    alias.name for line in ast.parse(face.read_text()).body for alias in getattr(line, "names", ())
+                }
+                assert {alias.name for alias in node.names} <= named, path
+
+
 @pytest.mark.parametrize(("folder", "forbidden"), [("functional_mlp", "reference"), ("reference", "functional_mlp")])
 def test_package_and_reference_never_import_each_other(folder, forbidden):
     for path in (ROOT / folder).rglob("*.py"):

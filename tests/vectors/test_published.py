@@ -4,7 +4,7 @@ import pytest
 
 from functional_mlp import oracle, vectors
 from functional_mlp._dtypes import DTYPES
-from tools.conformance.published import agreement, entry_of
+from tools.vectorgen.hazards.published import agreement, entry_of
 
 EVERY = [vector for vector in vectors.read_vectors(["published"]) if vector.source is not None]
 

@@ -18,13 +18,12 @@ from functional_mlp.oracle import MISTAKES
 from functional_mlp.oracle.documents import validator
 from functional_mlp.vectors.reading import group_names, read_document, read_vectors, vector_of
 from reference import exact
-from tools import make_vectors
-from tools.conformance import published
-from tools.conformance.certified import hexadecimal, referee_case, rounded_up
-from tools.conformance.mistaken import NOT_WRONG
-from tools.conformance.recipes import Numbers
-from tools.conformance.validating import group_validator, validate
-from tools.vectors_archive import contents, packed
+from tools.vectorgen import __main__ as make_vectors
+from tools.vectorgen.archive import contents, packed
+from tools.vectorgen.certified import hexadecimal, referee_case, rounded_up
+from tools.vectorgen.hazards import published
+from tools.vectorgen.hazards.recipes import Numbers
+from tools.vectorgen.mistaken import NOT_WRONG
 
 MIB = 2**20
 
@@ -109,7 +108,7 @@ def test_every_mistake_of_the_catalogue_has_an_invalid_vector(documents):
 
 
 def test_expected_numbers_are_the_referees(every):
-    # one in eight; `python -m tools.make_vectors --check` makes all of them anew
+    # one in eight; `python -m tools.vectorgen --check` makes all of them anew
     vectors = [
         vector for vector in read_vectors(results=("valid", "acceptable", "invalid")) if hash_of(vector.id) % 8 == 0
     ]

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks._textbook import EXACT, gradients
-from benchmarks.conformance import by_hand, passes
+from benchmarks.accuracy.conformance import by_hand, passes
 from functional_mlp import oracle, vectors
 from functional_mlp.cli import app
 from functional_mlp.oracle.documents import parse_answer
 from functional_mlp.vectors import verifying
 from functional_mlp.vectors.reading import find_document
 from reference import plain
-from tools.conformance.certified import referee_case
+from reference.plain import EXACT, gradients
+from tools.vectorgen.certified import referee_case
 
 ORDINARY = "shapes/two-four-three-one/float64"
 KINK = "kinks/relu-hidden/float64"

@@ -12,8 +12,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from benchmarks.speed.problems import Problem, Training
-from benchmarks.speed.references import Leaves
+from benchmarks.speed.suite.problems import Problem, Training
+from benchmarks.speed.suite.references import Leaves
 
 OURS = "functional_mlp"
 
@@ -82,65 +82,52 @@ class Competitor(NamedTuple):
         return build
 
 
-ALL_KINDS = {"training": "ours:training", "sweep": "ours:sweep", "gradient": "ours:gradient", "basins": "ours:basins"}
-NUMPY_KINDS = {
-    "training": "plain_numpy:training",
-    "basins": "plain_numpy:basins",
-    "process": "programs:numpy_reference",
-}
-MATRIX_PRODUCT = {library: {"training": f"matrix_products:{library}"} for library in ("jax", "numpy", "torch")}
+def _of(module: str, **functions: str) -> dict[str, str]:
+    """Functions of one module by kind of problem."""
+    return {kind.replace("_", " "): f"{module}:{function}" for kind, function in functions.items()}
+
+
+OWN_KINDS = _of("in_jax.ours", training="training", sweep="sweep", gradient="gradient", basins="basins")
+OWN_KINDS |= _of("in_jax.first_calls", first_call="fresh") | _of("programs", process="ours")
+NUMPY_KINDS = _of("plain_numpy", training="training", basins="basins", sweep="sweep")
+NUMPY_KINDS |= _of("programs", process="numpy_reference")
+NUMBA_KINDS = _of("numba_loops", training="training", sweep="sweep", basins="basins")
+IN_SCAN = {"training": "training_in_scan", "sweep": "sweep_in_scan"}
+FLAX, EQUINOX, SKLEARN = "in_jax.flax_nnx", "in_jax.equinox_modules", "scikit_learn"
 
 COMPETITORS = (
-    Competitor(OURS, "functional_mlp", ALL_KINDS | {"process": "programs:ours", "first call": "first_calls:fresh"}),
-    Competitor("functional_mlp-cached", "functional_mlp, cached", {"first call": "first_calls:second"}),
+    Competitor(OURS, "functional_mlp", OWN_KINDS),
+    Competitor("functional_mlp-cached", "functional_mlp, cached", _of("in_jax.first_calls", first_call="second")),
     Competitor(
-        "c", "C, gcc -O3 -ffast-math", {"training": "c_loops:single"}, programs=("gcc",), only=("one-sample", "smoke")
+        *("c", "C, gcc -O3 -ffast-math", _of("c_loops", training="single")),
+        programs=("gcc",),
+        only=("one-sample", "smoke"),
     ),
-    Competitor("c-vectors", "C, networks in vectors", {"sweep": "c_loops:sweep"}, programs=("gcc",)),
+    Competitor("c-vectors", "C, networks in vectors", _of("c_loops", sweep="sweep"), programs=("gcc",)),
+    Competitor("numba", "numba", NUMBA_KINDS, ("numba",)),
+    Competitor("jax-grad", "jax.grad", _of("in_jax.gradients", gradient="by_autodiff")),
+    Competitor("flax", "flax and optax", _of(FLAX, training="training", sweep="sweep"), ("flax",)),
+    Competitor("flax-scan", "flax and optax, lax.scan", _of(FLAX, **IN_SCAN), ("flax",)),
+    Competitor("equinox", "equinox and optax", _of(EQUINOX, training="training", sweep="sweep"), ("equinox",)),
+    Competitor("equinox-scan", "equinox and optax, lax.scan", _of(EQUINOX, **IN_SCAN), ("equinox",)),
+    Competitor("numpy", "NumPy", NUMPY_KINDS),
+    Competitor("numpy-stacked", "NumPy, stacked networks", _of("plain_numpy", sweep="stacked")),
     Competitor(
-        "numba",
-        "numba",
-        {"training": "numba_loops:training", "sweep": "numba_loops:sweep", "basins": "numba_loops:basins"},
-        ("numba",),
-    ),
-    Competitor("jax-grad", "jax.grad", {"gradient": "autodiff:gradient"}),
-    Competitor("flax", "flax and optax", {"training": "flax_nnx:training", "sweep": "flax_nnx:sweep"}, ("flax",)),
-    Competitor(
-        "flax-scan",
-        "flax and optax, lax.scan",
-        {"training": "flax_nnx:training_in_scan", "sweep": "flax_nnx:sweep_in_scan"},
-        ("flax",),
-    ),
-    Competitor(
-        "equinox",
-        "equinox and optax",
-        {"training": "equinox_modules:training", "sweep": "equinox_modules:sweep"},
-        ("equinox",),
-    ),
-    Competitor(
-        "equinox-scan",
-        "equinox and optax, lax.scan",
-        {"training": "equinox_modules:training_in_scan", "sweep": "equinox_modules:sweep_in_scan"},
-        ("equinox",),
-    ),
-    Competitor("numpy", "NumPy", NUMPY_KINDS | {"sweep": "plain_numpy:sweep"}),
-    Competitor("numpy-stacked", "NumPy, stacked networks", {"sweep": "plain_numpy:stacked"}),
-    Competitor(
-        "scikit-learn",
-        "scikit-learn",
-        {"training": "scikit_learn:training", "sweep": "scikit_learn:sweep"},
-        ("sklearn",),
+        *("scikit-learn", "scikit-learn", _of(SKLEARN, training="training", sweep="sweep"), ("sklearn",)),
         losses={"half_squared_error": "binary_cross_entropy"},
     ),
-    Competitor("torch", "PyTorch, eager", {"training": "pytorch:eager"}, ("torch",)),
+    Competitor("torch", "PyTorch, eager", _of("pytorch", training="eager"), ("torch",)),
     Competitor(
-        "torch-compile", "PyTorch, torch.compile", {"training": "pytorch:compiled"}, ("torch",), programs=("g++",)
+        *("torch-compile", "PyTorch, torch.compile", _of("pytorch", training="compiled"), ("torch",)),
+        programs=("g++",),
     ),
-    Competitor("torch-vmap", "PyTorch, torch.func.vmap", {"sweep": "pytorch:vmapped"}, ("torch",)),
+    Competitor("torch-vmap", "PyTorch, torch.func.vmap", _of("pytorch", sweep="vmapped"), ("torch",)),
     *(
         Competitor(
-            f"product-{library}", f"matrix product ({library})", functions, (library,), only=("wide",), yardstick=True
+            *(f"product-{library}", f"matrix product ({library})", _of("matrix_products", training=library)),
+            *((library,), (), ("wide",)),
+            yardstick=True,
         )
-        for library, functions in MATRIX_PRODUCT.items()
+        for library in ("jax", "numpy", "torch")
     ),
 )

@@ -1,4 +1,4 @@
-"""The C loops of benchmarks/speed/sgd.c, compiled here: the limit that the others are measured by, for the moons alone.
+"""The C loops of sgd.c, compiled here: the limit that the others are measured by, for the moons alone.
 
 Several networks lie in the lanes of vectors, 8 or 16 of them, whichever is faster here, and a thread per core takes
 its share of these tiles (ctypes lets the others run meanwhile).
@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._gcc import shared_object
+from benchmarks.compiler import shared_object
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.problems import Pair, Training
-from benchmarks.speed.references import named, named_networks
+from benchmarks.speed.suite.problems import Pair, Training
+from benchmarks.speed.suite.references import named, named_networks
 
-SOURCE = Path(__file__).parents[1] / "sgd.c"
+SOURCE = Path(__file__).with_name("sgd.c")
 FLAGS = ("-O3", "-march=native", "-ffast-math")
 LANES = (8, 16)  # networks per vector that are tried
 ALIGNMENT = 64  # bytes, of a vector of 16

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.problems import Training
+from benchmarks.speed.suite.problems import Training
 
 SIZE = 2048
 

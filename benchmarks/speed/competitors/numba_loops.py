@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit, prange
 
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.problems import Basins, Training
-from benchmarks.speed.references import named, named_networks, reached
+from benchmarks.speed.suite.problems import Basins, Training
+from benchmarks.speed.suite.references import named, named_networks, reached
 
 ONE = np.float32(1)
 WIDEST = 50

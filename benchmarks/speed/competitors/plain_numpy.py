@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.problems import Basins, Pair, Training
-from benchmarks.speed.references import named, named_networks, reached
+from benchmarks.speed.suite.problems import Basins, Pair, Training
+from benchmarks.speed.suite.references import named, named_networks, reached
 from reference import moons
 
 Array = np.ndarray

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._scratch import new_folder
+from benchmarks.compiler import new_folder
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.problems import Program
+from benchmarks.speed.suite.problems import Program
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 ENABLED = "JAX_ENABLE_COMPILATION_CACHE"
@@ -60,6 +60,6 @@ def output_of(command: list[str], environment: dict[str, str]) -> str:
     """
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RuntimeError(f"{' '.join(command[1:])}: {said[-1]}")
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RuntimeError(f"{' '.join(command[1:])}: {lines[-1]}")
     return done.stdout

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.problems import Training
-from benchmarks.speed.references import named, named_networks
+from benchmarks.speed.suite.problems import Training
+from benchmarks.speed.suite.references import named, named_networks
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 Loss = Callable[[Any, Any], Any]

@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier
 
 from benchmarks.speed.competitors import Runner
-from benchmarks.speed.problems import Training
-from benchmarks.speed.references import named
+from benchmarks.speed.suite.problems import Training
+from benchmarks.speed.suite.references import named
 
 ACTIVATIONS = {"relu": "relu", "sigmoid": "logistic"}
 
@@ -64,9 +64,9 @@ def training(problem: Training) -> Runner:
 def sweep(problem: Training) -> Runner:
     """The first network of several, alone."""
     number = problem.compared()[0]
-    one = training(problem.network(number))
+    alone = training(problem.network(number))
 
     def leaves(after: Any) -> Any:
         return named(after, f"network {number}: params")
 
-    return Runner(one.run, leaves, one.units, {"networks": 1})
+    return Runner(alone.run, leaves, alone.units, {"networks": 1})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import functional_mlp as fm
-from benchmarks._verdict_trials import small_case
+from benchmarks.accuracy.small_cases import small_case
 from functional_mlp import oracle
 from functional_mlp.oracle.diagnosis.candidates import every_group
 from functional_mlp.oracle.diagnosis.diagnosis import CONVENTION, MISTAKE, first_wrong

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import functional_mlp as fm
-from benchmarks._cases import Recipe, draw
-from benchmarks._implementations import IMPLEMENTATIONS
+from benchmarks.accuracy.cases import Recipe, draw
+from benchmarks.accuracy.implementations.registry import IMPLEMENTATIONS
 from functional_mlp import oracle
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise.floors import estimate_noise

@@ -13,10 +13,9 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.oracle.programs import process as external
-from functional_mlp.oracle.programs.process import AnswerLimits, Conversation, Ending
-from functional_mlp.oracle.programs.submit import Invocation
-from tools import fault_injection
-from tools.fault_injection import CASES, LOSS, MODES, NETWORK, PROGRAM, Injection, injected, survivors
+from functional_mlp.oracle.programs.process import Conversation
+from tools.stress import fault_injection
+from tools.stress.fault_injection import CASES, LOSS, MODES, NETWORK, PROGRAM, Injection, injected, survivors
 
 LIMITS = AnswerLimits(5.0, 10**6)
 QUICK = AnswerLimits(0.3, 10**6)

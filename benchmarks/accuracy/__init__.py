@@ -1,0 +1,1 @@
+"""How right: error rates of the verdicts and diagnoses, accuracy of the gradients, and what the vectors catch."""

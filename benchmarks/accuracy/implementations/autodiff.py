@@ -1,0 +1,266 @@
+"""Gradients by automatic differentiation of textbook code: `jax.grad`, and PyTorch's autograd where it is installed.
+
+Both use their library's own functions, with what experience teaches: losses of logits where the network ends in the
+matching activation, no logarithm of 0, and the declared derivative at a kink. Importing this module imports no PyTorch.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from functional_mlp._dtypes import DTYPES
+from functional_mlp.activations import Activation
+from functional_mlp.losses import Loss
+from functional_mlp.network import Network
+from functional_mlp.oracle import Case
+from functional_mlp.oracle.truth import float64_on_cpu
+from reference.plain import Answer, Array, is_fused
+
+Values = Mapping[str, Callable[..., Any]]  # functions of z and the activation's parameters, by its name
+JAX_VALUES: Values = {
+    "identity": lambda z: z,
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "leaky_relu": lambda z, slope: jax.nn.leaky_relu(z, slope),
+    "elu": lambda z, alpha: jax.nn.elu(z, alpha),
+    "softplus": jax.nn.softplus,
+    "silu": jax.nn.silu,
+    "gelu": lambda z: jax.nn.gelu(z, approximate=False),
+    "softmax": jax.nn.softmax,
+}
+
+
+def activate(values: Values, where: Callable[..., Any], activation: Activation, z: Any) -> Any:
+    """activation(z) by the function of its name in `values`, with the declared derivative at a kink.
+
+    Args:
+        values: of some library, whose `numpy.where` is `where`.
+        where: likewise.
+        activation: as declared.
+        z: pre-activations (n, K).
+    """
+    parameters = dict(activation.parameters)
+    at_zero = parameters.pop("at_zero", None)
+    a = values[activation.name](z, **parameters)
+    return a if at_zero is None else where(z == 0, at_zero * z, a)
+
+
+def has_torch() -> bool:
+    """Whether PyTorch is installed; does not import it."""
+    return importlib.util.find_spec("torch") is not None
+
+
+@contextlib.contextmanager
+def _as_jax_comes() -> Iterator[None]:
+    """JAX on the CPU at its default matrix precision, float64 enabled."""
+    with float64_on_cpu(), jax.default_matmul_precision("default"):
+        yield
+
+
+def _log_where_wanted(target: Any, p: Any) -> Any:
+    # both wheres are needed: the derivative of the branch not taken must be finite too
+    absent = target == 0
+    return jnp.where(absent, 0, target * jnp.log(jnp.where(absent, 1, p)))
+
+
+JAX_TERMS: dict[str, Callable[[Any, Any], Any]] = {
+    "squared_error": lambda o, t: (o - t) ** 2,
+    "binary_cross_entropy": lambda o, t: -(_log_where_wanted(t, o) + _log_where_wanted(1 - t, 1 - o)),
+    "categorical_cross_entropy": lambda o, t: -_log_where_wanted(t, o),
+    "sigmoid_cross_entropy": lambda o, t: -t * jax.nn.log_sigmoid(o) - (1 - t) * jax.nn.log_sigmoid(-o),
+    "softmax_cross_entropy": lambda o, t: -t * jax.nn.log_softmax(o),
+}
+OF_LOGITS = {"binary_cross_entropy": "sigmoid_cross_entropy", "categorical_cross_entropy": "softmax_cross_entropy"}
+
+
+def _jax_loss(loss: Loss, kind: str, end: Any, targets: Any, weights: Any, params: Any) -> Any:
+    terms = JAX_TERMS[kind](end, targets)
+    rows = jnp.mean(terms, axis=1) if loss.over_outputs == "mean" else jnp.sum(terms, axis=1)
+    if weights is not None:
+        total = jnp.sum(rows * weights) / (jnp.sum(weights) if loss.over_samples == "mean" else 1)
+    else:
+        total = jnp.mean(rows) if loss.over_samples == "mean" else jnp.sum(rows)
+    total = loss.scale * total
+    if loss.l2:
+        covered = [x for w, b in params for x in (w, b if loss.l2_on_bias else None) if x is not None]
+        total = total + 0.5 * loss.l2 * sum((jnp.sum(x**2) for x in covered), jnp.zeros((), total.dtype))
+    return total
+
+
+class Formulas(NamedTuple):
+    """What is differentiated.
+
+    Attributes:
+        activation: of an `Activation` and z, a.
+        loss: of the `Loss`, the kind to compute, what it is a function of, targets, sample weights and parameters.
+    """
+
+    activation: Callable[[Activation, Any], Any]
+    loss: Callable[[Loss, str, Any, Any, Any, Any], Any]
+
+
+TEXTBOOK = Formulas(partial(activate, JAX_VALUES, jnp.where), _jax_loss)
+
+
+@partial(jax.jit, static_argnames=("formulas", "network", "loss", "fused"))
+def _jax_program(
+    formulas: Formulas | None, network: Network, loss: Loss | None, fused: bool, params: Any, inputs: Any, data: Any
+) -> Any:
+    given, weights = data
+    activate_, loss_ = formulas or TEXTBOOK
+
+    def value(params: Any, shifts: Any, inputs: Any) -> Any:
+        a = z = inputs
+        for activation, (w, b), shift in zip(network.activations, params, shifts, strict=True):
+            z = a @ w if b is None else a @ w + b
+            z = z if shift is None else z + shift
+            a = activate_(activation, z)
+        if loss is None:
+            return jnp.sum(a * given), a
+        kind = OF_LOGITS[loss.kind] if fused else loss.kind
+        return loss_(loss, kind, z if fused else a, given, weights, params), a
+
+    # the cotangent of a zero that is added to z is the delta; None, where nobody asks for deltas
+    zeros = [jnp.zeros((len(inputs), size), inputs.dtype) for size in network.sizes[1:]]
+    shifts = [None if formulas is None else zero for zero in zeros]
+    return jax.value_and_grad(value, argnums=(0, 1, 2), has_aux=True)(params, shifts, inputs)
+
+
+def jax_gradients(case: Case, fused: bool, jit: bool = True, formulas: Formulas | None = None) -> Answer:
+    """The answer by `jax.grad` in the case's dtype.
+
+    Args:
+        case: the question.
+        fused: a loss of logits where a probability loss follows its own activation.
+        jit: as one compiled program, which may keep more digits between operations than the dtype has; else
+            operation by operation, each rounding its result.
+        formulas: what is differentiated, and asked for its deltas too; None: `TEXTBOOK`, which tells none.
+    """
+    dtype = DTYPES[case.dtype]
+
+    def array(x: Array | None) -> Any:
+        return None if x is None else jnp.asarray(x, dtype)
+
+    with _as_jax_comes(), contextlib.nullcontext() if jit else jax.disable_jit():
+        given = case.targets if case.loss is not None else case.ct_outputs
+        params, inputs = [(array(w), array(b)) for w, b in case.params], array(case.inputs)
+        data = array(given), array(case.sample_weights)
+        (total, outputs), (grads, deltas, ct_inputs) = _jax_program(
+            formulas, case.network, case.loss, is_fused(case, fused), params, inputs, data
+        )
+        return Answer(
+            tuple((np.asarray(w), None if b is None else np.asarray(b)) for w, b in grads),
+            None if case.loss is None else float(total),
+            np.asarray(outputs),
+            None if formulas is None else tuple(map(np.asarray, deltas)),
+            np.asarray(ct_inputs),
+        )
+
+
+# outside, BCELoss clamps p (1 - p) to 1e-12 and logarithms to -100, and its gradient is that of another function
+CLAMPED_BELOW, CLAMPED_ABOVE = 1e-10, 1 - 1e-6
+
+
+def _torch_values(torch: Any) -> dict[str, Callable[..., Any]]:
+    functional = torch.nn.functional
+    return {
+        "identity": lambda z: z,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "relu": functional.relu,
+        "leaky_relu": lambda z, slope: functional.leaky_relu(z, slope),
+        "elu": lambda z, alpha: functional.elu(z, alpha),
+        # at its default threshold of 20 it returns z above, which float64 tells from softplus up to 37
+        "softplus": lambda z: functional.softplus(z, threshold=40),
+        "silu": functional.silu,
+        "gelu": functional.gelu,
+        "softmax": lambda z: torch.softmax(z, dim=1),
+    }
+
+
+def _torch_data_loss(torch: Any, case: Case, z: Any, a: Any, t: Any, weights: Any) -> Any:
+    """The data term, with PyTorch's own losses."""
+    loss, functional = case.loss, torch.nn.functional
+    assert loss is not None
+    kind, last = loss.kind, case.network.activations[-1].name
+    clamps = not bool(((a > CLAMPED_BELOW) & (a < CLAMPED_ABOVE)).all())
+    clamps = clamps or not bool(((t >= 0) & (t <= 1)).all())  # it refuses other targets
+    if kind == "binary_cross_entropy" and clamps and last != "sigmoid":
+        kind = "binary_cross_entropy, by hand"
+
+    def wanted_log(target: Any, p: Any) -> Any:
+        return torch.where(target == 0, 0, target * torch.log(torch.where(target == 0, 1, p)))
+
+    losses: dict[str, Callable[[str], Any]] = {
+        "squared_error": lambda reduction: functional.mse_loss(a, t, reduction=reduction),
+        "binary_cross_entropy": lambda reduction: (
+            functional.binary_cross_entropy_with_logits(z, t, reduction=reduction)
+            if clamps
+            else functional.binary_cross_entropy(a, t, reduction=reduction)
+        ),
+        "binary_cross_entropy, by hand": lambda reduction: _reduced(
+            -wanted_log(t, a) - wanted_log(1 - t, 1 - a), reduction
+        ),
+        "categorical_cross_entropy": lambda reduction: (
+            functional.cross_entropy(z, t, reduction=reduction)
+            if last == "softmax"
+            else _reduced(-wanted_log(t, a), reduction)
+        ),
+        "sigmoid_cross_entropy": lambda reduction: functional.binary_cross_entropy_with_logits(
+            a, t, reduction=reduction
+        ),
+        "softmax_cross_entropy": lambda reduction: functional.cross_entropy(a, t, reduction=reduction),
+    }
+    factor = loss.scale / (a.shape[1] if loss.over_outputs == "mean" else 1)
+    if weights is None:
+        return factor / (len(a) if loss.over_samples == "mean" else 1) * losses[kind]("sum")
+    terms = losses[kind]("none")
+    total = ((terms if terms.ndim == 1 else terms.sum(dim=1)) * weights).sum()
+    return factor * (total / weights.sum() if loss.over_samples == "mean" else total)
+
+
+def _reduced(terms: Any, reduction: str) -> Any:
+    return terms.sum() if reduction == "sum" else terms
+
+
+def torch_gradients(case: Case) -> Answer:
+    """The answer by PyTorch's autograd in the case's dtype, on the CPU."""
+    torch = importlib.import_module("torch")
+    dtype, loss = getattr(torch, case.dtype), case.loss
+
+    def tensor(x: Array | None, wanted: bool = True) -> Any:
+        return None if x is None else torch.tensor(x).to(dtype).requires_grad_(wanted)
+
+    def array(x: Any) -> Array:  # NumPy has no bfloat16 of PyTorch's: through float32, exactly
+        wide = x.detach().float() if dtype == torch.bfloat16 else x.detach()
+        return wide.numpy().astype(DTYPES[case.dtype])
+
+    # (fan_out, fan_in), as torch.nn.Linear has them
+    params = [(tensor(w.T.copy()), tensor(b)) for w, b in case.params]
+    inputs = tensor(case.inputs)
+    a = z = inputs
+    for activation, (w, b) in zip(case.network.activations, params, strict=True):
+        z = torch.nn.functional.linear(a, w, b)
+        a = activate(_torch_values(torch), torch.where, activation, z)
+    if loss is None:
+        total = (a * tensor(case.ct_outputs, False)).sum()
+    else:
+        total = _torch_data_loss(torch, case, z, a, tensor(case.targets, False), tensor(case.sample_weights, False))
+        if loss.l2:
+            covered = [x for w, b in params for x in (w, b if loss.l2_on_bias else None) if x is not None]
+            total = total + 0.5 * loss.l2 * sum((x**2).sum() for x in covered)
+    total.backward()
+    return Answer(
+        tuple((array(w.grad).T, None if b is None else array(b.grad)) for w, b in params),
+        None if loss is None else float(total.detach()),
+        array(a),
+        ct_inputs=array(inputs.grad),
+    )

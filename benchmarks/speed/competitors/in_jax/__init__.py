@@ -1,0 +1,1 @@
+"""The competitors that are written in JAX, this package among them."""

@@ -1,0 +1,1 @@
+"""What the vectors hunt: recipes by group, and the flags that say which hazard each shows."""
