@@ -24,6 +24,7 @@ from tools.vectorgen.certified import hexadecimal, referee_case, rounded_up
 from tools.vectorgen.hazards import published
 from tools.vectorgen.hazards.recipes import Numbers
 from tools.vectorgen.mistaken import NOT_WRONG
+from tools.vectorgen.validating import group_validator, validate
 
 MIB = 2**20
 

@@ -26,7 +26,7 @@ from tools.vectorgen.certified import vector as certified_vector
 from tools.vectorgen.hazards import batches, magnitudes, networks, published
 from tools.vectorgen.hazards.flags import FLAGS
 from tools.vectorgen.hazards.recipes import Recipe
-from tools.vectorgen.hazards.validating import validate
+from tools.vectorgen.validating import validate
 
 FOLDER = Path(__file__).resolve().parents[2] / "functional_mlp" / "vectors" / "data"
 RELEASE = "1.0.0"

@@ -27,6 +27,8 @@ SEED = 20261125
 # divided again
 FINEST = 2.0**-33
 LINEAR = 1e-4  # so large may the noise of a pre-activation, or of a probability relative to it, become by that
+# of an amplitude below this the last bits of a draw underflow: only what a whole array shares is drawn there
+FAINT = 2.0**31 * float(np.finfo(np.float64).tiny)
 
 
 class Measured(NamedTuple):
@@ -53,7 +55,7 @@ def strayed(case: Case, solution: Solution, precision: Precision, surveyed: Surv
     total: Any = None
     with computing(case.network):
         for salt in salts:
-            errors = {name: magnify * _error(site, salt) for name, site in sites.items()}
+            errors = {name: _error(site, magnify * site.amplitude, salt) for name, site in sites.items()}
             far = _distances(_perturbed(case, solution.pre_activations, errors), truth)
             total = far if total is None else _map(np.add, total, far)
     # of a normal distribution, sigma is sqrt(pi / 2) times the mean distance (and does not overflow as squares do)
@@ -111,13 +113,14 @@ def _uniform(keys: Any) -> Array:
     return uniform
 
 
-def _error(site: RoundingSite, salts: Any) -> Array:
+def _error(site: RoundingSite, amplitude: Array, salts: Any) -> Array:
     """The errors (r, …) of the results of a site in several runs, of salts (r, 3)."""
     own, alike = (_uniform(keys[None, :] ^ salts[:, i, None]) for i, keys in enumerate(site.keys))
     own += alike
+    own[:, amplitude.ravel() < FAINT] = 0.0
     own += OF_ALL * _uniform(np.uint32(site.salt) ^ salts[:, 2, None])
-    own *= site.amplitude.ravel()
-    return own.reshape(len(salts), *site.amplitude.shape)
+    own *= amplitude.ravel()
+    return own.reshape(len(salts), *amplitude.shape)
 
 
 def _perturbed(case: Case, true_z: tuple[Array, ...], errors: dict[str, Array]) -> Measured:

@@ -13,7 +13,8 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.oracle.programs import process as external
-from functional_mlp.oracle.programs.process import Conversation
+from functional_mlp.oracle.programs.process import AnswerLimits, Conversation, Ending
+from functional_mlp.oracle.programs.submit import Invocation
 from tools.stress import fault_injection
 from tools.stress.fault_injection import CASES, LOSS, MODES, NETWORK, PROGRAM, Injection, injected, survivors
 
