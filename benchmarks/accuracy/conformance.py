@@ -264,9 +264,8 @@ def main() -> int:
         prog="python -m benchmarks.accuracy.conformance", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--output", type=Path, help="write the page here too")
-    parser.add_argument(
-        "--device", type=int, metavar="N", help="instead: this package on JAX's device, one vector in N"
-    )
+    help_ = "instead: this package on JAX's device, one vector in N"
+    parser.add_argument("--device", type=int, metavar="N", help=help_)
     options = parser.parse_args()
     vectors = tuple(read_vectors())
     if options.device is not None:

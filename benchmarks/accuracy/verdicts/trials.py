@@ -17,8 +17,8 @@ from functional_mlp.oracle.noise import Noise, estimate_noise, precision_named
 from functional_mlp.oracle.verdict import Leaf, Verdict, judge, worst_of
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
-SPECIAL = ("kinks", "near-kinks", "overflow", "underflow", "saturated")  # tags that excuse an undecided verdict
-MAX_WORK = 2e6
+EXCUSING = ("kinks", "near-kinks", "overflow", "underflow", "saturated")  # tags that excuse an undecided verdict
+WORK = 2e6
 DRAWS = 2  # cases of each recipe in each dtype: compiling for a new shape takes seconds
 RATE = 0.1
 
@@ -94,7 +94,7 @@ def correct_trial(seed: int) -> list[Any]:
     """Every correct implementation in every dtype, on a few cases of one random recipe."""
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(seed)
-    recipe = draw_recipe(rng, max_work=MAX_WORK)
+    recipe = draw_recipe(rng, max_work=WORK)
     rows: list[Any] = []
     for dtype in DTYPES:
         for number in range(DRAWS):
@@ -103,7 +103,7 @@ def correct_trial(seed: int) -> list[Any]:
 
 
 def _correct_rows(seed: int, number: int, dtype: str, drawn: Drawn) -> list[Any]:
-    case, special = drawn.case, not drawn.tags.isdisjoint(SPECIAL)
+    case, special = drawn.case, not drawn.tags.isdisjoint(EXCUSING)
     solution = oracle.solve(case)
     rows: list[Any] = []
     noises: dict[str, Noise] = {}
@@ -125,7 +125,7 @@ def _correct_rows(seed: int, number: int, dtype: str, drawn: Drawn) -> list[Any]
 
 def _correct_row(case: str, name: str, dtype: str, drawn: Drawn, leaf: Leaf) -> Correct:
     ratio = leaf.error / leaf.floor if leaf.floor > 0 else 0.0 if leaf.error == 0 else np.inf
-    special = not drawn.tags.isdisjoint(SPECIAL)
+    special = not drawn.tags.isdisjoint(EXCUSING)
     relative = leaf.smallest_detectable / leaf.norm if leaf.norm > 0 else np.nan
     cause = "" if leaf.cause is None else str(leaf.cause)
     kind = leaf.path.partition("[")[0] + leaf.path.rpartition("]")[2]

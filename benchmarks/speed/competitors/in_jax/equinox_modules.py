@@ -75,7 +75,4 @@ def sweep(problem: Training, over_batches: Callable[..., Callable[[int], Any]] =
     return usual_jax.several(over_batches, *state_and_step(problem), problem, lambda state: _pairs(state[0]))
 
 
-training_in_scan, sweep_in_scan = (
-    partial(training, over_batches=usual_jax.scan),
-    partial(sweep, over_batches=usual_jax.scan),
-)
+training_in_scan, sweep_in_scan = (partial(way, over_batches=usual_jax.scan) for way in (training, sweep))
