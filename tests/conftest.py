@@ -1,5 +1,6 @@
 """Strictness for all tests: JAX's strict promotion, and beartype over the jaxtyping annotations."""
 
+import gc
 import os
 import pkgutil
 import tempfile
@@ -39,6 +40,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_what_was_compiled() -> Iterator[None]:
+    """A file of tests leaves no compiled programs behind: they take gigabytes, and the next file asks for others."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from functional_mlp.oracle import MISTAKES
 from functional_mlp.oracle.documents import validator
 from functional_mlp.vectors.reading import group_names, read_document, read_vectors, vector_of
 from reference import exact
-from tools.vectorgen import __main__ as make_vectors
+from tools.vectorgen import making as make_vectors
 from tools.vectorgen.archive import contents, packed
 from tools.vectorgen.certified import hexadecimal, referee_case, rounded_up
 from tools.vectorgen.hazards import published

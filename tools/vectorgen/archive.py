@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from functional_mlp.files import write_bytes
-from tools.vectorgen.__main__ import FOLDER, RELEASE
+from tools.vectorgen.making import FOLDER, RELEASE
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ("case", "gradients", "update")
