@@ -1,8 +1,10 @@
 """Strictness for all tests: JAX's strict promotion, and beartype over the jaxtyping annotations."""
 
+import ctypes
 import gc
 import os
 import pkgutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -31,6 +33,7 @@ import hypothesis
 import jax
 import matplotlib
 import numpy as np
+import psutil
 import pytest
 
 matplotlib.use("agg")
@@ -42,12 +45,19 @@ hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def forget_what_was_compiled() -> Iterator[None]:
-    """A file of tests leaves no compiled programs behind: they take gigabytes, and the next file asks for others."""
-    yield
-    jax.clear_caches()
-    gc.collect()
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Compiled programs take gigabytes: they are forgotten between two files, and when they have taken too much."""
+    global resident
+    if nextitem is None or nextitem.path != item.path or psutil.Process().memory_info().rss > resident + MOST_COMPILED:
+        jax.clear_caches()
+        gc.collect()
+        if sys.platform == "linux":  # what was freed goes back to the machine
+            ctypes.CDLL(None).malloc_trim(0)
+        resident = psutil.Process().memory_info().rss
+
+
+MOST_COMPILED = 300 * 2**20  # bytes
+resident = psutil.Process().memory_info().rss
 
 
 @pytest.fixture
