@@ -1,5 +1,6 @@
 # make demo   every published system beside its JAX counterpart, with figures, into results/
 # make test   the tests
+# make test-quick  those that start no process and take no more than a second (a minute)
 # make test-peers  the tests with PyTorch, flax, equinox and Keras, and all examples, in .venv-peers (2 GB)
 # make test-next  the tests with the newest pre-release of JAX, if there is one, in .venv-next
 # make fuzz   10,000 spoilt files against the readers of the oracle (FUZZ_SEED= for other ones)
@@ -27,7 +28,7 @@ NEXT ?= .venv-next
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-peers test-next test-browser fuzz faults soak lint certify verdicts diagnosis vectors vectors-archive conformance mutations bench accelerator clean
+.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts diagnosis vectors vectors-archive conformance mutations bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -41,6 +42,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-quick: $(VENV)/installed
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not slow'
 
 $(PEERS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PEERS)

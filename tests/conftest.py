@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import pkgutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -58,6 +59,17 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 MOST_COMPILED = 300 * 2**20  # bytes
 resident = psutil.Process().memory_info().rss
+
+
+@pytest.fixture(autouse=True)
+def starts_no_process_unless_it_is_slow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make test-quick` leaves out what is marked slow, and starts no process."""
+    if request.node.get_closest_marker("slow") is None:
+
+        def refused(*_: object, **__: object) -> None:
+            raise AssertionError("a test that starts a process is marked slow")
+
+        monkeypatch.setattr(subprocess.Popen, "__init__", refused)
 
 
 @pytest.fixture

@@ -139,6 +139,7 @@ def test_infinity_takes_the_limits(name):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=20)
+@pytest.mark.slow
 def test_vjp_agrees_with_autodiff_away_from_saturation(name, seed):
     rng = np.random.default_rng(seed)
     activation = fm.activations.resolve(name)

@@ -50,6 +50,7 @@ def assert_hand_is_autodiff(problem):
 
 @given(recipes())
 @settings(max_examples=6)
+@pytest.mark.slow
 def test_hand_written_gradient_is_that_of_autodiff(recipe):
     with jax.enable_x64(True):
         problem = recipe()
@@ -67,6 +68,7 @@ def test_every_activation_with_every_admissible_loss(activation, kind):
 
 @pytest.mark.parametrize("sizes", [(1, 1), (1, 1, 1), (64, 1, 64), (2, 3, 3, 3, 3, 3, 1)])
 @pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.slow
 def test_single_units_samples_and_layers(sizes, samples):
     with jax.enable_x64(True):
         problem = make_problem(fm.Network(sizes, "silu"), fm.Loss("squared_error", over_samples="mean"), samples, 3)
@@ -160,6 +162,7 @@ def test_grad_of_apply_with_respect_to_the_inputs(problem):
     assert relative_difference(got, expected) <= RELATIVE["float64"]
 
 
+@pytest.mark.slow
 def test_forward_mode_of_apply_raises_jax_s_type_error_and_of_forward_works(problem):
     with pytest.raises(TypeError, match="jvp"):
         jax.jvp(loss_through(fm.apply, problem), (problem.params,), (problem.params,))
@@ -170,6 +173,7 @@ def test_forward_mode_of_apply_raises_jax_s_type_error_and_of_forward_works(prob
     assert relative_difference(directional, expected) <= RELATIVE["float64"]
 
 
+@pytest.mark.slow
 def test_hessian_of_forward_is_the_jacobian_of_the_hand_written_gradient(problem):
     network, loss = problem.network, problem.loss
     hessian = jax.jit(jax.hessian(loss_through(lambda *args: fm.forward(*args)[0], problem)))(problem.params)
@@ -179,6 +183,7 @@ def test_hessian_of_forward_is_the_jacobian_of_the_hand_written_gradient(problem
     assert relative_difference(jacobian, hessian) <= 1e-11
 
 
+@pytest.mark.slow
 def test_vmap_over_parameters_and_checkpoint(problem):
     @jax.jit
     def gradient(params):
@@ -210,6 +215,7 @@ def test_hessian_of_apply_is_that_of_forward(problem):
     assert relative_difference(through_apply, through_forward) <= 1e-11
 
 
+@pytest.mark.slow
 def test_a_sample_of_weight_zero_leaves_no_trace_not_even_nan(problem):
     network, loss = problem.network, problem.loss
     spoilt = problem.inputs.copy()
@@ -251,6 +257,7 @@ def test_everything_works_inside_shard_map(problem):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.slow
 def test_the_dtype_follows_the_parameters(dtype):
     network, loss = fm.Network((3, 8, 2), ("tanh", "softmax")), fm.Loss("categorical_cross_entropy", "mean")
     with jax.enable_x64(True):
@@ -276,6 +283,7 @@ def test_sixteen_bit_sums_are_accumulated_in_float32(dtype):
     assert float(grads[0].weights[0, 0]) == float(grads[0].bias[0]) == -4096
 
 
+@pytest.mark.slow
 def test_a_network_without_bias():
     network = fm.Network((2, 3, 1), "tanh")
     params = fm.init_params(network, jax.random.key(0), bias=None)

@@ -200,6 +200,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments, words, folder, mon
 # as a program
 
 
+@pytest.mark.slow
 def test_a_reader_who_has_gone_is_no_error_and_the_verdict_is_still_the_exit_code(folder):
     """`functional-mlp check … | head -1`."""
     started = [

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from functional_mlp.cli import command as cli
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -17,6 +17,8 @@ from reference import exact, plain
 from tests.examples.consoles import compile_c, needed
 from tests.helpers.tolerances import RELATIVE, relative_difference
 
+pytestmark = pytest.mark.slow
+
 LANGUAGES = ("c", "javascript")
 NETWORK = fm.Network((3, 2, 2), ("tanh", "identity"))
 

@@ -43,7 +43,7 @@ FEW = 1  # probe cases
 SHOWN = {"numpy": "float64", "pytorch": "float32", "c": "float64", "javascript": "float64"}  # on the page
 SUFFIXES = (".py", ".c", ".h", ".mjs")
 
-pytestmark = pytest.mark.usefixtures("as_a_person", "few_cases")
+pytestmark = [pytest.mark.usefixtures("as_a_person", "few_cases"), pytest.mark.slow]
 
 
 @pytest.fixture

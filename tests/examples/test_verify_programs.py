@@ -13,6 +13,8 @@ from functional_mlp.oracle.documents import document_of, encode
 from reference import exact
 from tests.examples.consoles import EXAMPLES, ROOT, holds, needed, shown_in
 
+pytestmark = pytest.mark.slow
+
 LOSS = fm.Loss("binary_cross_entropy", "mean", l2=0.5)
 CASE = oracle.draw_case(fm.Network((2, 3, 2), ("tanh", "sigmoid")), LOSS, samples=3, seed=1, name="tiny-001")
 

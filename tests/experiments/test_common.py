@@ -20,6 +20,8 @@ from experiments._figures import curve_of_runs, histogram_of_runs, new_figure, s
 from experiments._runs import diverged, over_runs
 from functional_mlp.parallel import devices_of_all
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., int]
 
 # devices

@@ -21,6 +21,8 @@ import functional_mlp as fm
 from experiments import activations, calculus, himmelblau
 from reference import himmelblau as reference
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"calculus": [], "activations": [], "himmelblau": ["--steps", "3", "--grid", "4"]}
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 

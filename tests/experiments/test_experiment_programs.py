@@ -12,6 +12,8 @@ import pytest
 from experiments import _demo
 from experiments._common import run_program, text_table
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., int]
 QUICK = {
     "circles": ["--epochs", "3"],

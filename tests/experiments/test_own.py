@@ -12,6 +12,8 @@ import pytest
 import functional_mlp as fm
 from experiments._table import Table, read_table, targets_of
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., int]
 
 

@@ -18,6 +18,8 @@ from experiments._runs import jax_params
 from functional_mlp.parallel import free_port
 from functional_mlp.saving import Place
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ["--no-plots", "--save-every", "0", "--epochs", "400", "--batch-size", "1400", "--seeds", "2"]
 

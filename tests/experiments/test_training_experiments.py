@@ -23,6 +23,8 @@ from reference import circles as reference_circles
 from reference import moons as reference_moons
 from reference import three_phase as reference_three_phase
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., int]
 # circles with the true gradient: initial seeds, drawn ten times as large as published, and whether they learn at RATE;
 # smooth descents, which do not amplify rounding

@@ -20,6 +20,8 @@ from functional_mlp.training import epochs as _epochs
 from functional_mlp.training import plan as _plan
 from tests.helpers.small_run import LOSS, NETWORK, draw_data
 
+pytestmark = pytest.mark.slow
+
 SOFTMAX = fm.Network((3, 4, 2), ("relu", "softmax"))
 
 

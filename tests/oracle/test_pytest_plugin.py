@@ -82,6 +82,7 @@ def suite(tmp_path_factory):
     return folder, run(folder, "-n", "2", "--gradient-report", "deep/reports")
 
 
+@pytest.mark.slow
 def test_right_gradients_pass_and_wrong_ones_fail(suite):
     _, ran = suite
     assert ran.returncode == 1
@@ -113,6 +114,7 @@ def test_every_failure_keeps_its_report(suite):
     assert "HTML report: " in ran.stdout
 
 
+@pytest.mark.slow
 def test_bad_use_is_said_before_or_in_place_of_the_test(tmp_path):
     (tmp_path / "test_marked.py").write_text(
         "import pytest\n@pytest.mark.gradient_precision()\ndef test_it(gradient_oracle): pass\n"
@@ -126,6 +128,7 @@ def test_bad_use_is_said_before_or_in_place_of_the_test(tmp_path):
     assert "expected @pytest.mark.gradient_precision('float32') with one precision" in ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 def test_importing_the_plugin_imports_no_array_library():
     code = (
         "import sys, functional_mlp.oracle.pytest_plugin\n"

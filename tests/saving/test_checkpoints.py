@@ -16,7 +16,7 @@ from functional_mlp.saving.run_folder import Place
 from tests.helpers.saved_run import StoppedError, assert_same_results, small_training, stopped_after
 from tests.helpers.small_run import NETWORK
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")  # which optax.adam needs
+pytestmark = [pytest.mark.usefixtures("standard_promotion"), pytest.mark.slow]  # optax.adam needs the first
 ADAM = optax.adam(0.1)
 
 

@@ -12,7 +12,7 @@ import functional_mlp as fm
 from functional_mlp.saving import fingerprint
 from tests.helpers.saved_run import StoppedError, assert_same_results, small_training, stopped_after
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")  # which optax.adam needs
+pytestmark = [pytest.mark.usefixtures("standard_promotion"), pytest.mark.slow]  # optax.adam needs the first
 
 
 def begin(directory, **options):

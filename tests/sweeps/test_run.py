@@ -19,7 +19,7 @@ from functional_mlp.training import compilation as _compiling
 from tests.helpers.small_run import LOSS, NETWORK, draw_data, initial
 from tests.helpers.tolerances import RELATIVE, relative_difference
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")  # which optax.adam needs
+pytestmark = [pytest.mark.usefixtures("standard_promotion"), pytest.mark.slow]  # optax.adam needs the first
 
 
 def test_each_run_of_a_sweep_is_the_run_that_train_does(x64):

@@ -14,6 +14,8 @@ from functional_mlp.files import MAX_BYTES, FileError
 from functional_mlp.sweeps.spec import OPTIMIZERS, medians_of, read_sweep_spec, run_sweep, table_of_runs
 from tests.helpers.small_run import LOSS, NETWORK, draw_data
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 [network]
 sizes = [2, 4, 1]

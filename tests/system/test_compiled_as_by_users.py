@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 TESTED = Path(__file__).parents[1]
 TESTS = [
     "training/test_compilation.py::test_one_kernel_gives_what_the_usual_program_gives",

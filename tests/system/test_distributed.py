@@ -15,6 +15,8 @@ from functional_mlp.parallel import free_port
 from tests.helpers import several_processes
 from tests.helpers.tolerances import RELATIVE, relative_difference
 
+pytestmark = pytest.mark.slow
+
 HELPERS = Path(__file__).parents[1] / "helpers"
 
 

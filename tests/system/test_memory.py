@@ -3,8 +3,12 @@
 import gc
 import weakref
 
+import pytest
+
 import functional_mlp as fm
 from functional_mlp import oracle
+
+pytestmark = pytest.mark.slow
 
 NETWORK, LOSS = fm.Network((3, 4, 2), ("tanh", "softmax")), fm.Loss("categorical_cross_entropy", over_samples="mean")
 

@@ -106,6 +106,7 @@ def run_python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
 
 
+@pytest.mark.slow
 def test_importing_is_lazy_and_quick():
     code = """
 import sys, time
@@ -121,6 +122,7 @@ print(seconds, sorted(name for name in ("jax", "numpy", "optax", "jaxtyping") if
     assert float(seconds) < 0.1
 
 
+@pytest.mark.slow
 def test_using_every_name_changes_no_setting_and_starts_no_backend():
     code = """
 import jax
@@ -162,6 +164,7 @@ def without_rounding(text):
     return re.sub(r"\d\.\de[-+]1\d", "…", text)
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_readme_print_what_the_readme_says():
     blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     places = [i for i, (language, _) in enumerate(blocks) if language == "python"]
@@ -170,6 +173,7 @@ def test_the_examples_of_the_readme_print_what_the_readme_says():
         assert without_rounding(run_python(blocks[place][1])) == without_rounding(blocks[place + 1][1])
 
 
+@pytest.mark.slow
 def test_no_file_names_a_registry_host_or_a_path_of_some_machine():
     listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=False).stdout.split()
     pattern = re.compile(r"https?://(pypi|files\.pythonhosted|registry)|/home/|/Users/|/root/")

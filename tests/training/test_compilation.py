@@ -15,7 +15,7 @@ from functional_mlp.training.compilation import accepted, compiling, in_one_kern
 from functional_mlp.training.plan import make_plan
 from tests.helpers.tolerances import RELATIVE, relative_difference
 
-pytestmark = pytest.mark.usefixtures("on_cpu", "standard_promotion")  # which optax.adam needs
+pytestmark = [pytest.mark.usefixtures("on_cpu", "standard_promotion"), pytest.mark.slow]  # optax.adam needs the first
 
 DEEP = fm.Network((2, *[3] * 5, 3), ("tanh", "elu", "softplus", "gelu", "silu", "softmax"))  # what is not simple
 FLAT = fm.Network((2, 3, 3), ("leaky_relu", "softmax"))

@@ -13,7 +13,7 @@ from functional_mlp.training.epochs import epoch_order
 from tests.helpers.small_run import LOSS, NETWORK, draw_data, initial
 from tests.helpers.tolerances import RELATIVE, relative_difference
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")  # which optax.adam needs
+pytestmark = [pytest.mark.usefixtures("standard_promotion"), pytest.mark.slow]  # optax.adam needs the first
 
 
 def by_hand(params, batches, optimizer, loss=LOSS, network=NETWORK):

@@ -53,6 +53,7 @@ def numbers_in(value):
         yield value
 
 
+@pytest.mark.slow
 def test_every_group_of_the_generator_is_there_and_of_its_schema(documents):
     # one vector in eight: all of them take ten seconds, and the generator validates whole files before it writes them
     assert set(documents) == {*make_vectors.GROUPS, make_vectors.MISTAKES}

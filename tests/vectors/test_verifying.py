@@ -166,6 +166,7 @@ def program(change=None):
     return [sys.executable, str(Path(__file__).parents[1] / "helpers" / "answering.py"), *([change] if change else [])]
 
 
+@pytest.mark.slow
 def test_a_right_program_passes():
     seen = []
     found = vectors.verify(program(), GROUP, stream=True, progress=lambda done, total: seen.append((done, total)))
@@ -175,6 +176,7 @@ def test_a_right_program_passes():
     assert f"{len(found.outcomes)} right; release" in found.text()
 
 
+@pytest.mark.slow
 def test_a_wrong_program_is_told_with_hazard_and_mistake():
     found = vectors.verify(program("forgets_penalty"), GROUP, stream=True)
     assert found.verdict is oracle.Verdict.WRONG
@@ -186,6 +188,7 @@ def test_a_wrong_program_is_told_with_hazard_and_mistake():
     assert document["wrong"] == sum(one["status"] == "wrong" for one in document["vectors"])
 
 
+@pytest.mark.slow
 def test_what_is_not_supported_is_counted_and_a_crash_is_wrong():
     found = vectors.verify(program("refuses"), GROUP, stream=True)
     assert found.verdict is oracle.Verdict.UNDECIDED
@@ -195,6 +198,7 @@ def test_what_is_not_supported_is_counted_and_a_crash_is_wrong():
     assert "exit" in found.outcomes[0].sentence
 
 
+@pytest.mark.slow
 def test_a_program_that_hangs_is_not_asked_everything():
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     found = vectors.verify(command, GROUP, timeout=0.2)
@@ -203,12 +207,14 @@ def test_a_program_that_hangs_is_not_asked_everything():
     assert f"{found.unasked} more were not asked for: it hung 3 times in a row" in found.text()
 
 
+@pytest.mark.slow
 def test_the_same_fault_is_said_once():
     found = vectors.verify([sys.executable, "-c", ""], GROUP, "float16")
     assert "1 times your program" in found.text()
     assert "What it does not survive" not in found.text()
 
 
+@pytest.mark.slow
 def test_a_float32_program_is_told_to_say_so(monkeypatch):
     monkeypatch.setattr(verifying, "NAMED", 0)  # to look for a mistake takes seconds
     text = vectors.verify(program("in_float32"), ["vjp"], stream=True).text()
@@ -217,6 +223,7 @@ def test_a_float32_program_is_told_to_say_so(monkeypatch):
     assert "If your program" not in text
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path, as_a_person):
     run = CliRunner().invoke
     listed = run(app, ["vectors", "list", "--group", "kinks", "--flag", "DeadUnits"])
@@ -254,6 +261,7 @@ def test_command_line(tmp_path, as_a_person):
         ["verify", "--", "./no-such-program"],
     ],
 )
+@pytest.mark.slow
 def test_bad_usage_is_one_sentence_and_exit_code_2(arguments, as_a_person):
     done = CliRunner().invoke(app, ["vectors", *arguments])
     assert done.exit_code == 2
@@ -261,6 +269,7 @@ def test_bad_usage_is_one_sentence_and_exit_code_2(arguments, as_a_person):
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_this_package_passes_in_its_own_precisions():
     # some of each; `make conformance` asks all, and other implementations
     some = [vector for vector in vectors.read_vectors(["shapes"]) if vector.id.startswith("shapes/one-layer/")]

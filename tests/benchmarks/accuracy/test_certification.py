@@ -12,6 +12,8 @@ from benchmarks.accuracy.certification.cases import Recipe, recipes
 from benchmarks.accuracy.certification.methods import METHODS
 from benchmarks.accuracy.certification.report import HAND, worse, written
 
+pytestmark = pytest.mark.slow
+
 ENTRIES = 12_000
 
 

@@ -19,6 +19,8 @@ from functional_mlp.losses import KINDS
 from reference.plain import EXACT, OWN_PAIRS, gradients
 from tests.helpers.tolerances import RELATIVE, relative_difference
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [
     (last, kind)
     for last, kind in itertools.product(FACTORIES, [*KINDS, None])

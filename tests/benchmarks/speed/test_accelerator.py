@@ -9,6 +9,8 @@ import functional_mlp as fm
 from benchmarks.speed import accelerator
 from benchmarks.speed.suite.problems import product_operations
 
+pytestmark = pytest.mark.slow
+
 
 def test_operations_are_those_that_xla_counts_for_the_compiled_pass() -> None:
     with jax.default_device(jax.devices("cpu")[0]):  # of what a GPU's libraries do, XLA counts nothing

@@ -121,6 +121,7 @@ def assert_identical(one, other):
 
 @given(plan=PLANS)
 @settings(max_examples=60)
+@pytest.mark.slow
 def test_a_case_is_the_same_bit_for_bit_in_every_format(tmp_path_factory, plan):
     folder = tmp_path_factory.mktemp("cases")
     case = build(plan)
@@ -341,6 +342,7 @@ int main(int argc, char **argv) {
 """
 
 
+@pytest.mark.slow
 def test_a_c_program_of_a_few_lines_reads_a_case(tmp_path, rng):
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:

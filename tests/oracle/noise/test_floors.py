@@ -42,6 +42,7 @@ def judged(case, name):
 
 @pytest.mark.parametrize("name", QUICK)
 @pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.slow
 def test_a_program_errs_by_less_than_the_floor_and_than_the_bound(recipe, name):
     """The bound holds for what rounding does; kinks and lost probabilities are no matter of rounding."""
     implementation = IMPLEMENTATIONS[name]
@@ -136,6 +137,7 @@ def logits_that_are_activations():
         (a_long_loss, ["numpy-float16", "numpy-sequential-float16", "numpy-float16-wide", "jax-float16"]),
     ],
 )
+@pytest.mark.slow
 def test_no_false_alarm_that_was_found_once(case, names):
     asked = [name for name in names if IMPLEMENTATIONS[name].available() and IMPLEMENTATIONS[name].supports(case())]
     assert asked

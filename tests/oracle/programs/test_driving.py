@@ -18,6 +18,8 @@ from functional_mlp.oracle.programs.submit import Invocation
 from tools.stress import fault_injection
 from tools.stress.fault_injection import CASES, LOSS, MODES, NETWORK, PROGRAM, Injection, injected, survivors
 
+pytestmark = pytest.mark.slow
+
 LIMITS = AnswerLimits(5.0, 10**6)
 QUICK = AnswerLimits(0.3, 10**6)
 

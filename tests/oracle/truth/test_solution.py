@@ -92,6 +92,7 @@ def test_the_same_bits_under_any_settings_which_are_left_as_they_were(setting):
     assert_same_bits(inside, plain)
 
 
+@pytest.mark.slow
 def test_the_same_bits_on_another_default_device_and_from_inside_a_compiled_program():
     """In a process of its own, which has two CPU devices and uses the second."""
     code = """
@@ -192,6 +193,7 @@ def test_a_second_case_of_the_same_shapes_compiles_nothing():
     assert agreement.compiled_derivations.cache_info().misses == before
 
 
+@pytest.mark.slow
 def test_few_compiled_programs_are_kept():
     for samples in range(1, 2 * agreement.PROGRAMS):
         oracle.solve(oracle.draw_case(fm.Network((1, 1), "identity"), fm.Loss("squared_error"), samples=samples))

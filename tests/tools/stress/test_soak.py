@@ -7,6 +7,8 @@ import pytest
 
 from tools.stress import soak
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
 def test_killed_runs_come_to_the_same_bits(capfd):

@@ -14,6 +14,8 @@ from benchmarks.speed.suite.problems import Basins, Gradient, moons_problem
 from benchmarks.speed.suite.references import Exact, backward, forward, loss, named
 from tests.benchmarks.speed.suite.drawn_problems import PROBLEMS, truth_of
 
+pytestmark = pytest.mark.slow
+
 each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 
 

@@ -22,6 +22,8 @@ from benchmarks.speed.suite.workers import CompetitorError, Process
 from benchmarks.speed.suite.workloads import WORKLOADS, Workload, selected
 from tests.benchmarks.speed.suite.drawn_problems import PROBLEMS, truth_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[4]
 
 
