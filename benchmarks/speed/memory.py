@@ -1,6 +1,6 @@
 """What checks leave in memory: the resident size of one process after many wrong gradients of as many shapes.
 
-    python -m benchmarks.speed.memory --checks 300
+python -m benchmarks.speed.memory --checks 300
 """
 
 import sys

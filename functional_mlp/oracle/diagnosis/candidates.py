@@ -12,7 +12,7 @@ from functional_mlp.oracle.case import Case, layer_of
 from functional_mlp.oracle.mistakes import MISTAKES, Prepared, Slip, places
 
 Arrays = Mapping[str, Array]
-Group = tuple[Slip, ...]  # one mistake, in one layer or in several
+Slips = tuple[Slip, ...]  # one mistake, in one layer or in several
 
 
 class Discrepancy(NamedTuple):
@@ -56,14 +56,14 @@ class Discrepancy(NamedTuple):
         return self.prepared.case
 
 
-def every_group(prepared: Prepared, updates: bool = False) -> tuple[Group, ...]:
+def every_group(prepared: Prepared, updates: bool = False) -> tuple[Slips, ...]:
     """Every mistake at every place of a case, and in all layers, and in all hidden ones; in the catalogue's order.
 
     Args:
         prepared: the case.
         updates: whether to include the mistakes that show in updated parameters only; they come first.
     """
-    groups: list[Group] = []
+    groups: list[Slips] = []
     for mistake in sorted(MISTAKES.values(), key=lambda mistake: mistake.scope != "update"):
         if mistake.scope == "update" and not updates:
             continue
@@ -78,7 +78,7 @@ def every_group(prepared: Prepared, updates: bool = False) -> tuple[Group, ...]:
     return tuple(groups)
 
 
-def reaches(group: Group, paths: Iterable[str]) -> bool:
+def reaches(group: Slips, paths: Iterable[str]) -> bool:
     """Whether a mistake at these places can change all of these arrays."""
     return all(any(_reaches_one(slip, path) for slip in group) for path in paths)
 
@@ -97,7 +97,7 @@ def _reaches_one(slip: Slip, path: str) -> bool:
     return own[place] and path not in ("loss", "outputs")
 
 
-def starts(group: Group, question: Discrepancy) -> bool:
+def starts(group: Slips, question: Discrepancy) -> bool:
     """Whether the first wrong arrays on the way back are where a mistake at these places would make the first ones."""
     top, last = layer_of(question.first), len(question.case.params) - 1
     if question.first in ("loss", "outputs"):
@@ -115,6 +115,6 @@ def starts(group: Group, question: Discrepancy) -> bool:
     return any(begins)
 
 
-def that_reach(group: Group, path: str) -> Group:
+def that_reach(group: Slips, path: str) -> Slips:
     """Those mistakes that can change an array; without the others it is the same."""
     return tuple(slip for slip in group if _reaches_one(slip, path))

@@ -1,9 +1,16 @@
-"""Comparing given arrays with those of a mistake, entry by entry, by the noise floor of the case."""
+"""Trying mistakes: what a program with them computes, compared with what was given by the noise floor of the case."""
+
+from collections.abc import Collection
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.diagnosis.candidates import Arrays, Discrepancy
+from functional_mlp.oracle.case import layer_of, parameter_of
+from functional_mlp.oracle.diagnosis.candidates import Arrays, Discrepancy, Slips, that_reach
+from functional_mlp.oracle.mistakes import MISTAKES, inject_update, injected_arrays
+
+# how many times nearer than the right numbers are those of a mistake; of a fit, or of two mistakes
+CLEAR, CLEAR_OF_FIT = 2.0, 4.0
 
 
 def off(question: Discrepancy, arrays: Arrays, path: str) -> float:
@@ -55,3 +62,55 @@ def agreeing_digits(given: Array, own: Array) -> int:
         far, size = float(np.linalg.norm((given - own)[finite])), float(np.linalg.norm(own[finite]))
         digits = 17.0 if far == 0 else -np.log10(far / size) if size > 0 else 0.0
     return int(np.clip(np.nan_to_num(digits), 0.0, 17.0))
+
+
+def injected_by(question: Discrepancy, group: Slips, paths: Collection[str]) -> dict[str, Array] | None:
+    """What a program with these mistakes computes, by path; None if they cannot be made together."""
+    try:
+        if any(MISTAKES[slip.id].scope == "update" for slip in group):
+            arrays = _stepped(question, group, paths)
+        else:
+            arrays = injected_arrays(question.prepared, group, paths)
+    except (ValueError, ArithmeticError):
+        return None
+    return {path: np.asarray(array, np.float64) for path, array in arrays.items()}
+
+
+def _stepped(question: Discrepancy, group: Slips, paths: Collection[str]) -> dict[str, Array]:
+    """What a program with a mistake in its step subtracts, divided by the rate."""
+    if len(group) > 1 or question.rate is None:
+        raise ValueError("expected one mistake of an update")
+    [slip], case, rate = group, question.case, question.rate
+    after = inject_update(question.prepared, slip, rate)
+    steps = {path: (parameter_of(case, path), getattr(after[layer_of(path)], path.partition(".")[2])) for path in paths}
+    return {path: (before - stepped) / rate for path, (before, stepped) in steps.items()}
+
+
+def loosened(question: Discrepancy, group: Slips) -> Discrepancy:
+    """The question with what a mistake that magnifies rounding needs more of allowance."""
+    slip, parameter = group[0], MISTAKES[group[0].id].parameter
+    if parameter is None or parameter.magnified is None or slip.value is None:
+        return question
+    allowed = dict(question.allowed)
+    for path in (path for path in allowed if path.startswith("params")):
+        weights, grads = parameter_of(question.case, path), question.truth[path]
+        rounding = (question.loss_noise, question.unit, weights, grads)
+        allowed[path] = allowed[path] + parameter.magnified(slip.value, slip.variant, *rounding)
+    return question._replace(allowed=allowed)
+
+
+def explained_by(question: Discrepancy, group: Slips, sign: str, times: float = CLEAR) -> Arrays | None:
+    """All arrays of a program with these mistakes, if they are the given ones; else None.
+
+    Args:
+        question: what is to be explained.
+        group: the mistakes.
+        sign: path of the wrong array that is compared first: a few numbers rule out most mistakes.
+        times: by which the given numbers must be nearer to the mistaken than to the right ones.
+    """
+    question = loosened(question, group)
+    for slips, paths in ((that_reach(group, sign), [sign]), (group, question.given)):
+        arrays = injected_by(question, slips, paths)
+        if arrays is None or len(matched(question, arrays)) < len(paths):
+            return None
+    return arrays if arrays and proves(question, arrays, times) else None

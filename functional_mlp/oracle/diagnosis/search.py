@@ -5,35 +5,34 @@ compared with the given ones, entry by entry, by the noise floor of the case. Wh
 them apart before anything is computed, and the first wrong array on the way back most of the others.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
 
-from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import (
     Arrays,
     Discrepancy,
-    Group,
+    Slips,
     every_group,
     reaches,
     starts,
     that_reach,
 )
-from functional_mlp.oracle.diagnosis.finite_differences import differences_on_grid
-from functional_mlp.oracle.diagnosis.matching import agreeing_digits, matched, matches, proves
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, inject_update, injected_arrays, site_of
+from functional_mlp.oracle.diagnosis.fitting import fitted
+from functional_mlp.oracle.diagnosis.matching import (
+    CLEAR_OF_FIT,
+    agreeing_digits,
+    explained_by,
+    injected_by,
+    matched,
+    matches,
+)
+from functional_mlp.oracle.mistakes import MISTAKES, Slip
 
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
-STEPS = 12  # of fitting a number
-NUDGE, NUDGE_OF_STEP = 1e-6, 1e-2  # of a number, relative, to see what it changes; of a step that magnifies rounding
-CLEAR, CLEAR_OF_FIT = (
-    2.0,
-    4.0,
-)  # how many times nearer than the right numbers are those of a mistake; of a fit, or of two
-ALIGNED = 0.7  # cosine of what is missing with what the number changes, from which on it is fitted
 # conventions that multiply everything, and say more than that the loss is scaled
 SCALES = {
     *("mean-missing", "mean-added", "outputs-summed-not-averaged", "outputs-averaged-not-summed", "sign-flipped"),
@@ -97,34 +96,12 @@ def explanations(question: Discrepancy, *, pairs: bool) -> tuple[Explanation, ..
     return tuple(_alone(question) or (_in_pairs(question) if pairs else ()))
 
 
-def _injected(question: Discrepancy, group: Group, paths: Collection[str]) -> dict[str, Array] | None:
-    """What a program with these mistakes computes, by path; None if they cannot be made together."""
-    try:
-        if any(MISTAKES[slip.id].scope == "update" for slip in group):
-            arrays = _stepped(question, group, paths)
-        else:
-            arrays = injected_arrays(question.prepared, group, paths)
-    except (ValueError, ArithmeticError):
-        return None
-    return {path: np.asarray(array, np.float64) for path, array in arrays.items()}
-
-
-def _stepped(question: Discrepancy, group: Group, paths: Collection[str]) -> dict[str, Array]:
-    """What a program with a mistake in its step subtracts, divided by the rate."""
-    if len(group) > 1 or question.rate is None:
-        raise ValueError("expected one mistake of an update")
-    [slip], case, rate = group, question.case, question.rate
-    after = inject_update(question.prepared, slip, rate)
-    steps = {path: (parameter_of(case, path), getattr(after[layer_of(path)], path.partition(".")[2])) for path in paths}
-    return {path: (before - stepped) / rate for path, (before, stepped) in steps.items()}
-
-
 def evidence(question: Discrepancy, explanation: Explanation) -> tuple[Evidence, ...]:
     """Every wrong array beside that of a program with these mistakes, from the last layer to the first."""
     group = tuple(
         Slip(one.id, layer, one.variant, one.value) for one in explanation for layer in (one.layers or (None,))
     )
-    arrays = _injected(question, group, question.wrong)
+    arrays = injected_by(question, group, question.wrong)
     if arrays is None:
         return ()
     shown = []
@@ -139,39 +116,6 @@ def evidence(question: Discrepancy, explanation: Explanation) -> tuple[Evidence,
             entries = [before - question.rate * entry for entry in entries]
         shown.append(Evidence(path, agreeing_digits(given, mistaken), index, *entries))
     return tuple(shown)
-
-
-# matching
-
-
-def _loosened(question: Discrepancy, group: Group) -> Discrepancy:
-    """The question with what a mistake that magnifies rounding needs more of allowance."""
-    slip, parameter = group[0], MISTAKES[group[0].id].parameter
-    if parameter is None or parameter.magnified is None or slip.value is None:
-        return question
-    allowed = dict(question.allowed)
-    for path in (path for path in allowed if path.startswith("params")):
-        weights, grads = parameter_of(question.case, path), question.truth[path]
-        rounding = (question.loss_noise, question.unit, weights, grads)
-        allowed[path] = allowed[path] + parameter.magnified(slip.value, slip.variant, *rounding)
-    return question._replace(allowed=allowed)
-
-
-def _explained(question: Discrepancy, group: Group, sign: str, times: float = CLEAR) -> Arrays | None:
-    """All arrays of a program with these mistakes, if they are the given ones; else None.
-
-    Args:
-        question: what is to be explained.
-        group: the mistakes.
-        sign: path of the wrong array that is compared first: a few numbers rule out most mistakes.
-        times: by which the given numbers must be nearer to the mistaken than to the right ones.
-    """
-    question = _loosened(question, group)
-    for slips, paths in ((that_reach(group, sign), [sign]), (group, question.given)):
-        arrays = _injected(question, slips, paths)
-        if arrays is None or len(matched(question, arrays)) < len(paths):
-            return None
-    return arrays if arrays and proves(question, arrays, times) else None
 
 
 def _digits(question: Discrepancy, arrays: Arrays) -> int:
@@ -190,14 +134,14 @@ def named(
     return Named(id_, layer, layers, variant, value, mistake.sentence, mistake.formula, mistake.fix, digits)
 
 
-def _named(question: Discrepancy, group: Group, arrays: Arrays) -> Named:
+def _named(question: Discrepancy, group: Slips, arrays: Arrays) -> Named:
     slip, layers = group[0], tuple(slip.layer for slip in group if slip.layer is not None)
     return named(slip.id, layers, _digits(question, arrays), slip.variant, slip.value)
 
 
 # one mistake
 
-Explains = Callable[[Discrepancy, Group], tuple[Group, Arrays] | None]
+Explains = Callable[[Discrepancy, Slips], tuple[Slips, Arrays] | None]
 
 
 def _alone(question: Discrepancy) -> list[Explanation]:
@@ -212,31 +156,31 @@ def _alone(question: Discrepancy) -> list[Explanation]:
     ]
     exact = _each(_exact, question, groups)
     if not exact:
-        return _each(_fitted, question, groups)
+        return _each(fitted, question, groups)
     said = any(one.id in SCALES for (one,) in exact)
     tied = [group for group in groups if _has_choices(group) or (group[0].id == "loss-scaled" and not said)]
-    return [*exact, *_each(_fitted, question, tied)]
+    return [*exact, *_each(fitted, question, tied)]
 
 
-def _has_choices(group: Group) -> bool:
+def _has_choices(group: Slips) -> bool:
     parameter = MISTAKES[group[0].id].parameter
     return parameter is not None and parameter.choices is not None
 
 
 def _each(
-    explained: Callable[[Discrepancy, Group], tuple[Group, Arrays] | None],
+    explained: Callable[[Discrepancy, Slips], tuple[Slips, Arrays] | None],
     question: Discrepancy,
-    groups: Sequence[Group],
+    groups: Sequence[Slips],
 ) -> list[Explanation]:
     found = [explained(question, group) for group in groups]
     return _without_repetition([(_named(question, *one),) for one in found if one is not None])
 
 
-def _exact(question: Discrepancy, group: Group) -> tuple[Group, Arrays] | None:
+def _exact(question: Discrepancy, group: Slips) -> tuple[Slips, Arrays] | None:
     """A mistake without a free number, if it explains everything."""
     if MISTAKES[group[0].id].parameter is not None:
         return None
-    arrays = _explained(question, group, question.first)
+    arrays = explained_by(question, group, question.first)
     return None if arrays is None else (group, arrays)
 
 
@@ -246,71 +190,6 @@ def _without_repetition(found: list[Explanation]) -> list[Explanation]:
     for explanation in found:
         first.setdefault(frozenset(one.id for one in explanation), explanation)
     return list(first.values())
-
-
-def _fitted(question: Discrepancy, group: Group) -> tuple[Group, Arrays] | None:
-    """A mistake with the number that explains everything; None if there is none."""
-    slip, parameter = group[0], MISTAKES[group[0].id].parameter
-    if parameter is None:
-        return None
-    for value in parameter.starts(site_of(question.prepared, MISTAKES[slip.id], slip.layer, slip.variant)):
-        fitting: float | None = value
-        if parameter.choices is None:
-            fitting = _fit(question, group, value, [question.first])
-            if fitting is not None and len(question.given) > 1:
-                fitting = _fit(question, group, fitting, question.given)
-        if fitting is not None and parameter.whole:
-            fitting = float(round(fitting))
-        times = CLEAR if parameter.choices else CLEAR_OF_FIT
-        arrays = None if fitting is None else _explained(question, _valued(group, fitting), question.first, times)
-        if arrays is not None:
-            return _valued(group, fitting), arrays
-    return None if parameter.magnified is None else _on_grid(question, group)
-
-
-def _on_grid(question: Discrepancy, group: Group) -> tuple[Group, Arrays] | None:
-    """Finite differences whose numbers rounding has spoilt, known by the grid that they lie on."""
-    if question.rate is not None:  # what a step subtracts lies on the grid of the parameters
-        return None
-    numbers = [array.ravel() for path, array in question.given.items() if path.startswith("params")]
-    for found in differences_on_grid(np.concatenate(numbers), question.loss, question.unit):
-        own = tuple(slip._replace(variant=found.variant, value=found.value) for slip in group)
-        arrays = _explained(question, own, question.first, times=0.0)  # within this noise the right numbers match too
-        if arrays is not None:
-            return own, arrays
-    return None
-
-
-def _valued(group: Group, value: float | None) -> Group:
-    return tuple(slip._replace(value=value) for slip in group)
-
-
-def _fit(question: Discrepancy, group: Group, value: float, paths: Collection[str]) -> float | None:
-    """The number that explains some arrays, by Gauss-Newton steps; None where they lead nowhere."""
-    parameter, before = MISTAKES[group[0].id].parameter, np.inf
-    relative = NUDGE if parameter is None or parameter.magnified is None else NUDGE_OF_STEP
-    for step in range(STEPS):
-        own = _injected(question, _valued(group, value), paths)
-        if own is None:
-            return None
-        if len(matched(_loosened(question, _valued(group, value)), own)) == len(paths):
-            return value
-        nudge = relative * max(abs(value), 1e-6)
-        there = _injected(question, _valued(group, value + nudge), paths)
-        if there is None:
-            return None
-        with np.errstate(all="ignore"):
-            slopes = {path: (there[path] - own[path]) / nudge for path in paths}
-            gaps = {path: question.given[path] - own[path] for path in paths}
-            distance = sum(float(np.sum(gap**2)) for gap in gaps.values())
-            over = sum(float(np.sum(slopes[path] * gap)) for path, gap in gaps.items())
-            under = sum(float(np.sum(slope**2)) for slope in slopes.values())
-        # what is missing points where the number leads; near a solution the distance falls fast, and before it may rise
-        leads = under > 0 and np.isfinite(over) and abs(over) >= ALIGNED * under**0.5 * distance**0.5
-        if not leads or (step > 2 and not distance < before / 2):
-            return None
-        value, before = value + over / under, distance
-    return None
 
 
 # two mistakes
@@ -343,23 +222,23 @@ def _in_pairs(question: Discrepancy) -> list[Explanation]:
             apart = [path for path in rest if not reaches(first, [path])]
             if not all(explains(that_reach(second, path), path) for path in apart):
                 continue
-            both = _explained(question, (*first, *second), rest[0], CLEAR_OF_FIT)
+            both = explained_by(question, (*first, *second), rest[0], CLEAR_OF_FIT)
             if both is not None:
                 found.append(tuple(_named(question, group, both) for group in (first, second)))
     return _without_repetition(found)
 
 
-def _shows(question: Discrepancy, group: Group, path: str) -> bool:
+def _shows(question: Discrepancy, group: Slips, path: str) -> bool:
     """Whether a program with these mistakes has one of the given arrays."""
-    arrays = _injected(question, group, [path])
+    arrays = injected_by(question, group, [path])
     return arrays is not None and matches(question, arrays, path)
 
 
-def _explains_of_its_own(question: Discrepancy, group: Group) -> frozenset[str]:
+def _explains_of_its_own(question: Discrepancy, group: Slips) -> frozenset[str]:
     """The wrong arrays that a mistake explains, if it explains one of the first."""
     top = [path for path in question.wrong if layer_of(path) == layer_of(question.first) and reaches(group, [path])]
-    arrays = _injected(question, group, top) if top else None
+    arrays = injected_by(question, group, top) if top else None
     if arrays is None or not matched(question, arrays):
         return frozenset()
-    arrays = _injected(question, group, question.wrong)
+    arrays = injected_by(question, group, question.wrong)
     return frozenset() if arrays is None else matched(question, arrays)

@@ -17,7 +17,7 @@ from functional_mlp.oracle.diagnosis.search import Explanation, Named
 from functional_mlp.oracle.mistakes import Injected, Slip, inject, places, prepare
 
 APART = 1e-3  # relative distance of two gradients that every precision can tell apart
-SAMPLES = (5, 1, 7)
+CASE_SAMPLES = (5, 1, 7)
 SEEDS = (0, 1)
 
 
@@ -64,7 +64,7 @@ def separate(case: Case, explanations: Sequence[Explanation]) -> Separated:
 
 def _candidates(case: Case) -> Iterator[Case]:
     for network in _networks(case.network):
-        for samples, seed in product(SAMPLES, SEEDS):
+        for samples, seed in product(CASE_SAMPLES, SEEDS):
             try:
                 name = f"tells mistakes in {case.name or 'a case'} apart"
                 drawn = draw_case(network, case.loss, samples=samples, seed=seed, dtype=case.dtype, name=name)

@@ -21,7 +21,7 @@ from functional_mlp.backward_pass import Cotangents, Residuals, Stages, already_
 from functional_mlp.forward_pass import Tape
 from functional_mlp.losses import Loss, reduced
 from functional_mlp.network import Dense, Network
-from functional_mlp.oracle.case import Case, layer_of
+from functional_mlp.oracle.case import Case, layer_of, not_a_case
 from functional_mlp.oracle.truth import computing
 
 # the probability loss inside each loss of logits, and the activation that makes the probabilities
@@ -140,7 +140,7 @@ class Program(NamedTuple):
         return (self.tape.inputs, *self.tape.activations[:-1])
 
 
-class Found(NamedTuple):
+class RightCotangents(NamedTuple):
     """What the right backward pass found, per layer.
 
     Attributes:
@@ -173,8 +173,10 @@ def prepare(case: Case, dtype: str = "float64") -> Prepared:
     """A case made ready, in one of the dtypes of `DTYPES`.
 
     Raises:
-        TypeError, ValueError: for an unknown dtype.
+        TypeError, ValueError: for what is no case, or an unknown dtype.
     """
+    if not isinstance(case, Case):
+        raise not_a_case(case)
     known_name("dtype", dtype, DTYPES)
     with computing(case.network):
         program = _right_program(case, dtype)
@@ -276,7 +278,7 @@ def _residuals(program: Program, layer: int) -> Any:
     return Residuals(activation, weights, bias is not None, a_prev, z, a, precision=None)
 
 
-def _found(program: Program) -> Found:
+def _found(program: Program) -> RightCotangents:
     """What the program finds on the way back."""
     found, ct = [], program.ct_outputs
     for layer in reversed(range(len(program.params))):
@@ -285,7 +287,7 @@ def _found(program: Program) -> Found:
         rest = [getattr(stages, name)(residuals, ct_z) for name in Stages._fields[1:]]
         found.append((ct_z, *rest))
         ct = rest[-1]
-    return Found(*zip(*reversed(found), strict=True))
+    return RightCotangents(*zip(*reversed(found), strict=True))
 
 
 def run(program: Program, paths: Collection[str] | None = None) -> Cotangents:

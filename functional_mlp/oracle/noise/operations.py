@@ -1,4 +1,4 @@
-"""How much every elementary operation of a correct program may round: the tables that `noise.py` draws from.
+"""How much every elementary operation of a correct program may round: the tables that `perturbed.py` draws from.
 
 An *amplitude* is the standard deviation that the noise model gives to one operation, in units of the roundoff of the
 format that it rounds to. The tables cover every usual way to write a formula, so the amplitude of a derivative is that

@@ -85,91 +85,111 @@ def is_fused(case: Case) -> bool:
     return case.loss is not None and case.loss.on_logits(case.network.activations[-1]) is not None
 
 
-def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
-    """Walks through both passes once, in NumPy, and notes what each operation may round."""
-    storage, accumulation, products = precision.storage, precision.accumulation, precision.products
-    factors = products.unit if products.unit > storage.unit else 0.0
-    layers = range(len(case.params))
-    before = (case.inputs, *solution.activations[:-1])
-    ones = np.ones((len(case.inputs), 1))
+class _Walk(NamedTuple):
+    """The true pass that is walked through, and the sites found so far, which are added to."""
 
-    def summed(sizes: SumSizes, terms: int) -> Array:
+    case: Case
+    solution: Solution
+    precision: Precision
+    sites: dict[str, RoundingSite]
+
+    @property
+    def factors(self) -> float:
+        """What factors of matrix products are rounded by, relative to them; 0 where they are multiplied as stored."""
+        storage, products = self.precision.storage, self.precision.products
+        return products.unit if products.unit > storage.unit else 0.0
+
+    @property
+    def ones(self) -> Array:
+        """(n, 1): what a bias is multiplied with."""
+        return np.ones((len(self.case.inputs), 1))
+
+    def summed(self, sizes: SumSizes, terms: int) -> Array:
+        """Amplitude of sums of so many terms that are then stored."""
+        storage, accumulation = self.precision.storage, self.precision.accumulation
         underflow = storage.smallest + accumulation.smallest * np.sqrt(terms)
         return accumulation.unit * sizes.random + storage.unit * np.abs(sizes.total) + underflow
 
-    sites = _reads(case, storage, factors)
-
-    def rounds(name: str, value: Array, *amplitudes: Array | None) -> None:
+    def rounds(self, name: str, value: Array, *amplitudes: Array | None) -> None:
+        """Notes a site with the sum of these amplitudes; none if the operation is exact."""
         parts = [part for part in amplitudes if part is not None]
         if parts:
-            sites[name] = site(name, value, np.add.reduce(parts))
+            self.sites[name] = site(name, value, np.add.reduce(parts))
 
-    # forward
-    forward = []
-    for layer, activation, (weights, bias), a_prev in zip(
-        layers, case.network.activations, case.params, before, strict=True
-    ):
-        z, a = solution.pre_activations[layer], solution.activations[layer]
-        left, right = (a_prev, weights) if bias is None else (np.hstack([ones, a_prev]), np.vstack([bias, weights]))
-        forward.append(sum_sizes(left, right, accumulation.unit))
+
+def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
+    """Walks through both passes once, in NumPy, and notes what each operation may round."""
+    walk = _Walk(case, solution, precision, {})
+    walk.sites.update(_reads(case, precision.storage, walk.factors))
+    forward = _forward_sums(walk)
+    end, coefficients, divisor, ct = _end_of_loss(walk)
+    ct_a, backward, weights, bias = _backward_sums(walk, ct)
+    return Survey(walk.sites, ct_a, forward, backward, weights, bias, end, coefficients, divisor)
+
+
+def _forward_sums(walk: _Walk) -> tuple[SumSizes, ...]:
+    """The sums of the forward pass, layer by layer; its sites are noted."""
+    case, solution, storage = walk.case, walk.solution, walk.precision.storage
+    before, last = (case.inputs, *solution.activations[:-1]), len(case.params) - 1
+    sums = []
+    for layer, (activation, (weights, bias)) in enumerate(zip(case.network.activations, case.params, strict=True)):
+        z, a, left, right = solution.pre_activations[layer], solution.activations[layer], before[layer], weights
+        if bias is not None:
+            left, right = np.hstack([walk.ones, left]), np.vstack([bias, weights])
+        sums.append(sum_sizes(left, right, walk.precision.accumulation.unit))
         # the product may be stored before the bias is added
         stored = None if bias is None else storage.unit * np.abs(z - bias)
-        rounds(f"z[{layer}]", z, summed(forward[-1], left.shape[1]), stored)
-        multiplied = factors * np.abs(a) if factors and layer < layers[-1] else None
-        rounds(f"a[{layer}]", a, _value_amplitude(activation, z, a, storage), multiplied)
-    # the loss
-    end, coefficients, divisor, ct = None, ones, 1.0, case.ct_outputs
+        walk.rounds(f"z[{layer}]", z, walk.summed(sums[-1], left.shape[1]), stored)
+        multiplied = walk.factors * np.abs(a) if walk.factors and layer < last else None
+        walk.rounds(f"a[{layer}]", a, _value_amplitude(activation, z, a, storage), multiplied)
+    return tuple(sums)
+
+
+def _end_of_loss(walk: _Walk) -> tuple[End | None, Array, float, Array]:
+    """What the loss rounds, its coefficients and divisor, and the cotangent that it hands over; its site is noted."""
+    case, solution, storage = walk.case, walk.solution, walk.precision.storage
+    if case.loss is None or case.targets is None:
+        return None, walk.ones, 1.0, np.asarray(case.ct_outputs)
+    coefficients, divisor = _coefficients(case)
     fused = is_fused(case)
-    if case.loss is not None:
-        coefficients, divisor = _coefficients(case)
-        assert case.targets is not None
-        of_loss = (case.loss.on_logits(case.network.activations[-1]) or case.loss).kind
-        end = loss_end(
-            case.loss,
-            of_loss,
-            solution.pre_activations[-1] if fused else solution.outputs,
-            solution.outputs,
-            case.targets,
-            coefficients,
-            storage,
-        )
-        ct = solution.deltas[-1] if fused else end.ct
-        # the divisor is one number, which a whole array shares
-        of_divisor = np.abs(ct) * (divisor_rounding(case, accumulation.unit) / OF_ALL)
-        underflow = storage.smallest * scaled_underflow(coefficients, ct)
-        rounds("end", ct, storage.unit * end.cotangent + underflow, of_divisor)
-    assert ct is not None
-    # backward; `stray` is how far the noise so far may have moved the cotangent: where that is more than the cotangent
-    # itself, as where symmetry makes a true gradient 0, it is what rounds
-    ct_a, stray = [ct], _amplitude(sites, "end")
+    kind_of_loss = (case.loss.on_logits(case.network.activations[-1]) or case.loss).kind
+    logits = solution.pre_activations[-1] if fused else solution.outputs
+    end = loss_end(case.loss, kind_of_loss, logits, solution.outputs, case.targets, coefficients, storage)
+    ct = solution.deltas[-1] if fused else end.ct
+    # the divisor is one number, which a whole array shares
+    of_divisor = np.abs(ct) * (divisor_rounding(case, walk.precision.accumulation.unit) / OF_ALL)
+    underflow = storage.smallest * scaled_underflow(coefficients, ct)
+    walk.rounds("end", ct, storage.unit * end.cotangent + underflow, of_divisor)
+    return end, coefficients, divisor, ct
+
+
+def _backward_sums(walk: _Walk, ct: Array) -> tuple[tuple[Any, ...], ...]:
+    """ct_a per layer, and the sums of ct_a of the layer before, of ct_W and of ct_b; the sites are noted.
+
+    `stray` is how far the noise so far may have moved the cotangent: where that is more than the cotangent itself, as
+    where symmetry makes a true gradient 0, it is what rounds.
+    """
+    case, solution, ones, factors = walk.case, walk.solution, walk.ones, walk.factors
+    storage, unit = walk.precision.storage, walk.precision.accumulation.unit
+    before, last = (case.inputs, *solution.activations[:-1]), len(case.params) - 1
+    ct_a, stray = [ct], _amplitude(walk.sites, "end")
     backward, weight_sums, bias_sums = [], [], []
-    for layer in reversed(layers):
+    for layer in reversed(range(last + 1)):
         delta, activation, z = solution.deltas[layer], case.network.activations[layer], solution.pre_activations[layer]
-        a, weights = solution.activations[layer], case.params[layer].weights
-        through = None
-        if not (fused and layer == layers[-1]):
+        a, weights, through = solution.activations[layer], case.params[layer].weights, None
+        if not (layer == last and is_fused(case)):
             through = _derivative_amplitude(activation, z, a, _at_least(ct_a[-1], stray), delta, storage)
             stray = _pulled_stray(activation, z, a, stray)
-        rounds(f"delta[{layer}]", delta, through, factors * np.abs(delta) if factors else None)
-        stray = np.hypot(stray, _amplitude(sites, f"delta[{layer}]"))
+        walk.rounds(f"delta[{layer}]", delta, through, factors * np.abs(delta) if factors else None)
+        stray = np.hypot(stray, _amplitude(walk.sites, f"delta[{layer}]"))
         moved = _at_least(delta, stray)
-        weight_sums.append(_sizes(before[layer].T, moved, before[layer].T, delta, accumulation.unit))
-        bias_sums.append(_sizes(ones.T, moved, ones.T, delta, accumulation.unit))
-        backward.append(_sizes(moved, weights.T, delta, weights.T, accumulation.unit))
-        rounds(f"before[{layer}]", backward[-1].total, summed(backward[-1], delta.shape[1]))
+        weight_sums.append(_sizes(before[layer].T, moved, before[layer].T, delta, unit))
+        bias_sums.append(_sizes(ones.T, moved, ones.T, delta, unit))
+        backward.append(_sizes(moved, weights.T, delta, weights.T, unit))
+        walk.rounds(f"before[{layer}]", backward[-1].total, walk.summed(backward[-1], delta.shape[1]))
         ct_a.append(backward[-1].total)
-        stray = np.hypot(np.sqrt(stray**2 @ (weights**2).T), _amplitude(sites, f"before[{layer}]"))
-    return Survey(
-        sites=sites,
-        ct_a=tuple(reversed(ct_a[:-1])),
-        forward=tuple(forward),
-        backward=tuple(reversed(backward)),
-        weights=tuple(reversed(weight_sums)),
-        bias=tuple(reversed(bias_sums)),
-        end=end,
-        coefficients=coefficients,
-        divisor=divisor,
-    )
+        stray = np.hypot(np.sqrt(stray**2 @ (weights**2).T), _amplitude(walk.sites, f"before[{layer}]"))
+    return tuple(tuple(reversed(part)) for part in (ct_a[:-1], backward, weight_sums, bias_sums))
 
 
 def _amplitude(sites: dict[str, RoundingSite], name: str) -> Any:

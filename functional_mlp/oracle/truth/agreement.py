@@ -32,7 +32,7 @@ from functional_mlp.oracle.case import Case
 AGREEMENT = 1000.0
 UNIT = float(np.finfo(np.float64).eps) / 2
 VARIATIONS = 4
-PROGRAMS = 8  # compiled ones that are kept
+KEPT_PROGRAMS = 8  # compiled ones that are kept
 Shapes = tuple[Any, ...]
 
 
@@ -40,7 +40,7 @@ class DisagreementError(ArithmeticError):
     """The two derivations differ by more than rounding explains: this is a bug of functional_mlp; please report it."""
 
 
-class Answer(NamedTuple):
+class Derivation(NamedTuple):
     """One derivation of a case, as JAX arrays."""
 
     value: Any
@@ -48,15 +48,15 @@ class Answer(NamedTuple):
     cotangents: Cotangents
 
 
-def derived_by_hand(network: Network, loss: Loss | None, params: Params, arrays: dict[str, Any]) -> Answer:
+def derived_by_hand(network: Network, loss: Loss | None, params: Params, arrays: dict[str, Any]) -> Derivation:
     """The hand-written backward pass; `arrays` are the case's inputs, and targets or cotangents."""
     _, tape = forward(network, params, arrays["inputs"])
     if loss is None:
-        return Answer(jnp.zeros(()), tape, pull_back(network, params, tape, arrays["ct_outputs"]))
+        return Derivation(jnp.zeros(()), tape, pull_back(network, params, tape, arrays["ct_outputs"]))
     end = output_cotangent(network, loss, tape, arrays["targets"], arrays.get("sample_weights"))
     pulled = pull_back(network, params, tape, end.cotangent, end.stages)
     grads = add_penalty_gradient(loss, pulled.params, params)
-    return Answer(end.value + loss.penalty(params), tape, pulled._replace(params=grads))
+    return Derivation(end.value + loss.penalty(params), tape, pulled._replace(params=grads))
 
 
 def derived_by_autodiff(
@@ -87,7 +87,7 @@ def _kink_as_chosen(activation: Activation) -> Activation:
     return dataclasses.replace(activation, value_fn=value)
 
 
-@lru_cache(maxsize=PROGRAMS)
+@lru_cache(maxsize=KEPT_PROGRAMS)
 def compiled_derivations(network: Network, loss: Loss | None, shapes: Shapes) -> Callable[..., Any]:
     """Both derivations as one compiled program for arrays of these shapes, from (params, arrays).
 
@@ -102,7 +102,7 @@ def compiled_derivations(network: Network, loss: Loss | None, shapes: Shapes) ->
     )
 
 
-def plainly_agree(case: Case, answer: Answer, by_autodiff: tuple[Params, Any]) -> bool:
+def plainly_agree(case: Case, answer: Derivation, by_autodiff: tuple[Params, Any]) -> bool:
     """Whether every entry agrees to `AGREEMENT` units of the absolute terms of its last sum.
 
     That is less than `allowed_distance`, and most cases need no more; so most need not compile that.
@@ -156,7 +156,7 @@ _ABSOLUTE = Stages(
 )
 
 
-@lru_cache(maxsize=PROGRAMS)
+@lru_cache(maxsize=KEPT_PROGRAMS)
 def _compiled_allowance(network: Network, loss: Loss | None, shapes: Shapes) -> Callable[..., Any]:
     """`_allowance` as a compiled program; kept as `compiled_derivations`."""
     del shapes
@@ -164,7 +164,7 @@ def _compiled_allowance(network: Network, loss: Loss | None, shapes: Shapes) -> 
 
 
 def allowed_distance(
-    case: Case, shapes: Shapes, params: Params, arrays: dict[str, Any], answer: Answer
+    case: Case, shapes: Shapes, params: Params, arrays: dict[str, Any], answer: Derivation
 ) -> tuple[Params, Any]:
     """How far apart two correct derivations of a case may be, for gradients of parameters and inputs."""
     moved = moved_by_ulps((params, arrays))
@@ -172,7 +172,12 @@ def allowed_distance(
 
 
 def _allowance(
-    network: Network, loss: Loss | None, params: Params, arrays: dict[str, Any], moved: tuple[Any, Any], answer: Answer
+    network: Network,
+    loss: Loss | None,
+    params: Params,
+    arrays: dict[str, Any],
+    moved: tuple[Any, Any],
+    answer: Derivation,
 ) -> tuple[Params, Any]:
     """How far apart two correct derivations may be: rounding of sums, and what input changes of a few ulp bring about.
 

@@ -14,9 +14,9 @@ import jax
 import numpy as np
 
 from functional_mlp.network import Dense
-from functional_mlp.oracle.case import Case, Layer
+from functional_mlp.oracle.case import Case, Layer, not_a_case
 from functional_mlp.oracle.truth.agreement import (
-    Answer,
+    Derivation,
     allowed_distance,
     compiled_derivations,
     plainly_agree,
@@ -57,10 +57,13 @@ def solve(case: Case) -> Solution:
         The answer by the hand-written backward pass, in float64, as NumPy arrays that cannot be written to.
 
     Raises:
+        TypeError: if `case` is none.
         DisagreementError: if `jax.grad` finds something else than the hand-written pass, beyond rounding.
         OverflowError: if the answer, or what `jax.grad` makes of it, is not finite in float64.
         RuntimeError: if JAX has no CPU backend.
     """
+    if not isinstance(case, Case):
+        raise not_a_case(case)
     params: Any = tuple(Dense(weights, bias) for weights, bias in case.params)  # type: ignore[arg-type]
     names = ("inputs", "targets", "ct_outputs", "sample_weights")
     arrays = {name: getattr(case, name) for name in names if getattr(case, name) is not None}
@@ -75,7 +78,7 @@ def solve(case: Case) -> Solution:
     return solution
 
 
-def _solution(case: Case, answer: Answer) -> Solution:
+def _solution(case: Case, answer: Derivation) -> Solution:
     def frozen(array: Any) -> np.ndarray:
         copy = np.array(array, np.float64)
         copy.setflags(write=False)

@@ -134,7 +134,7 @@ def _updated(context: Context, layer: Any, ct: Array) -> Array:
     return _with_weights(layer, layer.weights - times(context.learning_rate, gradient), ct)
 
 
-CHAIN_RULE = (
+CHAIN_RULE_MISTAKES = (
     Mistake(
         "updated-weights-used",
         "The weights of a layer are updated before the cotangent of the layer below is computed from them.",

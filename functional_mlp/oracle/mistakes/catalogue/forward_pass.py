@@ -165,7 +165,7 @@ def _with_bias(factor: float) -> Callable[[Context], Program]:
 
 _SUBTRACTED = in_forward(_with_bias(-1.0))
 
-FORWARD_PASS = (
+FORWARD_PASS_MISTAKES = (
     Mistake(
         "activation-missing",
         "A layer's activation is left out of the forward pass: another function.",

@@ -102,7 +102,7 @@ def _difference(context: Context) -> Array:
 
 TO_LOGITS = {kind: logits for logits, (kind, _) in OF_PROBABILITIES.items()}
 
-LOSS = (
+LOSS_MISTAKES = (
     Mistake(
         "squared-error-factor",
         "The squared error's gradient has a factor 2 too much or too little.",

@@ -78,7 +78,7 @@ VALUE_AND_PENALTY_TIMES_CONSTANT = (
     in_penalty(lambda context, ct, leaf: times(context.value * context.loss.l2, leaf)),
 )
 
-REDUCTIONS = (
+REDUCTION_MISTAKES = (
     Mistake(
         "bias-gradient-averaged",
         "The gradient of the bias is averaged over samples where that of the weights is summed.",

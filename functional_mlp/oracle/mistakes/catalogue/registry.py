@@ -2,23 +2,23 @@
 
 from collections.abc import Mapping
 
-from functional_mlp.oracle.mistakes.catalogue.chain_rule import CHAIN_RULE
-from functional_mlp.oracle.mistakes.catalogue.forward_pass import FORWARD_PASS
-from functional_mlp.oracle.mistakes.catalogue.loss import LOSS
+from functional_mlp.oracle.mistakes.catalogue.chain_rule import CHAIN_RULE_MISTAKES
+from functional_mlp.oracle.mistakes.catalogue.forward_pass import FORWARD_PASS_MISTAKES
+from functional_mlp.oracle.mistakes.catalogue.loss import LOSS_MISTAKES
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
-from functional_mlp.oracle.mistakes.catalogue.reductions import REDUCTIONS
-from functional_mlp.oracle.mistakes.catalogue.regulariser import REGULARISER
-from functional_mlp.oracle.mistakes.catalogue.state import STATE
-from functional_mlp.oracle.mistakes.catalogue.update_step import UPDATE_STEP
+from functional_mlp.oracle.mistakes.catalogue.reductions import REDUCTION_MISTAKES
+from functional_mlp.oracle.mistakes.catalogue.regulariser import REGULARISER_MISTAKES
+from functional_mlp.oracle.mistakes.catalogue.state import STATE_MISTAKES
+from functional_mlp.oracle.mistakes.catalogue.update_step import UPDATE_STEP_MISTAKES
 
 FAMILIES: Mapping[str, tuple[Mistake, ...]] = {
-    "Chain rule": CHAIN_RULE,
-    "Reductions": REDUCTIONS,
-    "Loss": LOSS,
-    "Forward pass": FORWARD_PASS,
-    "Regulariser": REGULARISER,
-    "Update step": UPDATE_STEP,
-    "State and precision": STATE,
+    "Chain rule": CHAIN_RULE_MISTAKES,
+    "Reductions": REDUCTION_MISTAKES,
+    "Loss": LOSS_MISTAKES,
+    "Forward pass": FORWARD_PASS_MISTAKES,
+    "Regulariser": REGULARISER_MISTAKES,
+    "Update step": UPDATE_STEP_MISTAKES,
+    "State and precision": STATE_MISTAKES,
 }
 MISTAKES: Mapping[str, Mistake] = {mistake.id: mistake for family in FAMILIES.values() for mistake in family}
 TAGS = {

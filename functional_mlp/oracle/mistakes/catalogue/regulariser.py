@@ -18,7 +18,7 @@ def _penalty_times(factor: float) -> Change:
     return in_penalty(lambda context, ct, leaf: times(factor * context.loss.l2, leaf))
 
 
-REGULARISER = (
+REGULARISER_MISTAKES = (
     Mistake(
         "l2-sign",
         "The penalty's gradient is subtracted.",

@@ -231,7 +231,7 @@ def magnified(
     return (2 * loss_noise + 2 * unit * np.abs(weights) * np.abs(grads)) / apart
 
 
-STATE = (
+STATE_MISTAKES = (
     Mistake(
         "bias-never-computed",
         "The gradient of the bias is never computed and stays 0.",

@@ -5,7 +5,7 @@ from functional_mlp.oracle.mistakes.changes import in_update
 from functional_mlp.oracle.mistakes.conditions import SOME_BIAS, Condition
 from functional_mlp.oracle.mistakes.program import times
 
-UPDATE_STEP = (
+UPDATE_STEP_MISTAKES = (
     Mistake(
         "ascends",
         "The step goes up: the gradient is added.",
