@@ -97,11 +97,11 @@ HEADER = """# Mutation run
 Written by `python -m benchmarks.accuracy.mutation`; change nothing by hand.
 
 Each mistake of the [catalogue](../reference/mistakes.md) is injected into the answers to the {count} conformance
-vectors that are valid or acceptable, at every layer where it applies. A vector fails it if one number is farther from
-the expected one than the vector allows: the certified numbers in the files decide, while the answers come from the
-catalogue itself, in float64. *Asked* counts the vectors in which the mistake can be made and would show, *gradients* those that fail it when
-only the gradients of the parameters are compared, *everything* those that do when loss, outputs, deltas, gradients of
-the inputs and the parameters after a step are compared as well.
+vectors that are valid or acceptable, at every layer where it applies. A vector fails it if one number is farther
+from the expected one than the vector allows: the certified numbers in the files decide, while the answers come from
+the catalogue itself, in float64. *Asked* counts the vectors in which the mistake can be made and would show,
+*gradients* those that fail it when only the gradients of the parameters are compared, *everything* those that do
+when loss, outputs, deltas, gradients of the inputs and the parameters after a step are compared as well.
 """
 HEAD = ("mistake", "variant", "first vector", "its flags", "asked", "gradients", "everything")
 
