@@ -141,8 +141,6 @@ def _named(question: Discrepancy, group: Slips, arrays: Arrays) -> Named:
 
 # one mistake
 
-Explains = Callable[[Discrepancy, Slips], tuple[Slips, Arrays] | None]
-
 
 def _alone(question: Discrepancy) -> list[Explanation]:
     """Single mistakes that explain everything: exact ones and those with few choices; if there are none, fitted ones.
