@@ -28,6 +28,6 @@ def working_dtype(dtype: object) -> np.dtype:
     return DTYPES["float32"] if known.itemsize == 2 else known
 
 
-def namespace(array: Any) -> ModuleType:
-    """NumPy for NumPy's arrays, jax.numpy for JAX's, traced or not: a formula is written once for both."""
-    return np if isinstance(array, np.ndarray) else jnp
+def namespace(*arrays: Any) -> ModuleType:
+    """NumPy where all are NumPy's arrays, else jax.numpy: a formula is written once for both."""
+    return np if all(isinstance(array, np.ndarray) for array in arrays) else jnp

@@ -119,6 +119,18 @@ def _names(jaxpr: Any) -> Iterator[str]:
                 yield from _names(value)
 
 
+def constants_of(program: Any) -> list[Any]:
+    """The arrays that a traced program holds, those of programs inside of it too, in the order of its operations.
+
+    Stands for the constants and equations of a jaxpr; without these there are none.
+    """
+    found = list(getattr(program, "consts", ()))
+    for equation in getattr(program, "eqns", ()):
+        inner = jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns"))
+        found += [array for value in inner if hasattr(value, "eqns") for array in constants_of(value)]
+    return found
+
+
 def without_source_names(stablehlo: bytes) -> bytes:
     """A serialised StableHLO program without the names of the source files that made it.
 

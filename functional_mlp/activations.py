@@ -89,7 +89,11 @@ class Activation:
 
 def is_of_this_package(activation: Activation) -> bool:
     """Whether both functions serve NumPy's arrays too; of an activation of one's own nobody knows."""
-    return all(f.__module__.startswith("functional_mlp.") for f in (activation.value_fn, activation.vjp_fn))
+    functions = (activation.value_fn, activation.vjp_fn)
+    return all(
+        getattr(function, "serves_numpy", False) or any(function is known for known in _SERVING_NUMPY)
+        for function in functions
+    )
 
 
 def numpy_value(activation: Activation, z: np.ndarray) -> np.ndarray:
@@ -103,12 +107,16 @@ def numpy_vjp(activation: Activation, z: np.ndarray, a: np.ndarray, ct_a: np.nda
 
 
 def _in_numpy(function: Callable[..., Any], activation: Activation, *arrays: np.ndarray) -> np.ndarray:
-    """A function of an activation, computed in the working dtype and rounded once to that of the first array."""
-    work = working_dtype(arrays[0].dtype)
-    given: Any = [array.astype(work, copy=False) for array in arrays]
+    """A function of an activation, computed in the working dtype and rounded once to that of the first array.
+
+    It sees rows of units, (samples, units), whatever axes stand before the units.
+    """
+    first, work = arrays[0], working_dtype(arrays[0].dtype)
+    given: Any = [array.astype(work, copy=False).reshape(-1, first.shape[-1]) for array in arrays]
     if not is_of_this_package(activation):
         given = map(jnp.asarray, given)
-    return np.asarray(function(*given, **dict(activation.parameters))).astype(arrays[0].dtype, copy=False)
+    computed = np.asarray(function(*given, **dict(activation.parameters)))
+    return computed.astype(first.dtype, copy=False).reshape(first.shape)
 
 
 # identity: a = z
@@ -170,7 +178,7 @@ def tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
 
 def _where_positive(z: EitherArray, right: EitherArray, left: EitherArray, at_zero: EitherArray) -> EitherArray:
     # the last one: NaN where z is NaN
-    where = namespace(z).where
+    where = namespace(z, right, at_zero).where
     return where(z > 0, right, where(z < 0, left, where(z == 0, at_zero, z)))
 
 
@@ -378,7 +386,7 @@ def softmax_value(z: EitherArray) -> EitherArray:
 def softmax_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
     # ct_z_i = a_i (ct_i - sum_j a_j ct_j). The Jacobian annihilates constants, so ct is first taken relative to that of
     # the largest unit: near saturation ct_i - sum_j a_j ct_j would cancel there.
-    xp = namespace(a)
+    xp = namespace(a, ct_a)
     top = xp.argmax(a, axis=-1, keepdims=True)
     relative = ct_a - xp.take_along_axis(ct_a, top, axis=-1)
     return a * (relative - xp.sum(a * relative, axis=-1, keepdims=True))
@@ -445,6 +453,11 @@ FACTORIES: Mapping[str, Callable[..., Activation]] = {
     factory.__name__: factory
     for factory in (identity, sigmoid, tanh, relu, leaky_relu, elu, softplus, silu, gelu, softmax)
 }
+
+
+_SERVING_NUMPY = tuple(
+    function for factory in FACTORIES.values() for function in (factory().value_fn, factory().vjp_fn)
+)
 
 
 def resolve(spec: "str | Activation | Mapping[str, Any]") -> Activation:

@@ -43,24 +43,24 @@ def squared_error(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArr
 
 def _ratio(numerator: EitherArray, denominator: EitherArray) -> EitherArray:
     """numerator / denominator, and 0 where the numerator is 0: the limit of t / p as p falls to 0 with t = 0."""
-    xp, absent = namespace(numerator), numerator == 0
+    xp, absent = namespace(numerator, denominator), numerator == 0
     return xp.where(absent, xp.zeros_like(numerator), numerator / xp.where(absent, 1, denominator))
 
 
 def _product(target: EitherArray, minus_log: EitherArray) -> EitherArray:
     """target * minus_log, and 0 where the target is 0, also for an infinite logarithm."""
-    xp = namespace(target)
+    xp = namespace(target, minus_log)
     return xp.where(target == 0, xp.zeros_like(target), target * minus_log)
 
 
-def _times_log(target: EitherArray, p: EitherArray) -> EitherArray:
+def _times_log(target: Any, p: Any) -> Any:
     """target log p, and 0 where the target is 0."""
-    return _product(target, np.log(p)) if isinstance(p, np.ndarray) else xlogy(target, p)
+    return _product(target, np.log(p)) if namespace(target, p) is np else xlogy(target, p)
 
 
-def _times_log1p(target: EitherArray, x: EitherArray) -> EitherArray:
+def _times_log1p(target: Any, x: Any) -> Any:
     """target log(1 + x), and 0 where the target is 0."""
-    return _product(target, np.log1p(x)) if isinstance(x, np.ndarray) else xlog1py(target, x)
+    return _product(target, np.log1p(x)) if namespace(target, x) is np else xlog1py(target, x)
 
 
 def binary_cross_entropy(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:
@@ -92,7 +92,7 @@ def softmax_cross_entropy(outputs: EitherArray, targets: EitherArray) -> tuple[E
     (sum_{k != i} t_k is exact for one-hot targets, and for others as good as the subtraction sum(t) - t_i).
     """
     exponential, shifted = shifted_exponentials(outputs)
-    xp = namespace(outputs)
+    xp = namespace(outputs, targets)
     units = xp.arange(outputs.shape[-1])[None, :]
     largest = units == xp.argmax(outputs, axis=-1, keepdims=True)
     rest = xp.sum(xp.where(largest, xp.zeros_like(exponential), exponential), axis=-1, keepdims=True)
@@ -222,26 +222,22 @@ class Loss:
         """l2 * (1/2) sum(w^2) over the weights, and the biases if `l2_on_bias`; 0.0 if `l2` is 0.
 
         Args:
-            params: (weights, bias) per layer, of JAX or of NumPy.
+            params: (weights, bias) per layer.
         """
-        if self.l2 == 0:
-            return 0.0
-        leaves = [leaf for layer in params for leaf in self._penalised(*layer) if leaf is not None]
-        xp = namespace(leaves[0])
-        squares = [xp.sum(xp.square(leaf.astype(working_dtype(leaf.dtype)))) for leaf in leaves]
-        return 0.5 * self.l2 * sum(squares[1:], squares[0])
+        return 0.0 if self.l2 == 0 else l2_penalty(self, jax.tree.map(jnp.asarray, tuple(map(tuple, params))))
 
     def add_penalty_gradient(self, ct_weights: Array, ct_bias: Array | None, weights: Array, bias: Array | None) -> Any:
         """(ct_weights, ct_bias) of one layer with the gradient l2 * w of the penalty added, in their own dtype."""
         if self.l2 == 0:
             return ct_weights, ct_bias
-        penalised = self._penalised(weights, bias)
+        penalised = self.penalised(weights, bias)
         return tuple(
             ct if ct is None or leaf is None else _add(ct, self.l2, leaf)
             for ct, leaf in zip((ct_weights, ct_bias), penalised, strict=True)
         )
 
-    def _penalised(self, weights: Any, bias: Any) -> tuple[Any, Any]:
+    def penalised(self, weights: Any, bias: Any) -> tuple[Any, Any]:
+        """The parameters of a layer that the penalty covers; None for those that it does not."""
         return weights, bias if self.l2_on_bias else None
 
     def on_logits(self, activation: Activation) -> "Loss | None":
@@ -271,6 +267,16 @@ def reduced(
         terms = xp.where(counted, terms, xp.zeros_like(terms))
         derivatives = xp.where(counted, derivatives, xp.zeros_like(derivatives))
     return xp.sum(coefficients * terms), (coefficients * derivatives).astype(outputs.dtype)
+
+
+def l2_penalty(loss: Loss, params: Iterable[tuple[Any, Any]]) -> Any:
+    """`Loss.penalty` of parameters that are all of JAX or all of NumPy."""
+    if loss.l2 == 0:
+        return 0.0
+    leaves = [leaf for layer in params for leaf in loss.penalised(*layer) if leaf is not None]
+    xp = namespace(leaves[0])
+    squares = [xp.sum(xp.square(leaf.astype(working_dtype(leaf.dtype)))) for leaf in leaves]
+    return 0.5 * loss.l2 * sum(squares[1:], squares[0])
 
 
 def _add(ct: Array, factor: float, leaf: Array) -> Array:

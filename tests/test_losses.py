@@ -211,3 +211,16 @@ def test_bad_input(says):
     says(ValueError, ["not negative"], value, column, column, np.array([1, -1, 1], np.float32))
     says(ValueError, ["not all 0"], value, column, column, np.zeros(3, np.float32))
     says(ValueError, ["rectangular"], value, [[1.0], [1.0, 2.0]], column)
+
+
+@pytest.mark.parametrize("name", ["binary_cross_entropy", "sigmoid_cross_entropy", "softmax_cross_entropy"])
+def test_terms_of_arrays_of_both_libraries_under_jit(name):
+    term, targets = getattr(fm.losses, name), np.float32([[0.0, 1.0], [0.25, 0.75]])
+    outputs = jnp.float32([[0.25, 0.5], [0.125, 0.75]])
+    mixed = jax.jit(lambda o: term(o, targets))(outputs)
+    for computed, expected in zip(mixed, term(outputs, jnp.asarray(targets)), strict=True):
+        np.testing.assert_allclose(computed, expected, rtol=1e-6)
+
+
+def test_a_penalty_is_of_jax_whatever_the_parameters_are():
+    assert isinstance(fm.Loss("squared_error", l2=0.5).penalty([(np.ones((2, 2)), np.ones(2))]), jax.Array)

@@ -50,8 +50,11 @@ def formerly_by_place(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]
         @wraps(function)
         def accepting(*arguments: P.args, **keywords: P.kwargs) -> R:
             late = dict(zip(names, arguments[places:], strict=False))
-            if not late or len(arguments) > places + len(names) or late.keys() & keywords.keys():
+            if not late or len(arguments) > places + len(names):
                 return function(*arguments, **keywords)
+            if late.keys() & keywords.keys():
+                twice = next(name for name in late if name in keywords)
+                raise TypeError(f"{function.__name__}() got multiple values for argument {twice!r}")
             words = ", ".join(f"{name}={value!r}" for name, value in late.items())
             warnings.warn(
                 f"{function.__name__} takes {' and '.join(late)} by name: write {words}. The next release refuses"

@@ -7,6 +7,7 @@ one that was damaged afterwards is found, and the one before it is used.
 import contextlib
 import hashlib
 import importlib.util
+import json
 import re
 import time
 import warnings
@@ -94,7 +95,8 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         kept = {name: np.asarray(array) for name, array in arrays.items()}
-        header = {"arrays": {name: _described(array) for name, array in kept.items()}, "about": dict(about or {})}
+        of_arrays, said = {name: _described(array) for name, array in kept.items()}, dict(about or {})
+        header = {"arrays": of_arrays, "about": said, "digest": _digest_of(said)}
         items = ocp.args.Composite(arrays=ocp.args.PyTreeSave(kept), header=ocp.args.JsonSave(header))
         with _as_os_error(self._folder):
             self._manager.save(step, args=items)
@@ -151,12 +153,17 @@ class Checkpoints:
 
         items = ocp.args.Composite(arrays=ocp.args.PyTreeRestore(), header=ocp.args.JsonRestore())
         found = self._manager.restore(step, args=items)
+        header = found["header"]
+        if not isinstance(header, dict) or any(not isinstance(header.get(name), dict) for name in ("arrays", "about")):
+            raise ValueError("another header than was saved")
+        if header.get("digest") != _digest_of(header["about"]):
+            raise ValueError("another description than was saved")
         arrays = {name: np.asarray(array) for name, array in found["arrays"].items()}
-        recorded = found["header"]["arrays"]
+        recorded = header["arrays"]
         damaged = [name for name in {**recorded, **arrays} if name not in arrays or _differs(arrays, recorded, name)]
         if damaged:
             raise ValueError(f"another {damaged[0]} than was saved")
-        return Saved(step, arrays, dict(found["header"]["about"]))
+        return Saved(step, arrays, dict(header["about"]))
 
     def close(self) -> None:
         """Waits until everything is written.
@@ -201,6 +208,10 @@ def _has_orbax() -> bool:
 def _described(array: np.ndarray) -> list[Any]:
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
     return [str(array.dtype), list(array.shape), digest]
+
+
+def _digest_of(about: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _differs(arrays: Mapping[str, np.ndarray], recorded: Mapping[str, Any], name: str) -> bool:

@@ -21,6 +21,7 @@ from jaxtyping import Array
 
 from functional_mlp import __version__
 from functional_mlp._checks import is_key
+from functional_mlp._jax_compat import constants_of
 
 # Raise it with every change of this package after which the same specification, data and keys give other bits, or a
 # saved state means something else: another order of sums, another rewrite of a formula, other draws, other names of
@@ -124,7 +125,7 @@ def program_digest(function: Callable[..., Any], *arguments: Any) -> str:
     """
     program = jax.make_jaxpr(function)(*arguments)
     text = re.sub(r" at 0x[0-9a-f]+", "", str(program))  # where objects of this process are
-    return hashlib.sha256((text + digest(program.consts)).encode()).hexdigest()
+    return hashlib.sha256((text + digest(constants_of(program))).encode()).hexdigest()
 
 
 def key_data(keys: Array) -> Array:

@@ -3,6 +3,7 @@ from .compilation import Options as Options
 from .compilation import compiling as compiling
 from .compilation import runs_of_a_tile as runs_of_a_tile
 from .epochs import compiled_chunk as compiled_chunk
+from .epochs import epoch_order as epoch_order
 from .epochs import history_dtype as history_dtype
 from .epochs import history_names as history_names
 from .epochs import program_of as program_of

@@ -385,7 +385,7 @@ def test_the_precision_has_a_name_and_its_old_place_warns(function, arguments):
     assert by_place.text() == named.text()
     with pytest.raises(TypeError, match="positional argument"):
         function(question(), *arguments, "float16", 0)
-    with pytest.raises(TypeError, match="positional argument"):
+    with pytest.raises(TypeError, match="multiple values for argument 'precision'"):
         function(question(), *arguments, "float16", precision="float16")
 
 

@@ -85,6 +85,20 @@ def test_a_damaged_checkpoint_is_found_and_the_one_before_it_is_used(how, tmp_pa
     assert_same_results(resumed, whole)
 
 
+@pytest.mark.parametrize(
+    "header", ["null", "[1]", '{"arrays": [], "about": {}}', '{"arrays": {}, "about": 3}', "changed"]
+)
+def test_a_damaged_header_is_found_and_the_checkpoint_before_it_is_used(header, tmp_path, whole):
+    with pytest.raises(StoppedError):
+        small_training(eval_every=2, directory=tmp_path, callback=stopped_after(5))
+    [file] = (tmp_path / "checkpoints" / "5" / "header").glob("metadata")
+    written = file.read_text()
+    file.write_text(written.replace('"about": {', '"about": {"more": 1, ') if header == "changed" else header)
+    assert file.read_text() != written
+    with pytest.warns(UserWarning, match=r"checkpoints/5 is damaged .*the checkpoint before it is used"):
+        assert_same_results(small_training(eval_every=2, directory=tmp_path), whole)
+
+
 def test_if_all_are_damaged_it_is_said(tmp_path, says):
     small_training(directory=tmp_path, keep=1, epochs=2)
     damage(tmp_path / "checkpoints" / "2", "cut")

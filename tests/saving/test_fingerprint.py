@@ -5,6 +5,7 @@ import platform
 
 import jax
 import jaxlib
+import numpy as np
 import optax
 import pytest
 
@@ -93,6 +94,15 @@ def test_the_digest_of_a_program_knows_what_it_does_and_not_how_it_is_called():
 
     digests = [fingerprint.program_digest(function, 1.0) for function in (double, twice, thrice)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_digest_of_a_program_knows_the_constants_of_programs_inside_of_it():
+    def scaled(numbers):
+        constants = np.array(numbers, np.float32)
+        inner = jax.jit(lambda x: x * constants)
+        return fingerprint.program_digest(lambda x: inner(x), np.zeros(3, np.float32))
+
+    assert scaled([-0.1, -0.1, -0.1]) == scaled([-0.1, -0.1, -0.1]) != scaled([0.1, 0.2, -0.1])
 
 
 def test_what_is_recorded_names_the_machine(tmp_path):

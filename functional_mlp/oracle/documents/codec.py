@@ -2,7 +2,7 @@
 
 A document is the same set of fields in every format. In JSON it is one object. In NPZ and safetensors every array of
 numbers is an array of its own (`params.0.weights`, `inputs`), and the fields that are no arrays are JSON text under
-`header`. What the fields mean is not known here (`files.py`).
+`header`. What the fields mean is not known here.
 
 Files come from strangers: nothing is unpickled, sizes are bounded before memory is taken (`max_bytes`, also of what an
 archive unpacks to and of what an array's header claims), and whatever is wrong becomes one `FileError` with one

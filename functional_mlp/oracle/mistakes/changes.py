@@ -5,7 +5,7 @@ changes, one for each place:
 
     forward             another network or other parameters in the forward pass; the rest follows from that
     output_cotangent    what the backward pass starts from
-    through_activation, weights_cotangent, bias_cotangent, previous_cotangent     the stages, as in `backward`
+    through_activation, weights_cotangent, bias_cotangent, previous_cotangent     the stages, as in `backward_pass`
     gathered            every cotangent, before the penalty
     penalty             what the penalty adds
     returned            what is handed back at the end

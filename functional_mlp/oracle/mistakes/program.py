@@ -19,7 +19,7 @@ from functional_mlp._dtypes import DTYPES, working_dtype
 from functional_mlp.activations import Activation, numpy_value, numpy_vjp, sigmoid, softmax
 from functional_mlp.backward_pass import Cotangents, Residuals, Stages, already_through
 from functional_mlp.forward_pass import Tape
-from functional_mlp.losses import Loss, reduced
+from functional_mlp.losses import Loss, l2_penalty, reduced
 from functional_mlp.network import Dense, Network
 from functional_mlp.oracle.case import Case, layer_of, not_a_case
 from functional_mlp.oracle.truth import computing
@@ -246,7 +246,7 @@ def with_loss(program: Program) -> Program:
     computed, outputs = seen_by_loss(program.network, loss, program.tape)
     value, ct_outputs = reduced(computed, outputs, program.targets, program.sample_weights)
     last = RIGHT if computed is loss else RIGHT._replace(through_activation=already_through)
-    value = value + loss.penalty(program.params)
+    value = value + l2_penalty(loss, program.params)
     return program._replace(value=value, ct_outputs=ct_outputs, stages=(*program.stages[:-1], last))
 
 

@@ -1,8 +1,8 @@
 """What may add up in the worst case: both passes with absolute values throughout.
 
 `running_error` is a rigorous bound on what rounding does to every entry, provided that each elementary operation errs
-by at most three of its amplitudes (`rounding.py`) and each sum of k terms by k u times its absolute terms, whatever the
-order and the signs. It grows by the absolute weights with every layer, and is soon larger than the gradient.
+by at most three of its amplitudes (`operations.py`) and each sum of k terms by k u times its absolute terms, whatever
+the order and the signs. It grows by the absolute weights with every layer, and is soon larger than the gradient.
 
 `slack_of` bounds what kinks may do: units whose pre-activation lies within the noise around 0 may take the derivative
 of the other side; and what is lost where a program works with probabilities that the format rounds to 0 or 1.
@@ -177,7 +177,9 @@ def running_error(case: Case, solution: Solution, precision: Precision, surveyed
             curvature = entry.curvature()
             grown = entry.slope(z, a) * z_error + 0.5 * curvature * z_error**2
             if jump(activation) > 0:  # a unit that crosses the kink stays below the steeper side
-                grown = np.maximum(grown, max(1.0, float(entry.slope(-np.ones(1), -np.ones(1))[0])) * z_error)
+                grown = np.maximum(
+                    grown, max(1.0, float(entry.slope(-np.ones((1, 1)), -np.ones((1, 1)))[0, 0])) * z_error
+                )
             derivative = curvature * z_error + AMPLITUDES * precision.storage.unit * entry.derivative(z, a)
         locals_.append(Local(errors[-1], w_error, derivative, _rounding(surveyed, f"delta[{layer}]"), unit, storage))
         errors.append(grown + _rounding(surveyed, f"a[{layer}]"))

@@ -1,7 +1,7 @@
 """How far a correct program in a given precision may stray from the truth, entry by entry.
 
 The model. Every elementary operation of both passes rounds: its result is perturbed by amplitude * (e1 + e2 + e3 / 4),
-each e uniform in (-1, 1). The amplitudes are those of `rounding.py`. The parts differ in what shares them: e1 is
+each e uniform in (-1, 1). The amplitudes are those of `operations.py`. The parts differ in what shares them: e1 is
 the entry's own, for even equal sums may round differently, at the edges of a blocked matrix product; e2 is shared by
 equal and nearly equal numbers, since roundings are functions of the numbers and not dice (a network of equal units, a
 batch of equal samples, an approximation of tanh that errs smoothly); e3 by a whole array (an operation that is biased).

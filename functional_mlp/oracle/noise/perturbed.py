@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.activations import Activation, numpy_value, numpy_vjp
+from functional_mlp.activations import numpy_value, numpy_vjp
 from functional_mlp.losses import KINDS
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.noise.operations import jump
@@ -139,7 +139,7 @@ def _perturbed(case: Case, true_z: tuple[Array, ...], errors: dict[str, Array]) 
         if layer.bias is not None:
             z = z + noisy(layer.bias, f"bias[{i}]")[..., None, :]
         z = noisy(z, f"z[{i}]")
-        a = noisy(_by_rows(numpy_value, activation, z), f"a[{i}]")
+        a = noisy(numpy_value(activation, z), f"a[{i}]")
         pre_activations.append(z)
         activations.append(a)
         before.append(a)
@@ -149,7 +149,7 @@ def _perturbed(case: Case, true_z: tuple[Array, ...], errors: dict[str, Array]) 
         activation, z = case.network.activations[i], pre_activations[i]
         if not (i == layers[-1] and is_fused(case)):
             z = np.where(np.sign(z) == np.sign(true_z[i]), z, true_z[i]) if jump(activation) > 0 else z
-            ct = _by_rows(numpy_vjp, activation, z, activations[i], ct)
+            ct = numpy_vjp(activation, z, activations[i], ct)
         ct = noisy(ct, f"delta[{i}]")
         deltas.append(ct)
         bias = None if case.params[i].bias is None else ct.sum(axis=1)
@@ -164,12 +164,6 @@ def _product(left: Array, right: Array) -> Array:
         return np.matmul(left, right)
     product: Array = (np.ascontiguousarray(left).reshape(-1, left.shape[-1]) @ right).reshape(*left.shape[:-1], -1)
     return product
-
-
-def _by_rows(function: Any, activation: Activation, *arrays: Array) -> Array:
-    """A function of an activation, which knows samples and units and no runs, of arrays (r, n, units)."""
-    rows: Array = function(activation, *(array.reshape(-1, array.shape[-1]) for array in arrays))
-    return rows.reshape(arrays[0].shape)
 
 
 def _end(case: Case, z: Array, outputs: Array, noisy: Any) -> tuple[Any, Array]:

@@ -1,6 +1,6 @@
 """Where a correct program rounds, and what it adds up there: one walk through both passes of a case, in NumPy.
 
-The amplitudes are absolute numbers: those of `rounding.py` times the unit roundoffs of the declared precision, plus
+The amplitudes are absolute numbers: those of `operations.py` times the unit roundoffs of the declared precision, plus
 what underflow may take.
 """
 

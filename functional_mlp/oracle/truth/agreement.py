@@ -91,7 +91,8 @@ def _kink_as_chosen(activation: Activation) -> Activation:
 def compiled_derivations(network: Network, loss: Loss | None, shapes: Shapes) -> Callable[..., Any]:
     """Both derivations as one compiled program for arrays of these shapes, from (params, arrays).
 
-    Kept by specification and shapes, and dropped with all that JAX keeps of it once others have been asked for.
+    Kept by specification and shapes, and dropped with all that JAX keeps of it once others have been asked for: until
+    then, what an activation of one's own holds on to lives on.
     """
     del shapes
     return jax.jit(

@@ -1,4 +1,4 @@
-"""The mistakes that people really make in backpropagation, as data: what was done, where it may occur, how to inject it.
+"""The mistakes that people really make in backpropagation, as data: what was done, where, and how to inject it.
 
 Every mistake is a `Change` at one named place of the one pass (`changes.py`); no pass is written out here. In the
 formulas: ct_x = dLoss/dx, a layer maps a_prev to z = a_prev W + b and a = f(z), n samples, K outputs, learning rate η,

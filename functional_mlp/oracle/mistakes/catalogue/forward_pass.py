@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -80,6 +81,17 @@ def _own_slope(site: Site) -> float:
     return parameters.get("slope", parameters.get("alpha", 0.0))
 
 
+def _of_arrays(name: str, value: Any, vjp: Any, *, probabilities: bool) -> Activation:
+    """An activation of two functions of NumPy's arrays."""
+
+    def own_value(z: Array) -> Array:
+        return value(z)  # type: ignore[no-any-return]
+
+    for function in (own_value, vjp):
+        setattr(function, "serves_numpy", True)  # noqa: B010
+    return Activation(name, own_value, vjp, probabilities=probabilities)
+
+
 def _and_softmax(inner: Activation) -> Activation:
     """softmax after an activation, as one activation."""
 
@@ -90,7 +102,7 @@ def _and_softmax(inner: Activation) -> Activation:
         between = numpy_value(inner, z)
         return numpy_vjp(inner, z, between, numpy_vjp(softmax(), between, a, ct_a))
 
-    return Activation(f"{inner.name} and softmax", value, vjp, probabilities=True)
+    return _of_arrays(f"{inner.name} and softmax", value, vjp, probabilities=True)
 
 
 SHORT_E = 2.718
@@ -150,7 +162,7 @@ def _approximated(context: Context) -> Program:
         return ct_a * SLOPES[context.variant](z)
 
     return with_activation(
-        context, Activation(f"{own.name}, {context.variant}", value, vjp, probabilities=own.probabilities)
+        context, _of_arrays(f"{own.name}, {context.variant}", value, vjp, probabilities=own.probabilities)
     )
 
 

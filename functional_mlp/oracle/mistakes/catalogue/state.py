@@ -9,7 +9,7 @@ from functional_mlp._dtypes import DTYPES
 from functional_mlp.activations import numpy_value
 from functional_mlp.backward_pass import Stages
 from functional_mlp.forward_pass import Tape
-from functional_mlp.losses import reduced
+from functional_mlp.losses import l2_penalty, reduced
 from functional_mlp.oracle.mistakes.catalogue.chain_rule import derivative_from
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
 from functional_mlp.oracle.mistakes.changes import (
@@ -193,7 +193,7 @@ def _losses(program: Program, changed: int, name: str, leaves: Array) -> Array:
     if program.loss.l2 == 0:
         return np.array(values)
     params = list(program.params)
-    penalties = [program.loss.penalty(_with_leaf(params, changed, name, leaf)) for leaf in leaves]
+    penalties = [l2_penalty(program.loss, _with_leaf(params, changed, name, leaf)) for leaf in leaves]
     return np.array(values) + np.array(penalties)
 
 
