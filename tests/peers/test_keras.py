@@ -86,6 +86,7 @@ def test_what_is_not_supported_is_refused(says):
     says(TypeError, ["keras.Sequential", "Dense"], oracle.adapt, layers.Dense(3))
 
 
+@pytest.mark.slow
 def test_on_pytorch_a_right_model_is_consistent():
     framework("torch")
     code = """
