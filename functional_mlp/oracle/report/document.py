@@ -4,18 +4,16 @@ Numbers that JSON has not (NaN, infinities) are strings.
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from functional_mlp.oracle.diagnosis import Diagnosis
+from functional_mlp.oracle.report.reported import Reported
 from functional_mlp.oracle.verdict import Leaf
-
-if TYPE_CHECKING:
-    from functional_mlp.oracle.report.report import Report
 
 REPORT_VERSION = 1
 
 
-def report_document(report: "Report") -> dict[str, Any]:
+def report_document(report: Reported) -> dict[str, Any]:
     """The fields of the JSON form."""
     return {
         "format": "functional-mlp/report",

@@ -13,26 +13,11 @@ from typing import Any
 from functional_mlp.oracle.diagnosis import Diagnosis
 from functional_mlp.oracle.report import sentences
 from functional_mlp.oracle.report.attachments import Exhibit
+from functional_mlp.oracle.report.reported import Finding
 from functional_mlp.oracle.report.sentences import SIGNS, short
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
 
 WIDTH = 80
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that several runs show and no single array does, such as results that differ from run to run.
-
-    Attributes:
-        id: "raises", "returns", "mutates", "accumulates", "nondeterministic" or "stale-state" (`functions.py`), or
-            one of those in `driving.py`.
-        verdict: WRONG, or UNDECIDED.
-        sentence: what was seen, and how to mend it.
-    """
-
-    id: str
-    verdict: Verdict
-    sentence: str
 
 
 @dataclass(frozen=True)

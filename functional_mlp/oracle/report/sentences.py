@@ -2,16 +2,13 @@
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from functional_mlp.oracle.diagnosis import EITHER, Diagnosis, Evidence, Named
 from functional_mlp.oracle.mistakes import MISTAKES
+from functional_mlp.oracle.report.reported import Reported
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
-
-if TYPE_CHECKING:
-    from functional_mlp.oracle.report.report import Report
 
 SIGNS = {Verdict.CONSISTENT: "ok", Verdict.UNDECIDED: "UNDECIDED", Verdict.WRONG: "WRONG"}
 FEW_GROUPS = 3
@@ -25,7 +22,7 @@ AGREES = (
 )
 
 
-def counted_verdicts(report: "Report") -> str:
+def counted_verdicts(report: Reported) -> str:
     """How many arrays there are of each verdict."""
     counts = Counter(leaf.verdict for leaf in report.leaves)
     total = len(report.leaves)
@@ -33,17 +30,17 @@ def counted_verdicts(report: "Report") -> str:
     return f"{', '.join(counted) or 'nothing could be compared'}."
 
 
-def subject(report: "Report") -> str:
+def subject(report: Reported) -> str:
     """What was judged."""
     return f"{report.network}, {count(report.samples, 'sample')}, judged as {report.precision}."
 
 
-def is_of_one_case(report: "Report") -> bool:
+def is_of_one_case(report: Reported) -> bool:
     """Whether there is but one set of gradients, which no group names."""
     return not any(leaf.group for leaf in report.leaves)
 
 
-def groups(report: "Report") -> dict[str, list[Leaf]]:
+def groups(report: Reported) -> dict[str, list[Leaf]]:
     """The leaves by their groups, in the order in which these appear."""
     found: dict[str, list[Leaf]] = {}
     for leaf in report.leaves:
@@ -51,7 +48,7 @@ def groups(report: "Report") -> dict[str, list[Leaf]]:
     return found
 
 
-def shown_groups(report: "Report") -> list[str]:
+def shown_groups(report: Reported) -> list[str]:
     """The groups that a short text shows array by array: all of a few; else those that say most.
 
     That is the one which the evidence is from, or the first wrong one, and the first undecided one.
@@ -72,13 +69,13 @@ def farthest(leaves: list[Leaf]) -> float:
     return max(largest, default=math.nan)
 
 
-def spoken_of(report: "Report") -> list[Leaf]:
+def spoken_of(report: Reported) -> list[Leaf]:
     """The leaves of which something is said, wrong ones first."""
     spoken = [leaf for leaf in report.leaves if leaf.sentence]
     return sorted(spoken, key=lambda leaf: leaf.verdict is not Verdict.WRONG)
 
 
-def remedies(report: "Report") -> tuple[str, ...]:
+def remedies(report: Reported) -> tuple[str, ...]:
     """What to do, each thing once."""
     return tuple(dict.fromkeys(leaf.remedy for leaf in spoken_of(report) if leaf.remedy))
 

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import functional_mlp
@@ -21,11 +20,9 @@ from functional_mlp.oracle.report.html.heat_map import MARKS, MOST_BLOCKS, badge
 from functional_mlp.oracle.report.html.markup import Markup, element, joined
 from functional_mlp.oracle.report.html.mathml import set_formula
 from functional_mlp.oracle.report.html.network_picture import drawn_network
+from functional_mlp.oracle.report.reported import Reported
 from functional_mlp.oracle.report.sentences import short
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
-
-if TYPE_CHECKING:
-    from functional_mlp.oracle.report.report import Report
 
 CELLS = 16_000  # that all heat maps together may have
 LEAST_BLOCKS = 6  # rows and columns of one
@@ -34,7 +31,7 @@ UNFOLDED = 3  # groups that are not consistent, and open
 READABLE_BYTES = 20_000  # of a file that can be read in the page, besides being saved
 
 
-def page_of(report: "Report") -> str:
+def page_of(report: Reported) -> str:
     """The page.
 
     Args:
@@ -102,7 +99,7 @@ def _section(heading: str, *parts: str, id_: str) -> Markup:
 # what is said first
 
 
-def _verdict(report: "Report") -> Markup:
+def _verdict(report: Reported) -> Markup:
     mark = element("span", f"{MARKS[report.verdict]} ", aria_hidden="true")
     diagnosis = report.diagnosis
     lead = [element("p", named.sentence, class_="lead") for named in (diagnosis.mistakes if diagnosis else ())]
@@ -200,7 +197,7 @@ def _list(names: Sequence[str], rows: Sequence[Sequence[str]], caption: str, sty
     )
 
 
-def _remarks(report: "Report") -> Markup:
+def _remarks(report: Reported) -> Markup:
     """Findings, what to do, notes; and what being consistent means."""
     findings = [element("li", badge(finding.verdict), " ", finding.sentence) for finding in report.findings]
     remedies = [element("li", f"{remedy[:1].upper()}{remedy[1:]}.") for remedy in sentences.remedies(report)]
@@ -220,7 +217,7 @@ def _remarks(report: "Report") -> Markup:
 # where it is
 
 
-def _network(report: "Report") -> Markup:
+def _network(report: Reported) -> Markup:
     if not report.exhibits:
         return Markup("")
     diagnosis = report.diagnosis
@@ -234,7 +231,7 @@ def _network(report: "Report") -> Markup:
     )
 
 
-def _arrays(report: "Report") -> Markup:
+def _arrays(report: Reported) -> Markup:
     groups = sentences.groups(report)
     drawn = sum(leaf.entries is not None and leaf.entries.ndim > 0 for leaf in report.leaves)
     most = max(LEAST_BLOCKS, min(MOST_BLOCKS, int((CELLS / max(drawn, 1)) ** 0.5)))
@@ -305,7 +302,7 @@ def _scrolling(inside: str, label: str) -> Markup:
 # the files
 
 
-def _files(report: "Report") -> Markup:
+def _files(report: Reported) -> Markup:
     if not report.exhibits:
         return Markup("")
     verdicts = {group: worst_of(leaf.verdict for leaf in leaves) for group, leaves in sentences.groups(report).items()}
