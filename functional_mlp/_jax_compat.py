@@ -114,9 +114,14 @@ def primitive_names(function: Callable[..., Any], *arguments: Any) -> frozenset[
 def _names(jaxpr: Any) -> Iterator[str]:
     for equation in jaxpr.eqns:
         yield equation.primitive.name
-        for value in jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns")):
-            if hasattr(value, "eqns"):
-                yield from _names(value)
+        for inner in _inner_programs(equation):
+            yield from _names(inner)
+
+
+def _inner_programs(equation: Any) -> list[Any]:
+    """The programs that an operation runs, such as the body of a loop."""
+    values = jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns"))
+    return [value for value in values if hasattr(value, "eqns")]
 
 
 def constants_of(program: Any) -> list[Any]:
@@ -126,8 +131,7 @@ def constants_of(program: Any) -> list[Any]:
     """
     found = list(getattr(program, "consts", ()))
     for equation in getattr(program, "eqns", ()):
-        inner = jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns"))
-        found += [array for value in inner if hasattr(value, "eqns") for array in constants_of(value)]
+        found += [array for inner in _inner_programs(equation) for array in constants_of(inner)]
     return found
 
 

@@ -8,6 +8,7 @@ Dimension letters: r runs side by side, n samples, K outputs. Everything is NumP
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from functional_mlp._dtypes import Array
@@ -57,10 +58,10 @@ def strayed(case: Case, solution: Solution, precision: Precision, surveyed: Surv
         for salt in salts:
             errors = {name: _error(site, magnify * site.amplitude, salt) for name, site in sites.items()}
             far = _distances(_perturbed(case, solution.pre_activations, errors), truth)
-            total = far if total is None else _map(np.add, total, far)
+            total = far if total is None else jax.tree.map(np.add, total, far)
     # of a normal distribution, sigma is sqrt(pi / 2) times the mean distance (and does not overflow as squares do)
     factor = 1.2533141373155 / magnify
-    return _map(lambda distance: np.nan_to_num(distance / RUNS, nan=np.inf) * factor, total)
+    return jax.tree.map(lambda distance: np.nan_to_num(distance / RUNS, nan=np.inf) * factor, total)
 
 
 def _magnification(case: Case, solution: Solution, precision: Precision, surveyed: Survey) -> float:
@@ -81,17 +82,6 @@ def _truth(case: Case, solution: Solution, surveyed: Survey) -> Measured:
     return Measured(value, solution.outputs, solution.pre_activations, solution.deltas, grads, solution.ct_inputs)
 
 
-def _map(function: Any, *trees: Any) -> Any:
-    """`function` of the arrays at the same place in trees of tuples and None."""
-    first = trees[0]
-    if first is None:
-        return None
-    if isinstance(first, tuple):
-        parts = [_map(function, *own) for own in zip(*trees, strict=True)]
-        return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
-    return function(*trees)
-
-
 def _distances(perturbed: Measured, truth: Measured) -> Measured:
     """|perturbed - true| summed over the runs."""
 
@@ -100,7 +90,7 @@ def _distances(perturbed: Measured, truth: Measured) -> Measured:
         total: Array = np.abs(apart, out=apart).sum(axis=0)
         return total
 
-    measured: Measured = _map(distance, perturbed, truth)
+    measured: Measured = jax.tree.map(distance, perturbed, truth)
     return measured
 
 

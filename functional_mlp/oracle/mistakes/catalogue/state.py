@@ -204,14 +204,15 @@ def _with_leaf(params: list[Any], layer: int, name: str, leaf: Array) -> list[An
 def _differences(losses: Callable[[Array], Array], at: Array, step: float, variant: str) -> Array:
     """The finite-difference gradient, of the shape and dtype of `at`, of a function that maps (B, …) to (B,)."""
     flat, slopes = at.reshape(-1), []
+    before = None if variant == "central" else losses(at[None])
     for start in range(0, flat.size, DIFFERENCES_AT_ONCE):
         rows = np.arange(start, min(start + DIFFERENCES_AT_ONCE, flat.size))
         moves = times(step, (rows[:, None] == np.arange(flat.size)[None, :]).astype(flat.dtype))
         ahead = losses((flat + moves).reshape(-1, *at.shape))
-        if variant == "central":
+        if before is None:
             slopes.append((ahead - losses((flat - moves).reshape(-1, *at.shape))) / (2 * step))
         else:
-            slopes.append((ahead - losses(at[None])) / step)
+            slopes.append((ahead - before) / step)
     return np.concatenate(slopes).astype(at.dtype).reshape(at.shape)
 
 
