@@ -89,9 +89,11 @@ def with_mistake(of: Program, planted: Planted) -> Make:
     """
     text = textwrap.dedent(inspect.getsource(of.make))
     text = text[text.index(f"def {of.name}(") :]  # without its decorator, which holds the mistakes
-    if text.count(planted.right) != 1:
-        raise ValueError(f"expected {planted.right!r} once in {of.name}, got it {text.count(planted.right)} times")
-    code = compile(text.replace(planted.right, planted.wrong), f"<{of.name}, {planted.what}>", "exec")
+    head, docstring, body = text.split('"""', 2)
+    if body.count(planted.right) != 1:
+        raise ValueError(f"expected {planted.right!r} once in {of.name}, got it {body.count(planted.right)} times")
+    text = '"""'.join((head, docstring, body.replace(planted.right, planted.wrong)))
+    code = compile(text, f"<{of.name}, {planted.what}>", "exec")
     names: dict[str, Any] = dict(of.make.__globals__)
     exec(code, names)
     make: Make = names[of.name]

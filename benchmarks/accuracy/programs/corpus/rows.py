@@ -103,7 +103,7 @@ def outer_products():
     MEAN_SQUARES,
     [
         ("1/n left out", "/ np.size(y)", "/ y.shape[1]"),
-        ("twice the derivative of tanh", "ij,ij->ij", "ij,ij,ij->ij"),
+        ("twice the derivative of tanh", "g = g * slope", "g = 2 * g * slope"),
     ],
 )
 def einsum():
