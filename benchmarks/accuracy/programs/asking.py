@@ -66,9 +66,7 @@ WAYS: Mapping[str, Callable[[Any, fm.Network, fm.Loss, int, Declared], oracle.Re
 }
 
 
-def ask(
-    way: str, made: Any, network: fm.Network, loss: fm.Loss, seed: int, declared: Declared
-) -> oracle.Report:
+def ask(way: str, made: Any, network: fm.Network, loss: fm.Loss, seed: int, declared: Declared) -> oracle.Report:
     """What the oracle says of a program that was made."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of exponentials that overflow to the right answer, and of np.matrix

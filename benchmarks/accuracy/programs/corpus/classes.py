@@ -55,7 +55,7 @@ def textbook_softmax():
     targets="labels",
 )
 def dictionary_and_labels():
-    """A class with a dict of W1, b1, …, integer labels, a penalty reg / 2 ΣW²; it gives loss and a dict of gradients."""
+    """A class with a dict W1, b1, …, integer labels, a penalty reg / 2 ΣW²; loss and a dict of gradients come back."""
 
     class Net:
         def __init__(self, params, reg=0.05):

@@ -81,7 +81,8 @@ def course_of_many_layers():
             if layer < depth:
                 dZ = np.array(dA, copy=True)
                 dZ[Z <= 0] = 0
-            dA, grads["dW" + str(layer)], grads["db" + str(layer)] = linear_backward(dZ, linear_cache)
+            dA, dW, db = linear_backward(dZ, linear_cache)
+            grads["dW" + str(layer)], grads["db" + str(layer)] = dW, db
         return grads
 
     return model_backward

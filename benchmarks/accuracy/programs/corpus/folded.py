@@ -4,7 +4,6 @@ import numpy as np
 
 from benchmarks.accuracy.programs.registry import program
 from functional_mlp import Loss
-from functional_mlp.oracle import Layout
 
 HALF = Loss("squared_error", scale=0.5)
 LOGISTIC = Loss("binary_cross_entropy", over_samples="mean")
@@ -44,7 +43,7 @@ def ones_column_at_the_end():
         ("the last column dropped for the bias's", "Theta2[:, 1:]", "Theta2[:, :-1]"),
         ("divided by m twice", "delta2.T @ a1 / m", "delta2.T @ a1 / m / m"),
     ],
-    layout=Layout(weights="out_in", bias="first_row"),
+    layout={"weights": "out_in", "bias": "first_row"},
 )
 def theta_with_a_column_of_ones():
     """Theta1 and Theta2 (out, in + 1) of a course in another language: the bias is the first column."""
@@ -72,7 +71,7 @@ def theta_with_a_column_of_ones():
         ("the penalty not divided by m", "+= lam / m * Theta2[:, 1:]", "+= lam * Theta2[:, 1:]"),
     ],
     way="check",
-    layout=Layout(weights="out_in", bias="first_row"),
+    layout={"weights": "out_in", "bias": "first_row"},
 )
 def theta_with_lambda_over_m():
     """The same with a penalty λ / 2m that spares the biases: a script with its own data."""

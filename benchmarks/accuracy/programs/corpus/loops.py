@@ -21,7 +21,11 @@ SMALL = ((3, 4, 2), (2, 5, 3))
     "sigmoid",
     HALF,
     [
-        ("the derivative taken of another layer", "* acts[k + 1][j] * (1 - acts[k + 1][j])", "* acts[-1][0] * (1 - acts[-1][0])"),
+        (
+            "the derivative taken of another layer",
+            "* acts[k + 1][j] * (1 - acts[k + 1][j])",
+            "* acts[-1][0] * (1 - acts[-1][0])",
+        ),
         ("the gradient of the last sample", "dw[k][i][j] += acts[k][i] * d[j]", "dw[k][i][j] = acts[k][i] * d[j]"),
     ],
 )
@@ -100,7 +104,11 @@ def comprehensions():
     HALF,
     [
         ("an index with the wrong stride", "w2[j * K + k] * delta[k]", "w2[k * H + j] * delta[k]"),
-        ("the last input forgotten", "for i in range(D):\n                    dw1", "for i in range(D - 1):\n                    dw1"),
+        (
+            "the last input forgotten",
+            "for i in range(D):\n                    dw1",
+            "for i in range(D - 1):\n                    dw1",
+        ),
     ],
     precision="float32",
 )

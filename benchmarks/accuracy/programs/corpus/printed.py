@@ -141,20 +141,23 @@ def c_g():
 
 @mistaken
 def r_print():
-    """R: print of a vector, seven significant digits for the number that needs most, the same decimals for all."""
+    """R: print, seven significant digits for the number that needs most, the same decimals in a vector or column."""
+
+    def decimals(v):
+        mantissa, exponent = f"{v:.6e}".split("e")
+        digits = len(mantissa.lstrip("-").replace(".", "").rstrip("0"))
+        return max(0, digits - 1 - int(exponent))
 
     def one(a):
-        def needed(v):
-            mantissa, exponent = f"{v:.6e}".split("e")
-            digits = len(mantissa.replace("-", "").replace(".", "").rstrip("0"))
-            return max(0, digits - 1 - int(exponent))
-
-        decimals = max((needed(v) for v in a.ravel() if v), default=0)
-        return brackets(a, f"{{:.{decimals}f}}".format)
+        columns = np.atleast_2d(a.T).tolist()
+        texts = [[f"{v:.{max(map(decimals, column))}f}" for v in column] for column in columns]
+        if a.ndim == 1:
+            return "[" + ", ".join(texts[0]) + "]"
+        return "[" + ", ".join("[" + ", ".join(row) + "]" for row in zip(*texts)) + "]"
 
     def printed(case):
         grads = gradients_of(case)
-        return document(grads, lambda a: one(a) if a.ndim == 1 else "[" + ", ".join(map(one, a)) + "]")
+        return document(grads, one)
 
     return printed
 
@@ -165,7 +168,7 @@ def julia_show():
 
     def one(v):
         text = repr(v)
-        if "e" not in text and abs(v) >= 1e-4 or v == 0:
+        if v == 0 or ("e" not in text and abs(v) >= 1e-4):
             return text
         mantissa, exponent = text.split("e") if "e" in text else f"{v:.16e}".split("e")
         mantissa = mantissa if "." in mantissa else f"{mantissa}.0"

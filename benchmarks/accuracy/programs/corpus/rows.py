@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
 from benchmarks.accuracy.programs.registry import program
 from functional_mlp import Loss
@@ -161,7 +161,7 @@ def other_frameworks_layout():
     ],
 )
 def get_weights():
-    """A flat list kernel, bias, kernel, bias, as a framework's get_weights() gives it; probabilities clipped at 1e-7."""
+    """A flat list kernel, bias, …, as a framework's get_weights() gives it; probabilities clipped at 1e-7."""
 
     def gradients(weights, x, y_true):
         kernel0, bias0, kernel1, bias1 = weights

@@ -9,7 +9,6 @@ import optax
 
 from benchmarks.accuracy.programs.registry import program
 from functional_mlp import Loss
-from functional_mlp.oracle import Layout
 
 HALF = Loss("squared_error", scale=0.5)
 MEAN = Loss("squared_error", over_samples="mean")
@@ -81,12 +80,16 @@ def few_lines_without_biases():
     HALF,
     [
         ("slope of the sums, not of the outputs", "derivatives_sigmoid(hidden)", "derivatives_sigmoid(hidden_in)"),
-        ("the bias's mean for its sum", "bout += np.sum(d_output, axis=0, keepdims=True)", "bout += np.mean(d_output, axis=0, keepdims=True)"),
+        (
+            "the bias's mean for its sum",
+            "bout += np.sum(d_output, axis=0, keepdims=True)",
+            "bout += np.mean(d_output, axis=0, keepdims=True)",
+        ),
     ],
     way="check_update",
 )
 def tutorial_in_two_languages():
-    """A tutorial's script: E = y - output, slopes, wout += …, biases (1, n); its data, and parameters after one step."""
+    """A tutorial's script with its data: E = y - output, slopes, wout += …, biases (1, n)."""
 
     def derivatives_sigmoid(x):
         return x * (1 - x)
@@ -119,10 +122,10 @@ def tutorial_in_two_languages():
     HALF,
     [
         ("deltas from weights already changed", "backward(layers, target)\n", "backward(layers, target, 0.1)\n"),
-        ("the derivative left out at the output", "error * n['out'] * (1 - n['out'])", "error"),
+        ("the derivative left out at the output", 'error * n["out"] * (1 - n["out"])', "error"),
     ],
     way="check_update",
-    layout=Layout(weights="out_in", bias="last_row"),
+    layout={"weights": "out_in", "bias": "last_row"},
 )
 def neurons_online():
     """Neurons as dicts, weights with the bias last, an update after each sample; a script with its own data."""
@@ -138,8 +141,10 @@ def neurons_online():
     def backward(layers, target, early=0.0):
         for k in reversed(range(len(layers))):
             for j, n in enumerate(layers[k]):
-                error = n["out"] - target[j] if k == len(layers) - 1 else sum(m["w"][j] * m["delta"] for m in layers[k + 1])
-                n['delta'] = error * n['out'] * (1 - n['out'])
+                error = (
+                    n["out"] - target[j] if k == len(layers) - 1 else sum(m["w"][j] * m["delta"] for m in layers[k + 1])
+                )
+                n["delta"] = error * n["out"] * (1 - n["out"])
             for n in layers[k]:
                 if early:
                     n["w"] = [w - early * n["delta"] * v for w, v in zip(n["w"], [*n["in"], 1], strict=True)]
@@ -174,7 +179,7 @@ def neurons_online():
     way="check_update_function",
 )
 def layers_that_train_themselves():
-    """Each layer's backward changes its own weights by an optimizer object; the model's parameters are read afterwards."""
+    """Each layer's backward changes its own weights by an optimizer object; they are read afterwards."""
 
     class SGD:
         def __init__(self, layer, lr=0.1):
@@ -278,12 +283,16 @@ def difference_over_rate():
     LOGISTIC,
     [
         ("sums not set to zero", "acc = [", "acc = acc or ["),
-        ("the first sample twice", "for row, target in zip(x, y, strict=True):", "for row, target in [(x[0], y[0]), *zip(x, y, strict=True)]:"),
+        (
+            "the first sample twice",
+            "for row, target in zip(x, y, strict=True):",
+            "for row, target in [(x[0], y[0]), *zip(x, y, strict=True)]:",
+        ),
     ],
     way="check_update_function",
 )
 def accumulated_then_updated():
-    """Deltas accumulated sample after sample, then one update with rate / number of samples; new parameters come back."""
+    """Deltas accumulated sample after sample, then one update by rate / n; new parameters come back."""
 
     acc = None
 
