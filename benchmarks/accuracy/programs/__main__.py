@@ -15,7 +15,7 @@ import sys
 from functools import partial
 
 from benchmarks.accuracy.programs.tables import failures, page
-from benchmarks.accuracy.programs.trials import Row, programs, trial
+from benchmarks.accuracy.programs.trials import Row, questions, trial
 from benchmarks.accuracy.trials import Trials, measure, option_parser
 from experiments._common import positive
 
@@ -29,7 +29,7 @@ def main() -> int:
     failed: list[str] = []
 
     def made(trials: Trials) -> str:
-        asked = trials.run({name: partial(trial, name, seeds) for name in programs()})
+        asked = trials.run({name: partial(trial, names, seeds) for name, names in questions().items()})
         rows: list[Row] = [row for rows in asked.values() for row in rows]
         failed.extend(failures(rows))
         return page(rows)

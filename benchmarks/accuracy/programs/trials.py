@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.accuracy.programs import corpus
@@ -46,9 +46,22 @@ def missing() -> Mapping[str, str]:
     return {name: tool for name, tool in NEEDED.items() if not shutil.which(tool)}
 
 
-def trial(name: str, seeds: int) -> list[Row]:
+def questions() -> dict[str, tuple[str, ...]]:
+    """The names of the programs by what they compute: what the oracle compiles for one serves all of a question."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, each in programs().items():
+        question = f"{each.networks[0].activations} {each.loss}"
+        found[question] = (*found.get(question, ()), name)
+    return found
+
+
+def trial(names: Sequence[str], seeds: int) -> list[Row]:
+    """All that is asked about some programs."""
+    return [row for name in names for row in _rows(programs()[name], seeds)]
+
+
+def _rows(of: Program, seeds: int) -> list[Row]:
     """All questions about a program: `seeds` for each network, and one for each mistake and network."""
-    of = programs()[name]
     rows = [_asked(of, of.make, "", network, seed) for network in of.networks for seed in range(seeds)]
     for planted in of.planted:
         wrong = with_mistake(of, planted)

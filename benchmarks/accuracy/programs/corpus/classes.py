@@ -9,7 +9,7 @@ from functional_mlp import Loss
 CROSS_ENTROPY = Loss("categorical_cross_entropy", over_samples="mean")
 ENTROPY_OF_LOGITS = Loss("softmax_cross_entropy", over_samples="mean")
 BINARY = Loss("binary_cross_entropy", over_samples="mean")
-THREE_CLASSES = ((2, 5, 3), (4, 6, 3))
+THREE_CLASSES = ((4, 6, 3), (3, 6, 4))
 ONE_OUTPUT = ((3, 5, 1), (2, 4, 1))
 
 

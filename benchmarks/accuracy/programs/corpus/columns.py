@@ -12,7 +12,7 @@ CROSS_ENTROPY = Loss("categorical_cross_entropy", over_samples="mean")
 
 
 @program(
-    [(2, 4, 1), (3, 5, 1)],
+    [(3, 5, 1), (2, 4, 1)],
     ("tanh", "sigmoid"),
     LOGISTIC,
     [
@@ -89,7 +89,7 @@ def course_of_many_layers():
 
 
 @program(
-    [(3, 6, 4), (2, 5, 3)],
+    [(4, 6, 3), (3, 6, 4)],
     ("relu", "softmax"),
     CROSS_ENTROPY,
     [
@@ -199,7 +199,7 @@ def pairs_of_columns():
 
 
 @program(
-    [(2, 3, 1), (4, 5, 2)],
+    [(3, 5, 2), (4, 6, 3)],
     "sigmoid",
     HALF,
     [
@@ -233,7 +233,7 @@ def script_with_columns():
 
 
 @program(
-    [(3, 5, 4), (2, 6, 3)],
+    [(4, 6, 3), (3, 6, 4)],
     ("tanh", "softmax"),
     CROSS_ENTROPY,
     [

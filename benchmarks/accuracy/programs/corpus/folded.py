@@ -10,7 +10,7 @@ LOGISTIC = Loss("binary_cross_entropy", over_samples="mean")
 
 
 @program(
-    [(3, 5, 2), (2, 4, 3)],
+    [(3, 5, 2), (4, 6, 3)],
     ("tanh", "identity"),
     HALF,
     [
@@ -36,7 +36,7 @@ def ones_column_at_the_end():
 
 
 @program(
-    [(2, 3, 1), (4, 5, 2)],
+    [(3, 5, 1), (4, 6, 3)],
     "sigmoid",
     LOGISTIC,
     [
@@ -63,7 +63,7 @@ def theta_with_a_column_of_ones():
 
 
 @program(
-    [(2, 3, 1), (4, 5, 2)],
+    [(3, 5, 1), (4, 6, 3)],
     "sigmoid",
     Loss("binary_cross_entropy", over_samples="mean", l2=0.5 / 6),
     [
@@ -155,7 +155,7 @@ def no_bias_declared():
 
 
 @program(
-    [(3, 5, 2), (2, 4, 3)],
+    [(3, 5, 2), (4, 6, 3)],
     ("tanh", "identity"),
     HALF,
     [

@@ -12,7 +12,7 @@ from functional_mlp import Loss
 HALF = Loss("squared_error", scale=0.5)
 MEAN = Loss("squared_error", over_samples="mean")
 CROSS_ENTROPY = Loss("softmax_cross_entropy", over_samples="mean")
-SMALL = ((2, 3, 1), (3, 4, 2))
+SMALL = ((2, 4, 1), (3, 5, 2))
 
 
 @program(

@@ -13,7 +13,7 @@ from functional_mlp import Loss
 HALF = Loss("squared_error", scale=0.5)
 SQUARES = Loss("squared_error")
 LOGISTIC = Loss("binary_cross_entropy", over_samples="mean")
-SMALL = ((3, 4, 2), (2, 5, 3))
+SMALL = ((3, 5, 2), (4, 6, 3))
 
 
 @program(

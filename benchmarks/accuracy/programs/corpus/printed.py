@@ -13,7 +13,7 @@ from benchmarks.accuracy.programs.registry import program
 from functional_mlp import Loss
 
 HALF = Loss("squared_error", scale=0.5)
-SIZES = ((3, 5, 2), (2, 4, 3))
+SIZES = ((3, 5, 2), (4, 6, 3))
 ACTIVATIONS = ("tanh", "identity")
 UNUSED = "the derivative of tanh left out"
 

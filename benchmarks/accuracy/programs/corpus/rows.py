@@ -10,7 +10,7 @@ from functional_mlp import Loss
 
 HALF = Loss("squared_error", scale=0.5)
 MEAN_SQUARES = Loss("squared_error", over_samples="mean", over_outputs="mean")
-TWO_LAYERS = ((3, 5, 2), (2, 4, 3), (4, 4, 4))
+TWO_LAYERS = ((3, 5, 2), (4, 6, 3), (4, 4, 4))
 
 
 @program(
@@ -38,7 +38,7 @@ def plain_function():
 
 
 @program(
-    [(3, 5, 4, 2), (2, 6, 3), (4, 7, 5, 3)],
+    [(3, 5, 2), (2, 4, 6, 3)],
     "sigmoid",
     HALF,
     [
@@ -98,7 +98,7 @@ def outer_products():
 
 
 @program(
-    [(3, 5, 2), (4, 6, 3), (2, 3, 4, 5)],
+    [(3, 5, 2), (2, 4, 6, 3)],
     "tanh",
     MEAN_SQUARES,
     [
@@ -152,7 +152,7 @@ def other_frameworks_layout():
 
 
 @program(
-    [(3, 4, 2), (2, 5, 3)],
+    [(3, 5, 2), (4, 6, 3)],
     "sigmoid",
     Loss("binary_cross_entropy", over_samples="mean", over_outputs="mean"),
     [

@@ -117,7 +117,7 @@ def tutorial_in_two_languages():
 
 
 @program(
-    [(2, 3, 2), (3, 5, 4)],
+    [(3, 5, 2), (4, 6, 3)],
     "sigmoid",
     HALF,
     [
