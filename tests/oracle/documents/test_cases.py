@@ -60,7 +60,7 @@ def build(plan):
 
     params = []
     for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
-        rows = fan_in + (plan["bias_layout"] == "last_row")
+        rows = fan_in + (plan["bias_layout"] != "separate")
         weights = draw(rows, fan_out) if plan["weights_layout"] == "in_out" else draw(fan_out, rows)
         with_bias = plan["bias_layout"] == "separate" and plan["biases"] >> i & 1
         params.append((weights, draw(fan_out) if with_bias else None))

@@ -8,7 +8,7 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.files import FileError
-from functional_mlp.oracle.case import declared_layer
+from functional_mlp.oracle.case import Layout, declared_layer
 from tests.helpers.documents import EXAMPLES, FORMATS
 
 NETWORK = fm.Network((3, 4, 4, 2), ("tanh", "relu", "identity"))
@@ -17,7 +17,7 @@ LAYOUTS = [("in_out", "separate"), ("out_in", "separate"), ("in_out", "last_row"
 
 def case_in(weights_layout="in_out", bias_layout="separate", loss=fm.Loss("squared_error", l2=0.5)):  # noqa: B008
     drawn = oracle.draw_case(NETWORK, loss, samples=5, seed=3, name="a question")
-    params = [declared_layer(layer, weights_layout, bias_layout) for layer in drawn.params]
+    params = [declared_layer(layer, Layout(weights_layout, bias_layout)) for layer in drawn.params]
     data = (drawn.inputs, drawn.targets, drawn.ct_outputs)
     layouts = {"weights_layout": weights_layout, "bias_layout": bias_layout}
     return oracle.Case(NETWORK, loss, params, *data, name=drawn.name, **layouts)
