@@ -17,7 +17,7 @@ from tests.helpers.tolerances import RELATIVE, relative_difference
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 MOST_ULP = 8
 # where the derivative passes through 0 its ulp shrinks without limit: there ulp of 1/16 are counted
-CROSSES_ZERO = {"silu": 1 / 16, "gelu": 1 / 16}
+CROSSES_ZERO = dict.fromkeys(("silu", "gelu", "gelu_tanh", "quick_gelu", "mish"), 1 / 16)
 
 
 def points(dtype, rng):
