@@ -101,7 +101,7 @@ class Activation:
         """
         if not callable(fn) or isinstance(fn, cls):
             raise TypeError(f"expected a function of one number z, got {fn!r}; as in Activation.of(lambda z: z**3)")
-        called = name or getattr(fn, "__name__", type(fn).__name__)
+        called = str(name or getattr(fn, "__name__", type(fn).__name__))
         number = jax.ShapeDtypeStruct((), np.float32)
         try:
             result = jax.eval_shape(fn, number)

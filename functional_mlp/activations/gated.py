@@ -12,6 +12,7 @@ from functional_mlp.activations.primitives import finite, logistic, logistic_tim
 
 QUICK_RATE = 1.702
 _QUICK = Fraction(QUICK_RATE)
+_SATURATED = 1e4  # beyond the derivatives are 0 or 1 in every format, and no multiple of z overflows
 
 
 def silu_value(z: EitherArray) -> EitherArray:
@@ -35,7 +36,7 @@ def quick_gelu_value(z: EitherArray) -> EitherArray:
 
 
 def quick_gelu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
-    z = namespace(z).clip(z, -1e4, 1e4)  # beyond it is 0 or 1 in every format, and r z does not overflow
+    z = namespace(z).clip(z, -_SATURATED, _SATURATED)
     # with s(z) = sigmoid(r z): d/dz z s(z) = s(z) (1 + r z s(-z))
     return ct_a * logistic_times(z, 1 + QUICK_RATE * (z * logistic(-z, _QUICK)), _QUICK)
 
@@ -60,7 +61,7 @@ def mish_value(z: EitherArray) -> EitherArray:
 
 
 def mish_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
-    xp, z = namespace(z), finite(z)
+    xp, z = namespace(z), namespace(z).clip(z, -_SATURATED, _SATURATED)
     h = xp.exp(0.5 * negative_part(z))
     e, g = h * h, xp.exp(-magnitude(z))
     low = negative_part(z)

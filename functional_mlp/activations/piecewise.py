@@ -106,7 +106,7 @@ def prelu_ct_slope(z: EitherArray, ct_a: EitherArray, per_unit: bool = False) ->
         raise ValueError(f"expected z and ct_a of one shape, got {z.shape} and {ct_a.shape}")
     # 0 where z > 0, also for an infinite cotangent of a unit on which the slope has no influence
     terms = namespace(z, ct_a).where(z > 0, namespace(z).zeros_like(z), ct_a * negative_part(z))
-    return terms.sum(axis=tuple(range(z.ndim - 1)) if per_unit else None)
+    return namespace(terms).asarray(terms.sum(axis=tuple(range(z.ndim - 1)) if per_unit else None))
 
 
 # between two kinks: relu6, hardtanh, hard sigmoid, hard swish

@@ -73,8 +73,8 @@ def exponential(z: EitherArray, rate: Fraction) -> EitherArray:
     hi, lo = halves(rate, np.finfo(z.dtype).nmant)
     z = xp.clip(z, -abs(UNDERFLOWS / hi), abs(UNDERFLOWS / hi)) if hi else z
     leading = leading_half(z)
-    e = xp.exp(hi * leading)
-    return e + e * xp.expm1(hi * (z - leading) + lo * z)
+    half = xp.exp(0.5 * hi * leading)  # so that the correction does not underflow before the result does
+    return (half + half * xp.expm1(hi * (z - leading) + lo * z)) * half
 
 
 def exponential_of_square(x: EitherArray, rate: float, factor: EitherArray) -> EitherArray:
