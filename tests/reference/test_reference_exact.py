@@ -129,7 +129,7 @@ def assert_agrees(case: Case) -> None:
                 else:
                     true = (mp_loss(case, name, index, H)[0] - mp_loss(case, name, index, -H)[0]) / (2 * H)
                     # a true zero comes out as the error of the difference; the smallest number here is far above it
-                    true = true if abs(true) > mp.mpf(10) ** -50 else mp.mpf(0)
+                    true = true if abs(true) > mp.mpf(10) ** -25 else mp.mpf(0)
                 assert got == again.leaves[name][index] == float(true), f"{name}{list(index)}: {got!r}, {float(true)!r}"
 
 

@@ -75,7 +75,7 @@ def _activation_field(activation: Activation) -> str | dict[str, Any]:
         return {"name": name, "expression": expression}
     if not is_built_in(activation) or resolve({"name": name, **given}) != activation:
         raise ValueError(
-            f"expected activations that files can name, got your own {name!r}; write it as an expression of z, as in"
+            f"expected built-in activations or expressions, which files can name, got your own {name!r}; write it as"
             " {'name': 'cube', 'expression': 'z**3'}"
         )
     usual = dict(resolve(name).parameters)
