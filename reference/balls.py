@@ -224,6 +224,21 @@ def tanh(x: Real) -> Real:
     return 1 - below_one if sign(x) == 1 else below_one - 1
 
 
+def sin(x: Real) -> Real:
+    """Return sin x, x in radians."""
+    return ZERO if is_zero(x) else _of_kind(x, ball(x).sin())
+
+
+def cos(x: Real) -> Real:
+    """Return cos x."""
+    if is_zero(x):
+        return ONE
+    if _small(x):  # 1 - 2 sin^2(x/2)
+        half = _of_kind(x, (ball(x) / 2).sin())
+        return 1 - 2 * half * half
+    return _of_kind(x, ball(x).cos())
+
+
 def sech_squared(x: Real) -> Real:
     """Return 1/cosh² x."""
     if _small(x):

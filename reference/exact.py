@@ -5,8 +5,9 @@ python-flint) that certainly hold the true value, with more and more bits until 
 are the results, so each is the float64 nearest to the truth. After the first round what is rational stays rational
 (relu networks with squared error altogether), which decides zeros at kinks and ties that no ball can.
 
-The derivative at a kink (z = 0 of relu, leaky_relu, elu) is that of the left side or `at_zero`. While the sign of z is
-open, the derivative is a ball around all three numbers, so nothing is decided early. What is still open with
+The derivative at a kink (z = 0 of relu, leaky_relu, elu; both ends of hardtanh, …) is that of the flat side (of relu's
+relatives: the left side) or the one that the case chooses. While it is open on which side z lies, the derivative is a
+ball around all three numbers, so nothing is decided early. What is still open with
 `max_bits` bits raises `UndecidedError`, for instance z = tanh(u) − tanh(u) at a relu: no number of bits shows that as
 zero. So may saturation too deep for the exponents of Arb: |z| past 1e76, in gelu 1e38, beside a half-way case.
 
@@ -41,7 +42,8 @@ from reference.balls import (
     ulp_distance,
 )
 from reference.formulas import activated, loss_row, through_activation
-from reference.problem import KINKED, Case, LossSpec, Problem, checked, rational
+from reference.pieces import pieces_of
+from reference.problem import Case, LossSpec, Problem, checked, rational
 
 __all__ = ["Case", "Solution", "UndecidedError", "decimal", "round_to_float64", "solve", "ulp_distance"]
 
@@ -88,8 +90,8 @@ class UndecidedError(ArithmeticError):
         bits: the limit.
     """
 
-    def __init__(self, entry: str, known: Real, bits: int, kink: str | None) -> None:
-        reason = "" if kink is None else f"; {kink} may be exactly 0, at its activation's kink"
+    def __init__(self, entry: str, known: Real, bits: int, kink: tuple[str, Real] | None) -> None:
+        reason = "" if kink is None else f"; {kink[0]} may be exactly {kink[1]}, at its activation's kink"
         number = ball(known).str(20)
         super().__init__(f"{entry} does not round to one float64 with {bits} bits: {number}{reason}; raise max_bits")
         self.entry, self.known, self.bits = entry, known, bits
@@ -162,13 +164,13 @@ def _evaluate(problem: Problem, *, exact: bool) -> dict[str, Any]:
     return leaves
 
 
-def _open_kink(problem: Problem, balls: Mapping[str, NDArray[np.object_]]) -> str | None:
-    """Return the first pre-activation whose sign is open at a kink, if any."""
+def _open_kink(problem: Problem, balls: Mapping[str, NDArray[np.object_]]) -> tuple[str, Real] | None:
+    """Return the first pre-activation of which it is open on which side of a kink it lies, if any."""
     for layer, unit in enumerate(problem.units):
-        if unit.name in KINKED:
+        for kink in pieces_of(unit).kinks:
             for index, number in np.ndenumerate(balls[f"pre_activations.{layer}"]):
-                if sign(number) is None:
-                    return f"pre_activations.{layer}[{', '.join(map(str, index))}]"
+                if sign(number - kink.position) is None:
+                    return f"pre_activations.{layer}[{', '.join(map(str, index))}]", kink.position
     return None
 
 

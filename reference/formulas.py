@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from flint import arb, fmpq
+
 from reference.balls import (
     ONE,
     ZERO,
     Real,
     ball,
+    cos,
     exp,
-    expm1,
-    hull,
     is_zero,
     log,
     log1p,
@@ -26,11 +27,15 @@ from reference.balls import (
     over,
     sech_squared,
     sign,
+    sin,
     tanh,
     times,
     total,
 )
+from reference.pieces import celu, celu_slope, magnitude, piecewise_slope, piecewise_value
 from reference.problem import PROBABILITY_LOSSES, Unit
+
+PIECEWISE = ("relu", "leaky_relu", "prelu", "elu", "selu", "relu6", "hardtanh", "hard_sigmoid", "hard_swish")
 
 
 def _logistic(z: Real) -> tuple[Real, Real]:
@@ -45,40 +50,93 @@ def _softplus(z: Real) -> Real:
     return z + log1p(exp(-z)) if sign(z) == 1 else log1p(exp(z))
 
 
-def _selected(z: Real, right: Real, left: Real, at_zero: Real) -> Real:
-    """Return what belongs to the sign of z, or a ball around all three if the sign is open."""
-    which = sign(z)
-    return hull(right, left, at_zero) if which is None else (at_zero, right, left)[which]  # [-1] is the left
+QUICK_RATE = fmpq(*(1.702).as_integer_ratio())
+
+
+def _gelu_argument(z: Real) -> Real:
+    """Return 2 sqrt(2/pi) (z + 0.044715 z^3), so that the gelu by tanh is z sigmoid of it."""
+    return times(z, 2 * (2 / arb.pi()).sqrt() * (1 + fmpq(44715, 10**6) * z * z))
+
+
+def _gelu_argument_slope(z: Real) -> Real:
+    return 2 * (2 / arb.pi()).sqrt() * (1 + 3 * fmpq(44715, 10**6) * z * z)
+
+
+def _gate(z: Real) -> Real:
+    """Return tanh(ln(1 + e^z)) = n / (n + 2) with n = e (e + 2), or with e^-z where that is below 1."""
+    if sign(z) == 1:
+        g = exp(-z)
+        return (1 + 2 * g) / (1 + 2 * g + 2 * g * g)
+    n = exp(z) * (exp(z) + 2)
+    return n / (n + 2)
+
+
+def _gate_slope(z: Real) -> Real:
+    """Return its derivative 4 e (e + 1) / (n + 2)^2."""
+    if sign(z) == 1:
+        g = exp(-z)
+        whole = 1 + 2 * g + 2 * g * g
+        return 4 * g * g * (1 + g) / (whole * whole)
+    e = exp(z)
+    whole = e * (e + 2) + 2
+    return 4 * e * (e + 1) / (whole * whole)
+
+
+def _softsign_slope(z: Real) -> Real:
+    whole = 1 + magnitude(z)
+    return 1 / (whole * whole)
+
+
+def _scaled_tanh_slope(z: Real, unit: Unit) -> Real:
+    scale, rate = unit.parameters["scale"], unit.parameters["rate"]
+    return scale * rate * sech_squared(rate * z)
+
+
+def _gelu_tanh_slope(z: Real) -> Real:
+    p, q = _logistic(_gelu_argument(z))
+    return p * (1 + times(z, q * _gelu_argument_slope(z)))
+
+
+def _silu_slope(z: Real, rate: Real = ONE) -> Real:
+    p, q = _logistic(rate * z)
+    return p * (1 + rate * z * q)
 
 
 VALUES: dict[str, Callable[[Real, Unit], Real]] = {
     "identity": lambda z, unit: z,
     "sigmoid": lambda z, unit: _logistic(z)[0],
     "tanh": lambda z, unit: tanh(z),
-    "relu": lambda z, unit: _selected(z, z, ZERO, ZERO),
-    "leaky_relu": lambda z, unit: _selected(z, z, unit.parameter * z, ZERO),
-    "elu": lambda z, unit: _selected(z, z, unit.parameter * expm1(z), ZERO),
-    "softplus": lambda z, unit: _softplus(z),
+    "softplus": lambda z, unit: _softplus(unit.parameters["beta"] * z) / unit.parameters["beta"],
     "silu": lambda z, unit: times(z, _logistic(z)[0]),
     "gelu": lambda z, unit: times(z, normal_distribution(z)),
+    "gelu_tanh": lambda z, unit: times(z, _logistic(_gelu_argument(z))[0]),
+    "quick_gelu": lambda z, unit: times(z, _logistic(QUICK_RATE * z)[0]),
+    "mish": lambda z, unit: times(z, _gate(z)),
+    "celu": celu,
+    "scaled_tanh": lambda z, unit: unit.parameters["scale"] * tanh(unit.parameters["rate"] * z),
+    "softsign": lambda z, unit: z / (1 + magnitude(z)),
+    "sin": lambda z, unit: sin(z),
+    "cos": lambda z, unit: cos(z),
+    "gaussian": lambda z, unit: exp(-z * z),
+    **dict.fromkeys(PIECEWISE, piecewise_value),
 }
-
-
-def _silu_derivative(z: Real) -> Real:
-    p, q = _logistic(z)
-    return p * (1 + z * q)
-
-
 DERIVATIVES: dict[str, Callable[[Real, Unit], Real]] = {
     "identity": lambda z, unit: ONE,
     "sigmoid": lambda z, unit: _logistic(z)[0] * _logistic(z)[1],
     "tanh": lambda z, unit: sech_squared(z),
-    "relu": lambda z, unit: _selected(z, ONE, ZERO, unit.at_zero),
-    "leaky_relu": lambda z, unit: _selected(z, ONE, unit.parameter, unit.at_zero),
-    "elu": lambda z, unit: _selected(z, ONE, unit.parameter * exp(z), unit.at_zero),
-    "softplus": lambda z, unit: _logistic(z)[0],
-    "silu": lambda z, unit: _silu_derivative(z),
+    "softplus": lambda z, unit: _logistic(unit.parameters["beta"] * z)[0],
+    "silu": lambda z, unit: _silu_slope(z),
     "gelu": lambda z, unit: normal_distribution(z) + times(z, normal_density(z)),
+    "gelu_tanh": lambda z, unit: _gelu_tanh_slope(z),
+    "quick_gelu": lambda z, unit: _silu_slope(z, QUICK_RATE),
+    "mish": lambda z, unit: _gate(z) + times(z, _gate_slope(z)),
+    "celu": celu_slope,
+    "scaled_tanh": _scaled_tanh_slope,
+    "softsign": lambda z, unit: _softsign_slope(z),
+    "sin": lambda z, unit: cos(z),
+    "cos": lambda z, unit: -sin(z),
+    "gaussian": lambda z, unit: times(z, -2 * exp(-z * z)),
+    **dict.fromkeys(PIECEWISE, piecewise_slope),
 }
 
 

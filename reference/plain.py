@@ -102,6 +102,40 @@ def _sided(z: Array, right: Array, left: Array, at_zero: float) -> Array:
     return np.where(z == 0, at_zero * np.ones_like(z), np.where(z > 0, right, left))
 
 
+def _ended(z: Array, low: float, high: float, slopes: tuple[Any, Any, Any], at_low: float, at_high: float) -> Array:
+    """The slopes below, inside and above, and what is taken at the two ends."""
+    below, inside, above = (slope * np.ones_like(z) for slope in slopes)
+    piece = np.where(z < low, below, np.where(z > high, above, inside))
+    return np.where(z == low, at_low * np.ones_like(z), np.where(z == high, at_high * np.ones_like(z), piece))
+
+
+def _clipped(z: Array, low: float, high: float) -> Array:
+    return np.minimum(np.maximum(z, low * np.ones_like(z)), high * np.ones_like(z))
+
+
+SELU_SCALE, SELU_ALPHA, QUICK_RATE = 1.0507009873554805, 1.6732632423543772, 1.702
+GELU_RATE, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
+
+
+def _gelu_tanh(z: Array) -> Array:
+    return np.tanh(GELU_RATE * (z + GELU_CUBIC * z**3))
+
+
+def _gelu_tanh_derivative(z: Array) -> Array:
+    t = _gelu_tanh(z)
+    return 0.5 * (1 + t) + 0.5 * z * (1 - t**2) * GELU_RATE * (1 + 3 * GELU_CUBIC * z**2)
+
+
+def _quick_gelu_derivative(z: Array) -> Array:
+    s = _sigmoid(QUICK_RATE * z)
+    return s + QUICK_RATE * z * s * (1 - s)
+
+
+def _mish_derivative(z: Array) -> Array:
+    t = np.tanh(np.logaddexp(0, z))
+    return t + z * (1 - t**2) * _sigmoid(z)
+
+
 class Unit(NamedTuple):
     """An activation without its parameters: a of z, and da/dz of z and a; softmax, which mixes units, stands apart."""
 
@@ -125,10 +159,51 @@ UNITS = {
         lambda z, alpha, at_zero: np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0))),
         lambda z, a, alpha, at_zero: _sided(z, np.ones_like(z), alpha * np.exp(np.minimum(z, 0)), at_zero),
     ),
-    "softplus": Unit(lambda z: np.logaddexp(0, z), lambda z, a: _sigmoid(z)),
+    "softplus": Unit(
+        lambda z, beta: np.logaddexp(0, beta * z) / beta,
+        lambda z, a, beta: _sigmoid(beta * z),
+    ),
     "silu": Unit(lambda z: z * _sigmoid(z), lambda z, a: _silu_derivative(z)),
     "gelu": Unit(lambda z: z * _normal_distribution(z), lambda z, a: _normal_distribution(z) + z * _normal_density(z)),
+    "gelu_tanh": Unit(lambda z: 0.5 * z * (1 + _gelu_tanh(z)), lambda z, a: _gelu_tanh_derivative(z)),
+    "quick_gelu": Unit(lambda z: z * _sigmoid(QUICK_RATE * z), lambda z, a: _quick_gelu_derivative(z)),
+    "mish": Unit(lambda z: z * np.tanh(np.logaddexp(0, z)), lambda z, a: _mish_derivative(z)),
+    "selu": Unit(
+        lambda z, at_zero: SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(np.minimum(z, 0))),
+        lambda z, a, at_zero: _sided(
+            z, SELU_SCALE * np.ones_like(z), SELU_SCALE * SELU_ALPHA * np.exp(np.minimum(z, 0)), at_zero
+        ),
+    ),
+    "celu": Unit(
+        lambda z, alpha: np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0) / alpha)),
+        lambda z, a, alpha: np.where(z > 0, np.ones_like(z), np.exp(np.minimum(z, 0) / alpha)),
+    ),
+    "relu6": Unit(
+        lambda z, at_zero, at_six: _clipped(z, 0, 6),
+        lambda z, a, at_zero, at_six: _ended(z, 0, 6, (0, 1, 0), at_zero, at_six),
+    ),
+    "hardtanh": Unit(
+        lambda z, low, high, at_low, at_high: _clipped(z, low, high),
+        lambda z, a, low, high, at_low, at_high: _ended(z, low, high, (0, 1, 0), at_low, at_high),
+    ),
+    "hard_sigmoid": Unit(
+        lambda z, low, high, at_low, at_high: _clipped((z - low) / (high - low), 0, 1),
+        lambda z, a, low, high, at_low, at_high: _ended(z, low, high, (0, 1 / (high - low), 0), at_low, at_high),
+    ),
+    "hard_swish": Unit(
+        lambda z, at_low, at_high: z * _clipped(z + 3, 0, 6) / 6,
+        lambda z, a, at_low, at_high: _ended(z, -3, 3, (0, z / 3 + 0.5, 1), at_low, at_high),
+    ),
+    "scaled_tanh": Unit(
+        lambda z, scale, rate: scale * np.tanh(rate * z),
+        lambda z, a, scale, rate: scale * rate * (1 - np.tanh(rate * z) ** 2),
+    ),
+    "softsign": Unit(lambda z: z / (1 + np.abs(z)), lambda z, a: 1 / (1 + np.abs(z)) ** 2),
+    "sin": Unit(np.sin, lambda z, a: np.cos(z)),
+    "cos": Unit(np.cos, lambda z, a: -np.sin(z)),
+    "gaussian": Unit(lambda z: np.exp(-z * z), lambda z, a: -2 * z * np.exp(-z * z)),
 }
+UNITS["prelu"] = UNITS["leaky_relu"]
 
 
 def _softmax(z: Array, arithmetic: Arithmetic) -> Array:
@@ -260,8 +335,9 @@ def question_of(case: RefereeCase) -> Any:
     problem = checked(case)
     activations = []
     for unit in problem.units:
-        numbers = {"slope": unit.parameter, "alpha": unit.parameter, "at_zero": unit.at_zero}
-        parameters = {name: _float(numbers[name]) for name in ACTIVATIONS[unit.name]}
+        parameters = {name: _float(number) for name, number in unit.parameters.items()}
+        for name in set(ACTIVATIONS[unit.name]) - set(parameters):
+            parameters[name] = _outer_slope(unit.name, name, parameters)
         activations.append(SimpleNamespace(name=unit.name, parameters=parameters))
     loss: Any = problem.loss
     if loss is not None:
@@ -275,6 +351,15 @@ def question_of(case: RefereeCase) -> Any:
         ct_outputs=problem.given,
         sample_weights=problem.sample_weights,
     )
+
+
+def _outer_slope(activation: str, kink: str, parameters: dict[str, float]) -> float:
+    """The derivative at a kink of which the case says nothing: that of the flat, or the left, or the outer side."""
+    if kink == "at_zero":
+        return (
+            SELU_SCALE * SELU_ALPHA if activation == "selu" else parameters.get("slope", parameters.get("alpha", 0.0))
+        )
+    return float(activation == "hard_swish" and kink == "at_high")
 
 
 def _float(number: Any) -> float:

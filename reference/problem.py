@@ -20,12 +20,27 @@ ACTIVATIONS: dict[str, dict[str, float | None]] = {
     "relu": {"at_zero": None},
     "leaky_relu": {"slope": 0.01, "at_zero": None},
     "elu": {"alpha": 1.0, "at_zero": None},
-    "softplus": {},
+    "softplus": {"beta": 1.0},
     "silu": {},
     "gelu": {},
     "softmax": {},
+    "gelu_tanh": {},
+    "quick_gelu": {},
+    "mish": {},
+    "selu": {"at_zero": None},
+    "celu": {"alpha": 1.0},
+    "prelu": {"slope": 0.25, "at_zero": None},
+    "relu6": {"at_zero": None, "at_six": None},
+    "hardtanh": {"low": -1.0, "high": 1.0, "at_low": None, "at_high": None},
+    "hard_sigmoid": {"low": -3.0, "high": 3.0, "at_low": None, "at_high": None},
+    "hard_swish": {"at_low": None, "at_high": None},
+    "scaled_tanh": {"scale": 1.7159, "rate": 2 / 3},
+    "softsign": {},
+    "sin": {},
+    "cos": {},
+    "gaussian": {},
 }
-KINKED = ("relu", "leaky_relu", "elu")
+_POSITIVE = {("softplus", "beta"), ("celu", "alpha"), ("scaled_tanh", "rate")}
 PROBABILITY_LOSSES = ("binary_cross_entropy", "categorical_cross_entropy")
 LOSSES = ("squared_error", *PROBABILITY_LOSSES, "sigmoid_cross_entropy", "softmax_cross_entropy")
 REDUCTIONS = ("sum", "mean")
@@ -38,7 +53,7 @@ class Case(NamedTuple):
     Attributes:
         sizes: n_0..n_L.
         activations: one for all layers or one per layer: a name, or a mapping such as {"name": "leaky_relu",
-            "slope": 0.02, "at_zero": 1.0}; parameters: relu at_zero; leaky_relu slope, at_zero; elu alpha, at_zero.
+            "slope": 0.02, "at_zero": 1.0}; `ACTIVATIONS` lists the parameters.
         params: (weights (fan_in, fan_out), bias (fan_out,) or None) per layer.
         inputs: (n, n_0).
         loss: a mapping with kind and optionally over_samples, over_outputs ("sum" or "mean"), scale, l2, l2_on_bias:
@@ -59,11 +74,10 @@ class Case(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """An activation: `parameter` is the slope of leaky_relu, the alpha of elu, 0 for the others."""
+    """An activation, and its parameters by name, the derivatives chosen at kinks among them if they were given."""
 
     name: str
-    parameter: fmpq
-    at_zero: fmpq
+    parameters: dict[str, fmpq]
 
 
 class LossSpec(NamedTuple):
@@ -130,8 +144,12 @@ def _unit(spec: Any) -> Unit:
         )
     values = {key: value for key, value in (defaults | given).items() if value is not None}
     numbers = {key: _number(f"{key} of {name}", value) for key, value in values.items()}
-    parameter = numbers.get("slope", numbers.get("alpha", fmpq(0)))
-    return Unit(name, parameter, numbers.get("at_zero", parameter))  # left of the kink of relu is 0, its `parameter`
+    for key, number in numbers.items():
+        if (name, key) in _POSITIVE and number <= 0:
+            raise ValueError(f"expected {key} of {name} to be above 0, got {values[key]}")
+    if "low" in numbers and numbers["low"] >= numbers["high"]:
+        raise ValueError(f"expected low below high in {name}, got {values['low']} and {values['high']}")
+    return Unit(name, numbers)
 
 
 def _loss(given: Mapping[str, Any], last: Unit) -> LossSpec:

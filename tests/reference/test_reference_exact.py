@@ -29,7 +29,9 @@ def mp_activation(spec: Any, z: list[Any]) -> list[Any]:
     if name == "softmax":
         powers = [mp.exp(x) for x in z]
         return [e / mp.fsum(powers) for e in powers]
-    slope, alpha = mp.mpf(given.get("slope", 0.01)), mp.mpf(given.get("alpha", 1.0))
+    slope, alpha, beta = (mp.mpf(given.get(key, usual)) for key, usual in (("slope", 0.01), ("alpha", 1), ("beta", 1)))
+    reach = 3 if name == "hard_sigmoid" else 1
+    low, high = mp.mpf(given.get("low", -reach)), mp.mpf(given.get("high", reach))
     function: Callable[[Any], Any] = {
         "identity": lambda x: x,
         "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
@@ -37,9 +39,27 @@ def mp_activation(spec: Any, z: list[Any]) -> list[Any]:
         "relu": lambda x: max(x, mp.mpf(0)),
         "leaky_relu": lambda x: x if x > 0 else slope * x,
         "elu": lambda x: x if x > 0 else alpha * (mp.exp(x) - 1),
-        "softplus": lambda x: mp.log(1 + mp.exp(x)),
+        "softplus": lambda x: mp.log(1 + mp.exp(beta * x)) / beta,
         "silu": lambda x: x / (1 + mp.exp(-x)),
         "gelu": lambda x: x * mp.ncdf(x),
+        "gelu_tanh": lambda x: x / 2 * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (x + mp.mpf(44715) / 10**6 * x**3))),
+        "quick_gelu": lambda x: x / (1 + mp.exp(-mp.mpf(1.702) * x)),
+        "mish": lambda x: x * mp.tanh(mp.log(1 + mp.exp(x))),
+        "selu": lambda x: (
+            mp.mpf("1.0507009873554804934193349852946")
+            * (x if x > 0 else mp.mpf("1.6732632423543772848170429916717") * (mp.exp(x) - 1))
+        ),
+        "celu": lambda x: x if x > 0 else alpha * (mp.exp(x / alpha) - 1),
+        "prelu": lambda x: x if x > 0 else mp.mpf(given.get("slope", 0.25)) * x,
+        "relu6": lambda x: min(max(x, mp.mpf(0)), mp.mpf(6)),
+        "hardtanh": lambda x: min(max(x, low), high),
+        "hard_sigmoid": lambda x: min(max((x - low) / (high - low), mp.mpf(0)), mp.mpf(1)),
+        "hard_swish": lambda x: x * min(max((x + 3) / 6, mp.mpf(0)), mp.mpf(1)),
+        "scaled_tanh": lambda x: mp.mpf(given.get("scale", 1.7159)) * mp.tanh(mp.mpf(given.get("rate", 2 / 3)) * x),
+        "softsign": lambda x: x / (1 + abs(x)),
+        "sin": mp.sin,
+        "cos": mp.cos,
+        "gaussian": lambda x: mp.exp(-x * x),
     }[name]
     return [function(x) for x in z]
 
@@ -109,7 +129,7 @@ def assert_agrees(case: Case) -> None:
                 else:
                     true = (mp_loss(case, name, index, H)[0] - mp_loss(case, name, index, -H)[0]) / (2 * H)
                     # a true zero comes out as the error of the difference; the smallest number here is far above it
-                    true = true if abs(true) > mp.mpf(10) ** -50 else mp.mpf(0)
+                    true = true if abs(true) > mp.mpf(10) ** -25 else mp.mpf(0)
                 assert got == again.leaves[name][index] == float(true), f"{name}{list(index)}: {got!r}, {float(true)!r}"
 
 
@@ -281,10 +301,10 @@ def test_extreme_pre_activations() -> None:
     for kind, t in [("sigmoid_cross_entropy", [[1.0]]), ("softmax_cross_entropy", [[1.0]])]:
         solution = solve(Case((1, 1), "identity", [([[-1e300]], None)], [[1.0]], {"kind": kind}, t))
         assert solution.loss == (1e300 if kind == "sigmoid_cross_entropy" else 0.0)
-    for name in ("sigmoid", "tanh", "gelu", "silu", "softplus", "elu"):
+    for name in ("sigmoid", "tanh", "gelu", "silu", "softplus", "elu", "gelu_tanh", "mish", "hardtanh", "hard_swish"):
         solution = solve(Case((1, 2), name, [([[1e300, -1e300]], None)], [[1.0]], None, ct_outputs=[[1.0, 1.0]]))
-        high = 1e300 if name in ("gelu", "silu", "softplus", "elu") else 1.0
-        assert solution.outputs.tolist() == [[high, -1.0 if name in ("tanh", "elu") else 0.0]]
+        high = 1.0 if name in ("sigmoid", "tanh", "hardtanh") else 1e300
+        assert solution.outputs.tolist() == [[high, -1.0 if name in ("tanh", "elu", "hardtanh") else 0.0]]
 
 
 def test_overflow_and_underflow() -> None:
@@ -308,6 +328,14 @@ def test_overflow_and_underflow() -> None:
         ("leaky_relu", 0.01),
         ({"name": "leaky_relu", "slope": 0.02}, 0.02),
         ({"name": "leaky_relu", "slope": 0.02, "at_zero": 0.5}, 0.5),
+        ("prelu", 0.25),
+        ("selu", 1.7580993408473768),
+        ({"name": "selu", "at_zero": 1.0}, 1.0),
+        ("relu6", 0.0),
+        ({"name": "relu6", "at_zero": 1.0}, 1.0),
+        ({"name": "hardtanh", "low": 0.0}, 0.0),
+        ({"name": "hardtanh", "low": 0.0, "at_low": 0.5}, 0.5),
+        ("celu", 1.0),
         ("elu", 1.0),
         ({"name": "elu", "alpha": 0.3}, 0.3),
         ({"name": "elu", "alpha": 0.3, "at_zero": None}, 0.3),
@@ -329,6 +357,29 @@ def test_at_zero(zero: float, activation: Any, at_zero: float) -> None:
         params = [([[w]], [zero]), ([[weights]], [bias])]
         assert solve(Case((1, 1, 1), [first, activation], params, [[2.0]], **bare)).deltas[1].item() == at_zero
     assert solve(Case((1, 1), activation, [([[1.5]], [-3.0])], [[2.0]], **bare)).deltas[0].item() == at_zero
+
+
+@pytest.mark.parametrize(
+    ("activation", "z", "derivative"),
+    [
+        *[("relu6", 6.0, 0.0), ({"name": "relu6", "at_six": 1.0}, 6.0, 1.0), ("relu6", 5.999, 1.0)],
+        *[("hardtanh", -1.0, 0.0), ("hardtanh", 1.0, 0.0), ({"name": "hardtanh", "at_high": 0.5}, 1.0, 0.5)],
+        *[("hard_sigmoid", 3.0, 0.0), ({"name": "hard_sigmoid", "low": -2.5, "high": 2.5}, 2.0, 0.2)],
+        *[("hard_swish", -3.0, 0.0), ("hard_swish", 3.0, 1.0), ({"name": "hard_swish", "at_high": 1.5}, 3.0, 1.5)],
+    ],
+)
+def test_two_kinks(activation: Any, z: float, derivative: float) -> None:
+    bare: dict[str, Any] = {"loss": None, "ct_outputs": [[1.0]]}
+    assert solve(Case((1, 1), activation, [([[z]], None)], [[1.0]], **bare)).deltas[0].item() == derivative
+    assert solve(Case((1, 1), activation, [([[0.0]], [z])], [[1.0]], **bare)).deltas[0].item() == derivative
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [{"name": "softplus", "beta": 0.3}, {"name": "celu", "alpha": 0.3}, {"name": "scaled_tanh", "rate": 3.0}],
+)
+def test_parameters_of_smooth_activations(rng: np.random.Generator, activation: Any) -> None:
+    assert_agrees(random_case(rng, (2, 3, 2), [activation, "identity"], "squared_error"))
 
 
 def test_a_kink_that_only_fractions_decide() -> None:

@@ -123,10 +123,8 @@ class Case:
         """
         whole = layout_of(layout).completed(self.layout)
         if whole.targets == "labels" and not _are_one_hot(self):
-            kind = "no loss" if self.loss is None else f"targets of the loss {self.loss.kind} that are not"
-            raise ValueError(
-                f"expected one-hot targets of a loss of classes, to be written as class labels, got {kind}"
-            )
+            got = "no loss" if self.loss is None else f"targets of {self.loss.kind} that are none"
+            raise ValueError(f"expected one-hot targets of a loss of several classes, for class labels, got {got}")
         case = object.__new__(Case)
         for field in dataclasses.fields(self):
             object.__setattr__(case, field.name, getattr(self, field.name))

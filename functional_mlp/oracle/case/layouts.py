@@ -5,6 +5,7 @@ that knows the others; what is not declared is found out from the shapes, where 
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -172,7 +173,7 @@ def found_layout(declared: Layout, shapes: Sequence[tuple[int, int]], pairs: Seq
     for weights in options:
         turned = dataclasses.replace(declared, weights=weights)
         if fits(turned):
-            return turned
+            return dataclasses.replace(turned, bias=declared.bias or _shape_of_biases([bias for _, bias in pairs]))
         if declared.bias is None and all(bias is None for _, bias in pairs):
             larger = dataclasses.replace(turned, bias="last_row")
             if fits(larger):
@@ -182,6 +183,16 @@ def found_layout(declared: Layout, shapes: Sequence[tuple[int, int]], pairs: Seq
                     f" one more, as if the bias were in them; declare bias_layout {ends.replace('column', 'row')}"
                 )
     return declared
+
+
+def _shape_of_biases(biases: Sequence[Any]) -> str | None:
+    """Whether all biases of more than one unit are rows, or columns; None if they are neither, or of both kinds."""
+    kinds = {
+        "column" if shape[1:] == (1,) else "row" if shape[:1] == (1,) else None
+        for bias in biases
+        if bias is not None and math.prod(shape := shape_of(bias)) > 1
+    }
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def shape_of(array: Any) -> tuple[int, ...]:

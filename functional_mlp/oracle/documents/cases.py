@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from functional_mlp.activations import FACTORIES, resolve
+from functional_mlp.activations import Activation, expression_of, is_built_in, resolve
 from functional_mlp.files import MAX_BYTES, FileError, Path_
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
@@ -66,13 +66,21 @@ def document_of(case: Case) -> dict[str, Any]:
 
 def network_fields(network: Network) -> dict[str, Any]:
     """A network as the field `network` of a document: an activation by its name, with the parameters it was given."""
-    activations = []
-    for activation in network.activations:
-        name, given = activation.name, dict(activation.parameters)
-        if name not in FACTORIES or resolve({"name": name, **given}) != activation:
-            raise ValueError(f"expected built-in activations, which files can name, got {name!r}")
-        activations.append(name if resolve(name) == activation else {"name": name, **given})
-    return {"sizes": list(network.sizes), "activations": activations}
+    return {"sizes": list(network.sizes), "activations": [_activation_field(one) for one in network.activations]}
+
+
+def _activation_field(activation: Activation) -> str | dict[str, Any]:
+    name, given = activation.name, dict(activation.parameters)
+    expression = expression_of(activation)
+    if expression is not None:
+        return {"name": name, "expression": expression}
+    if not is_built_in(activation) or resolve({"name": name, **given}) != activation:
+        raise ValueError(
+            f"expected built-in activations or expressions, which files can name, got your own {name!r}; write it as"
+            " {'name': 'cube', 'expression': 'z**3'}"
+        )
+    usual = dict(resolve(name).parameters)
+    return name if usual == given else {"name": name, **given}
 
 
 def write_case(path: Path_, case: Case) -> None:

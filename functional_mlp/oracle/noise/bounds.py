@@ -15,7 +15,7 @@ import numpy as np
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.noise.operations import elementary, jump, kind
+from functional_mlp.oracle.noise.elementary import elementary, jumps, kind, steepest_side
 from functional_mlp.oracle.noise.precision import Precision
 from functional_mlp.oracle.noise.sites import Survey, is_fused
 from functional_mlp.oracle.truth import Solution
@@ -128,25 +128,19 @@ def slack_of(
         ct_tails: how far it may move the cotangents of the activations, which a unit that flips lets through.
     """
     layers = range(len(case.params))
-    jumps = [
-        jump(activation, float(elementary(activation).slope(z, a).max()) if not kind(activation) else 1.0)
-        for activation, z, a in zip(
-            case.network.activations, solution.pre_activations, solution.activations, strict=True
-        )
-    ]
-    near = [
-        (np.abs(z) <= tail) if height else np.zeros(z.shape, bool)
-        for z, tail, height in zip(solution.pre_activations, tails, jumps, strict=True)
+    heights = [
+        jumps(activation, z, tail)
+        for activation, z, tail in zip(case.network.activations, solution.pre_activations, tails, strict=True)
     ]
     lost = np.zeros_like(solution.outputs) if surveyed.end is None else surveyed.end.lost
-    places = ((layer, *place) for layer in layers for place in np.argwhere(near[layer])[:MAX_PLACES].tolist())
+    places = ((layer, *place) for layer in layers for place in np.argwhere(heights[layer] > 0)[:MAX_PLACES].tolist())
     kinks = list(itertools.islice(places, MAX_PLACES))
     saturated = [(int(i), int(j)) for i, j in np.argwhere(lost > 0)[:MAX_PLACES]]
     if not kinks and not saturated:
         zeros = tuple((np.zeros_like(w), np.zeros(w.shape[1])) for w, _ in case.params)
         deltas = tuple(np.zeros_like(delta) for delta in solution.deltas)
         return Slack(deltas, zeros, np.zeros_like(solution.ct_inputs), [], [])
-    locals_ = [Local(0.0, 0.0, jumps[layer] * near[layer], 0.0, 0.0, (0.0, 0.0)) for layer in layers]
+    locals_ = [Local(0.0, 0.0, heights[layer], 0.0, 0.0, (0.0, 0.0)) for layer in layers]
     ct_a = tuple(np.abs(ct) + tail for ct, tail in zip(surveyed.ct_a, ct_tails, strict=True))
     worst = _backward(case, solution, ct_a, lost, locals_, [0.0] * (len(layers) + 1))
     return Slack(worst.deltas, worst.grads, worst.ct_inputs, kinks, saturated)
@@ -176,10 +170,8 @@ def running_error(case: Case, solution: Solution, precision: Precision, surveyed
             entry = elementary(activation)
             curvature = entry.curvature()
             grown = entry.slope(z, a) * z_error + 0.5 * curvature * z_error**2
-            if jump(activation) > 0:  # a unit that crosses the kink stays below the steeper side
-                grown = np.maximum(
-                    grown, max(1.0, float(entry.slope(-np.ones((1, 1)), -np.ones((1, 1)))[0, 0])) * z_error
-                )
+            # a unit that crosses a kink stays below the steeper side
+            grown = np.maximum(grown, steepest_side(activation) * z_error)
             derivative = curvature * z_error + AMPLITUDES * precision.storage.unit * entry.derivative(z, a)
         locals_.append(Local(errors[-1], w_error, derivative, _rounding(surveyed, f"delta[{layer}]"), unit, storage))
         errors.append(grown + _rounding(surveyed, f"a[{layer}]"))

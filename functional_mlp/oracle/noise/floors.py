@@ -27,7 +27,7 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.noise.bounds import Slack, Worst, running_error, slack_of
-from functional_mlp.oracle.noise.operations import kind
+from functional_mlp.oracle.noise.elementary import kind
 from functional_mlp.oracle.noise.perturbed import Measured, strayed
 from functional_mlp.oracle.noise.precision import Precision
 from functional_mlp.oracle.noise.sites import (

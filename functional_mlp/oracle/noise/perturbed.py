@@ -15,7 +15,7 @@ from functional_mlp._dtypes import Array
 from functional_mlp.activations import numpy_value, numpy_vjp
 from functional_mlp.losses import KINDS
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.noise.operations import jump
+from functional_mlp.oracle.noise.elementary import kink_positions
 from functional_mlp.oracle.noise.precision import Precision
 from functional_mlp.oracle.noise.sites import OF_ALL, RoundingSite, Survey, is_fused, penalty_of
 from functional_mlp.oracle.truth import Solution, computing
@@ -138,7 +138,9 @@ def _perturbed(case: Case, true_z: tuple[Array, ...], errors: dict[str, Array]) 
     for i in reversed(layers):
         activation, z = case.network.activations[i], pre_activations[i]
         if not (i == layers[-1] and is_fused(case)):
-            z = np.where(np.sign(z) == np.sign(true_z[i]), z, true_z[i]) if jump(activation) > 0 else z
+            for position in kink_positions(activation):
+                same_side = np.sign(z - position) == np.sign(true_z[i] - position)
+                z = np.where(same_side, z, true_z[i])
             ct = numpy_vjp(activation, z, activations[i], ct)
         ct = noisy(ct, f"delta[{i}]")
         deltas.append(ct)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from functional_mlp._dtypes import Array
 from functional_mlp.activations import Activation
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.noise.operations import End, elementary, exponential, kind, loss_end, softmax_pulled
+from functional_mlp.oracle.noise.elementary import elementary, kind
+from functional_mlp.oracle.noise.operations import End, exponential, loss_end, softmax_pulled
 from functional_mlp.oracle.noise.precision import FORMATS, Format, Precision
 from functional_mlp.oracle.noise.sums import SumSizes, sum_sizes
 from functional_mlp.oracle.truth import Solution
@@ -226,29 +227,32 @@ def scaled_underflow(coefficients: Array, values: Array) -> Array:
 
 
 def _value_amplitude(activation: Activation, z: Array, a: Array, storage: Format) -> Array | None:
-    if kind(activation) in ("identity", "relu"):
+    if kind(activation) == "softmax":
+        return storage.unit * (a * exponential(z)) + _tail(storage)
+    entry = elementary(activation)
+    if entry.exact:
         return None
-    units = a * exponential(z) if kind(activation) == "softmax" else elementary(activation).value(z, a)
-    return storage.unit * units + _tail(activation, z, storage)
+    return storage.unit * entry.value(z, a) + _tail(storage, z if entry.times_z else None)
 
 
 def _derivative_amplitude(
     activation: Activation, z: Array, a: Array, ct_a: Array, delta: Array, storage: Format
 ) -> Array | None:
-    if kind(activation) in ("identity", "relu"):
-        return None
     if kind(activation) == "softmax":
-        units = softmax_pulled(a, exponential(z), ct_a)
+        units, tail = softmax_pulled(a, exponential(z), ct_a), _tail(storage)
     else:
-        units = np.abs(ct_a) * elementary(activation).derivative(z, a)
-    tail = np.abs(ct_a) * _tail(activation, z, storage)
+        entry = elementary(activation)
+        if entry.exact:
+            return None
+        units, tail = np.abs(ct_a) * entry.derivative(z, a), _tail(storage, z if entry.times_z else None)
+    tail = np.abs(ct_a) * tail
     return storage.unit * (units + 2 * np.abs(delta)) + tail + 2 * storage.smallest
 
 
-def _tail(activation: Activation, z: Array, storage: Format) -> Any:
+def _tail(storage: Format, z: Array | None = None) -> Any:
     """What is lost of a small a or f'(z): a naive sigmoid is 0 where exp(-z) overflows, and silu multiplies it by z."""
     lost = max(storage.smallest, 1 / storage.largest)
-    return lost * (1 + np.abs(z)) if kind(activation) in ("silu", "gelu", "") else lost
+    return lost if z is None else lost * (1 + np.abs(z))
 
 
 def _coefficients(case: Case) -> tuple[Array, float]:

@@ -19,7 +19,7 @@ from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Precision, estimate_noise, precision_named
 from functional_mlp.oracle.probing.asking import Asking
 from functional_mlp.oracle.probing.call import Ask, Call, Fault, Reference, Skipped, listed, restricted
-from functional_mlp.oracle.probing.probe_cases import SIDES, at_zero_of, is_meant, purpose_of, with_side
+from functional_mlp.oracle.probing.probe_cases import SIDES, at_kinks_of, is_meant, purpose_of, with_side
 from functional_mlp.oracle.probing.repeats import after_another, is_overwritten, repeated
 from functional_mlp.oracle.truth import solve
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, judge, worst_of
@@ -184,9 +184,10 @@ def _judged(reference: Reference, call: Call) -> tuple[tuple[Leaf, ...], tuple[s
     for side, layers in sides.items():
         names = dict.fromkeys(case.network.activations[layer].name for layer in layers)
         where = f"layer{'s' if len(layers) > 1 else ''} {listed(list(map(str, layers)))} ({listed(list(names))})"
-        declared = listed(list(dict.fromkeys(f"{at_zero_of(case.network.activations[layer]):g}" for layer in layers)))
+        activations = [case.network.activations[layer] for layer in layers]
+        declared = listed(list(dict.fromkeys(words for activation in activations for words in at_kinks_of(activation))))
         notes.append(
-            f"exactly at the kink, z = 0, the derivative of the {side} is taken in {where}; the network"
-            f" declares {declared} there: either is right"
+            f"exactly at the kink, the derivative of the {side} is taken in {where}; the network declares {declared}:"
+            " either is right"
         )
     return tuple(leaves.values()), tuple(notes)

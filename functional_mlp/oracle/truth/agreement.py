@@ -77,12 +77,16 @@ def derived_by_autodiff(
 
 
 def _kink_as_chosen(activation: Activation) -> Activation:
-    """`activation` with a value whose automatic derivative at 0 is the chosen one: at_zero z there, else the value."""
-    if "at_zero" not in dict(activation.parameters):
+    """`activation` with a value whose automatic derivative at each kink is the chosen one: of a line through it."""
+    if not activation.kinks:
         return activation
 
-    def value(z: Any, at_zero: float, **others: float) -> Any:
-        return jnp.where(z == 0, at_zero * z, activation.value_fn(z, at_zero=at_zero, **others))
+    def value(z: Any, **parameters: float) -> Any:
+        a = activation.value_fn(z, **parameters)
+        for kink in activation.kinks:
+            line = jax.lax.stop_gradient(a) + activation.derivative_at(kink) * (z - kink.position)
+            a = jnp.where(z == kink.position, line, a)
+        return a
 
     return dataclasses.replace(activation, value_fn=value)
 
