@@ -3,7 +3,8 @@
 What a program of the corpus is depends on the way:
 
     check_function         fn(params, inputs, targets) -> gradients
-    check_update_function  step(params, inputs, targets) -> parameters after it, or None if it changed them in place
+    check_update_function  step(params, inputs, targets) -> parameters after it, or None if it changed them in place; or
+                           another of its forms; with the rate that is the default of the rule
     check                  script(network, rng) -> params, inputs, targets, gradients: a script with its own data
     check_update           script(network, rng) -> params, inputs, targets, parameters after a step, learning rate
     read_gradients         printed(case) -> the text of a document with the gradients of a case
@@ -21,7 +22,6 @@ import numpy as np
 import functional_mlp as fm
 from functional_mlp import oracle
 
-RATE = 0.1
 SAMPLES = 6
 Declared = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ def _function(fn: Any, network: fm.Network, loss: fm.Loss, seed: int, declared: 
 
 
 def _update_function(step: Any, network: fm.Network, loss: fm.Loss, seed: int, declared: Declared) -> oracle.Report:
-    return oracle.check_update_function(step, network, loss, learning_rate=RATE, seed=seed, **declared)
+    return oracle.check_update_function(step, network, loss, seed=seed, **declared)
 
 
 def _case(script: Any, network: fm.Network, loss: fm.Loss, seed: int, declared: Declared) -> oracle.Report:

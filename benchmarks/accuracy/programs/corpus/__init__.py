@@ -1,9 +1,20 @@
 """The programs: each is one function that makes the program, written in the style that its docstring names."""
 
-from benchmarks.accuracy.programs.corpus import classes, columns, folded, graphs, loops, objects, printed, rows, updates
+from benchmarks.accuracy.programs.corpus import (
+    classes,
+    columns,
+    folded,
+    graphs,
+    loops,
+    objects,
+    optimizers,
+    printed,
+    rows,
+    updates,
+)
 from benchmarks.accuracy.programs.registry import Program
 
-MODULES = (rows, classes, columns, folded, objects, graphs, loops, updates, printed)
+MODULES = (rows, classes, columns, folded, objects, graphs, loops, updates, optimizers, printed)
 
 
 def programs() -> dict[str, Program]:
