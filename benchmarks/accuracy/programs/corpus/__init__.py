@@ -3,7 +3,7 @@
 from benchmarks.accuracy.programs.corpus import (
     classes,
     columns,
-    folded,
+    forms,
     graphs,
     loops,
     objects,
@@ -14,7 +14,7 @@ from benchmarks.accuracy.programs.corpus import (
 )
 from benchmarks.accuracy.programs.registry import Program
 
-MODULES = (rows, classes, columns, folded, objects, graphs, loops, updates, optimizers, printed)
+MODULES = (rows, classes, columns, forms, objects, graphs, loops, updates, optimizers, printed)
 
 
 def programs() -> dict[str, Program]:

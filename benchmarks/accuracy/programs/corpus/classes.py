@@ -21,6 +21,7 @@ ONE_OUTPUT = ((3, 5, 1), (2, 4, 1))
         ("not divided by n", "(p - y) / len(x)", "p - y"),
         ("the derivative of the softmax once more", "(p - y) / len(x)", "(p - y) * p * (1 - p) / len(x)"),
         ("the mask at the wrong place", "* (h > 0)", "* (x @ w1 > 0)"),
+        ("the maximum not subtracted", "z - z.max(axis=1, keepdims=True)", "z"),
     ],
 )
 def textbook_softmax():
@@ -326,3 +327,34 @@ def epsilon_in_the_softmax():
         return [(x.T @ back, back.sum(0)), (a1.T @ delta, delta.sum(0))]
 
     return gradients
+
+
+@program(
+    THREE_CLASSES,
+    ("tanh", "softmax"),
+    CROSS_ENTROPY,
+    [
+        ("the labels shifted by one", "P[np.arange(len(y)), y] -= 1", "P[np.arange(len(y)), y - 1] -= 1"),
+        ("the hidden layer not averaged", "dW1, db1 = X.T @ dH", "dW1, db1 = len(y) * X.T @ dH"),
+    ],
+    way="check",
+)
+def script_with_labels():
+    """A script with its own data in float32 and integer labels; one case, nothing declared."""
+
+    def script(network, rng):
+        d, k, c = network.sizes
+        X, y = rng.normal(size=(8, d)).astype(np.float32), rng.integers(0, c, 8)
+        W1, b1 = rng.normal(size=(d, k)) / np.sqrt(d), np.zeros((1, k))
+        W2, b2 = rng.normal(size=(k, c)) / np.sqrt(k), np.zeros((1, c))
+        H = np.tanh(X @ W1 + b1)
+        P = np.exp(H @ W2 + b2)
+        P = P / P.sum(1, keepdims=True)
+        P[np.arange(len(y)), y] -= 1
+        P /= len(y)
+        dW2, db2 = H.T @ P, P.sum(0, keepdims=True)
+        dH = P @ W2.T * (1 - H * H)
+        dW1, db1 = X.T @ dH, dH.sum(0, keepdims=True)
+        return [(W1, b1), (W2, b2)], X, y, [(dW1, db1), (dW2, db2)]
+
+    return script

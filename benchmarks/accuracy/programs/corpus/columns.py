@@ -260,3 +260,31 @@ def columns_and_labels():
         return [D @ X.T, D.sum(axis=1).reshape(b1.shape), P @ H.T, P.sum(axis=1).reshape(b2.shape)]
 
     return gradients
+
+
+@program(
+    [(3, 5, 1), (4, 6, 3)],
+    "sigmoid",
+    LOGISTIC,
+    [
+        ("the cost summed over samples", "/ a.shape[1])", "* 1)"),
+        ("the quadratic cost's error", "delta = (a - Y) / m", "delta = (a - Y) * a * (1 - a) / m"),
+    ],
+)
+def cost_with_nan_to_num():
+    """A cost with np.nan_to_num around the logarithms; cost and gradients come back, samples are columns."""
+
+    def cost(a, y):
+        return np.sum(np.nan_to_num(-y * np.log(a) - (1 - y) * np.log(1 - a)) / a.shape[1])
+
+    def gradients(params, X, Y):
+        W1, b1, W2, b2 = [params[k] for k in ("W1", "b1", "W2", "b2")]
+        m = X.shape[1]
+        h = 1 / (1 + np.exp(-(W1 @ X + b1.reshape(-1, 1))))
+        a = 1 / (1 + np.exp(-(W2 @ h + b2.reshape(-1, 1))))
+        delta = (a - Y) / m
+        back = W2.T @ delta * h * (1 - h)
+        grads = {"W1": back @ X.T, "b1": back.sum(1).reshape(b1.shape), "W2": delta @ h.T}
+        return cost(a, Y), grads | {"b2": delta.sum(1).reshape(b2.shape)}
+
+    return gradients

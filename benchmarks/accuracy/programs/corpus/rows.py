@@ -321,3 +321,50 @@ def functions_of_one_number():
         return grads
 
     return gradients
+
+
+@program(
+    TWO_LAYERS,
+    ("relu", "identity"),
+    HALF,
+    [
+        ("the step at the wrong variable", "np.heaviside(z, 0.5)", "np.heaviside(r, 0.5)"),
+        ("halves lost", "(np.abs(z) + z) / 2", "(np.abs(z) + z) * 0.49"),
+    ],
+)
+def absolute_value_and_heaviside():
+    """relu as (|z| + z) / 2, its derivative by np.heaviside(z, 0.5)."""
+
+    def gradients(params, x, t):
+        (w1, b1), (w2, b2) = params
+        z = x @ w1 + b1
+        r = (np.abs(z) + z) / 2
+        d = r @ w2 + b2 - t
+        e = np.dot(d, w2.T) * np.heaviside(z, 0.5)
+        return [(x.T @ e, e.sum(0)), (r.T @ d, d.sum(0))]
+
+    return gradients
+
+
+@program(
+    TWO_LAYERS,
+    ("tanh", "sigmoid"),
+    MEAN_SQUARES,
+    [
+        ("the scale of the argument", "2 / (1 + np.exp(-2 * z)) - 1", "2 / (1 + np.exp(-z)) - 1"),
+        ("the sigmoid's derivative by tanh's", "o * (1 - o)", "(1 - o * o)"),
+    ],
+)
+def each_by_the_other():
+    """tanh as 2 / (1 + exp(-2 z)) - 1, the sigmoid as (1 + tanh(z / 2)) / 2."""
+
+    def gradients(params, x, t):
+        (w1, b1), (w2, b2) = params
+        z = x @ w1 + b1
+        h = 2 / (1 + np.exp(-2 * z)) - 1
+        o = 0.5 * (1 + np.tanh(0.5 * (h @ w2 + b2)))
+        d = 2 * (o - t) / t.size * o * (1 - o)
+        e = (d @ w2.T) * (1 - h * h)
+        return [(x.T @ e, e.sum(0)), (h.T @ d, d.sum(0))]
+
+    return gradients

@@ -1,4 +1,4 @@
-"""Biases folded into the weights, and networks without biases."""
+"""Forms of parameters and gradients: biases folded into the weights, none at all, dicts, tuples, iterators."""
 
 import numpy as np
 
@@ -7,6 +7,7 @@ from functional_mlp import Loss
 
 HALF = Loss("squared_error", scale=0.5)
 LOGISTIC = Loss("binary_cross_entropy", over_samples="mean")
+TWO_LAYERS = ((3, 5, 2), (4, 6, 3))
 
 
 @program(
@@ -173,5 +174,135 @@ def biases_frozen():
         d2 = h @ w2 + b2 - t
         d1 = d2 @ w2.T * (1 - h * h)
         return {"dW1": x.T @ d1, "dW2": h.T @ d2}
+
+    return gradients
+
+
+@program(
+    TWO_LAYERS,
+    ("tanh", "identity"),
+    HALF,
+    [
+        ("the weights of the layer a little off", 'err @ upper["W"].T', 'err @ (1.01 * upper["W"]).T'),
+        ("the bias's sum missing", '"db": err.sum(0)', '"db": err[0]'),
+    ],
+)
+def list_of_dicts():
+    """A list with a dict for each layer, {"W", "b"}; gradients likewise, {"dW", "db"}."""
+
+    def backprop(layers, x, t):
+        lower, upper = layers
+        h = np.tanh(x @ lower["W"] + lower["b"])
+        err = h @ upper["W"] + upper["b"] - t
+        back = err @ upper["W"].T * (1 - h * h)
+        return [{"dW": x.T @ back, "db": back.sum(0)}, {"dW": h.T @ err, "db": err.sum(0)}]
+
+    return lambda params, x, t: backprop([{"W": w, "b": b} for w, b in params], x, t)
+
+
+@program(
+    TWO_LAYERS,
+    ("tanh", "identity"),
+    HALF,
+    [
+        ("the loss's factor for the gradient's", "dZ2 = A2 - y", "dZ2 = 0.5 * (A2 - y)"),
+        ("half of the loss", "np.sum(np.square(A2 - y)) / 2", "np.sum(np.square(A2 - y)) / 4"),
+    ],
+)
+def loss_and_four_arrays():
+    """return loss, dW1, db1, dW2, db2: one tuple."""
+
+    def loss_and_grads(params, X, y):
+        (W1, b1), (W2, b2) = params
+        A1 = np.tanh(X.dot(W1) + b1)
+        A2 = A1.dot(W2) + b2
+        loss = np.sum(np.square(A2 - y)) / 2
+        dZ2 = A2 - y
+        dW2, db2 = A1.T.dot(dZ2), dZ2.sum(axis=0)
+        dZ1 = dZ2.dot(W2.T) * (1 - np.square(A1))
+        dW1, db1 = X.T.dot(dZ1), dZ1.sum(axis=0)
+        return loss, dW1, db1, dW2, db2
+
+    return loss_and_grads
+
+
+@program(
+    TWO_LAYERS,
+    ("tanh", "identity"),
+    HALF,
+    [
+        (
+            "the derivative at the output too",
+            "deltas = [acts[-1] - t]",
+            "deltas = [(acts[-1] - t) * (1 - acts[-1] ** 2)]",
+        ),
+        ("biases of the layer before", "map(np.sum, deltas, [0, 0])", "map(np.mean, deltas, [0, 0])"),
+    ],
+)
+def lists_of_weights_and_of_biases():
+    """Two lists, weights and biases, in and out; the gradients come as zip and map objects."""
+
+    def gradients(params, x, t):
+        weights, biases = params
+        acts = [x, np.tanh(x @ weights[0] + biases[0])]
+        acts.append(acts[1] @ weights[1] + biases[1])
+        deltas = [acts[-1] - t]
+        deltas.insert(0, deltas[0] @ weights[1].T * (1 - acts[1] ** 2))
+        dws = (a.T @ d for a, d in zip(acts, deltas))
+        return list(dws), list(map(np.sum, deltas, [0, 0]))
+
+    return gradients
+
+
+@program(
+    TWO_LAYERS,
+    ("tanh", "identity"),
+    HALF,
+    [
+        ("the rows of the data in another order", "x.T @ e", "x[::-1].T @ e"),
+        ("the error's sign sent back", "d @ w2.T", "-d @ w2.T"),
+    ],
+)
+def iterator_of_pairs():
+    """The gradients come as zip(weights, biases), an iterator."""
+
+    def gradients(params, x, t):
+        (w1, b1), (w2, b2) = params
+        h = np.tanh(x @ w1 + b1)
+        d = h @ w2 + b2 - t
+        e = d @ w2.T * (1 - h * h)
+        return zip([x.T @ e, h.T @ d], [e.sum(0), d.sum(0)])
+
+    return gradients
+
+
+@program(
+    TWO_LAYERS,
+    ("tanh", "identity"),
+    HALF,
+    [
+        ("the parameters unrolled in another order", "w2 = theta[D * H + H :", "w2 = -theta[D * H + H :"),
+        ("the mean over samples", "return np.concatenate", "return 1 / len(x) * np.concatenate"),
+    ],
+)
+def one_vector():
+    """All parameters in one vector, as optimizers of libraries want them; unrolled and rolled up again around it."""
+
+    def gradient_of(theta, x, t, D, H, K):
+        w1 = theta[: D * H].reshape(D, H)
+        b1 = theta[D * H : D * H + H]
+        w2 = theta[D * H + H : D * H + H + H * K].reshape(H, K)
+        b2 = theta[-K:]
+        h = np.tanh(x @ w1 + b1)
+        d = h @ w2 + b2 - t
+        e = d @ w2.T * (1 - h * h)
+        return np.concatenate([(x.T @ e).ravel(), e.sum(0), (h.T @ d).ravel(), d.sum(0)])
+
+    def gradients(params, x, t):
+        (w1, b1), (w2, b2) = params
+        (D, H), K = w1.shape, len(b2)
+        g = gradient_of(np.concatenate([w1.ravel(), b1, w2.ravel(), b2]), x, t, D, H, K)
+        a, b, c, d = np.split(g, np.cumsum([D * H, H, H * K]))
+        return a.reshape(D, H), b, c.reshape(H, K), d
 
     return gradients
