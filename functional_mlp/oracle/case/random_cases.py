@@ -4,19 +4,13 @@ import numpy as np
 
 from functional_mlp._checks import known_name, positive_int
 from functional_mlp._dtypes import DTYPES, Array
-from functional_mlp.losses import Loss
+from functional_mlp.losses import KINDS, Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case.arrays import rounded
 from functional_mlp.oracle.case.case import Case, require_loss, require_network
 
-# how targets are drawn: any reals, 0 or 1 for every output, or one 1 per sample
-TARGETS = {
-    "squared_error": "real",
-    "binary_cross_entropy": "bits",
-    "sigmoid_cross_entropy": "bits",
-    "categorical_cross_entropy": "one_hot",
-    "softmax_cross_entropy": "one_hot",
-}
+TARGETS = {name: kind.targets for name, kind in KINDS.items()}  # how targets are drawn, by the kind of loss
+SMALLEST_PROBABILITY = 0.05  # of a drawn target, times their number: no format rounds it to 0
 
 
 def draw_case(
@@ -60,5 +54,11 @@ def draw_targets(kind: str, shape: tuple[int, int], rng: np.random.Generator) ->
             return rng.normal(size=shape)
         case "bits":
             return rng.integers(0, 2, shape).astype(np.float64)
+        case "signs":
+            return 2.0 * rng.integers(0, 2, shape) - 1
+        case "probabilities":
+            between = rng.uniform(SMALLEST_PROBABILITY, 1.0, shape)
+            whole: Array = between.sum(axis=1, keepdims=True)
+            return between / whole  # type: ignore[no-any-return]
         case _:
             return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]

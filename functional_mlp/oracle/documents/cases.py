@@ -1,6 +1,5 @@
 """Cases as files, and what the fields of their documents mean."""
 
-import dataclasses
 from typing import Any
 
 from functional_mlp.activations import FACTORIES, resolve
@@ -52,7 +51,7 @@ def document_of(case: Case) -> dict[str, Any]:
         fields["name"] = case.name
     fields |= {"dtype": case.dtype, "network": network_fields(case.network)}
     if case.loss is not None:
-        fields["loss"] = dataclasses.asdict(case.loss)
+        fields["loss"] = case.loss.as_fields()
     for name, default in (("weights_layout", "in_out"), ("bias_layout", "separate")):
         if getattr(case, name) != default:
             fields[name] = getattr(case, name)
