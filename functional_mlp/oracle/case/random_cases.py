@@ -58,7 +58,7 @@ def draw_targets(kind: str, shape: tuple[int, int], rng: np.random.Generator) ->
             return 2.0 * rng.integers(0, 2, shape) - 1
         case "probabilities":
             between = rng.uniform(SMALLEST_PROBABILITY, 1.0, shape)
-            whole: Array = between.sum(axis=1, keepdims=True)
-            return between / whole  # type: ignore[no-any-return]
+            probabilities: Array = between / between.sum(axis=1, keepdims=True)
+            return probabilities
         case _:
             return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
