@@ -103,7 +103,7 @@ def _coefficients(problem: Problem, loss: LossSpec) -> list[Real]:
     targets = [[rational(x) for x in row] for row in problem.given.tolist()]
     if loss.ignore_index is not None:  # the rows of ignored samples are all 0
         weights = [s if any(x != 0 for x in row) else ZERO for s, row in zip(weights, targets, strict=True)]
-    divisor = ONE
+    divisor: Real = ONE
     if loss.over_samples == "batch_mean":
         divisor = fmpq(sum(s != 0 for s in weights))
     elif loss.over_samples == "mean":

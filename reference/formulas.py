@@ -211,7 +211,9 @@ def _cross_entropy(loss: LossSpec, rows: _Probabilities, targets: Sequence[Real]
         no_logs = [_minus_log(x, y, epsilon) for x, y in zip(q, rows.minus_log_q, strict=True)]
         terms = [times(t, x) + times(s, y) for t, s, x, y in zip(yes, no, logs, no_logs, strict=True)]
         if loss.kind == "binary_cross_entropy":
-            return terms, [over(s, y + epsilon) - over(t, x + epsilon) for t, s, x, y in zip(yes, no, p, q, strict=True)]
+            return terms, [
+                over(s, y + epsilon) - over(t, x + epsilon) for t, s, x, y in zip(yes, no, p, q, strict=True)
+            ]
         return terms, [times(s, x) - times(t, y) for t, s, x, y in zip(yes, no, p, q, strict=True)]
     terms = [times(t, x) for t, x in zip(targets, logs, strict=True)]
     if "divergence" in loss.kind:
@@ -264,9 +266,7 @@ def effective_targets(loss: LossSpec, targets: Sequence[Real]) -> list[Real]:
     return [w * t for w, t in zip(loss.class_weights, targets, strict=True)]
 
 
-def loss_row(
-    loss: LossSpec, last: Unit, z: Sequence[Real], outputs: Sequence[Real], targets: Sequence[Real]
-) -> Terms:
+def loss_row(loss: LossSpec, last: Unit, z: Sequence[Real], outputs: Sequence[Real], targets: Sequence[Real]) -> Terms:
     """Return terms (K,) and the derivatives (K,) of their sum by the outputs (K,), of one sample; no coefficients.
 
     A loss of probabilities takes them, with 1 − p and the logarithms, from z of the last layer; its derivative is

@@ -101,8 +101,8 @@ class Probabilities(NamedTuple):
 def softmax_probabilities(logits: Any) -> Probabilities:
     """p = softmax(o) with what keeps all digits in saturation.
 
-    With R the sum of exp(o - max o) over all but the largest: -log p = log(1 + R) - (o - max o), and 1 - p = R / (1 + R)
-    for the largest.
+    With R the sum of exp(o - max o) over all but the largest: -log p = log(1 + R) - (o - max o), and for the largest
+    1 - p = R / (1 + R).
     """
     exponential, shifted = shifted_exponentials(logits)
     xp = namespace(logits)

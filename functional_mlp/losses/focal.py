@@ -42,9 +42,7 @@ def sigmoid_focal(
     return factor * entropy, factor * (gamma * product(steep, entropy) + slope)
 
 
-def softmax_focal(
-    outputs: EitherArray, targets: EitherArray, gamma: float = 2.0
-) -> tuple[EitherArray, EitherArray]:
+def softmax_focal(outputs: EitherArray, targets: EitherArray, gamma: float = 2.0) -> tuple[EitherArray, EitherArray]:
     """-t (1 - p)^gamma log p of p = softmax(o), per output.
 
     By p_k the term changes by g_k / p_k, g = t (1 - p)^gamma (gamma p log p / (1 - p) - 1), and the sum by logit o_i

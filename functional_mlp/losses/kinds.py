@@ -82,9 +82,7 @@ KINDS: Mapping[str, Kind] = {
     "kl_divergence": Kind(kl_divergence, targets="probabilities", of_probabilities=True),
     "softmax_kl_divergence": Kind(softmax_kl_divergence, targets="probabilities", threshold=0.0),
     "sigmoid_focal": Kind(sigmoid_focal, targets="bits", threshold=0.0, parameters=("gamma", "alpha")),
-    "softmax_focal": Kind(
-        softmax_focal, targets="one_hot", threshold=0.0, parameters=("gamma",), of_targets=_CLASSES
-    ),
+    "softmax_focal": Kind(softmax_focal, targets="one_hot", threshold=0.0, parameters=("gamma",), of_targets=_CLASSES),
 }
 # fields of `Loss` that only some kinds have, and which
 OPTIONS: Mapping[str, tuple[str, ...]] = {

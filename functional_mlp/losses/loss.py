@@ -7,7 +7,7 @@ coefficients (scale, reductions, sample weights), so that value and gradient can
 
 Probability losses (binary_cross_entropy, categorical_cross_entropy, kl_divergence) are admissible only after sigmoid or
 softmax (or an activation of your own that declares `probabilities`). Where they meet their own activation,
-`Loss.on_logits` gives the equal loss of the pre-activations, which stays exact in saturation; `loss_and_grad` uses that.
+`Loss.on_logits` gives the equal loss of the pre-activations, which stays exact in saturation: `loss_and_grad` uses it.
 """
 
 import dataclasses
@@ -146,11 +146,7 @@ class Loss:
 
     def of_kind(self, kind: str) -> "Loss":
         """The loss of another kind with the same scale, reductions, penalties, and those options that it has."""
-        kept = {
-            name: value
-            for name, value in self.as_fields().items()
-            if name not in OPTIONS or kind in OPTIONS[name]
-        }
+        kept = {name: value for name, value in self.as_fields().items() if name not in OPTIONS or kind in OPTIONS[name]}
         return Loss(**(kept | {"kind": kind}))
 
     def value_and_cotangent(
@@ -294,8 +290,10 @@ class Loss:
     def require_admissible(self, activation: Activation) -> None:
         """Raises ValueError if this loss cannot follow an output layer with `activation`, with the reason."""
         if KINDS[self.kind].of_probabilities and not activation.probabilities:
-            of_logits = "softmax_kl_divergence" if self.kind == "kl_divergence" else (
-                "sigmoid_cross_entropy or softmax_cross_entropy"
+            of_logits = (
+                "softmax_kl_divergence"
+                if self.kind == "kl_divergence"
+                else ("sigmoid_cross_entropy or softmax_cross_entropy")
             )
             raise ValueError(
                 f"{self.kind} takes the logarithm of the outputs, so it needs probabilities: expected an output layer"
@@ -378,7 +376,11 @@ def _checked(
     if targets.shape != outputs.shape:
         hint = ""
         if targets.ndim == 1 and targets.shape == outputs.shape[:1]:
-            column = "; use targets[:, None]" if outputs.shape[1] == 1 else "; class labels must be integers (n,), or one-hot rows"
+            column = (
+                "; use targets[:, None]"
+                if outputs.shape[1] == 1
+                else "; class labels must be integers (n,), or one-hot rows"
+            )
             hint = f", which would broadcast to a wrong result{column}"
         raise ValueError(f"expected targets of the shape of the outputs {outputs.shape}, got {targets.shape}{hint}")
     if targets.dtype != outputs.dtype:

@@ -9,19 +9,19 @@ from functional_mlp.losses.kinds import KINDS
 
 _BITS = (
     "binary cross-entropy is 'binary_cross_entropy' of probabilities, after sigmoid, or 'sigmoid_cross_entropy' of"
-    " logits; over_samples=\"mean\" for the mean"
+    ' logits; over_samples="mean" for the mean'
 )
 _CLASSES = (
     "the cross-entropy of classes is 'categorical_cross_entropy' of probabilities, after softmax, or"
     " 'softmax_cross_entropy' of logits; over_samples=\"mean\" for the mean"
 )
-_MEAN = "over_samples=\"mean\", over_outputs=\"mean\""
+_MEAN = 'over_samples="mean", over_outputs="mean"'
 _SQUARES = f"mean squared error is 'squared_error' with {_MEAN}, and scale=0.5 where there is a 1/2"
 _ABSOLUTE = f"the absolute error is 'absolute_error'; {_MEAN} for the mean"
 _HUBER = "Huber's loss is 'huber' with delta=...; PyTorch's smooth L1 of beta is delta=beta, scale=1 / beta"
 _KL = (
     "the Kullback-Leibler divergence is 'kl_divergence' of probabilities, after softmax, or 'softmax_kl_divergence' of"
-    " logits; over_samples=\"mean\" for PyTorch's batchmean"
+    ' logits; over_samples="mean" for PyTorch\'s batchmean'
 )
 _FOCAL = "the focal loss of logits is 'sigmoid_focal' with gamma and alpha, or 'softmax_focal' with gamma"
 _NLL = (

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import finite_values, floating_array, known_name, positive_int
+from functional_mlp._checks import finite_values, known_name, positive_int
 from functional_mlp.losses import Loss, check_sample_weights
 from functional_mlp.metrics import Metric, UserMetric, resolve_metrics
 from functional_mlp.network import Network, Params, check_inputs

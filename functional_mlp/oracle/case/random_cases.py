@@ -55,7 +55,7 @@ def draw_targets(kind: str, shape: tuple[int, int], rng: np.random.Generator) ->
         case "bits":
             return rng.integers(0, 2, shape).astype(np.float64)
         case "signs":
-            return 2.0 * rng.integers(0, 2, shape) - 1
+            return np.where(rng.integers(0, 2, shape) == 1, 1.0, -1.0)
         case "probabilities":
             between = rng.uniform(SMALLEST_PROBABILITY, 1.0, shape)
             probabilities: Array = between / between.sum(axis=1, keepdims=True)

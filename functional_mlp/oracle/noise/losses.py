@@ -1,8 +1,8 @@
 """What every kind of loss rounds: the amplitudes of its cotangent and its terms, its kinks, and how steep it is.
 
-One table, `NOISE`, holds all that the noise model knows of a kind. As in `operations.py` an amplitude is in units of the
-roundoff and covers every usual way to write a formula. Targets are the effective ones: label smoothing and class weights
-are in them.
+One table, `NOISE`, holds all that the noise model knows of a kind. As in `operations.py` an amplitude is in units of
+the roundoff and covers every usual way to write a formula. Targets are the effective ones: label smoothing and class
+weights are in them.
 
 Dimension letters: n samples, K outputs. Everything is NumPy float64, without the coefficients of the loss.
 """
@@ -346,9 +346,7 @@ NOISE: Mapping[str, LossNoise] = {
     "absolute_error": LossNoise(_of_sizes, _flips_of_sizes, _flips_of_sizes),
     "huber": LossNoise(_of_huber, _lipschitz(1.0)),
     "log_cosh": LossNoise(_of_log_cosh, _lipschitz(1.0)),
-    "hinge": LossNoise(
-        _of_hinge, lambda end, moved, more: _flips_of_hinge(end, moved, more) + more, _flips_of_hinge
-    ),
+    "hinge": LossNoise(_of_hinge, lambda end, moved, more: _flips_of_hinge(end, moved, more) + more, _flips_of_hinge),
     "multiclass_hinge": LossNoise(_of_margins, _unproved, _flips_of_margins),
     "binary_cross_entropy": LossNoise(_of_foreign_probabilities, _unproved),
     "categorical_cross_entropy": LossNoise(_of_foreign_probabilities, _unproved),

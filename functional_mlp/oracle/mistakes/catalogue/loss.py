@@ -202,9 +202,7 @@ LOSS_MISTAKES = (
             )
         ),
         (
-            loss_in(
-                *("categorical_cross_entropy", "softmax_cross_entropy", "kl_divergence", "softmax_kl_divergence")
-            ),
+            loss_in(*("categorical_cross_entropy", "softmax_cross_entropy", "kl_divergence", "softmax_kl_divergence")),
             probabilities_by("softmax"),
             Condition(
                 "targets that do not sum to 1",
