@@ -43,7 +43,8 @@ def _positive(targets: Any, pos_weight: Factor) -> Any:
     """The targets times the weight of the positive class, one number or one per output."""
     if pos_weight == 1.0:
         return targets
-    return targets * namespace(targets).asarray(pos_weight, targets.dtype)
+    factor = namespace(targets).asarray(pos_weight, targets.dtype)
+    return targets * factor.reshape(1, -1)
 
 
 def binary_cross_entropy(

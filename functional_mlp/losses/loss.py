@@ -89,9 +89,9 @@ class Loss:
     delta: float = 1.0
     gamma: float = 2.0
     alpha: float | None = None
-    pos_weight: float | tuple[float, ...] = 1.0
+    pos_weight: float | Sequence[float] = 1.0
     label_smoothing: float = 0.0
-    class_weights: tuple[float, ...] | None = None
+    class_weights: Sequence[float] | None = None
     ignore_index: int | None = None
     epsilon: float = 0.0
 
@@ -212,7 +212,7 @@ class Loss:
             counted = self.counted(targets)
             targets = smooth if counted is None else xp.where(counted[:, None], smooth, xp.zeros_like(smooth))
         if self.class_weights is not None:
-            targets = targets * xp.asarray(self.class_weights, targets.dtype)
+            targets = targets * xp.asarray(self.class_weights, targets.dtype)[None, :]
         return targets
 
     def counted(self, targets: Any) -> Any:
@@ -301,6 +301,12 @@ class Loss:
                 f" {of_logits}, which take logits"
             )
 
+    def require_targets(self, targets: np.ndarray) -> None:
+        """Raises ValueError for targets (n, K) that are none for this loss, or of which it has not enough weights."""
+        self.require_outputs(targets.shape[1])
+        if KINDS[self.kind].targets == "probabilities" and (targets < 0).any():
+            raise ValueError(f"expected targets of {self.kind} to be probabilities, got {targets.min()}")
+
     def require_outputs(self, outputs: int) -> None:
         """Raises ValueError unless there are as many weights of classes or of positive parts as outputs."""
         for name in ("class_weights", "pos_weight"):
@@ -319,10 +325,7 @@ def _as_labels(targets: Any) -> np.ndarray | None:
 
 def _factors(name: str, given: Any) -> tuple[float, ...]:
     """Numbers that are not negative, and not all 0."""
-    try:
-        factors = tuple(finite_float(name, float(value) if np.ndim(value) == 0 else value) for value in given)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"expected {name} to be finite numbers, got {given!r}") from error
+    factors = tuple(finite_float(name, value) for value in given)
     if not factors or min(factors) < 0 or not any(factors):
         raise ValueError(f"expected {name} to be not negative and not all 0, got {given!r}")
     return factors

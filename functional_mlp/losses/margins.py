@@ -11,8 +11,9 @@ from functional_mlp._dtypes import EitherArray, namespace
 def hinge(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:
     """max(0, 1 - t o) for targets t = ±1; derivative -t where t o < 1, else 0."""
     xp, short = namespace(outputs, targets), 1 - targets * outputs
-    inside = short <= 0  # written so that NaN stays
-    return xp.where(inside, xp.zeros_like(short), short), xp.where(inside, xp.zeros_like(short), -targets)
+    beyond = short <= 0  # false for NaN, which stays
+    slope = xp.where(xp.isnan(short), short, -targets)
+    return xp.where(beyond, xp.zeros_like(short), short), xp.where(beyond, xp.zeros_like(short), slope)
 
 
 def multiclass_hinge(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:
@@ -23,7 +24,7 @@ def multiclass_hinge(outputs: EitherArray, targets: EitherArray) -> tuple[Either
     """
     xp, no = namespace(outputs, targets), 1 - targets
     short = 1 + outputs - xp.sum(targets * outputs, axis=-1, keepdims=True)
-    inside = (short <= 0) | (no == 0)
-    counted = xp.where(inside, xp.zeros_like(no), no)
-    term = xp.where(inside, xp.zeros_like(short), no * short)
+    beyond = (short <= 0) | (no == 0)  # false for NaN, which stays
+    counted = xp.where(beyond, xp.zeros_like(no), xp.where(xp.isnan(short), short, no))
+    term = xp.where(beyond, xp.zeros_like(short), no * short)
     return term, counted - targets * xp.sum(counted, axis=-1, keepdims=True)

@@ -170,9 +170,9 @@ class Case:
         if self.targets is None:
             raise ValueError(f"expected targets for the loss {self.loss.kind}, got none")
         self.loss.require_admissible(self.network.activations[-1])
-        self.loss.require_outputs(shape[1])
         targets = numbers("targets", self.targets)
         require_shape("targets", targets, shape)
+        self.loss.require_targets(targets)
         if self.sample_weights is None:
             return {"targets": targets}
         weights = numbers("sample_weights", self.sample_weights)

@@ -77,7 +77,6 @@ REGULARISER_MISTAKES = (
         scope="network",
         tag="fitted",
         parameter=constant("the coefficient λ", 0.01),
-        convention=True,
     ),
     Mistake(
         "l2-on-bias",
