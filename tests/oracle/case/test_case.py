@@ -313,11 +313,11 @@ BAD = {
     ),
     "class labels beyond the classes": Refused(
         ValueError,
-        ["class labels", "from 0 to 1", "2 for sample 3"],
+        ["class labels", "from 0 to 1", "2 at sample 3"],
         lambda: make(**TWO_CLASSES, targets=[0, 1, 1, 2]),
     ),
     "class labels that are no integers": Refused(
-        ValueError, ["class labels", "0.5 for sample 1"], lambda: make(**TWO_CLASSES, targets=[0, 0.5, 1, 1])
+        ValueError, ["class labels", "0.5 at sample 1"], lambda: make(**TWO_CLASSES, targets=[0, 0.5, 1, 1])
     ),
     "class labels of a layout without them": Refused(
         ValueError, ["one-hot"], lambda: make().laid_out({"targets": "labels"})
