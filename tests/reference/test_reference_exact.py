@@ -85,9 +85,20 @@ def mp_term(loss: dict[str, Any], o: list[Any], t: list[Any]) -> list[Any]:
 
 
 DEFAULTS = {
-    **{"over_samples": "sum", "over_outputs": "sum", "scale": 1.0, "l2": 0.0, "l2_on_bias": False, "l1": 0.0},
-    **{"delta": 1.0, "gamma": 2.0, "alpha": None, "pos_weight": 1.0, "label_smoothing": 0.0, "class_weights": None},
-    **{"ignore_index": None, "epsilon": 0.0},
+    "over_samples": "sum",
+    "over_outputs": "sum",
+    "scale": 1.0,
+    "l2": 0.0,
+    "l2_on_bias": False,
+    "l1": 0.0,
+    "delta": 1.0,
+    "gamma": 2.0,
+    "alpha": None,
+    "pos_weight": 1.0,
+    "label_smoothing": 0.0,
+    "class_weights": None,
+    "ignore_index": None,
+    "epsilon": 0.0,
 }
 
 
