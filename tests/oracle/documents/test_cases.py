@@ -27,7 +27,7 @@ from functional_mlp.oracle.documents.schema import read_document, write_document
 from tests.helpers.documents import EXAMPLES, FORMATS, example, npz, tensors, text, valid_files
 from tests.helpers.hostile import HOSTILE
 
-LAST = {"binary_cross_entropy": "sigmoid", "categorical_cross_entropy": "softmax"}
+LAST = {"binary_cross_entropy": "sigmoid", "categorical_cross_entropy": "softmax", "kl_divergence": "softmax"}
 ACTIVATIONS = [
     "identity",
     "gelu",
