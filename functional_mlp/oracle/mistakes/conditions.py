@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.activations import Activation
+from functional_mlp.activations import FACTORIES, Activation
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.mistakes.program import OF_PROBABILITIES
@@ -208,8 +208,37 @@ HALF_DEAD_UNIT = Condition(
 )
 INACTIVE_UNIT = Condition("a negative pre-activation", lambda site: bool((site.pre_activations < 0).any()))
 PIECEWISE = ("identity", "relu", "leaky_relu", "elu")  # alike where z > 0
+# whose shapes are alike: what is taken for what, beside the most usual activations, which are taken for any
+ALIKE = (
+    ("gelu", "gelu_tanh", "quick_gelu", "silu", "mish", "hard_swish"),
+    ("elu", "selu", "celu"),
+    ("relu", "relu6", "leaky_relu", "prelu"),
+    ("sigmoid", "hard_sigmoid"),
+    ("tanh", "hardtanh", "scaled_tanh", "softsign"),
+    ("sin", "cos"),
+)
+USUAL = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax")
+LOOKALIKES = tuple(name for names in ALIKE for name in names if name not in USUAL)
+GELU_FORMS = {"gelu": "erf", "gelu_tanh": "tanh", "quick_gelu": "sigmoid"}
+
+
+def taken_for(site: Site) -> bool:
+    """Whether people take the activation that the variant names for that of the layer; forms of gelu stand apart."""
+    own, other = site.activation.name, site.variant
+    if own in GELU_FORMS and other in GELU_FORMS:
+        return False
+    return other not in FACTORIES or other in USUAL or any(own in names and other in names for names in ALIKE)
+
+
 DIFFERS_FROM_IDENTITY = Condition(
     "a pre-activation that the activation changes",
     lambda site: site.activation.name not in PIECEWISE or INACTIVE_UNIT.test(site),
 )
-AT_A_KINK = Condition("a pre-activation of exactly 0", lambda site: bool((site.pre_activations == 0).any()))
+AT_A_KINK = Condition(
+    "a pre-activation exactly at a kink, where one side is chosen",
+    lambda site: any(
+        bool((site.pre_activations == kink.position).any())
+        for kink in site.activation.kinks
+        if kink.left + kink.right != 2 * site.activation.derivative_at(kink)
+    ),
+)
