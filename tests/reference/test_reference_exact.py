@@ -228,7 +228,9 @@ HIDDEN = [
 def test_every_activation_before_every_loss(number: int, last: str, kind: str) -> None:
     rng = np.random.default_rng([20261122, number])
     case = random_case(rng, (1, 2, 2), [HIDDEN[number % len(HIDDEN)], last], kind)
-    while not np.all(solve(case).leaves["pre_activations.1"]):  # both hidden units are 0: the last ones are exactly at a kink
+    while not np.all(
+        solve(case).leaves["pre_activations.1"]
+    ):  # both hidden units are 0: the last ones are exactly at a kink
         case = random_case(rng, (1, 2, 2), [HIDDEN[number % len(HIDDEN)], last], kind)
     assert_agrees(case)
 

@@ -317,7 +317,7 @@ BAD = {
         lambda: make(**TWO_CLASSES, targets=[0, 1, 1, 2]),
     ),
     "class labels that are no integers": Refused(
-        ValueError, ["class labels", "0.5 at sample 1"], lambda: make(**TWO_CLASSES, targets=[0, 0.5, 1, 1])
+        ValueError, ["class labels", "0.5 for sample 1"], lambda: make(**TWO_CLASSES, targets=[0, 0.5, 1, 1])
     ),
     "class labels of a layout without them": Refused(
         ValueError, ["one-hot"], lambda: make().laid_out({"targets": "labels"})
