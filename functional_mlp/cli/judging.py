@@ -15,6 +15,7 @@ from functional_mlp.cli.options import (
     Html,
     L2OnBias,
     Layout,
+    LossOptions,
     MaxBytes,
     Only,
     OverOutputs,
@@ -95,6 +96,7 @@ def drive_command(
     scale: Scale = PLAIN[2],
     l2: L2 = PLAIN[3],
     l2_on_bias: L2OnBias = PLAIN[4],
+    loss_option: LossOptions = None,
     cases: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
     precision: Annotated[str | None, typer.Option(help="As in check; default: float64.")] = None,
@@ -125,8 +127,10 @@ def drive_command(
             network = names_of(activations)
             if sizes is not None:
                 network = fm.Network(integers_of("--sizes", sizes), network)
-            chosen = loss_of(loss or "squared_error", over_samples, over_outputs, scale, l2, l2_on_bias)
-        elif (sizes, loss, over_samples, over_outputs, scale, l2, l2_on_bias) != (None, None, *PLAIN):
+            chosen = loss_of(loss or "squared_error", loss_option, over_samples, over_outputs, scale, l2, l2_on_bias)
+        elif (sizes, loss, loss_option or None, over_samples, over_outputs, scale, l2, l2_on_bias) != (
+            None,
+        ) * 3 + PLAIN:
             raise ValueError("expected --activations with --sizes or a loss; without them, both are chosen")
         hidden = not sys.stderr.isatty()
         with ended_by_signals(), typer.progressbar(length=cases, file=sys.stderr, hidden=hidden) as bar:

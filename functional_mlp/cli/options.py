@@ -37,12 +37,37 @@ Bias = Annotated[bool, typer.Option("--bias/--no-bias", help="Whether layers hav
 Only = Annotated[
     str | None, typer.Option(help="What is computed of the parameters, if not all: weights, or such as params[1].bias.")
 ]
-L2OnBias = Annotated[bool, typer.Option(help="The penalty covers the biases too.")]
+L2OnBias = Annotated[bool, typer.Option(help="The penalties cover the biases too.")]
+LossOptions = Annotated[
+    list[str] | None,
+    typer.Option("--loss-option", metavar="NAME=VALUE", help="Of the loss, such as delta=0.5 or class_weights=1,2,1."),
+]
 
 
-def loss_of(kind: str, *settings: Any) -> "fm.Loss | None":  # quoted: naming it would import JAX
+def loss_of(kind: str, options: list[str] | None, *settings: Any) -> "fm.Loss | None":  # quoted: it would import JAX
     """The loss that the options name; None for `none`."""
-    return None if kind == "none" else fm.Loss(kind, *settings)
+    more = loss_options_of(options or [])
+    if kind == "none":
+        if more:
+            raise ValueError(f"expected no --loss-option without a loss, got {', '.join(more)}")
+        return None
+    return fm.Loss(kind, *settings, **more)
+
+
+def loss_options_of(texts: list[str]) -> dict[str, Any]:
+    """Options of a loss by their names, from texts such as `delta=0.5`; several numbers are separated by commas."""
+    from functional_mlp._checks import known_name
+
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        known_name("option of a loss", name, ("l1", *fm.losses.OPTIONS))
+        try:
+            numbers = [int(part) if name == "ignore_index" else float(part) for part in value.split(",")]
+        except ValueError as error:
+            raise ValueError(f"expected --loss-option {name}=NUMBER, got {text!r}") from error
+        options[name] = numbers if len(numbers) > 1 or name == "class_weights" else numbers[0]
+    return options
 
 
 def require_new_name(option: str, path: Path, inputs: list[Path]) -> None:

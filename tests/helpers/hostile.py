@@ -163,7 +163,7 @@ JSON = {
     "no version": (text(version=None), ["version", "None"]),
     "unknown field": (text(input=[[1.0]]), ["'input'", "did you mean 'inputs'?"]),
     "unknown field of the network": (changed("network", size=[1]), ["network:", "'size'", "did you mean 'sizes'?"]),
-    "unknown field of the loss": (changed("loss", reduction="sum"), ["loss:", "'reduction'", "known: kind"]),
+    "unknown field of the loss": (changed("loss", reduction="sum"), ["loss:", "'reduction'", "known: alpha"]),
     "unknown field of a layer": (layer(biases=[1.0]), ["params.0:", "'biases'", "did you mean 'bias'?"]),
     "unknown field of an activation": (
         replaced('"slope"', '"steepness"'),

@@ -1,6 +1,5 @@
 """Cases as files, and what the fields of their documents mean."""
 
-import dataclasses
 from typing import Any
 
 from functional_mlp.activations import Activation, expression_of, is_built_in, resolve
@@ -53,7 +52,7 @@ def document_of(case: Case) -> dict[str, Any]:
         fields["name"] = case.name
     fields |= {"dtype": case.dtype, "network": network_fields(case.network)}
     if case.loss is not None:
-        fields["loss"] = dataclasses.asdict(case.loss)
+        fields["loss"] = case.loss.as_fields()
     layout = case.layout
     declared = {"weights_layout": case.weights_layout, "bias_layout": case.bias_layout, "samples": layout.samples}
     fields |= {name: value for name, value in declared.items() if value not in ("in_out", "separate", "rows")}

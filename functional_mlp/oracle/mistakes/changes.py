@@ -84,7 +84,7 @@ class Context(NamedTuple):
     def coefficients(self) -> Array:
         """What the loss multiplies every term with, (n, 1)."""
         dtype = self.targets.dtype
-        return self.loss.coefficients(self.targets.shape, self.sample_weights, dtype, np).astype(dtype)
+        return self.loss.coefficients(self.targets, self.sample_weights, dtype, np).astype(dtype)
 
     def values(self, offset: int) -> tuple[Array, Array]:
         """z and a of the layer `offset` after this one."""
@@ -167,7 +167,7 @@ def in_probabilities(function: Callable[[Context, Loss, Activation, Array], Arra
         program, loss = context.program, context.loss
         if loss.kind in OF_PROBABILITIES:
             kind, activation = OF_PROBABILITIES[loss.kind]
-            of_probabilities = Loss(kind, loss.over_samples, loss.over_outputs, loss.scale)
+            of_probabilities = loss.of_kind(kind)
             ct_a = function(context, of_probabilities, activation, program.tape.activations[-1])
             return program._replace(ct_outputs=ct_a)
         ct_z = function(context, loss, program.network.activations[-1], program.tape.pre_activations[-1])
@@ -267,12 +267,20 @@ def in_gathered(function: Callable[[Context, Cotangents], Cotangents]) -> Change
 
 
 def in_penalty(added: Callable[[Context, Array, Array], Array], on_bias: bool | None = None) -> Change:
-    """`added` returns what is added to the gradient of an array, given both; `on_bias` replaces the `l2_on_bias`."""
+    """`added` returns what an L2 penalty adds to the gradient of an array, given both; that of an L1 penalty stays.
+
+    `on_bias` replaces the `l2_on_bias`.
+    """
 
     def apply(context: Context) -> Program:
         loss = context.loss
         biases = on_bias if on_bias is not None else loss is not None and loss.l2_on_bias
-        return with_penalty(context.program, lambda ct, leaf: added(context, ct, leaf), biases)
+        if loss is None or loss.l1 == 0:
+            return with_penalty(context.program, lambda ct, leaf: added(context, ct, leaf), biases)
+        kept = replace(loss, l2=0.0)
+        return with_penalty(
+            context.program, lambda ct, leaf: added(context, ct, leaf) + kept.penalty_gradient(leaf), biases
+        )
 
     return Change("penalty", apply)
 

@@ -133,7 +133,7 @@ def _perturbed(case: Case, true_z: tuple[Array, ...], errors: dict[str, Array]) 
         pre_activations.append(z)
         activations.append(a)
         before.append(a)
-    value, ct = _end(case, pre_activations[-1], a, noisy)
+    value, ct = _end(case, pre_activations[-1], a, noisy, true_z[-1])
     deltas, grads = [], []
     for i in reversed(layers):
         activation, z = case.network.activations[i], pre_activations[i]
@@ -158,19 +158,22 @@ def _product(left: Array, right: Array) -> Array:
     return product
 
 
-def _end(case: Case, z: Array, outputs: Array, noisy: Any) -> tuple[Any, Array]:
-    """The loss (r,) and what it hands over to the backward pass (r, n, K)."""
+def _end(case: Case, z: Array, outputs: Array, noisy: Any, true_z: Array) -> tuple[Any, Array]:
+    """The loss (r,) and what it hands over to the backward pass (r, n, K); from `true_z` the side of its kinks."""
     loss, runs = case.loss, len(z)
     if loss is None:
         return np.zeros(runs), np.broadcast_to(noisy(case.ct_outputs, "ct_outputs"), outputs.shape)
     of_logits = loss.on_logits(case.network.activations[-1])
-    kind, seen = (loss.kind, outputs) if of_logits is None else (of_logits.kind, z)
+    computed, seen = (loss, outputs) if of_logits is None else (of_logits, z)
     targets = np.broadcast_to(noisy(case.targets, "targets"), outputs.shape)
     flat = (runs * len(case.inputs), outputs.shape[-1])
     terms, derivatives = (
-        part.reshape(outputs.shape) for part in KINDS[kind].term(seen.reshape(flat), targets.reshape(flat))
+        part.reshape(outputs.shape) for part in computed.terms(seen.reshape(flat), targets.reshape(flat))
     )
-    coefficients = loss.coefficients(case.inputs.shape[:1] + flat[1:], case.sample_weights, np.float64, np)
-    counted = True if case.sample_weights is None else (case.sample_weights != 0)[:, None]
+    if KINDS[computed.kind].piecewise_linear:
+        side = computed.terms(numpy_value(case.network.activations[-1], true_z), np.asarray(case.targets))[1]
+        derivatives = np.broadcast_to(side, outputs.shape)
+    coefficients = loss.coefficients(np.asarray(case.targets), case.sample_weights, np.float64, np)
+    counted = coefficients != 0
     value = np.where(counted, coefficients * terms, 0.0).sum(axis=(1, 2))
     return value, noisy(np.where(counted, coefficients * derivatives, 0.0), "end")

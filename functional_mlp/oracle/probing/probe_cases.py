@@ -19,10 +19,9 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.activations import Activation
 from functional_mlp.forward_pass import forward
-from functional_mlp.losses import Loss
+from functional_mlp.losses import KINDS, Loss
 from functional_mlp.network import Dense, Network
 from functional_mlp.oracle.case import (
-    TARGETS,
     Case,
     Layout,
     draw_targets,
@@ -170,7 +169,7 @@ def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str
     """The plans of all cases, by their names."""
     batches = batch_sizes(network)
     targets = drawn_kind(network, loss, None)
-    others = {} if loss is None else OTHER_TARGETS.get(TARGETS[loss.kind], {})
+    others = {} if loss is None else OTHER_TARGETS.get(KINDS[loss.kind].targets, {})
     moderate = (MODERATE, MODERATE)
     plans = {
         "several samples": _Plan(batches.several, moderate, targets),

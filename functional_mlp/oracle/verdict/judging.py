@@ -183,12 +183,16 @@ def _is_blind(question: Question, whole: Array, error: Array, storage: Format) -
 NEAR_TRUTH = 0.25  # of the signal's norm: an array that comes so near has the signal in it, though zeros would pass too
 
 
+def _has_kinks(noise: Noise) -> bool:
+    return bool(noise.kinks or noise.other_kinks)
+
+
 def _undecided_cause(question: Question, noise: Noise, overflows: bool, index: tuple[int, ...]) -> Cause:
     if overflows:
         return Cause.OVERFLOW
-    if noise.saturated and (not np.isfinite(question.got.values[index]) or not noise.kinks):
+    if noise.saturated and (not np.isfinite(question.got.values[index]) or not _has_kinks(noise)):
         return Cause.SATURATION
-    if not np.isfinite(question.floor.smooth[index]) or not noise.kinks:
+    if not np.isfinite(question.floor.smooth[index]) or not _has_kinks(noise):
         return Cause.ROUNDING
     return Cause.KINK
 
@@ -202,6 +206,6 @@ def _blind_cause(question: Question, noise: Noise, overflows: bool) -> Cause:
     if not (signal <= floor.smooth + floor.slack).all():
         return Cause.DIGITS
     if not (signal <= floor.smooth + known_to(question.got, question.printed)).all():
-        return Cause.SATURATION if noise.saturated and not noise.kinks else Cause.KINK
+        return Cause.SATURATION if noise.saturated and not _has_kinks(noise) else Cause.KINK
     lowest = question.limits.delicate * storage.unit  # what the last digits of its numbers stand for
     return Cause.UNDERFLOW if 0 < lowest < 64 * storage.smallest else Cause.ROUNDING

@@ -4,8 +4,8 @@ from functional_mlp.oracle.noise import Noise, wider
 from functional_mlp.oracle.verdict.leaf import Cause, Leaf
 
 REMEDIES = {
-    Cause.KINK: "decide it by a case whose pre-activations keep away from 0: change a bias or an input a little, or"
-    " take another seed",
+    Cause.KINK: "decide it by a case whose pre-activations keep away from 0, and outputs from the kinks of the loss:"
+    " change a bias or an input a little, or take another seed",
     Cause.SATURATION: "decide it by a case with smaller weights, whose outputs are not all but 0 or 1; or compute the"
     " loss from logits and declare sigmoid_cross_entropy or softmax_cross_entropy",
     Cause.ROUNDING: "decide it in {wider}, or by a case with fewer layers or fewer samples",
@@ -55,7 +55,7 @@ def sentence_about(leaf: Leaf, noise: Noise, blind: bool) -> str:
 
 def _kinks(noise: Noise) -> str:
     if not noise.kinks:
-        return ""
+        return noise.other_kinks[0] if noise.other_kinks else ""
     layer, sample, unit = noise.kinks[0]
     more = f" and {len(noise.kinks) - 1} like it" if len(noise.kinks) > 1 else ""
     return f"unit {unit} of layer {layer} at its kink in sample {sample}{more}"

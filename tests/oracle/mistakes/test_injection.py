@@ -80,6 +80,7 @@ REQUIRED = [
     "l2-factor",
     "l2-missing",
     "l2-unexpected",
+    "l1-penalty",
     "l2-on-bias",
     "l2-not-averaged",
     "l2-on-gradient",

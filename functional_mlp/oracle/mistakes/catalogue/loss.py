@@ -62,7 +62,7 @@ def _saturated(site: Site) -> bool:
 
 def _without_second_part(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
     p = numpy_value(activation, z)
-    half = replace(loss, kind="categorical_cross_entropy")  # −t/p, all that is left
+    half = loss.of_kind("categorical_cross_entropy")  # −t/p, all that is left
     return numpy_vjp(activation, z, p, cotangent_of(half, p, context))
 
 
@@ -75,18 +75,44 @@ def _diagonal_inside(context: Context, loss: Loss, activation: Activation, z: Ar
     return cotangent_of(loss, p, context) * (p * (1 - p))
 
 
+# the losses that people take for each other, besides the squared error for any
+ALIKE = (
+    ("binary_cross_entropy", "categorical_cross_entropy", "sigmoid_cross_entropy", "softmax_cross_entropy"),
+    ("squared_error", "absolute_error", "huber", "log_cosh"),
+    ("sigmoid_cross_entropy", "sigmoid_focal"),
+    ("softmax_cross_entropy", "softmax_focal", "multiclass_hinge"),
+    ("categorical_cross_entropy", "kl_divergence"),
+)
+# of these the gradients differ from those of the others only where targets do not sum to 1
+SAME_GRADIENT = {"kl_divergence": "categorical_cross_entropy", "softmax_kl_divergence": "softmax_cross_entropy"}
+MISMATCHES = (
+    *("squared_error", "binary_cross_entropy", "categorical_cross_entropy"),
+    *("sigmoid_cross_entropy", "softmax_cross_entropy", "half_squared_error"),
+    *("absolute_error", "huber", "log_cosh", "multiclass_hinge", "sigmoid_focal", "softmax_focal"),
+)
+
+
 def _mismatched(context: Context) -> Loss:
     if context.variant == "half_squared_error":
-        return replace(context.loss, kind="squared_error", scale=context.loss.scale / 2)
-    return replace(context.loss, kind=context.variant)
+        return replace(context.loss.of_kind("squared_error"), scale=context.loss.scale / 2)
+    loss: Loss = context.loss.of_kind(context.variant)
+    return loss
 
 
 def _mismatch_fits(site: Site) -> bool:
     own, kind = site.loss.kind, site.variant.removeprefix("half_")
+    own = SAME_GRADIENT.get(own, own)
     if kind == own or kind == "squared_error":
         return kind != own
     # of losses of probabilities and of logits, those that belong after this output layer
-    return KINDS[kind].of_probabilities == site.case.network.activations[-1].probabilities
+    fits = KINDS[kind].of_probabilities == site.case.network.activations[-1].probabilities
+    return _taken_for(own, kind) and (fits or kind in ALIKE[1])
+
+
+def _taken_for(own: str, kind: str) -> bool:
+    """Whether a loss is among those that may be meant by another: all old ones for the squared error."""
+    family = ALIKE[0] if own == "squared_error" else ()
+    return kind in family or any(own in alike and kind in alike for alike in ALIKE)
 
 
 def _of_probabilities_at_logits(context: Context, ct: Array) -> Array:
@@ -171,14 +197,18 @@ LOSS_MISTAKES = (
         "ct_z = p − t",
         "ct_z = p · (sum of t over the outputs) − t",
         in_probabilities(
-            lambda context, loss, activation, z: context.coefficients * (numpy_value(activation, z) - context.targets)
+            lambda context, loss, activation, z: (
+                context.coefficients * (numpy_value(activation, z) - loss.effective_targets(context.targets))
+            )
         ),
         (
-            loss_in("categorical_cross_entropy", "softmax_cross_entropy"),
+            loss_in(*("categorical_cross_entropy", "softmax_cross_entropy", "kl_divergence", "softmax_kl_divergence")),
             probabilities_by("softmax"),
             Condition(
                 "targets that do not sum to 1",
-                lambda site: bool((np.abs(site.case.targets.sum(axis=1) - 1) > 1e-9).any()),  # type: ignore[union-attr]
+                lambda site: bool(
+                    (np.abs(site.loss.effective_targets(site.case.targets).sum(axis=1) - 1) > 1e-9).any()
+                ),
             ),
         ),
         scope="network",
@@ -236,7 +266,7 @@ LOSS_MISTAKES = (
         in_loss(_mismatched),
         (A_LOSS, Condition("another loss that fits the output layer", _mismatch_fits)),
         scope="network",
-        variants=(*KINDS, "half_squared_error"),
+        variants=MISMATCHES,
         convention=True,
     ),
     Mistake(
