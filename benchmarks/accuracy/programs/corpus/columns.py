@@ -131,7 +131,7 @@ def digits_from_a_video():
     layout="columns",
 )
 def book_with_lists_of_columns():
-    """A book's class: lists of weights and of biases (n, 1), one column at a time, indices from the end."""
+    """A book's class: one column at a time, indices from the end; nabla_b and nabla_w come back, in this order."""
 
     def sigmoid(z):
         return 1.0 / (1.0 + np.exp(-z))
@@ -168,8 +168,7 @@ def book_with_lists_of_columns():
 
     def gradients(params, x, y):
         batch = [(x[:, [i]], y[:, [i]]) for i in range(x.shape[1])]
-        nabla_b, nabla_w = Network(params).gradient(batch)
-        return [(w, b) for w, b in zip(nabla_w, nabla_b, strict=True)]
+        return Network(params).gradient(batch)  # nabla_b, nabla_w
 
     return gradients
 

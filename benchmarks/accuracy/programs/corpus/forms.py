@@ -306,3 +306,30 @@ def one_vector():
         return a.reshape(D, H), b, c.reshape(H, K), d
 
     return gradients
+
+
+@program(
+    TWO_LAYERS,
+    ("relu", "identity"),
+    HALF,
+    [
+        ("the loss of the last sample alone", "0.5 * np.sum(error**2)", "0.5 * np.sum(error[-1] ** 2)"),
+        ("the first layer's gradient that of another output", "error.dot(self.W2.T)", "error[:, ::-1].dot(self.W2.T)"),
+    ],
+)
+def loss_in_the_dict():
+    """A dict {"loss", "grads"}, the gradients in a dict of their own."""
+
+    class Model:
+        def __init__(self, params):
+            (self.W1, self.b1), (self.W2, self.b2) = params
+
+        def loss_and_grads(self, X, y):
+            Z1 = X.dot(self.W1) + self.b1
+            A1 = np.maximum(Z1, 0)
+            error = A1.dot(self.W2) + self.b2 - y
+            dZ1 = np.where(Z1 > 0, error.dot(self.W2.T), 0.0)
+            grads = {"W2": A1.T.dot(error), "b2": error.sum(axis=0), "W1": X.T.dot(dZ1), "b1": dZ1.sum(axis=0)}
+            return {"loss": 0.5 * np.sum(error**2), "grads": grads}
+
+    return lambda params, X, y: Model(params).loss_and_grads(X, y)
