@@ -11,6 +11,7 @@ from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, fail, sh
 from functional_mlp.cli.options import (
     L2,
     PLAIN,
+    Digits,
     Html,
     L2OnBias,
     MaxBytes,
@@ -41,6 +42,7 @@ def check_command(
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
     html: Html = None,
     max_bytes: MaxBytes = MAX_BYTES,
+    digits: Digits = None,
 ) -> None:
     """Judge gradients that your program computed.
 
@@ -61,7 +63,7 @@ def check_command(
         if precision is not None:
             precision_named(precision)
         asked = read_case(case, max_bytes)
-        given = [reading.read_answer(answer, max_bytes) for answer in answers]
+        given = [reading.read_answer(answer, max_bytes, digits) for answer in answers]
         updates = [answer for answer in given if isinstance(answer, reading.Update)]
         if len(given) > 1 and len(updates) < len(given):
             raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
@@ -96,6 +98,7 @@ def drive_command(
     stream: Annotated[bool, typer.Option("--stream", help="One process answers all cases, line by line.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
     html: Html = None,
+    digits: Digits = None,
 ) -> None:
     """Judge a program in any language.
 
@@ -130,6 +133,7 @@ def drive_command(
                 jobs=jobs,
                 stream=stream,
                 progress=lambda: bar.update(1),
+                digits=digits,
             )
         if html is not None:
             write_text(html, report.html())

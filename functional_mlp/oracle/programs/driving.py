@@ -29,6 +29,7 @@ from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import formerly_by_place
+from functional_mlp.oracle.documents import Printed, printed_as, with_digits
 from functional_mlp.oracle.probing import (
     Activations,
     Ask,
@@ -70,6 +71,7 @@ def drive(
     jobs: int = 1,
     stream: bool = False,
     progress: Callable[[], object] | None = None,
+    digits: int | str | None = None,
 ) -> Report:
     """Judges a program that reads a case and writes gradients.
 
@@ -84,6 +86,7 @@ def drive(
         jobs: how many cases are computed side by side; 1 for a stream.
         stream: whether the program is started once, and answers a line with a line.
         progress: called after each case.
+        digits: that the program prints, as in `check`.
 
     Returns:
         A report, as of `check_function`; its leaves have the name of their case as `group`.
@@ -105,6 +108,8 @@ def drive(
         networks = [(probe_network(activations), loss) for activations, loss in TRIED[:cases]]
         batteries = [_battery(*pair, declared, seed, kind="-".join(_names(pair[0]))) for pair in networks]
     with submission as submitter:
+        if digits is not None:
+            submitter = submitter._replace(ask=_of_digits(submitter.ask, printed_as(digits)))
         probed, chosen = _probed(batteries, submitter, declared, cases, progress or (lambda: None))
     return _reported(probed, declared, chosen)
 
@@ -148,6 +153,18 @@ def _probed(
         probed += [_of_another_case(probe, found) for probe in found]
         cases += chosen
     return probed, cases
+
+
+def _of_digits(ask: Ask, printed: Printed) -> Ask:
+    """`ask`, with answers whose numbers are known to the digits that were declared."""
+
+    def declared(case: Case) -> Call | Fault | Skipped:
+        result = ask(case)
+        if not isinstance(result, Call):
+            return result
+        return result._replace(answer=with_digits(result.answer, printed))
+
+    return declared
 
 
 def _counted(ask: Ask, progress: Callable[[], object]) -> Ask:
