@@ -16,6 +16,7 @@ from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precis
 from functional_mlp.oracle.report import Exhibit, Report
 from functional_mlp.oracle.truth import Solution, solve
 from functional_mlp.oracle.verdict import (
+    Handed,
     Leaf,
     Misfit,
     Question,
@@ -184,7 +185,7 @@ def notes_of(
     """What a wrong verdict may be due to: an undeclared precision, or few digits."""
     if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG:
         return ()
-    for digits in _rounded_to(given):
+    for digits in _rounded_to(case, given):
         fewer = judge(case, solution, noise, with_digits(given, digits))
         if not any(leaf.verdict is Verdict.WRONG for leaf in fewer):
             is_fixed = digits.style == "fixed"
@@ -208,13 +209,13 @@ def notes_of(
 HOPELESS = 1e3 * 2.0**29  # times the floor of float64: a thousand times what float32's digits lose
 
 
-def _rounded_to(given: Gradients) -> tuple[Printed, ...]:
+def _rounded_to(case: Case, given: Gradients) -> tuple[Printed, ...]:
     """To how few decimals, or digits, numbers that came without a text may have been rounded; () if they look exact."""
     if given.printed is not None:
         return ()
-    leaves = (leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None)
+    leaves = (leaf.values for leaf in given_params(case, given.params).values() if isinstance(leaf, Handed))
     most = {"%.*f": 0, "%.*e": 0}
-    for value in (float(value) for leaf in leaves for value in np.ravel(leaf) if np.isfinite(value)):
+    for value in (float(value) for leaf in leaves for value in leaf.flat if np.isfinite(value)):
         for form, digits in most.items():
             fewest = (n for n in range(digits, MOST_ROUNDED + 1) if float(form % (n, value)) == value)
             most[form] = next(fewest, MOST_ROUNDED + 1)

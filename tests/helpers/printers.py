@@ -121,6 +121,20 @@ PRINTERS: Mapping[str, Callable[[np.ndarray], Texts]] = {
 }
 
 
+def draw(seed: int, count: int, low: int, high: int) -> np.ndarray:
+    """Random numbers of both signs, their magnitudes evenly spread over 10^low … 10^high."""
+    rng = np.random.default_rng(seed)
+    signs: np.ndarray = rng.choice([-1.0, 1.0], count)
+    return signs * rng.uniform(1, 10, count) * 10.0 ** rng.integers(low, high, count)
+
+
+def row(form: str | Callable[[float], str], values: np.ndarray) -> str:
+    """A gradients file with one row of weights, each printed by `form`, with a few words and fields around them."""
+    texts = ", ".join(form(value) if callable(form) else form % value for value in values.tolist())
+    head = '"format": "functional-mlp/gradients", "version": 1, "loss": 0.6931471805599453'
+    return f'{{{head}, "params": [{{"weights": [[{texts}]], "bias": null}}]}}'
+
+
 def as_json(texts: Texts) -> str:
     """Nested texts as arrays of JSON."""
     if isinstance(texts, str):

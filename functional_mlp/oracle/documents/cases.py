@@ -44,7 +44,7 @@ def _as_meant(document: dict[str, Any], text: str, dtype: str) -> dict[str, Any]
     values, halves = written
     nearest = rounded(values, dtype)
     with np.errstate(all="ignore"):
-        meant = np.abs(nearest - values) <= halves
+        meant = np.abs(nearest - values) <= 1.001 * halves  # a half that was rounded to even
     return with_numbers(document, np.where(meant, nearest, values))
 
 

@@ -20,6 +20,7 @@ from functional_mlp.oracle.documents.digits import (
 from functional_mlp.oracle.documents.spelling import Shapes, shape_of_loss, shapes_of
 
 ENOUGH = 8  # so many different numbers show that fewer were printed
+FEW_DECIMALS, ENOUGH_OF_FEW = 4, 3  # PyTorch's and MATLAB's own; so many numbers show it where no others tell otherwise
 SOME = 4  # so many numbers show which format of at least 6 digits it was
 SHORTEST = 15  # so many digits has only a format that tells every float64 from the others
 MOST = 0.6  # of the numbers have all the digits, where trailing zeros are left out
@@ -134,23 +135,32 @@ def _evidence(parts: list[Shapes], values: np.ndarray, shapes: Shapes) -> Eviden
             if found is not None:
                 group.setdefault(found, []).append(place)
 
-    def evident(groups: dict[int, list[np.ndarray]]) -> frozenset[int]:
-        return frozenset(
-            number
-            for number, places in groups.items()
-            if _shows_zeros(shapes.part(own := np.concatenate(places))) or _are_many(shapes.part(own), values[own])
-        )
+    telling = _telling(shapes)
 
+    def is_evident(decimals: int | None, own: np.ndarray) -> bool:
+        alone = decimals == FEW_DECIMALS and telling[own].sum() == telling.sum()
+        enough = ENOUGH_OF_FEW if alone else ENOUGH
+        return _shows_zeros(shapes.part(own)) or _are_many(shapes.part(own), values[own], enough)
+
+    with_decimals = {number: np.concatenate(places) for number, places in by_decimals.items()}
+    with_digits = {number: np.concatenate(places) for number, places in by_digits.items()}
+    decimals = frozenset(number for number, own in with_decimals.items() if is_evident(number, own))
+    digits = frozenset(number for number, own in with_digits.items() if is_evident(None, own))
     styles = _trimmed_styles(shapes, values)
     shortest = any(style.style == "significant" and style.digits >= SHORTEST for style in styles)
     if not shortest and all(style.digits >= FEWEST_DIGITS for style in styles):  # NumPy has another one for each array
         styles = ()
-    return Evidence(evident(by_decimals), evident(by_digits), styles)
+    return Evidence(decimals, digits, styles)
 
 
 def _is_short_whole(shapes: Shapes) -> np.ndarray:
     """Whether numbers look like integers: 3, or 3.0."""
     return shapes.is_whole | ((shapes.decimals == 1) & (shapes.last == 0) & ~shapes.has_exponent)
+
+
+def _telling(shapes: Shapes) -> np.ndarray:
+    """Whether numbers tell how they were printed: those that do not look like integers."""
+    return (shapes.digits > 0) & ~_is_short_whole(shapes)
 
 
 def _alike_decimals(shapes: Shapes) -> int | None:
@@ -172,12 +182,12 @@ def _shows_zeros(shapes: Shapes) -> bool:
     return bool(((shapes.decimals >= 2) & (shapes.last == 0)).any())
 
 
-def _are_many(shapes: Shapes, values: np.ndarray) -> bool:
+def _are_many(shapes: Shapes, values: np.ndarray, enough: int = ENOUGH) -> bool:
     """Whether there are many different numbers, most of which end in neither 0 nor 5, as sums of halves would."""
     nonzero = shapes.digits > 0
     different = np.unique(np.abs(values[nonzero])).size
     plain = ~np.isin(shapes.last[nonzero], (0, 5))
-    return bool(different >= ENOUGH and 2 * plain.sum() >= nonzero.sum())
+    return bool(different >= enough and 2 * plain.sum() >= nonzero.sum())
 
 
 def _trimmed_styles(shapes: Shapes, values: np.ndarray) -> tuple[Printed, ...]:
@@ -185,19 +195,25 @@ def _trimmed_styles(shapes: Shapes, values: np.ndarray) -> tuple[Printed, ...]:
 
     In such a style nine of ten numbers have all the digits. Where both styles may be, both are returned.
     """
-    telling = (shapes.digits > 0) & ~_is_short_whole(shapes)
-    own = shapes.part(telling)
-    if not own.digits.size:
+    telling = _telling(shapes)
+    if not telling.any():
         return ()
-    digits, places = np.sort(own.digits), np.sort(own.place)
-    at = int((1 - MOST) * digits.size)
+    counted = telling | ((shapes.digits > 0) & shapes.is_whole)  # in formats of significant digits 123 may be 123.4
     styles = []
-    if digits[-1] - digits[at] <= 2:  # the shortest text that gives a number has 15, 16 or 17
-        styles.append(Printed("significant", int(digits[at])))
-    if places[-1] - places[at] <= 1:
-        styles.append(Printed("fixed", int(places[at])))
-    some = digits.size >= SOME and any(style.digits >= FEWEST_DIGITS for style in styles)
-    return tuple(styles) if some or _are_many(own, values[telling]) else ()
+    digits, most = _usual(shapes.digits[counted])
+    if most - digits <= 2:  # the shortest text that gives a number has 15, 16 or 17
+        styles.append(Printed("significant", digits))
+    places, most = _usual(shapes.place[telling])
+    if most - places <= 1:
+        styles.append(Printed("fixed", places))
+    some = telling.sum() >= SOME and any(style.digits >= FEWEST_DIGITS for style in styles)
+    return tuple(styles) if some or _are_many(shapes.part(counted), values[counted]) else ()
+
+
+def _usual(numbers: np.ndarray) -> tuple[int, int]:
+    """What most of some integers are at least, and the largest."""
+    ascending = np.sort(numbers)
+    return int(ascending[int((1 - MOST) * ascending.size)]), int(ascending[-1])
 
 
 def _reading(shapes: Shapes, values: np.ndarray, evidence: Evidence) -> PrintedArray:
