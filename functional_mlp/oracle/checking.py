@@ -21,6 +21,7 @@ from functional_mlp.oracle.verdict import (
     Misfit,
     Question,
     Verdict,
+    by_convention,
     coarsest,
     floor_of_step,
     given_params,
@@ -124,11 +125,12 @@ def check(
     declared = precision_named(precision or dtype_of(given.params))
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
-    leaves = judge(case, solution, noise, given)
-    notes = notes_of(case, solution, given, noise, leaves, precision)
+    judged = by_convention(case, solution, noise, given, judge(case, solution, noise, given))
+    leaves = judged.leaves
+    notes = (*judged.notes, *notes_of(case, solution, judged.given, noise, leaves, precision))
     report = report_on(case, declared, leaves, notes)
     is_wrong = report.verdict is Verdict.WRONG
-    finder = partial(diagnose, Asked(case, solution, noise, given, leaves)) if is_wrong else None
+    finder = partial(diagnose, Asked(case, solution, noise, judged.given, leaves)) if is_wrong else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
 
 
