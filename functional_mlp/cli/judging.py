@@ -12,6 +12,7 @@ from functional_mlp.cli.options import (
     L2,
     PLAIN,
     Bias,
+    Digits,
     Html,
     L2OnBias,
     Layout,
@@ -49,6 +50,7 @@ def check_command(
     html: Html = None,
     max_bytes: MaxBytes = MAX_BYTES,
     only: Only = None,
+    digits: Digits = None,
 ) -> None:
     """Judge gradients that your program computed.
 
@@ -69,7 +71,7 @@ def check_command(
         if precision is not None:
             precision_named(precision)
         asked = read_case(case, max_bytes)
-        given = [reading.read_answer(answer, max_bytes) for answer in answers]
+        given = [reading.read_answer(answer, max_bytes, digits) for answer in answers]
         updates = [answer for answer in given if isinstance(answer, reading.Update)]
         if len(given) > 1 and len(updates) < len(given):
             raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
@@ -109,6 +111,7 @@ def drive_command(
     only: Only = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
     html: Html = None,
+    digits: Digits = None,
 ) -> None:
     """Judge a program in any language.
 
@@ -149,6 +152,7 @@ def drive_command(
                 layout=layout_fields(layout),
                 bias=bias,
                 only=parts_of(only),
+                digits=digits,
             )
         if html is not None:
             write_text(html, report.html())

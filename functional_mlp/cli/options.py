@@ -18,6 +18,13 @@ OverSamples = Annotated[str, typer.Option(help="sum or mean.")]
 OverOutputs = Annotated[str, typer.Option(help="sum or mean.")]
 Scale = Annotated[float, typer.Option(help="Factor of the loss.")]
 L2 = Annotated[float, typer.Option(help="Coefficient of the penalty l2/2 sum(w^2).")]
+Digits = Annotated[
+    str | None,
+    typer.Option(
+        help="To how many digits the numbers were printed: significant ones, such as 6, or a format such as %.4f."
+        " Default: as they stand there."
+    ),
+]
 Html = Annotated[
     Path | None, typer.Option("--html", help="Write the report as a page too, for a browser; it needs nothing else.")
 ]

@@ -9,23 +9,27 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from functional_mlp._checks import finite_float, known_name
-from functional_mlp.oracle.case import FIELDS, Case, layers_in, not_a_case, numbers, pairs_in, parameter_of, rounded
+from functional_mlp.oracle.case import FIELDS, Case, layers_in, not_a_case, pairs_in, parameter_of, rounded
 from functional_mlp.oracle.diagnosis import Asked, diagnose, diagnose_several
-from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed, Update
+from functional_mlp.oracle.documents import Gradients, Printed, Update, digits_of, with_digits
 from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
 from functional_mlp.oracle.report import Exhibit, Report
 from functional_mlp.oracle.truth import Solution, solve
 from functional_mlp.oracle.verdict import (
+    Handed,
     Leaf,
     Misfit,
     Question,
     Verdict,
+    by_convention,
     coarsest,
     floor_of_step,
+    given_leaves,
     given_params,
     has_dtype,
     judge,
     judge_leaf,
+    known_to,
     misfit_leaf,
     truth_of,
     worst_of,
@@ -82,6 +86,7 @@ def check(
     deltas: Any = None,
     ct_inputs: Any = None,
     only: Sequence[str] = (),
+    digits: int | str | None = None,
 ) -> Report:
     """Judges gradients, without a tolerance.
 
@@ -97,6 +102,8 @@ def check(
             outputs (n, n_L), dLoss/dz per layer (n, n_l), dLoss/d inputs (n, n_0).
         only: what was computed of the parameters, where that is not all: "weights" or "bias", or paths such as
             "params[1].bias". Nothing else of them is judged, or missed.
+        digits: to how many all numbers are known, where they were rounded or printed: significant ones, such as 6, or a
+            format such as "%.4f" for 4 decimals. None: as a text shows, see `read_gradients`; other numbers are exact.
 
     Returns:
         A report; `report.verdict` is CONSISTENT, WRONG or UNDECIDED.
@@ -120,22 +127,25 @@ def check(
     given = handed_over(gradients)
     given = given._replace(params=layers_in(given.params, len(case.params)), only=only_of(only) or given.only)
     more = {"loss": loss, "outputs": outputs, "deltas": deltas, "ct_inputs": ct_inputs}
-    given = given._replace(**{name: value for name, value in more.items() if value is not None})
+    given = with_digits(given._replace(**{name: value for name, value in more.items() if value is not None}), digits)
     if given.case is not None and case.name and given.case != case.name:
         raise ValueError(f"expected the gradients of the case {case.name!r}, got those of the case {given.case!r}")
     declared = precision_named(precision or dtype_of(given.params))
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves = judge(case, solution, noise, given)
-    for assumed in _assumed(case, given) if precision is None and _is_wrong(leaves) else ():
+    judged = by_convention(case, solution, noise, given, leaves)
+    for assumed in _assumed(case, given) if precision is None and _is_wrong(judged.leaves) else ():
         coarser = estimate_noise(case, solution, precision_named(assumed))
-        again = judge(case, solution, coarser, given)
-        if not _is_wrong(again):
-            report = report_on(case, coarser.precision, again, (AS_STORED.format(assumed),))
+        again = by_convention(case, solution, coarser, given, judge(case, solution, coarser, given))
+        if not _is_wrong(again.leaves):
+            notes = (AS_STORED.format(assumed), *again.notes)
+            report = report_on(case, coarser.precision, again.leaves, notes)
             return dataclasses.replace(report, exhibits=(Exhibit("", case, given),))
-    notes = notes_of(case, solution, given, noise, leaves, precision)
+    leaves = judged.leaves
+    notes = (*judged.notes, *notes_of(case, solution, judged.given, noise, leaves, precision))
     report = report_on(case, declared, leaves, notes)
-    finder = partial(diagnose, Asked(case, solution, noise, given, leaves)) if _is_wrong(leaves) else None
+    finder = partial(diagnose, Asked(case, solution, noise, judged.given, leaves)) if _is_wrong(leaves) else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
 
 
@@ -158,19 +168,19 @@ def _assumed(case: Case, given: Gradients) -> tuple[str, ...]:
     leaves = [leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None]
     if not leaves or any(has_dtype(leaf) for leaf in leaves):
         return ()
-    try:
-        values = np.concatenate([np.ravel(numbers("gradients", leaf)) for leaf in leaves])
-    except (TypeError, ValueError):
-        return ()
-    values = values[np.isfinite(values)]
-    unknown = np.zeros_like(values) if given.printed is None else given.printed.half_unit(values)
+    handed = given_leaves(case, given).items()
+    known = [(leaf.values, known_to(leaf, digits_of(given, path))) for path, leaf in handed if isinstance(leaf, Handed)]
 
-    def holds(dtype: str) -> bool:
-        is_long = bool((np.abs(rounded(values, "bfloat16") - values) > unknown).any())
-        near = bool((np.abs(rounded(values, dtype) - values) <= unknown).all())
-        return near and (is_long or case.dtype == dtype)
+    def are(dtype: str) -> bool:
+        """Whether all numbers are of a format, as exactly as they are known."""
+        with np.errstate(invalid="ignore"):
+            return not any((np.abs(rounded(values, dtype) - values) > half).any() for values, half in known)
 
-    return tuple(dtype for dtype in dict.fromkeys(("float32", case.dtype)) if dtype != "float64" and holds(dtype))
+    narrower = [name for name in dict.fromkeys(("float32", case.dtype)) if name != "float64" and are(name)]
+    return tuple(name for name in narrower if name == case.dtype or not are(SHORT))
+
+
+SHORT = "bfloat16"  # what all numbers of 8 bits are
 
 
 def handed_over(result: Any) -> Gradients:
@@ -245,11 +255,17 @@ def notes_of(
     """What a wrong verdict may be due to: an undeclared precision, or few digits."""
     if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG:
         return ()
-    digits = _fewer_digits(given)
-    if digits is not None:
-        fewer = judge(case, solution, noise, given._replace(printed=digits, printed_loss=digits))
+    for digits in _rounded_to(case, given):
+        fewer = judge(case, solution, noise, with_digits(given, digits))
         if not any(leaf.verdict is Verdict.WRONG for leaf in fewer):
-            return (f"as numbers printed to {digits.digits} digits these would not be wrong. Print at least 6.",)
+            is_fixed = digits.style == "fixed"
+            words = f"{digits.digits} {'decimals' if is_fixed else 'digits'}"
+            declared = repr(str(digits)) if is_fixed else str(digits)
+            note = (
+                f"as numbers rounded to {words} these would not be wrong. If they were rounded, declare it"
+                f" (digits={declared}); errors that such digits hide are not seen then."
+            )
+            return (note,)
     # the noise of float32 takes seconds to compile; it is not asked for where it could not explain the worst error
     if noise.precision.name != "float64" or any(leaf.error > HOPELESS * leaf.floor > 0 for leaf in leaves):
         return ()
@@ -263,20 +279,33 @@ def notes_of(
 HOPELESS = 1e3 * 2.0**29  # times the floor of float64: a thousand times what float32's digits lose
 
 
-def _fewer_digits(given: Gradients) -> Printed | None:
-    """How few digits would do for all numbers of a text that is read as printed to six, if less would; else None."""
-    if given.printed is None or given.printed != Printed("significant", FEWEST_DIGITS):
-        return None
-    leaves = (leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None)
-    values = [value for leaf in leaves for value in np.ravel(leaf)]
-    enough = (n for n in range(1, FEWEST_DIGITS) if all(float(f"{value:.{n}g}") == value for value in values))
-    digits = next(enough, None)
-    return None if digits is None else Printed("significant", digits)
+def _rounded_to(case: Case, given: Gradients) -> tuple[Printed, ...]:
+    """To how few decimals, or digits, numbers that came without a text may have been rounded; () if they look exact."""
+    if given.printed is not None:
+        return ()
+    leaves = (leaf.values for leaf in given_params(case, given.params).values() if isinstance(leaf, Handed))
+    most = {"%.*f": 0, "%.*e": 0}
+    for value in (float(value) for leaf in leaves for value in leaf.flat if np.isfinite(value)):
+        for form, digits in most.items():
+            fewest = (n for n in range(digits, MOST_ROUNDED + 1) if float(form % (n, value)) == value)
+            most[form] = next(fewest, MOST_ROUNDED + 1)
+        if min(most.values()) > MOST_ROUNDED:
+            return ()
+    styles = (Printed("fixed", most["%.*f"]), Printed("significant", most["%.*e"] + 1))
+    return tuple(style for style in styles if FEWEST_ROUNDED <= style.digits <= MOST_ROUNDED)
+
+
+FEWEST_ROUNDED, MOST_ROUNDED = 3, 10  # digits of numbers that look rounded
 
 
 @formerly_by_place("precision")
 def check_update(
-    case: Case, params_after: Any, learning_rate: Rates | None = None, *, precision: str | None = None
+    case: Case,
+    params_after: Any,
+    learning_rate: Rates | None = None,
+    *,
+    precision: str | None = None,
+    digits: int | str | None = None,
 ) -> Report:
     """Judges the parameters after one step of plain gradient descent, params - learning_rate * gradient.
 
@@ -289,7 +318,7 @@ def check_update(
         params_after: the parameters after it, as `check` takes gradients; or what `read_update` returns; for several
             rates a list with one of these per rate, each a step from the parameters of the case.
         learning_rate: the rate, or a sequence of them; may be left out for what `read_update` returns.
-        precision: as in `check`.
+        precision, digits: as in `check`.
 
     Returns:
         A report on the parameters; expected and got are parameters after the step.
@@ -299,7 +328,7 @@ def check_update(
     """
     if not isinstance(case, Case):
         raise not_a_case(case, ORDER)
-    updates = _updates(params_after, learning_rate)
+    updates = [with_digits(update, digits) for update in _updates(params_after, learning_rate)]
     declared = precision_named(precision or dtype_of([layer for update in updates for layer in update.params]))
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
@@ -365,8 +394,8 @@ def judge_update(case: Case, solution: Solution, noise: Noise, update: Update) -
             before, step = parameter_of(case, path), rate * truth[path]
             floor = floor_of_step(noise, path, before, truth[path], rate)
             limits = noise.limits[path]
-            limits = limits._replace(delicate=rate * limits.delicate)
-            leaves.append(judge_leaf(Question(path, before - step, got, step, floor, update.printed, limits), noise))
+            limits, printed = limits._replace(delicate=rate * limits.delicate), digits_of(update, path)
+            leaves.append(judge_leaf(Question(path, before - step, got, step, floor, printed, limits), noise))
     return tuple(leaves)
 
 

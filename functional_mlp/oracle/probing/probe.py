@@ -22,7 +22,7 @@ from functional_mlp.oracle.probing.call import Ask, Call, Fault, Reference, Skip
 from functional_mlp.oracle.probing.probe_cases import SIDES, at_kinks_of, is_meant, purpose_of, with_side
 from functional_mlp.oracle.probing.repeats import after_another, is_overwritten, repeated
 from functional_mlp.oracle.truth import solve
-from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, judge, worst_of
+from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, by_convention, judge, worst_of
 
 
 class Probed(NamedTuple):
@@ -96,7 +96,8 @@ def probe_code(
         reference = Reference(case, solution, estimate_noise(case, solution, declared))
         reused = (REUSED,) if before is not None and is_overwritten(before) else ()
         leaves, sides = _judged(reference, first)
-        as_float32 = notes_of(case, solution, first.answer, reference.noise, leaves, given)
+        leaves, conventions, unexplained = by_convention(*reference, first.answer, leaves)
+        as_float32 = notes_of(case, solution, unexplained, reference.noise, leaves, given)
         faults, again = repeated(ask, reference, first) if repeat else ((), ())
         if first.changed:
             words = f"changes its arguments ({listed(first.changed)}); work on copies"
@@ -104,8 +105,11 @@ def probe_code(
         faults = (*first.faults, *faults)
         kept = _kept(first)
         wrong = worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG
-        asked = Asked(*reference, kept, leaves, group=case.name) if wrong and kept is not None else None
-        notes = (*first.notes, *reused, *sides, *again)
+        asked = None
+        if wrong and kept is not None:
+            asked = Asked(*reference, kept._replace(loss=kept.loss if unexplained.loss is not None else None), leaves)
+            asked = asked._replace(group=case.name)
+        notes = (*first.notes, *reused, *sides, *conventions, *again)
         probed.append(Probed(case.name, leaves, faults, notes, as_float32, first, kept, asked, reference))
         if any(fault.id == "accumulates" for fault in faults) or (given is None and first.dtype != "float64"):
             break

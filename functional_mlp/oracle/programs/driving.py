@@ -30,6 +30,7 @@ from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import formerly_by_place
+from functional_mlp.oracle.documents import Printed, printed_as, with_digits
 from functional_mlp.oracle.probing import (
     Activations,
     Ask,
@@ -77,6 +78,7 @@ def drive(
     layout: Any = None,
     bias: bool = True,
     only: Sequence[str] = (),
+    digits: int | str | None = None,
 ) -> Report:
     """Judges a program that reads a case and writes gradients.
 
@@ -95,6 +97,7 @@ def drive(
         layout: in which cases are written, and gradients expected; as `check_function` takes it, where it is not None.
             In a file parameters are always a list of layers with weights and bias.
         bias: whether layers have biases.
+        digits: that the program prints, as in `check`.
 
     Returns:
         A report, as of `check_function`; its leaves have the name of their case as `group`.
@@ -117,6 +120,8 @@ def drive(
         networks = [(probe_network(activations), loss) for activations, loss in TRIED[:cases]]
         batteries = [_battery(*pair, declared, seed, asking, kind="-".join(_names(pair[0]))) for pair in networks]
     with submission as submitter:
+        if digits is not None:
+            submitter = submitter._replace(ask=_of_digits(submitter.ask, printed_as(digits)))
         probed, chosen = _probed(batteries, submitter, declared, cases, progress or (lambda: None), asking)
     return _reported(probed, declared, chosen)
 
@@ -163,6 +168,18 @@ def _probed(
         probed += [_of_another_case(probe, found) for probe in found]
         cases += chosen
     return probed, cases
+
+
+def _of_digits(ask: Ask, printed: Printed) -> Ask:
+    """`ask`, with answers whose numbers are known to the digits that were declared."""
+
+    def declared(case: Case) -> Call | Fault | Skipped:
+        result = ask(case)
+        if not isinstance(result, Call):
+            return result
+        return result._replace(answer=with_digits(result.answer, printed))
+
+    return declared
 
 
 def _counted(ask: Ask, progress: Callable[[], object]) -> Ask:

@@ -11,7 +11,8 @@ REMEDIES = {
     Cause.ROUNDING: "decide it in {wider}, or by a case with fewer layers or fewer samples",
     Cause.UNDERFLOW: "decide it in {wider}, or scale the loss up, so that no number falls below {smallest:.1e}",
     Cause.OVERFLOW: "decide it in {wider}, or scale inputs and weights down, so that no number exceeds {largest:.1e}",
-    Cause.DIGITS: 'decide it by printing more digits: "%.17g" in C, repr in Python',
+    Cause.DIGITS: 'decide it by printing more digits: "%.17g" in C, repr in Python; or declare the digits that were'
+    " printed (digits=4, digits='%.4f')",
     Cause.MISSING: "give an array for every weight matrix and bias of the case",
     Cause.SHAPE: "give arrays of the shapes of the case's own parameters and data",
 }
@@ -49,6 +50,7 @@ def sentence_about(leaf: Leaf, noise: Noise, blind: bool) -> str:
         Cause.KINK: f"as far as {_kinks(noise)} may bring it",
         Cause.SATURATION: f"an output rounds to 0 or 1 in {name}, where a loss of probabilities loses its gradient",
         Cause.OVERFLOW: f"numbers on the way to it overflow in {name}",
+        Cause.DIGITS: "so few digits stand there that they do not tell, unless they are all, and zeros were left out",
     }.get(leaf.cause or Cause.ROUNDING, f"the rounding noise of {name} has no bound here")
     return f"{found}: {why}; {leaf.undecided} of {leaf.size} entries are undecided"
 

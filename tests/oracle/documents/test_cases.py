@@ -201,12 +201,12 @@ def test_gradients_may_hold_nan_and_infinities_for_the_oracle_to_judge(tmp_path)
 
 def test_the_sentence_names_the_place_in_the_declared_layout(tmp_path, says):
     path = tmp_path / "case.json"
-    weights = [[[0.5, 0.25, 1.0], [1.0, 1.0, 0.1]], [[1.0, 0.0, 1.0]]]
+    weights = [[[0.5, 0.25, 1.0], [1.0, 1.0, 0.1000000002]], [[1.0, 0.0, 1.0]]]
     layers = [{"weights": matrix} for matrix in weights]
     network = {"sizes": [2, 2, 1], "activations": "tanh"}
     declared = {"dtype": "float32", "weights_layout": "out_in", "bias_layout": "last_row"}
     path.write_bytes(text(params=layers, network=network, **declared))
-    says(FileError, ["params[0].weights[1, 2]", "0.1"], read_case, path)
+    says(FileError, ["params[0].weights[1, 2]", "0.1000000002"], read_case, path)
 
 
 # bad input

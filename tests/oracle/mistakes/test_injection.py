@@ -62,6 +62,7 @@ REQUIRED = [
     "sigmoid-derivative-twice",
     "targets-assumed-normalised",
     "saturated-gradient-clipped",
+    "epsilon-in-log",
     "cross-entropy-half",
     "logits-as-probabilities",
     "probabilities-as-logits",

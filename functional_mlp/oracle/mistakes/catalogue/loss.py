@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp.activations import Activation, numpy_value, numpy_vjp
+from functional_mlp.activations import Activation, numpy_value, numpy_vjp, shifted_exponentials
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, constant
 from functional_mlp.oracle.mistakes.changes import (
@@ -19,6 +19,7 @@ from functional_mlp.oracle.mistakes.changes import (
     in_loss,
     in_previous,
     in_probabilities,
+    in_softmax,
     rescaled,
 )
 from functional_mlp.oracle.mistakes.conditions import (
@@ -58,6 +59,36 @@ def _saturated(site: Site) -> bool:
     if site.loss.kind in OF_PROBABILITIES:
         p = numpy_value(OF_PROBABILITIES[site.loss.kind][1], p)
     return bool(((p < site.value) | (p > 1 - site.value)).any())
+
+
+def _terms_with_epsilon(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
+    """-t log(p + ε), and of a binary cross-entropy -(1 - t) log(1 - p + ε) beside it."""
+    p, epsilon, targets = numpy_value(activation, z), z.dtype.type(context.value), context.targets
+    terms = -targets * np.log(p + epsilon)
+    if loss.kind == "binary_cross_entropy":
+        terms = terms - (1 - targets) * np.log((1 - p) + epsilon)
+    return terms
+
+
+def _cotangent_with_epsilon(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
+    """The derivative of the same."""
+    p, epsilon, targets = numpy_value(activation, z), z.dtype.type(context.value), context.targets
+    ct = -targets / (p + epsilon)
+    if loss.kind == "binary_cross_entropy":
+        ct = ct + (1 - targets) / ((1 - p) + epsilon)
+    return numpy_vjp(activation, z, p, context.coefficients * ct)
+
+
+def _divided_with_epsilon(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
+    p, targets = numpy_value(activation, z), context.targets
+    slope = p * (1 - p)
+    return numpy_vjp(activation, z, p, context.coefficients * ((p - targets) / (slope + z.dtype.type(context.value))))
+
+
+def _softmax_with_epsilon(context: Context, z: Array) -> Array:
+    e, _ = shifted_exponentials(z)
+    p: Array = e / (e.sum(axis=1, keepdims=True) + z.dtype.type(context.value))
+    return p
 
 
 def _without_second_part(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
@@ -126,6 +157,8 @@ def _difference(context: Context) -> Array:
     return (context.coefficients * (outputs - targets)).astype(outputs.dtype)
 
 
+# what people write, and the distance of 1 to the next float64 and float32
+EPSILONS = (*(10.0**-power for power in range(4, 17)), 2.0**-52, 2.0**-23)
 TO_LOGITS = {kind: logits for logits, (kind, _) in OF_PROBABILITIES.items()}
 
 LOSS_MISTAKES = (
@@ -224,6 +257,37 @@ LOSS_MISTAKES = (
         tag="fitted",
         parameter=constant("the clipping distance ε", 1e-7, choices=tuple(10.0**-power for power in range(3, 16))),
         variants=("zero", "clipped"),
+    ),
+    Mistake(
+        "epsilon-in-log",
+        "A small number is added in a logarithm, a division or the softmax, and changes the gradient where it shows.",
+        "log(p + ε), (p − t)/(p(1 − p) + ε), or e/(sum of e + ε)",
+        "use the loss of the logits, which needs no ε: ct_z = p − t",
+        by_variant(
+            {
+                "log": in_probabilities(_cotangent_with_epsilon, _terms_with_epsilon),
+                "division": in_probabilities(_divided_with_epsilon),
+                "softmax": in_softmax(_softmax_with_epsilon),
+            }
+        ),
+        (
+            CROSS_ENTROPY,
+            Condition("an ε above 0", lambda site: site.value > 0),
+            for_variant(
+                "a binary cross-entropy for a division, a categorical one after softmax for the softmax",
+                {
+                    "division": loss_in("binary_cross_entropy", "sigmoid_cross_entropy").test,
+                    "softmax": lambda site: (
+                        loss_in("categorical_cross_entropy", "softmax_cross_entropy").test(site)
+                        and probabilities_by("softmax").test(site)
+                    ),
+                },
+            ),
+        ),
+        scope="network",
+        tag="fitted",
+        parameter=constant("the small number ε", 1e-7, choices=EPSILONS),
+        variants=("log", "division", "softmax"),
     ),
     Mistake(
         "cross-entropy-half",
