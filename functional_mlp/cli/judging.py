@@ -49,6 +49,7 @@ def check_command(
     """
     from functional_mlp.files import FileError
     from functional_mlp.oracle import checking
+    from functional_mlp.oracle import updates as updating
     from functional_mlp.oracle.documents import answers as reading
     from functional_mlp.oracle.documents import read_case, write_text
     from functional_mlp.oracle.noise import precision_named
@@ -66,7 +67,7 @@ def check_command(
         if len(given) > 1 and len(updates) < len(given):
             raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
         try:
-            report = checking.check_update(asked, updates, None, precision=precision) if updates else None
+            report = updating.check_update(asked, updates, None, precision=precision) if updates else None
             report = report or checking.check(asked, given[0], precision=precision)
         except (TypeError, ValueError) as error:  # of numbers that are none
             raise FileError(f"{', '.join(map(str, answers))}: {error}") from error

@@ -9,7 +9,6 @@ from .case import Layer as Layer
 from .case import draw_case as draw_case
 from .checking import assert_gradients as assert_gradients
 from .checking import check as check
-from .checking import check_update as check_update
 from .documents import FileError as FileError
 from .documents import Gradients as Gradients
 from .documents import Update as Update
@@ -33,6 +32,7 @@ from .report import Report as Report
 from .truth import DisagreementError as DisagreementError
 from .truth import Solution as Solution
 from .truth import solve as solve
+from .updates import check_update as check_update
 from .verdict import Cause as Cause
 from .verdict import Leaf as Leaf
 from .verdict import Verdict as Verdict

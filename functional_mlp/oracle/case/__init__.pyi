@@ -11,6 +11,8 @@ from .arrays import require_shape as require_shape
 from .arrays import rounded as rounded
 from .arrays import weights_and_bias as weights_and_bias
 from .arrays import without_layout as without_layout
+from .batches import Schedule as Schedule
+from .batches import batch_of as batch_of
 from .case import MAX_NAME as MAX_NAME
 from .case import Case as Case
 from .case import not_a_case as not_a_case
@@ -24,6 +26,7 @@ from .paths import entry_path as entry_path
 from .paths import layer_of as layer_of
 from .paths import layer_path as layer_path
 from .paths import parameter_path as parameter_path
+from .paths import params_by_path as params_by_path
 from .paths import parse_path as parse_path
 from .random_cases import TARGETS as TARGETS
 from .random_cases import draw_case as draw_case

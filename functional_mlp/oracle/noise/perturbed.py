@@ -14,7 +14,7 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.activations import numpy_value, numpy_vjp
 from functional_mlp.losses import KINDS
-from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.case import Case, parameter_of, parse_path
 from functional_mlp.oracle.noise.operations import jump
 from functional_mlp.oracle.noise.precision import Precision
 from functional_mlp.oracle.noise.sites import OF_ALL, RoundingSite, Survey, is_fused, penalty_of
@@ -113,8 +113,34 @@ def _error(site: RoundingSite, amplitude: Array, salts: Any) -> Array:
     return own.reshape(len(salts), *amplitude.shape)
 
 
-def _perturbed(case: Case, true_z: tuple[Array, ...], errors: dict[str, Array]) -> Measured:
-    """Passes, side by side, in which the operations of these names err by so much."""
+def perturbed_gradients(
+    case: Case, solution: Solution, moved: dict[str, Array], *, flips: bool = False
+) -> dict[str, Array]:
+    """The gradients (r, …) at other parameters, by path, the penalty's included.
+
+    Args:
+        case, solution: the truth.
+        moved: how far the parameters are off, (r, …) by path.
+        flips: whether units may come to the other side of their kink; if not, they keep the derivatives of their own.
+    """
+    places = {path: parse_path(path)[1:] for path in moved}
+    errors = {f"{field}[{layer}]": moved[path] for path, (layer, field) in places.items()}
+    with computing(case.network):
+        passes = _perturbed(case, None if flips else solution.pre_activations, errors)
+    gradients: dict[str, Array] = {}
+    for path, (layer, field) in places.items():
+        pair, is_bias = passes.grads[layer], field == "bias"
+        gradients[path] = pair[is_bias]
+        if case.loss is not None and case.loss.l2 and (not is_bias or case.loss.l2_on_bias):
+            gradients[path] = gradients[path] + case.loss.l2 * (parameter_of(case, path) + moved[path])
+    return gradients
+
+
+def _perturbed(case: Case, true_z: tuple[Array, ...] | None, errors: dict[str, Array]) -> Measured:
+    """Passes, side by side, in which the operations of these names err by so much.
+
+    Units keep the derivatives of the side of a kink on which `true_z` has them, if that is given.
+    """
 
     def noisy(value: Any, name: str) -> Any:
         return value + errors[name] if name in errors else value
@@ -138,7 +164,8 @@ def _perturbed(case: Case, true_z: tuple[Array, ...], errors: dict[str, Array]) 
     for i in reversed(layers):
         activation, z = case.network.activations[i], pre_activations[i]
         if not (i == layers[-1] and is_fused(case)):
-            z = np.where(np.sign(z) == np.sign(true_z[i]), z, true_z[i]) if jump(activation) > 0 else z
+            if true_z is not None and jump(activation) > 0:
+                z = np.where(np.sign(z) == np.sign(true_z[i]), z, true_z[i])
             ct = numpy_vjp(activation, z, activations[i], ct)
         ct = noisy(ct, f"delta[{i}]")
         deltas.append(ct)
