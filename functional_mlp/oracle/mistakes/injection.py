@@ -174,6 +174,10 @@ def inject_steps(
     """
     params, state = case.params, None
     for rows in schedule.rows(len(case.inputs)):
+        if not all(np.isfinite(leaf).all() for layer in params for leaf in layer if leaf is not None):
+            params = tuple(Layer(*map(_not_a_number, layer)) for layer in params)  # which every output is then too
+            yield params
+            continue
         batch = batch_of(case, rows, [tuple(map(_as_float64, layer)) for layer in params])
         state, stepped = _stepped(prepare(batch, dtype, rule), slips, state)
         params = _layers(stepped)
@@ -193,6 +197,10 @@ def _stepped(prepared: Prepared, slips: Sequence[Slip], state: RuleState | None)
         for slip in slips:
             program = _with_mistake(program, slip.id, _sites(prepared, *slip), prepared.program.rule.learning_rate)
         return run_update(program, state)
+
+
+def _not_a_number(array: Any) -> Any:
+    return None if array is None else np.full_like(array, np.nan)
 
 
 def _as_float64(array: Any) -> Any:
