@@ -17,6 +17,7 @@ from functional_mlp.oracle.truth import Solution, solve
 from functional_mlp.oracle.verdict import (
     Leaf,
     Verdict,
+    as_differences,
     coarsest,
     judge,
     worst_of,
@@ -113,7 +114,13 @@ def check(
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves = judge(case, solution, noise, given)
-    notes = notes_of(case, solution, given, noise, leaves, precision)
+    notes: tuple[str, ...] = ()
+    if worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG:
+        differences = as_differences(case, solution, noise, given)
+        if differences is not None:
+            noise, notes = differences[0], (differences[1],)
+            leaves = judge(case, solution, noise, given)
+    notes += notes_of(case, solution, given, noise, leaves, precision)
     report = report_on(case, declared, leaves, notes)
     is_wrong = report.verdict is Verdict.WRONG
     finder = partial(diagnose, Asked(case, solution, noise, given, leaves)) if is_wrong else None

@@ -21,7 +21,7 @@ from functional_mlp.oracle.probing.call import Ask, Call, Fault, Reference, Skip
 from functional_mlp.oracle.probing.probe_cases import SIDES, at_zero_of, purpose_of, with_side
 from functional_mlp.oracle.probing.repeats import after_another, is_overwritten, repeated
 from functional_mlp.oracle.truth import solve
-from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, judge, worst_of
+from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, as_differences, judge, worst_of
 
 
 class Probed(NamedTuple):
@@ -81,6 +81,12 @@ def probe_code(
         reference = Reference(case, solution, estimate_noise(case, solution, declared))
         reused = (REUSED,) if before is not None and is_overwritten(before) else ()
         leaves, sides = _judged(reference, first)
+        if worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG:
+            differences = as_differences(*reference, first.answer)
+            if differences is not None:
+                reference = reference._replace(noise=differences[0])
+                leaves, sides = _judged(reference, first)
+                sides = (*sides, differences[1])
         as_float32 = notes_of(case, solution, first.answer, reference.noise, leaves, given)
         faults, again = repeated(ask, reference, first) if repeat else ((), ())
         if first.changed:

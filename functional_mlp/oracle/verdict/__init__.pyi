@@ -1,3 +1,4 @@
+from .differences import as_differences as as_differences
 from .given import Given as Given
 from .given import Handed as Handed
 from .given import Misfit as Misfit
