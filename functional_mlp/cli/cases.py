@@ -10,13 +10,17 @@ from functional_mlp.cli.console import drop_output, fail, show
 from functional_mlp.cli.options import (
     L2,
     PLAIN,
+    Bias,
     L2OnBias,
+    Layout,
     MaxBytes,
     Output,
     OverOutputs,
     OverSamples,
     Scale,
+    Targets,
     integers_of,
+    layout_fields,
     loss_of,
     names_of,
 )
@@ -42,6 +46,9 @@ def case_new(
         str, typer.Option(help="float64, float32, bfloat16 or float16: what the numbers fit.")
     ] = "float64",
     name: Annotated[str, typer.Option(help="A name for the case.")] = "",
+    targets: Targets = None,
+    layout: Layout = None,
+    bias: Bias = True,
 ) -> None:
     """Draw a random case and write it.
 
@@ -53,7 +60,18 @@ def case_new(
     try:
         network = fm.Network(integers_of("--sizes", sizes), names_of(activations))
         chosen = loss_of(loss, over_samples, over_outputs, scale, l2, l2_on_bias)
-        write_case(output, draw_case(network, chosen, samples=samples, seed=seed, dtype=precision, name=name))
+        drawn = draw_case(
+            network,
+            chosen,
+            samples=samples,
+            seed=seed,
+            dtype=precision,
+            name=name,
+            targets=targets,
+            bias=bias,
+            layout=layout_fields(layout),
+        )
+        write_case(output, drawn)
     except BrokenPipeError:
         drop_output()
     except (TypeError, ValueError) as error:

@@ -11,15 +11,21 @@ from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, fail, sh
 from functional_mlp.cli.options import (
     L2,
     PLAIN,
+    Bias,
     Html,
     L2OnBias,
+    Layout,
     MaxBytes,
+    Only,
     OverOutputs,
     OverSamples,
     Scale,
+    Targets,
     integers_of,
+    layout_fields,
     loss_of,
     names_of,
+    parts_of,
     require_new_name,
 )
 from functional_mlp.files import MAX_BYTES
@@ -41,6 +47,7 @@ def check_command(
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
     html: Html = None,
     max_bytes: MaxBytes = MAX_BYTES,
+    only: Only = None,
 ) -> None:
     """Judge gradients that your program computed.
 
@@ -68,7 +75,7 @@ def check_command(
             raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
         try:
             report = updating.check_update(asked, updates, None, precision=precision) if updates else None
-            report = report or checking.check(asked, given[0], precision=precision)
+            report = report or checking.check(asked, given[0], precision=precision, only=parts_of(only))
         except (TypeError, ValueError) as error:  # of numbers that are none
             raise FileError(f"{', '.join(map(str, answers))}: {error}") from error
         if html is not None:
@@ -95,6 +102,10 @@ def drive_command(
     timeout: Annotated[float, typer.Option(help="Seconds for one answer.")] = 10.0,
     jobs: Annotated[int, typer.Option(min=1, help="Cases computed side by side.")] = 1,
     stream: Annotated[bool, typer.Option("--stream", help="One process answers all cases, line by line.")] = False,
+    targets: Targets = None,
+    layout: Layout = None,
+    bias: Bias = True,
+    only: Only = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
     html: Html = None,
 ) -> None:
@@ -131,6 +142,10 @@ def drive_command(
                 jobs=jobs,
                 stream=stream,
                 progress=lambda: bar.update(1),
+                targets=targets,
+                layout=layout_fields(layout),
+                bias=bias,
+                only=parts_of(only),
             )
         if html is not None:
             write_text(html, report.html())

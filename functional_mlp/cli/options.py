@@ -21,6 +21,22 @@ L2 = Annotated[float, typer.Option(help="Coefficient of the penalty l2/2 sum(w^2
 Html = Annotated[
     Path | None, typer.Option("--html", help="Write the report as a page too, for a browser; it needs nothing else.")
 ]
+Targets = Annotated[
+    str | None,
+    typer.Option(
+        help="Where outputs are classes: one_hot (the default), labels (integers), soft rows, or any numbers."
+    ),
+]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the arrays: columns (W (out, in), b (n, 1), samples as columns), or such as weights=out_in,bias=row."
+    ),
+]
+Bias = Annotated[bool, typer.Option("--bias/--no-bias", help="Whether layers have biases.")]
+Only = Annotated[
+    str | None, typer.Option(help="What is computed of the parameters, if not all: weights, or such as params[1].bias.")
+]
 L2OnBias = Annotated[bool, typer.Option(help="The penalty covers the biases too.")]
 
 
@@ -43,6 +59,19 @@ def names_of(text: str) -> str | list[str]:
     """Names separated by commas; one alone as such."""
     names = [name.strip() for name in text.split(",")]
     return names[0] if len(names) == 1 else names
+
+
+def layout_fields(text: str | None) -> str | dict[str, str] | None:
+    """A layout by its name, or as field=value pairs separated by commas."""
+    if text is None or "=" not in text:
+        return text
+    pairs = [part.partition("=") for part in text.split(",")]
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def parts_of(text: str | None) -> list[str]:
+    """Names separated by commas; none for None."""
+    return [] if text is None else [name.strip() for name in text.split(",")]
 
 
 def integers_of(option: str, text: str) -> list[int]:

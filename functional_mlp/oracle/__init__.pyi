@@ -2,11 +2,12 @@ from .adapters.adapted import Adapted as Adapted
 from .adapters.models import adapt as adapt
 from .adapters.models import check_autograd_function as check_autograd_function
 from .adapters.models import check_model as check_model
-from .adapters.pairs import names_of as names_of
-from .adapters.pairs import pairs_of as pairs_of
 from .case import Case as Case
 from .case import Layer as Layer
+from .case import Layout as Layout
 from .case import draw_case as draw_case
+from .case import names_of as names_of
+from .case import pairs_of as pairs_of
 from .checking import assert_gradients as assert_gradients
 from .checking import check as check
 from .documents import FileError as FileError

@@ -2,13 +2,14 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from functional_mlp.oracle.case import Case, not_a_case, pairs_in
+from functional_mlp._checks import known_name
+from functional_mlp.oracle.case import FIELDS, Case, layers_in, not_a_case, numbers, pairs_in, rounded
 from functional_mlp.oracle.diagnosis import Asked, diagnose
 from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed, Update
 from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
@@ -19,6 +20,7 @@ from functional_mlp.oracle.verdict import (
     Verdict,
     as_differences,
     coarsest,
+    has_dtype,
     judge,
     worst_of,
 )
@@ -73,18 +75,22 @@ def check(
     outputs: Any = None,
     deltas: Any = None,
     ct_inputs: Any = None,
+    only: Sequence[str] = (),
 ) -> Report:
     """Judges gradients, without a tolerance.
 
     Args:
         case: the question.
         gradients: per layer a pair (weights, bias), weights alone without a bias, or a mapping or object with these
-            fields, in the layouts that the case declares and of any array type that NumPy understands; or what
-            `read_gradients` returns; or (loss, gradients), as `jax.value_and_grad` orders them.
+            fields; or all of them in another form that `pairs_of` takes, such as a dict of dW1 and db1; in the layout
+            of the case, and of any array type that NumPy understands. Or what `read_gradients` returns; or the loss
+            and the gradients, in either order.
         precision: what the checked program computed in: "float64", "float32", "tf32", "bfloat16", "float16", or
             "stored/accumulated" such as "float16/float32". None: the dtype of the gradients, and float64 for lists.
         loss, outputs, deltas, ct_inputs: what else the program computed, to be judged too: the value of the loss, the
             outputs (n, n_L), dLoss/dz per layer (n, n_l), dLoss/d inputs (n, n_0).
+        only: what was computed of the parameters, where that is not all: "weights" or "bias", or paths such as
+            "params[1].bias". Nothing else of them is judged, or missed.
 
     Returns:
         A report; `report.verdict` is CONSISTENT, WRONG or UNDECIDED.
@@ -106,6 +112,7 @@ def check(
     if not isinstance(case, Case):
         raise not_a_case(case, ORDER)
     given = handed_over(gradients)
+    given = given._replace(params=layers_in(given.params, len(case.params)), only=only_of(only) or given.only)
     more = {"loss": loss, "outputs": outputs, "deltas": deltas, "ct_inputs": ct_inputs}
     given = given._replace(**{name: value for name, value in more.items() if value is not None})
     if given.case is not None and case.name and given.case != case.name:
@@ -114,20 +121,55 @@ def check(
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves = judge(case, solution, noise, given)
+    for assumed in _assumed(case, given) if precision is None and _is_wrong(leaves) else ():
+        coarser = estimate_noise(case, solution, precision_named(assumed))
+        again = judge(case, solution, coarser, given)
+        if not _is_wrong(again):
+            report = report_on(case, coarser.precision, again, (AS_STORED.format(assumed),))
+            return dataclasses.replace(report, exhibits=(Exhibit("", case, given),))
     notes: tuple[str, ...] = ()
-    if worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG:
-        differences = as_differences(case, solution, noise, given)
-        if differences is not None:
-            noise, notes = differences[0], (differences[1],)
-            leaves = judge(case, solution, noise, given)
+    differences = as_differences(case, solution, noise, given) if _is_wrong(leaves) else None
+    if differences is not None:
+        noise, notes = differences[0], (differences[1],)
+        leaves = judge(case, solution, noise, given)
     notes += notes_of(case, solution, given, noise, leaves, precision)
     report = report_on(case, declared, leaves, notes)
-    is_wrong = report.verdict is Verdict.WRONG
-    finder = partial(diagnose, Asked(case, solution, noise, given, leaves)) if is_wrong else None
+    finder = partial(diagnose, Asked(case, solution, noise, given, leaves)) if _is_wrong(leaves) else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
 
 
 ORDER = "gradients come second"
+AS_STORED = (
+    "these numbers came without a dtype and are judged as {0}; to have them judged as float64, declare precision"
+    " 'float64'"
+)
+
+
+def _is_wrong(leaves: Iterable[Leaf]) -> bool:
+    return worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG
+
+
+def _assumed(case: Case, given: Gradients) -> tuple[str, ...]:
+    """In which narrower formats numbers without a dtype were computed, or stored: float32, and that of the case.
+
+    Numbers that all are of a format, as exactly as they are known, and not all short, are that by no accident.
+    """
+    leaves = [leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None]
+    if not leaves or any(has_dtype(leaf) for leaf in leaves):
+        return ()
+    try:
+        values = np.concatenate([np.ravel(numbers("gradients", leaf)) for leaf in leaves])
+    except (TypeError, ValueError):
+        return ()
+    values = values[np.isfinite(values)]
+    unknown = np.zeros_like(values) if given.printed is None else given.printed.half_unit(values)
+
+    def holds(dtype: str) -> bool:
+        is_long = bool((np.abs(rounded(values, "bfloat16") - values) > unknown).any())
+        near = bool((np.abs(rounded(values, dtype) - values) <= unknown).all())
+        return near and (is_long or case.dtype == dtype)
+
+    return tuple(dtype for dtype in dict.fromkeys(("float32", case.dtype)) if dtype != "float64" and holds(dtype))
 
 
 def handed_over(result: Any) -> Gradients:
@@ -143,10 +185,32 @@ def handed_over(result: Any) -> Gradients:
     if isinstance(result, Solution):
         raise TypeError("expected gradients, got a Solution; its gradients are solution.grads")
     if isinstance(result, tuple | list) and len(result) == 2:
-        loss, params = result
-        if isinstance(loss, int | float) or getattr(loss, "shape", None) == ():
-            return Gradients(params, loss)
+        first, second = result
+        if _is_number(first):
+            return Gradients(second, first)
+        if _is_number(second) and isinstance(first, list | tuple | Mapping):
+            return Gradients(first, second)
+    if isinstance(result, Mapping) and _is_number(result.get("loss")):
+        return Gradients({name: value for name, value in result.items() if name != "loss"}, result["loss"])
     return Gradients(result)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or getattr(value, "shape", None) == ()
+
+
+def only_of(only: Any) -> tuple[str, ...]:
+    """What somebody declares to have computed, checked: fields of layers, or paths.
+
+    Raises:
+        TypeError, ValueError: for anything else.
+    """
+    if isinstance(only, str) or not isinstance(only, Sequence):
+        raise TypeError(f'expected only to be a tuple such as ("weights",), got {only!r}')
+    for name in only:
+        field = name.rpartition(".")[2] if isinstance(name, str) else name
+        known_name("field of a layer", field, FIELDS)
+    return tuple(only)
 
 
 def report_on(case: Case, declared: Precision, leaves: tuple[Leaf, ...], notes: tuple[str, ...] = ()) -> Report:

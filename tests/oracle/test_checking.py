@@ -73,7 +73,7 @@ def test_a_gradient_may_be_right_for_the_wrong_function():
 @pytest.mark.parametrize(
     ("name", "value", "cause", "words"),
     [
-        ("loss", [[1.0]], Cause.SHAPE, "(), got (1, 1)"),
+        ("loss", [[1.0, 2.0]], Cause.SHAPE, "(), got (1, 2)"),
         ("loss", np.nan, Cause.NOT_FINITE, "nan, expected"),
         ("outputs", np.ones((2, 5)), Cause.SHAPE, "(5, 2), got (2, 5)"),
         ("ct_inputs", np.ones(3), Cause.SHAPE, "(5, 3), got (3,)"),
@@ -156,17 +156,23 @@ def test_a_declared_precision_counts_more():
     assert check(question(), answer(question()), precision="float32").precision == "float32"
 
 
-def test_float32_numbers_in_lists_are_wrong_as_float64_and_a_note_says_what_to_declare():
+def test_float32_numbers_in_lists_are_judged_as_float32_and_a_note_says_so():
     lists = [[leaf.tolist() for leaf in layer] for layer in as_dtype(np.float32)]
     report = check(question(), lists)
-    assert (report.verdict, report.precision) == (Verdict.WRONG, "float64")
+    assert (report.verdict, report.precision) == (Verdict.CONSISTENT, "float32")
     (note,) = report.notes
-    assert "as float32 these numbers would be consistent" in note
-    assert "precision 'float32'" in note
+    assert "judged as float32" in note
     (asked,) = check(question(), lists, precision="float64").notes
     assert "Is the declared precision right?" in asked
     declared = check(question(), lists, precision="float32")
     assert (declared.verdict, declared.notes) == (Verdict.CONSISTENT, ())
+    off = [(2 * np.array(weights), bias) for weights, bias in lists]
+    assert (check(question(), off).verdict, check(question(), off).precision) == (Verdict.WRONG, "float64")
+
+
+def test_float64_numbers_in_lists_with_an_error_of_the_size_of_float32s_are_wrong():
+    lists = [[(leaf * (1 + 1e-7)).tolist() for leaf in layer] for layer in answer(question())]
+    assert check(question(), lists).verdict is Verdict.WRONG
 
 
 def test_no_note_where_float32_would_not_help():
@@ -228,7 +234,7 @@ def test_digits_too_few_to_tell_it_from_zero_are_undecided():
         (TypeError, ["learning_rate"], lambda: check_update(question(), [Update(question().params, 0.1), []])),
         (TypeError, ["precision", "32"], lambda: check(question(), answer(question()), precision=32)),
         (TypeError, ["list with one (weights, bias) pair per layer", "got str"], lambda: check(question(), "abc")),
-        (TypeError, ["pair per layer", "got dict"], lambda: check(question(), {"weights": [[1.0]]})),
+        (TypeError, ["pair per layer", "got dict"], lambda: check(question(), {"gradients": [[1.0]]})),
         (TypeError, ["pair per layer", "got int"], lambda: check(question(), 5)),
         (TypeError, ["pair per layer", "got NoneType"], lambda: check(question(), None)),
         (TypeError, ["Update", "check_update"], lambda: check(question(), Update(question().params, 0.1))),

@@ -18,6 +18,7 @@ from functional_mlp.oracle.probing import (
     Call,
     Fault,
     Skipped,
+    asking_of,
     call_function,
     combined_report,
     draw_probe_cases,
@@ -118,8 +119,15 @@ class Adapted:
         return check(case, given, precision=precision or self.dtype)
 
 
-def check_adapted(adapted: Adapted, precision: str | None = None, seed: int = 0) -> Report:
+def check_adapted(
+    adapted: Adapted,
+    precision: str | None = None,
+    seed: int = 0,
+    targets: str | None = None,
+    only: Sequence[str] = (),
+) -> Report:
     """Judges a model with probe cases; arguments and errors as `check_model`."""
+    asking = asking_of(targets, None, any(adapted.biased), only)
     declared = adapted.dtype if precision is None else precision
     stored = precision_named(declared).storage.name
     if stored != adapted.dtype and not adapted.castable:
@@ -132,9 +140,9 @@ def check_adapted(adapted: Adapted, precision: str | None = None, seed: int = 0)
         reason = adapted.left_out(case)
         return Skipped(reason) if reason else call_function(adapted.gradients, case)
 
-    cases = draw_probe_cases(adapted.network, adapted.loss, declared, seed)
+    cases = draw_probe_cases(adapted.network, adapted.loss, declared, seed, asking)
     cases = tuple(_fitted(adapted, case) for case in cases)
-    probed = probe_code(ask, cases, declared, declared)
+    probed = probe_code(ask, cases, declared, declared, asking=asking)
     left_out = tuple(
         f"the case {probe.name!r} was left out: {probe.skipped}." for probe in probed if probe.skipped is not None
     )

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from functional_mlp._checks import positive_int
 from functional_mlp.oracle.case.case import Case
+from functional_mlp.oracle.case.layouts import Layout
 
 
 class Schedule(NamedTuple):
@@ -38,4 +39,4 @@ def batch_of(case: Case, rows: slice, params: Any) -> Case:
         return None if array is None else array[rows]
 
     data = (some(case.inputs), some(case.targets), some(case.ct_outputs), some(case.sample_weights))
-    return Case(case.network, case.loss, list(params), *data, name=case.name)
+    return Case(case.network, case.loss, list(params), *data, name=case.name, layout=Layout().settled())

@@ -200,7 +200,10 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
             allowed[path] = (NEAR * floor.smooth + known_to(handed, printed)) / (rate or 1.0)
     unsearched = _Found((), first_wrong(leaves), searched=False, group=group)
     if not wrong <= arrays.keys():
-        return unsearched if rate is not None else _in_the_other_layout(asked, excluded) or unsearched
+        turned = None if rate is not None else _in_the_other_layout(asked, excluded)
+        wrong = wrong & arrays.keys()  # what cannot be compared does not keep the rest from being explained
+        if turned is not None or not wrong:
+            return turned or unsearched
     if work_of(case) > MOST_WORK:
         return unsearched
     truth = {path: array for path, array in true.items() if path in arrays}

@@ -40,6 +40,7 @@ class Gradients(NamedTuple):
         printed: how the numbers in the arrays were printed, if in a text with decimals.
         printed_loss: the same of the loss.
         case: the name of the case that they are of, if they say so.
+        only: the fields ("weights", "bias") or paths ("params[0].bias") that were computed, and are judged; () for all.
     """
 
     params: Any
@@ -50,6 +51,7 @@ class Gradients(NamedTuple):
     printed: Printed | None = None
     printed_loss: Printed | None = None
     case: str | None = None
+    only: tuple[str, ...] = ()
 
 
 class UnsupportedError(FileError):
@@ -136,7 +138,9 @@ def parse_answer(
         if not math.isfinite(rate):
             raise FileError(f"{source}: learning_rate: expected a finite number, got {rate}")
         return Update(document["params"], rate, printed)
-    fields = {name: document.get(name) for name in ("params", "loss", "outputs", "deltas", "ct_inputs", "case")}
+    fields: dict[str, Any] = {
+        name: document.get(name) for name in ("params", "loss", "outputs", "deltas", "ct_inputs", "case")
+    }
     return Gradients(**fields, printed=printed, printed_loss=loss_style(text, printed))
 
 

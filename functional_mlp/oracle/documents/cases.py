@@ -7,7 +7,7 @@ from functional_mlp.activations import FACTORIES, resolve
 from functional_mlp.files import MAX_BYTES, FileError, Path_
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
-from functional_mlp.oracle.case import Case, declared_layer, not_a_case
+from functional_mlp.oracle.case import Case, declared_data, declared_layer, not_a_case
 from functional_mlp.oracle.documents.schema import VERSION, read_document, require_path, write_document
 
 
@@ -37,8 +37,9 @@ def case_of(document: dict[str, Any], source: str) -> Case:
             inputs=document["inputs"],
             name=document.get("name", ""),
             dtype=document["dtype"],
-            weights_layout=document.get("weights_layout", "in_out"),
-            bias_layout=document.get("bias_layout", "separate"),
+            weights_layout=document.get("weights_layout"),
+            bias_layout=document.get("bias_layout"),
+            layout={"samples": document["samples"]} if "samples" in document else None,
             **arrays,
         )
     except (TypeError, ValueError) as error:
@@ -53,13 +54,13 @@ def document_of(case: Case) -> dict[str, Any]:
     fields |= {"dtype": case.dtype, "network": network_fields(case.network)}
     if case.loss is not None:
         fields["loss"] = dataclasses.asdict(case.loss)
-    for name, default in (("weights_layout", "in_out"), ("bias_layout", "separate")):
-        if getattr(case, name) != default:
-            fields[name] = getattr(case, name)
-    fields["params"] = [declared_layer(layer, case.weights_layout, case.bias_layout) for layer in case.params]
-    for name in ("inputs", "targets", "ct_outputs", "sample_weights"):
-        if getattr(case, name) is not None:
-            fields[name] = getattr(case, name)
+    layout = case.layout
+    declared = {"weights_layout": case.weights_layout, "bias_layout": case.bias_layout, "samples": layout.samples}
+    fields |= {name: value for name, value in declared.items() if value not in ("in_out", "separate", "rows")}
+    fields["params"] = [declared_layer(layer, layout) for layer in case.params]
+    fields |= declared_data(case)
+    if case.sample_weights is not None:
+        fields["sample_weights"] = case.sample_weights
     return fields
 
 

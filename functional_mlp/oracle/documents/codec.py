@@ -207,7 +207,9 @@ def _listed(value: Any) -> Any:
         return {name: _listed(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_listed(item) for item in value]
-    return np.asarray(value, np.float64).tolist() if isinstance(value, np.ndarray | np.generic) else value
+    if not isinstance(value, np.ndarray | np.generic):
+        return value
+    return value.tolist() if value.dtype.kind in "iu" else np.asarray(value, np.float64).tolist()
 
 
 def _binary(document: dict[str, Any], dtype: str, suffix: str, source: str) -> bytes:

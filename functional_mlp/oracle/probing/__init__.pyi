@@ -1,3 +1,5 @@
+from .asking import Asking as Asking
+from .asking import asking_of as asking_of
 from .call import Ask as Ask
 from .call import Call as Call
 from .call import Fault as Fault

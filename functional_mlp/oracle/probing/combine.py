@@ -33,13 +33,13 @@ def combined_report(
         cases: that were to be asked; the first gives the report its network, if all have it.
         code: what is spoken of.
     """
-    answered = [probe for probe in probed if probe.skipped is None]
+    answered = [probe for probe in probed if probe.skipped is None and probe.beyond is None]
     leaves = tuple(replace(leaf, group=probe.name) for probe in answered for leaf in probe.leaves)
     where: dict[tuple[str, str], dict[str, str]] = {}
     for probe in answered:
         for fault in probe.faults:
             where.setdefault((fault.id, fault.sentence), {})[probe.name] = fault.details
-    possible = len(cases) - (len(probed) - len(answered))
+    possible = len(cases) - sum(probe.skipped is not None or probe.beyond is not None for probe in probed)
     findings = tuple(
         Finding(id_, Verdict.WRONG, f"{_where(list(names), possible)} {code} {sentence}{_first_of(names)}.")
         for (id_, sentence), names in where.items()
@@ -52,9 +52,11 @@ def combined_report(
     random = any(finding.id == "nondeterministic" for finding in findings)
     every_note = dict.fromkeys(note for probe in answered for note in probe.notes)
     notes += tuple(note for note in every_note if not (random and note == IRREPRODUCIBLE))
+    if not wrong and not findings:
+        notes += _right_for(probed)
     report = report_on(cases[0], precision_named(precision), leaves, notes)
     networks = {describe_case(case) for case in cases}
-    asked_for = {probe.name for probe in probed}
+    asked_for = {probe.name for probe in probed if probe.beyond is None}
     adds = any(finding.id == "accumulates" for finding in findings)
     excluded = () if adds else ("accumulated",)  # every call was made twice
     asked = [probe.asked for probe in answered if probe.asked is not None]
@@ -89,6 +91,26 @@ def _pattern(wrong: Mapping[Case, bool]) -> tuple[str, ...]:
     if names == every - {"one sample"}:
         return ("one sample is right, several are not: look at sums, means and factors 1/n over samples",)
     return ()
+
+
+def _right_for(probed: Sequence[Probed]) -> tuple[str, ...]:
+    """For which targets code is right, where it is not for all."""
+    beyond = {purpose: all(right) for purpose, right in _by_purpose(probed).items()}
+    if beyond.get("soft targets") is False:
+        return ("right for targets that are 0 or 1, one-hot where they are classes; not for numbers between",)
+    if beyond.get("targets not summing to 1") is False:
+        words = "right for targets whose rows sum to 1, as those of classes do: p - t is the gradient only there"
+        return (f"{words}; declare targets='any' if yours do not",)
+    return ()
+
+
+def _by_purpose(probed: Sequence[Probed]) -> dict[str, list[bool]]:
+    """Whether each case that the code is not made for is right nevertheless, by what it is about."""
+    found: dict[str, list[bool]] = {}
+    for probe in probed:
+        if probe.beyond is not None:
+            found.setdefault(probe.name.partition(", ")[0], []).append(probe.beyond)
+    return found
 
 
 def _first_of(details: Mapping[str, str]) -> str:

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.oracle.case import Case, delta_path, layer_of, pairs_in, parameter_path
+from functional_mlp.oracle.case import FIELDS, Case, delta_path, layer_of, pairs_in, parameter_path
 from functional_mlp.oracle.checking import notes_of
 from functional_mlp.oracle.diagnosis import Asked
 from functional_mlp.oracle.documents import Gradients
-from functional_mlp.oracle.noise import estimate_noise, precision_named
-from functional_mlp.oracle.probing.call import Ask, Call, Fault, Reference, Skipped, listed
-from functional_mlp.oracle.probing.probe_cases import SIDES, at_zero_of, purpose_of, with_side
+from functional_mlp.oracle.noise import Precision, estimate_noise, precision_named
+from functional_mlp.oracle.probing.asking import Asking
+from functional_mlp.oracle.probing.call import Ask, Call, Fault, Reference, Skipped, listed, restricted
+from functional_mlp.oracle.probing.probe_cases import SIDES, at_zero_of, is_meant, purpose_of, with_side
 from functional_mlp.oracle.probing.repeats import after_another, is_overwritten, repeated
 from functional_mlp.oracle.truth import solve
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, as_differences, judge, worst_of
@@ -38,6 +39,7 @@ class Probed(NamedTuple):
         asked: the same with all that it was judged by, if it is wrong and to be explained.
         reference: the case with the truth about it.
         skipped: why the case was not answered, where it is not supported.
+        beyond: of a case that is not what the code is made for: whether it has it right nevertheless; else None.
     """
 
     name: str
@@ -50,13 +52,20 @@ class Probed(NamedTuple):
     asked: Asked | None = None
     reference: Reference | None = None
     skipped: str | None = None
+    beyond: bool | None = None
 
 
 REUSED = "arrays that were returned are overwritten by the next call: correct, but whoever keeps them must copy them"
 
 
 def probe_code(
-    ask: Ask, cases: Sequence[Case], precision: str, given: str | None, *, repeat: bool = True
+    ask: Ask,
+    cases: Sequence[Case],
+    precision: str,
+    given: str | None,
+    *,
+    repeat: bool = True,
+    asking: Asking | None = None,
 ) -> list[Probed]:
     """The code with every case; it stops where gradients of earlier calls are added, or are of a narrower dtype.
 
@@ -66,13 +75,19 @@ def probe_code(
         precision: that the answers are judged as.
         given: the same if it was declared; else None.
         repeat: whether cases are put again, to see what is kept between them.
+        asking: for which targets the code is made, and what of its answers is judged.
     """
+    asking = Asking() if asking is None else asking
+    ask = restricted(ask, asking.only)
     declared = precision_named(precision)
     probed: list[Probed] = []
     before: Call | None = None
     small: tuple[Reference, Call] | None = None
     for case in cases:
         first = ask(case)
+        if not is_meant(case, asking):
+            probed.append(Probed(case.name, beyond=_is_right(first, declared)))
+            continue
         if not isinstance(first, Call):
             unanswered = {"skipped": first.reason} if isinstance(first, Skipped) else {"faults": (first,)}
             probed.append(Probed(case.name)._replace(**unanswered))
@@ -112,6 +127,15 @@ def probe_code(
     return probed
 
 
+def _is_right(first: Call | Fault | Skipped, declared: Precision) -> bool:
+    """Whether an answer has nothing wrong."""
+    if not isinstance(first, Call):
+        return False
+    solution = solve(first.case)
+    leaves = judge(first.case, solution, estimate_noise(first.case, solution, declared), first.answer)
+    return worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG
+
+
 def _kept(call: Call) -> Gradients | None:
     """An answer in copies that no later call overwrites; None if it is not in arrays."""
     arrays = {
@@ -120,7 +144,7 @@ def _kept(call: Call) -> Gradients | None:
     if len(arrays) < len(call.leaves):  # of other shapes, as in the other layout
         return _copied(call.answer)
     layers = range(len(call.case.params))
-    params = [(arrays[parameter_path(i, "weights")], arrays.get(parameter_path(i, "bias"))) for i in layers]
+    params = [tuple(arrays.get(parameter_path(i, field)) for field in FIELDS) for i in layers]
     deltas = [array for i in layers if (array := arrays.get(delta_path(i))) is not None] or None
     more: dict[str, Any] = {"deltas": deltas} | {name: arrays.get(name) for name in ("loss", "outputs", "ct_inputs")}
     return call.answer._replace(params=params, **more)

@@ -21,9 +21,19 @@ from functional_mlp.activations import Activation
 from functional_mlp.forward_pass import forward
 from functional_mlp.losses import Loss
 from functional_mlp.network import Dense, Network
-from functional_mlp.oracle.case import TARGETS, Case, draw_targets, require_loss, require_network, rounded
+from functional_mlp.oracle.case import (
+    TARGETS,
+    Case,
+    Layout,
+    draw_targets,
+    drawn_kind,
+    require_loss,
+    require_network,
+    rounded,
+)
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Precision, estimate_noise, jump, left_slope, precision_named
+from functional_mlp.oracle.probing.asking import Asking
 from functional_mlp.oracle.truth import float64_on_cpu, solve
 from functional_mlp.oracle.verdict import Verdict, judge
 
@@ -35,10 +45,17 @@ PURPOSES = {
     "near saturation": "large pre-activations: does a derivative cancel, or is something clipped?",
     "small pre-activations": "pre-activations between -1 and 1 of both signs: is a derivative taken at the wrong"
     " variable?",
+    "soft targets": "targets between 0 and 1: are they rounded, or taken for classes?",
     "targets not summing to 1": "targets whose rows do not sum to 1: p - t is the gradient only where they do; in"
     " general it is p sum(t) - t",
-    "soft targets": "targets between 0 and 1: are they rounded, or taken for classes?",
     "at the kink": "units exactly at the kink of their activation, where z = 0",
+}
+# by the name of a case, for which declared targets a right program must have it right
+MEANT_FOR = {"soft targets": ("soft", "any"), "targets not summing to 1": ("any",)}
+# by the kind of targets that a loss wants, what else people may have, and in which case
+OTHER_TARGETS = {
+    "bits": {"soft targets": "soft"},
+    "one_hot": {"targets not summing to 1": "any_rows", "soft targets": "soft_rows"},
 }
 LAYERS_OF_A_NAME = 3
 MODERATE = 3.0  # how far apart the pre-activations of a unit are
@@ -92,7 +109,7 @@ def probe_network(activations: Activations) -> Network:
 
 
 def draw_probe_cases(
-    network: Network, loss: Loss | None, precision: str = "float64", seed: int = 0
+    network: Network, loss: Loss | None, precision: str = "float64", seed: int = 0, asking: Asking | None = None
 ) -> tuple[Case, ...]:
     """Cases that show the usual mistakes, in the order in which a function is to be called with them.
 
@@ -104,10 +121,11 @@ def draw_probe_cases(
         loss: the loss, in every case the same; None for bare cotangents, drawn N(0, 1).
         precision: of the program to be checked, as in `check`: saturation begins earlier in a coarser one.
         seed: of the draws: the same seed, the same cases.
+        asking: in which layout, with biases or without, and whether targets are class labels.
 
     Returns:
-        Cases with the names of `PURPOSES`, where they apply: "targets not summing to 1" to losses over softmax, "soft
-        targets" to losses over sigmoid, "at the kink" to networks with a kinked activation.
+        Cases with the names of `PURPOSES`, where they apply: "soft targets" to losses of classes and of bits, "targets
+        not summing to 1" to those of classes, "at the kink" to networks with a kinked activation.
 
     Raises:
         TypeError: for what is no network, no loss, or no integer seed.
@@ -118,6 +136,7 @@ def draw_probe_cases(
         >>> [case.name for case in draw_probe_cases(fm.Network((4, 5, 6), "tanh"), fm.Loss("squared_error"))]
         ['several samples', 'partial batch', 'one sample', 'near saturation', 'small pre-activations']
     """
+    asking = Asking() if asking is None else asking
     declared = precision_named(precision)
     require_network(network)
     require_loss(loss)
@@ -128,7 +147,15 @@ def draw_probe_cases(
     if seed < 0:
         raise ValueError(f"expected seed to be at least 0, got {seed}")
     plans = _plans(network, loss, declared)
-    return tuple(_drawn(name, plan, network, loss, declared, seed) for name, plan in plans.items())
+    if asking.layout.targets == "labels":
+        plans = {name: plan for name, plan in plans.items() if name not in MEANT_FOR}
+    cases = (_drawn(name, plan, network, loss, declared, seed, asking) for name, plan in plans.items())
+    return tuple(case.laid_out(asking.layout) for case in cases)
+
+
+def is_meant(case: Case, asking: Asking) -> bool:
+    """Whether a right program must have this case right, of all that is declared of its targets."""
+    return purpose_of(case) not in MEANT_FOR or asking.targets in MEANT_FOR[purpose_of(case)]
 
 
 class _Plan(NamedTuple):
@@ -142,8 +169,8 @@ class _Plan(NamedTuple):
 def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str, _Plan]:
     """The plans of all cases, by their names."""
     batches = batch_sizes(network)
-    targets = "real" if loss is None else TARGETS[loss.kind]
-    soft = {"one_hot": "targets not summing to 1", "bits": "soft targets"}.get(targets)
+    targets = drawn_kind(network, loss, None)
+    others = {} if loss is None else OTHER_TARGETS.get(TARGETS[loss.kind], {})
     moderate = (MODERATE, MODERATE)
     plans = {
         "several samples": _Plan(batches.several, moderate, targets),
@@ -152,22 +179,23 @@ def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str
         "near saturation": _Plan(batches.several, _saturation(network, loss, declared), targets),
         "small pre-activations": _Plan(batches.several, (SMALL, SMALL), targets),
     }
-    if soft is not None:
-        plans[soft] = _Plan(batches.several, moderate, soft)
+    plans |= {name: _Plan(batches.several, moderate, kind) for name, kind in others.items()}
     if kinked_layers(network):
         plans["at the kink"] = _Plan(batches.several, moderate, targets)
     return plans
 
 
-def _drawn(name: str, plan: _Plan, network: Network, loss: Loss | None, declared: Precision, seed: int) -> Case:
+def _drawn(
+    name: str, plan: _Plan, network: Network, loss: Loss | None, declared: Precision, seed: int, asking: Asking
+) -> Case:
     """The least doubtful of a few draws, or the first one without doubts."""
     dtype, most = declared.storage.name, batch_sizes(network).several
     kinks = kinked_layers(network) if name == "at the kink" else []
     tried: list[tuple[int, Case]] = []
     while len(tried) < ATTEMPTS and all(doubts for doubts, _ in tried):
         rng = np.random.default_rng([seed, len(tried), *name.encode()])
-        params, inputs = _placed(network, most, plan.reach, dtype, rng, kinks)
-        end = rounded(_ends(plan.targets, (plan.samples, network.sizes[-1]), rng), dtype)
+        params, inputs = _placed(network, most, plan.reach, dtype, rng, kinks, biased=asking.bias is not False)
+        end = rounded(draw_targets(plan.targets, (plan.samples, network.sizes[-1]), rng), dtype)
         targets, ct_outputs = (None, end) if loss is None else (end, None)
         case = Case(network, loss, params, inputs[: plan.samples], targets, ct_outputs, name=name, dtype=dtype)
         tried.append((_doubts(case, declared), case))
@@ -211,26 +239,25 @@ def _saturation(network: Network, loss: Loss | None, precision: Precision) -> tu
     return hidden, LARGE_LOGITS if exact else MODERATE
 
 
-# targets
-
-
-def _ends(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Targets, or cotangents of the outputs, of the given shape (n, K)."""
-    if kind in TARGETS.values():
-        return draw_targets(kind, shape, rng)
-    between = rng.uniform(0.1, 0.9, shape)
-    if kind == "soft targets":
-        return between
-    sums = np.where(np.arange(shape[0]) % 2, 0.5, 1.75)
-    return between / between.sum(axis=1, keepdims=True) * sums[:, None]
-
-
 # pre-activations where they tell most
 
 
 @jax.jit
 def _pre_activations(network: Network, params: Any, inputs: Any) -> Any:
     return forward(network, params, inputs)[1].pre_activations
+
+
+@jax.jit
+def _activations(network: Network, params: Any, inputs: Any) -> Any:
+    return forward(network, params, inputs)[1].activations
+
+
+def _of_mean_zero(weights: Array, before: Array) -> Array:
+    """Weights (fan_in, fan_out) whose pre-activations have mean 0 over the samples, if there are inputs enough."""
+    mean = before.mean(axis=0)
+    if len(mean) < 2 or not mean.any():
+        return weights
+    return weights - np.outer(mean, mean @ weights) / (mean @ mean)
 
 
 def _placed(
@@ -240,6 +267,8 @@ def _placed(
     dtype: str,
     rng: np.random.Generator,
     kinks: Sequence[int],
+    *,
+    biased: bool,
 ) -> tuple[list[Dense], Array]:
     """Parameters and inputs (n, n_0) for which the pre-activations of every unit have both signs and are `reach` apart.
 
@@ -251,15 +280,19 @@ def _placed(
         dtype: to which all numbers are rounded.
         rng: of the draws.
         kinks: layers whose first unit gets weights and bias 0, so that it is exactly at 0, in whatever order summed.
+        biased: whether there are biases; without them, the weights are made so that pre-activations have mean 0.
     """
     inputs = rounded(rng.normal(size=(samples, network.sizes[0])), dtype)
     params: list[Any] = [
-        Dense(rng.normal(size=shape) / np.sqrt(shape[0]), np.zeros(shape[1]))  # type: ignore[arg-type]
+        Dense(rng.normal(size=shape) / np.sqrt(shape[0]), np.zeros(shape[1]) if biased else None)  # type: ignore[arg-type]
         for shape in network.shapes
     ]
     last = len(params) - 1
     with float64_on_cpu():
         for layer in range(len(params)):
+            if not biased:
+                before = inputs if layer == 0 else np.asarray(_activations(network, tuple(params), inputs)[layer - 1])
+                params[layer] = Dense(_of_mean_zero(params[layer].weights, before), None)  # type: ignore[arg-type]
             z = np.asarray(_pre_activations(network, tuple(params), inputs)[layer])
             distance = reach[layer == last]
             spread = np.ptp(z, axis=0)
@@ -267,10 +300,13 @@ def _placed(
                 spread > 0, np.minimum(distance / np.where(spread > 0, spread, 1), STEEPEST * distance), 1
             )
             weights = params[layer].weights * factor
-            bias = -_widest_gap(z * factor)
+            bias = -_widest_gap(z * factor) if biased else None
             if layer in kinks:
-                weights[:, 0] = bias[0] = 0.0
-            params[layer] = Dense(rounded(weights, dtype), rounded(bias, dtype))  # type: ignore[arg-type]
+                weights[:, 0] = 0.0
+                if bias is not None:
+                    bias[0] = 0.0
+            bias = None if bias is None else rounded(bias, dtype)
+            params[layer] = Dense(rounded(weights, dtype), bias)  # type: ignore[arg-type]
         pre_activations = _pre_activations(network, tuple(params), inputs)
         active = np.min([np.mean(np.asarray(z) > 0, axis=1) for z in pre_activations], axis=0)
     return params, inputs[np.argsort(-active, kind="stable")]
@@ -325,7 +361,8 @@ def renamed(case: Case, name: str) -> Case:
 
 def _with(case: Case, network: Network, name: str) -> Case:
     data = (list(case.params), case.inputs, case.targets, case.ct_outputs, case.sample_weights)
-    return Case(network, case.loss, *data, name, case.dtype)
+    own = Layout().settled()  # as which the arrays of a case are held
+    return Case(network, case.loss, *data, name, case.dtype, layout=own).laid_out(case.layout)
 
 
 def at_zero_of(activation: Activation) -> float:

@@ -24,6 +24,7 @@ and those of `functions.py` but "raises" and "returns". What it does not support
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
@@ -32,10 +33,12 @@ from functional_mlp.oracle.checking import formerly_by_place
 from functional_mlp.oracle.probing import (
     Activations,
     Ask,
+    Asking,
     Call,
     Fault,
     Probed,
     Skipped,
+    asking_of,
     combined_report,
     draw_probe_cases,
     probe_code,
@@ -70,6 +73,10 @@ def drive(
     jobs: int = 1,
     stream: bool = False,
     progress: Callable[[], object] | None = None,
+    targets: str | None = None,
+    layout: Any = None,
+    bias: bool = True,
+    only: Sequence[str] = (),
 ) -> Report:
     """Judges a program that reads a case and writes gradients.
 
@@ -84,6 +91,10 @@ def drive(
         jobs: how many cases are computed side by side; 1 for a stream.
         stream: whether the program is started once, and answers a line with a line.
         progress: called after each case.
+        targets, only: as in `check_function`.
+        layout: in which cases are written, and gradients expected; as `check_function` takes it, where it is not None.
+            In a file parameters are always a list of layers with weights and bias.
+        bias: whether layers have biases.
 
     Returns:
         A report, as of `check_function`; its leaves have the name of their case as `group`.
@@ -94,29 +105,32 @@ def drive(
     """
     if isinstance(cases, bool) or not isinstance(cases, int) or cases < 1:
         raise ValueError(f"expected cases to be an integer of at least 1, got {cases!r}")
+    asking = asking_of(targets, layout, bias, only)
     submission = submitting(Invocation(command, timeout, max_bytes, jobs, stream))
     if network is None and loss is not None:
         raise ValueError("expected a network with the loss, or neither: without one, losses are chosen too")
     declared = precision or "float64"
     if network is not None:
         network = network if isinstance(network, Network) else probe_network(network)
-        batteries = [_battery(network, loss, declared, seed)]
+        batteries = [_battery(network, loss, declared, seed, asking)]
     else:
         networks = [(probe_network(activations), loss) for activations, loss in TRIED[:cases]]
-        batteries = [_battery(*pair, declared, seed, kind="-".join(_names(pair[0]))) for pair in networks]
+        batteries = [_battery(*pair, declared, seed, asking, kind="-".join(_names(pair[0]))) for pair in networks]
     with submission as submitter:
-        probed, chosen = _probed(batteries, submitter, declared, cases, progress or (lambda: None))
+        probed, chosen = _probed(batteries, submitter, declared, cases, progress or (lambda: None), asking)
     return _reported(probed, declared, chosen)
 
 
 # which cases
 
 
-def _battery(network: Network, loss: Loss | None, precision: str, seed: int, kind: str = "") -> Iterator[Case]:
+def _battery(
+    network: Network, loss: Loss | None, precision: str, seed: int, asking: Asking, kind: str = ""
+) -> Iterator[Case]:
     """Probe cases, endlessly: those of one seed after those of another, with a name for each."""
     for next_seed in itertools.count(seed):
         more = [*([kind] if kind else []), *([f"seed {next_seed}"] if next_seed != seed else [])]
-        for case in draw_probe_cases(network, loss, precision, next_seed):
+        for case in draw_probe_cases(network, loss, precision, next_seed, asking):
             yield renamed(case, ", ".join([case.name, *more]))
 
 
@@ -130,6 +144,7 @@ def _probed(
     precision: str,
     total: int,
     progress: Callable[[], object],
+    asking: Asking,
 ) -> tuple[list[Probed], list[Case]]:
     """The first case of every battery, and more of those that are supported: as many as there are to be in total."""
     first = [next(battery) for battery in batteries]
@@ -144,7 +159,7 @@ def _probed(
         chosen = [first[i], *itertools.islice(battery, share)]
         submitter.prepare(chosen)
         ask = _counted(submitter.ask, progress)
-        found = probe_code(ask, chosen, precision, precision, repeat=submitter.repeats)
+        found = probe_code(ask, chosen, precision, precision, repeat=submitter.repeats, asking=asking)
         probed += [_of_another_case(probe, found) for probe in found]
         cases += chosen
     return probed, cases

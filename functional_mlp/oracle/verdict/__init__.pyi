@@ -5,6 +5,8 @@ from .given import Misfit as Misfit
 from .given import coarsest as coarsest
 from .given import given_leaves as given_leaves
 from .given import given_params as given_params
+from .given import has_dtype as has_dtype
+from .given import is_asked_for as is_asked_for
 from .given import known_to as known_to
 from .judging import Question as Question
 from .judging import floor_of_step as floor_of_step

@@ -41,9 +41,10 @@ def as_differences(case: Case, solution: Solution, noise: Noise, given: Gradient
         for path in arrays:
             step = floor_of_step(noise, path, parameter_of(case, path), truth[path], rate)
             floors[path] = Floor(*(part / rate for part in step))
+    least = noise.precision.storage.unit / rate
     note = (
         f"these are the parameters before a step minus those after it, divided by a rate of {rate:g}: they are known"
-        f" only to the last digits of the parameters, so that errors below some {noise.precision.storage.unit / rate:.0e}"
+        f" only to the last digits of the parameters, so that errors below some {least:.0e}"
         " times a parameter go unseen. check_update judges the parameters after the step themselves"
     )
     return noise._replace(floors=floors), note
@@ -67,7 +68,7 @@ def _rate_of(case: Case, noise: Noise, arrays: dict[str, Handed]) -> float | Non
 
 
 def _on_grid(before: Array, got: Array, unit: Array, rate: Array | float, bits: int) -> Array:
-    """Whether gradients (…, n) times a rate are differences of parameters and numbers of so many bits, beyond chance."""
+    """Whether gradients (…, n) times a rate are parameters minus numbers of so many bits, beyond chance."""
     moved, slips = got * rate, np.where(np.frexp(rate)[0] == 0.5, SLIPS_OF_TWO, SLIPS)
     smaller = np.minimum(np.abs(before), np.abs(before - moved))
     spacing = np.ldexp(1.0, np.frexp(smaller)[1] - bits)

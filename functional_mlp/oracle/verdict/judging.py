@@ -76,8 +76,17 @@ def judge(case: Case, solution: Solution, noise: Noise, given: Gradients) -> tup
         else:
             printed = given.printed_loss if path == "loss" else given.printed
             question = Question(path, truth[path], got, truth[path], noise.floors[path], printed, noise.limits[path])
-            leaves.append(judge_leaf(question, noise))
+            leaf = judge_leaf(question, noise)
+            leaves.append(_for_every_unit(leaf) if got.one_for_all else leaf)
     return tuple(leaves)
+
+
+def _for_every_unit(leaf: Leaf) -> Leaf:
+    """The verdict on one number that was given for several units, which is judged as if it stood for each."""
+    words = f"one number was given for {leaf.size} units"
+    if leaf.verdict is Verdict.WRONG:
+        return replace(leaf, sentence=f"{words}; {leaf.sentence}")
+    return misfit_leaf(leaf.path, Misfit(Cause.SHAPE, words))
 
 
 def floor_of_step(noise: Noise, path: str, before: Array, gradient: Array, rate: float) -> Floor:

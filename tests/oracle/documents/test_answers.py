@@ -325,7 +325,7 @@ def test_shapes_and_contents_of_arrays_are_for_the_judge(tmp_path, says):
         ({"params": [{"weights": "1"}]}, ["params.0.weights", "array", "'1'"]),
         ({"params": [{"bias": [1.0]}]}, ["params.0", "'weights'"]),
         ({"params": [{"weights": None}]}, ["params.0.weights", "array", "None"]),
-        ({"params": [{"weights": [[1.0]], "bias": 1.0}]}, ["params.0.bias", "array or null", "1.0"]),
+        ({"params": [{"weights": [[1.0]], "bias": "one"}]}, ["params.0.bias", "array or number or null", "'one'"]),
         ({"params": [{"weights": [[1.0]], "biases": [1.0]}]}, ["params.0", "'biases'", "did you mean 'bias'?"]),
         ({"output": [[1.0]]}, ["'output'", "did you mean 'outputs'?"]),
         ({"version": 2}, ["version 1", "got 2"]),

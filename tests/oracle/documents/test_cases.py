@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import functional_mlp as fm
+from functional_mlp import oracle
 from functional_mlp._dtypes import DTYPES
 from functional_mlp.files import FileError
 from functional_mlp.losses import KINDS, REDUCTIONS
@@ -60,7 +61,7 @@ def build(plan):
 
     params = []
     for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
-        rows = fan_in + (plan["bias_layout"] == "last_row")
+        rows = fan_in + (plan["bias_layout"] != "separate")
         weights = draw(rows, fan_out) if plan["weights_layout"] == "in_out" else draw(fan_out, rows)
         with_bias = plan["bias_layout"] == "separate" and plan["biases"] >> i & 1
         params.append((weights, draw(fan_out) if with_bias else None))
@@ -381,3 +382,34 @@ def test_arguments_that_are_something_else_are_one_sentence(tmp_path, says):
     says(TypeError, ["oracle.Case", "got list", "write_case(path, case)"], write_case, path, [case])
     says(TypeError, ["path", "got Case"], read_case, case)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"weights": "out_in", "bias": "column", "samples": "columns"},
+        {"bias": "row", "targets": "labels"},
+        {"weights": "out_in", "bias": "first_row", "samples": "columns", "targets": "labels"},
+    ],
+    ids=str,
+)
+def test_a_case_in_another_layout_is_written_in_it_and_read_back(layout, form, tmp_path):
+    network, loss = fm.Network((2, 4, 3), ("tanh", "softmax")), fm.Loss("categorical_cross_entropy")
+    case = oracle.draw_case(network, loss, layout=layout)
+    path = tmp_path / f"case.{form}"
+    oracle.write_case(path, case)
+    assert oracle.read_case(path) == case
+    if form == "json":
+        document = json.loads(path.read_text())
+        assert (np.ndim(document["targets"]) == 1) == (layout.get("targets") == "labels")
+        assert np.shape(document["inputs"]) == ((2, 5) if layout.get("samples") == "columns" else (5, 2))
+
+
+def test_a_bias_of_one_unit_may_be_a_number_in_a_file(tmp_path):
+    path = tmp_path / "case.json"
+    oracle.write_case(path, oracle.draw_case(fm.Network((2, 1), "tanh"), None))
+    document = json.loads(path.read_text())
+    [bias] = document["params"][0]["bias"]
+    path.write_text(json.dumps(document | {"params": [document["params"][0] | {"bias": bias}]}))
+    assert oracle.read_case(path).params[0].bias.tolist() == [bias]

@@ -1,6 +1,7 @@
 """check_function: correct functions pass, planted mistakes and faults of programs are found, and by their names."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -242,11 +243,28 @@ def softmax_gradients(params, inputs, targets, normalised):
 
 
 def test_targets_assumed_normalised_show_where_they_are_not():
-    report = check_function(lambda *given: softmax_gradients(*given, normalised=True), SOFTMAX, ENTROPY)
-    assert wrong(report) == {"targets not summing to 1"}
-    assert "p sum(t) - t" in report.notes[0]
-    correct = check_function(lambda *given: softmax_gradients(*given, normalised=False), SOFTMAX, ENTROPY)
-    assert correct.verdict is Verdict.CONSISTENT, correct.text()
+    normalised, general = (functools.partial(softmax_gradients, normalised=flag) for flag in (True, False))
+    for targets in (None, "one_hot", "soft"):
+        report = check_function(normalised, SOFTMAX, ENTROPY, targets=targets)
+        assert report.verdict is Verdict.CONSISTENT, report.text()
+        assert "right for targets whose rows sum to 1" in report.notes[0]
+        assert not any(leaf.group == "targets not summing to 1" for leaf in report.leaves)
+    declared = check_function(normalised, SOFTMAX, ENTROPY, targets="any")
+    assert wrong(declared) == {"targets not summing to 1"}
+    assert "p sum(t) - t" in declared.notes[0]
+    for targets in (None, "any"):
+        correct = check_function(general, SOFTMAX, ENTROPY, targets=targets)
+        assert (correct.verdict, correct.notes) == (Verdict.CONSISTENT, ())
+
+
+def test_what_is_right_for_classes_alone_says_so():
+    def by_label(params, inputs, targets):
+        return softmax_gradients(params, inputs, np.eye(targets.shape[1])[targets.argmax(axis=1)], normalised=True)
+
+    report = check_function(by_label, SOFTMAX, ENTROPY)
+    assert report.verdict is Verdict.CONSISTENT
+    assert "one-hot where they are classes" in report.notes[0]
+    assert wrong(check_function(by_label, SOFTMAX, ENTROPY, targets="soft")) == {"soft targets"}
 
 
 # faults of the program
@@ -287,7 +305,7 @@ def test_an_interrupt_passes():
         checked(fn)
 
 
-@pytest.mark.parametrize("result", [None, 3.0, "text", {"W1": 1}, [{"w": 1}, {"w": 2}], [("a", "b"), ("c", "d")]])
+@pytest.mark.parametrize("result", [None, 3.0, "text", {"history": 1}, [{"w": 1}, {"w": 2}], [("a", "b"), ("c", "d")]])
 def test_what_holds_no_gradients_is_found(result):
     report = checked(lambda *given: result)
     assert report.verdict is Verdict.WRONG

@@ -107,6 +107,36 @@ def test_a_program_that_supports_nothing_is_undecided():
     assert [finding.id for finding in report.findings] == ["unsupported"]
 
 
+BY_COLUMNS = """
+import json, sys, math
+case = json.load(sys.stdin)
+[layer], labels = case["params"], case["targets"]
+assert (case["samples"], case["weights_layout"], len(layer["bias"][0])) == ("columns", "out_in", 1)
+deltas = []
+for x, label in zip(zip(*case["inputs"]), labels):
+    z = [sum(w * v for w, v in zip(row, x)) + b for row, [b] in zip(layer["weights"], layer["bias"])]
+    e = [math.exp(v - max(z)) for v in z]
+    deltas.append([v / sum(e) - (i == label) for i, v in enumerate(e)])
+weights = [[sum(d[i] * v for d, v in zip(deltas, row)) for row in case["inputs"]] for i in range(len(layer["bias"]))]
+bias = [[FACTOR * sum(d[i] for d in deltas)] for i in range(len(layer["bias"]))]
+print(json.dumps({"format": "functional-mlp/gradients", "version": 1, "params": [{"weights": weights, "bias": bias}]}))
+"""
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [("1", "consistent"), ("1.001", "wrong")])
+def test_a_program_may_have_cases_in_its_own_layout(factor, verdict):
+    network, loss = fm.Network((4, 3), "softmax"), fm.Loss("categorical_cross_entropy")
+    command = python(BY_COLUMNS.replace("FACTOR", factor))
+    report = oracle.drive(command, network, loss, layout="columns", targets="labels", cases=3)
+    assert report.verdict == verdict, report.text()
+    assert not report.findings
+    if verdict == "wrong":
+        assert (
+            oracle.drive(command, network, loss, layout="columns", targets="labels", cases=3, only=["weights"]).verdict
+            == "consistent"
+        )
+
+
 def test_few_printed_digits_are_no_mistake():
     code = (
         f"import sys, json, re; sys.path.insert(0, {str(PROGRAM.parent)!r})\n"

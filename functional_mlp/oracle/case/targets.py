@@ -1,0 +1,98 @@
+"""Targets: which kind of them a loss wants, how they are drawn, and class labels as one-hot rows."""
+
+import numpy as np
+
+from functional_mlp._checks import known_name
+from functional_mlp._dtypes import Array
+from functional_mlp.losses import Loss
+from functional_mlp.network import Network
+from functional_mlp.oracle.case.layouts import Layout
+
+# how targets are drawn: any reals, 0 or 1 for every output, or one 1 per sample
+TARGETS = {
+    "squared_error": "real",
+    "binary_cross_entropy": "bits",
+    "sigmoid_cross_entropy": "bits",
+    "categorical_cross_entropy": "one_hot",
+    "softmax_cross_entropy": "one_hot",
+}
+
+
+CHOICES = ("one_hot", "soft", "any")
+# by the kind that a loss wants, what is drawn for each of the choices
+_DRAWN = {
+    "real": ("one_hot", "soft_rows", "real"),
+    "bits": ("bits", "soft", "soft"),
+    "one_hot": ("one_hot", "soft_rows", "any_rows"),
+}
+
+
+def declared_targets(targets: str | None) -> tuple[str | None, Layout]:
+    """One of `CHOICES`, or None, and the layout of targets, from what somebody declares: a choice, or "labels".
+
+    Raises:
+        TypeError, ValueError: for anything else.
+    """
+    if targets is None:
+        return None, Layout()
+    known_name("kind of targets", targets, (*CHOICES, "labels"))
+    return ("one_hot", Layout(targets="labels")) if targets == "labels" else (targets, Layout())
+
+
+def drawn_kind(network: Network, loss: Loss | None, choice: str | None) -> str:
+    """A kind of targets as `draw_targets` takes it: what people have, or what was chosen.
+
+    People have one-hot rows after softmax, whatever the loss. Where outputs are no classes, any targets are as good.
+    """
+    kind = "real" if loss is None else TARGETS[loss.kind]
+    if kind == "real" and (loss is None or network.activations[-1].name != "softmax"):
+        return kind
+    return _DRAWN[kind][CHOICES.index(choice or CHOICES[0])]
+
+
+def draw_targets(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+    """Targets (n, K): of a kind in `TARGETS`; "soft" between 0.1 and 0.9, "soft_rows" that sum to 1, or "any_rows".
+
+    The sums of "any_rows" are 1.75 and 0.5 in turn.
+    """
+    match kind:
+        case "real":
+            return rng.normal(size=shape)
+        case "bits":
+            return rng.integers(0, 2, shape).astype(np.float64)
+        case "one_hot":
+            return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
+    between = rng.uniform(0.1, 0.9, shape)
+    if kind == "soft":
+        return between
+    rows = between / between.sum(axis=1, keepdims=True)
+    return rows if kind == "soft_rows" else rows * np.where(np.arange(shape[0]) % 2, 0.5, 1.75)[:, None]
+
+
+def are_labels(loss: Loss, given: tuple[int, ...], shape: tuple[int, int]) -> bool:
+    """Whether targets of this shape are class labels: one number per sample, for a loss of several classes.
+
+    Args:
+        loss: of the case.
+        given: the shape of the targets.
+        shape: (n, K) of the outputs.
+    """
+    n, classes = shape
+    return TARGETS[loss.kind] == "one_hot" and classes > 1 and given in ((n,), (n, 1), (1, n))
+
+
+def one_hot_rows(labels: Array, classes: int) -> Array:
+    """Rows (n, classes) with a 1 at each label.
+
+    Raises:
+        ValueError: for labels that are no integers from 0 to classes - 1.
+    """
+    flat = labels.ravel()
+    wrong = (flat != np.floor(flat)) | (flat < 0) | (flat >= classes) | ~np.isfinite(flat)
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        raise ValueError(
+            f"expected targets to be class labels, integers from 0 to {classes - 1}, got {float(flat[place]):g} for"
+            f" sample {place}"
+        )
+    return np.eye(classes)[flat.astype(int)]
