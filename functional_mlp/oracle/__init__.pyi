@@ -26,6 +26,7 @@ from .mistakes import MISTAKES as MISTAKES
 from .mistakes import plant as plant
 from .mistakes import plant_update as plant_update
 from .probing import check_function as check_function
+from .probing import check_update_function as check_update_function
 from .programs import CommandError as CommandError
 from .programs import drive as drive
 from .report import Finding as Finding

@@ -110,6 +110,7 @@ class Training(NamedTuple):
         given: the parameters after some of the steps, which count from 0, as `check` takes gradients.
         printed: how they were printed, or None.
         group: of the leaves.
+        only: as in `check`: what alone is judged; () for all.
     """
 
     case: Case
@@ -118,6 +119,7 @@ class Training(NamedTuple):
     given: Mapping[int, Any]
     printed: Printed | None = None
     group: str = ""
+    only: tuple[str, ...] = ()
 
 
 def _any_wrong(leaves: Any) -> bool:
@@ -134,16 +136,18 @@ def is_plain_step(training: Training) -> bool:
 
 
 def judge_plain_steps(trainings: Sequence[Training], declared: Precision) -> list[Asked]:
-    """The verdicts on single steps of plain descent, from the parameters of one case."""
-    case = trainings[0].case
-    solution = solve(case)
-    noise = estimate_noise(case, solution, declared)
-    asked = []
+    """The verdicts on single steps of plain descent."""
+    asked: list[Asked] = []
     for training in trainings:
-        update = Update(training.given[0], training.rule.learning_rate, training.printed)
-        judged = judge_update(case, solution, noise, update)
-        given = Gradients(update.params, printed=update.printed)
-        asked.append(Asked(case, solution, noise, given, judged, update.learning_rate, training.group))
+        case, rate = training.case, training.rule.learning_rate
+        if asked and asked[-1].case is case:  # another rate
+            solution, noise = asked[-1].solution, asked[-1].noise
+        else:
+            solution = solve(case)
+            noise = estimate_noise(case, solution, declared)
+        given = Gradients(training.given[0], printed=training.printed, only=training.only)
+        judged = judge_update(case, solution, noise, given, rate)
+        asked.append(Asked(case, solution, noise, given, judged, rate, training.group))
     return asked
 
 
@@ -157,7 +161,7 @@ def in_order_of_samples(
     trainings: Sequence[Training], declared: Precision
 ) -> tuple[list[AskedSteps], tuple[str, ...]] | None:
     """The verdicts on steps of plain descent as epochs with an update after each sample; None if they are none."""
-    if any(len(training.case.inputs) == 1 for training in trainings):
+    if all(len(training.case.inputs) == 1 for training in trainings):
         return None
     rows = [training.case.inputs.shape[0] - 1 for training in trainings]
     online = [
@@ -184,7 +188,7 @@ def judge_training(training: Training, declared: Precision) -> AskedSteps:
     for step, params in training.given.items():
         true: dict[str, Any] = params_by_path(trajectory.steps[step].after)
         leaves, handed = [], {}
-        for path, got in given_params(case, params).items():
+        for path, got in given_params(case, params, training.only).items():
             if isinstance(got, Misfit):
                 leaves.append(misfit_leaf(path, got))
                 continue
@@ -297,12 +301,11 @@ def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
     return updates
 
 
-def judge_update(case: Case, solution: Solution, noise: Noise, update: Update) -> tuple[Leaf, ...]:
-    """The verdict on the parameters after one step; arguments as `verdict.judge`."""
-    truth, rate = truth_of(solution), update.learning_rate
-    leaves = []
+def judge_update(case: Case, solution: Solution, noise: Noise, given: Gradients, rate: float) -> tuple[Leaf, ...]:
+    """The verdict on the parameters after one step of plain descent; `given` holds them, as for `verdict.judge`."""
+    truth, leaves = truth_of(solution), []
     with np.errstate(all="ignore"):
-        for path, got in given_params(case, update.params).items():
+        for path, got in given_params(case, given.params, given.only).items():
             if isinstance(got, Misfit):
                 leaves.append(misfit_leaf(path, got))
                 continue
@@ -310,5 +313,5 @@ def judge_update(case: Case, solution: Solution, noise: Noise, update: Update) -
             floor = floor_of_step(noise, path, before, truth[path], rate)
             limits = noise.limits[path]
             limits = limits._replace(delicate=rate * limits.delicate)
-            leaves.append(judge_leaf(Question(path, before - step, got, step, floor, update.printed, limits), noise))
+            leaves.append(judge_leaf(Question(path, before - step, got, step, floor, given.printed, limits), noise))
     return tuple(leaves)

@@ -15,3 +15,4 @@ from .probe_cases import Spec as Spec
 from .probe_cases import draw_probe_cases as draw_probe_cases
 from .probe_cases import probe_network as probe_network
 from .probe_cases import renamed as renamed
+from .updates import check_update_function as check_update_function

@@ -86,7 +86,7 @@ def call_function(fn: GradientFunction, case: Case) -> Call | Fault:
     try:
         result = fn(params, *data.values())
     except (Exception, SystemExit) as error:
-        return Fault("raises", f"raises {_shown(error, fn)}")
+        return Fault("raises", f"raises {raised(error, fn)}")
     changed = tuple(name for name, kept in before.items() if (arguments[name].shape, arguments[name].tobytes()) != kept)
     if _members(params) != members:
         changed = ("params", *changed)
@@ -159,7 +159,7 @@ def _answer(result: Any, case: Case) -> Gradients:
     return answer._replace(params=layers_in(answer.params, len(case.params)))
 
 
-def _shown(error: BaseException, fn: GradientFunction) -> str:
+def raised(error: BaseException, fn: GradientFunction) -> str:
     """An exception in one line, with its place in the function's own file, if it is there."""
     message = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
     message = f"{message[:MAX_MESSAGE]}..." if len(message) > MAX_MESSAGE else message
