@@ -11,7 +11,9 @@ from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, fail, sh
 from functional_mlp.cli.options import (
     L2,
     PLAIN,
+    BatchSize,
     Bias,
+    Epochs,
     Html,
     L2OnBias,
     Layout,
@@ -19,6 +21,7 @@ from functional_mlp.cli.options import (
     Only,
     OverOutputs,
     OverSamples,
+    Rule,
     Scale,
     Targets,
     integers_of,
@@ -48,6 +51,9 @@ def check_command(
     html: Html = None,
     max_bytes: MaxBytes = MAX_BYTES,
     only: Only = None,
+    rule: Rule = None,
+    epochs: Epochs = 1,
+    batch_size: BatchSize = None,
 ) -> None:
     """Judge gradients that your program computed.
 
@@ -74,7 +80,8 @@ def check_command(
         if len(given) > 1 and len(updates) < len(given):
             raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
         try:
-            report = updating.check_update(asked, updates, None, precision=precision) if updates else None
+            steps: Any = {"rule": rule or "descent", "epochs": epochs, "batch_size": batch_size}
+            report = updating.check_update(asked, updates, precision=precision, **steps) if updates else None
             report = report or checking.check(asked, given[0], precision=precision, only=parts_of(only))
         except (TypeError, ValueError) as error:  # of numbers that are none
             raise FileError(f"{', '.join(map(str, answers))}: {error}") from error
@@ -106,6 +113,12 @@ def drive_command(
     layout: Layout = None,
     bias: Bias = True,
     only: Only = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="It writes the parameters after a step, and its learning rate.")
+    ] = False,
+    rule: Rule = None,
+    epochs: Epochs = 1,
+    batch_size: BatchSize = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
     html: Html = None,
 ) -> None:
@@ -146,6 +159,9 @@ def drive_command(
                 layout=layout_fields(layout),
                 bias=bias,
                 only=parts_of(only),
+                update=(rule or "descent") if update or rule else None,
+                epochs=epochs,
+                batch_size=batch_size,
             )
         if html is not None:
             write_text(html, report.html())

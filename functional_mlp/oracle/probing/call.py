@@ -52,6 +52,7 @@ class Call(NamedTuple):
         changed: names of the arguments that are no longer what they were.
         faults: of the program, although it gave an answer.
         notes: what changes no verdict.
+        rate: the learning rate, where the answer holds the parameters after a step.
     """
 
     case: Case
@@ -61,6 +62,7 @@ class Call(NamedTuple):
     changed: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+    rate: float | None = None
 
 
 Answer = Call | Fault | Skipped

@@ -111,7 +111,7 @@ def check_update_function(
 
     def drawn(how: Asking, precision: str = precision or "float64") -> tuple[Case, ...]:
         every = draw_probe_cases(network, loss, precision, seed, how)
-        return tuple(case for case in every if is_meant(case, how) and purpose_of(case) != "at the kink")
+        return tuple(case for case in every if shows_updates(case, how))
 
     ask = partial(as_call, step, form)
     cases = drawn(asked)
@@ -132,7 +132,12 @@ def check_update_function(
         for case, own, probe in zip(cases, stepped, probed, strict=True)
         if isinstance(own, Stepped) and not probe.faults
     ]
-    return _report(probed, trainings, judged_as, notes, cases=cases, named=isinstance(rule, str))
+    return report_on_updates(probed, trainings, judged_as, notes, cases=cases, named=isinstance(rule, str))
+
+
+def shows_updates(case: Case, asking: Asking) -> bool:
+    """Whether a probe case is put to code that updates: not for other targets, nor where a side of a kink is chosen."""
+    return is_meant(case, asking) and purpose_of(case) != "at the kink"
 
 
 def _given(case: Case, schedule: Schedule, stepped: Stepped) -> dict[int, Any]:
@@ -181,7 +186,7 @@ def _values(case: Case, params: Any) -> dict[str, Any]:
     return {path: leaf.values for path, leaf in given_params(case, params).items() if isinstance(leaf, Handed)}
 
 
-def _report(
+def report_on_updates(
     probed: Sequence[Probed],
     trainings: Sequence[Training],
     precision: str,
@@ -189,8 +194,16 @@ def _report(
     *,
     cases: Sequence[Case],
     named: bool,
+    code: str = "your function",
 ) -> Report:
-    """One report on all cases."""
+    """One report on all cases; arguments as of `combined_report`.
+
+    Args:
+        probed: what is wrong with the code as a program.
+        trainings: what else it did, by the names of the same cases.
+        precision, notes, cases, code: as there.
+        named: whether the rule was given by its name.
+    """
     declared = precision_named(precision)
     judged: Sequence[Asked | AskedSteps] = ()
     finder: Any = None
@@ -206,7 +219,7 @@ def _report(
     by_name = {own.group: own for own in judged}
     given = {training.group: training for training in trainings}
     complete = [_with_verdicts(probe, by_name.get(probe.name), given.get(probe.name)) for probe in probed]
-    report = combined_report(complete, precision, notes, cases=cases)
+    report = combined_report(complete, precision, notes, cases=cases, code=code)
     return report if finder is None else dataclasses.replace(report, finder=finder)
 
 
