@@ -20,10 +20,11 @@ import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle import checking
-from functional_mlp.oracle.checking import assert_gradients, check, check_update
+from functional_mlp.oracle.checking import assert_gradients, check
 from functional_mlp.oracle.documents import Gradients, Printed, Update
 from functional_mlp.oracle.noise import PRECISIONS, estimate_noise
 from functional_mlp.oracle.probing import probe
+from functional_mlp.oracle.updates import check_update
 from functional_mlp.oracle.verdict import Cause, Verdict
 from tests.helpers.questions import LOSS, NETWORK, answer, everything, leaf_of, question, steps, verdicts, with_kinks
 from tests.oracle.truth.test_solution import SETTINGS

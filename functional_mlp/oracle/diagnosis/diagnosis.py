@@ -123,7 +123,7 @@ def diagnose_several(asked: Sequence[Asked], excluded: Collection[str] = ()) -> 
         None if nothing is wrong.
     """
     seen: list[_Found] = []
-    for one in sorted(asked, key=lambda one: _work(one.case)):
+    for one in sorted(asked, key=lambda one: work_of(one.case)):
         found = _search(one, frozenset(excluded))
         seen += [] if found is None else [found]
         if len(seen) == MOST_CASES or (len(seen) >= ENOUGH_CASES and len(_most_often(seen)) == 1):
@@ -176,7 +176,8 @@ def _diagnosis(found: _Found | None) -> Diagnosis | None:
     return Diagnosis(best, ties, kind, found.first_wrong, found.searched, found.explanations, shown, found.group)
 
 
-def _work(case: Case) -> int:
+def work_of(case: Case) -> int:
+    """What looking for a mistake in a case takes: weights times samples."""
     return len(case.inputs) * sum(layer.weights.size for layer in case.params)
 
 
@@ -203,7 +204,7 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
         wrong = wrong & arrays.keys()  # what cannot be compared does not keep the rest from being explained
         if turned is not None or not wrong:
             return turned or unsearched
-    if _work(case) > MOST_WORK:
+    if work_of(case) > MOST_WORK:
         return unsearched
     truth = {path: array for path, array in true.items() if path in arrays}
     way_back = sorted(wrong, key=lambda path: (path != "outputs", -layer_of(path), arrays[path].size, path))
@@ -226,7 +227,7 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
         rate=rate,
         excluded=excluded,
     )
-    found = explanations(question, pairs=_work(case) <= MOST_WORK_FOR_PAIRS)
+    found = explanations(question, pairs=work_of(case) <= MOST_WORK_FOR_PAIRS)
     return _Found(found, first_wrong(leaves), question=question, group=group)
 
 

@@ -11,3 +11,4 @@ from .precision import Format as Format
 from .precision import Precision as Precision
 from .precision import precision_named as precision_named
 from .precision import wider as wider
+from .trajectories import estimate_trajectory_noise as estimate_trajectory_noise

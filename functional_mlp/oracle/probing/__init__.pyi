@@ -15,3 +15,6 @@ from .probe_cases import Spec as Spec
 from .probe_cases import draw_probe_cases as draw_probe_cases
 from .probe_cases import probe_network as probe_network
 from .probe_cases import renamed as renamed
+from .updates import check_update_function as check_update_function
+from .updates import report_on_updates as report_on_updates
+from .updates import shows_updates as shows_updates

@@ -52,6 +52,7 @@ class Call(NamedTuple):
         changed: names of the arguments that are no longer what they were.
         faults: of the program, although it gave an answer.
         notes: what changes no verdict.
+        rate: the learning rate, where the answer holds the parameters after a step.
     """
 
     case: Case
@@ -61,6 +62,7 @@ class Call(NamedTuple):
     changed: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+    rate: float | None = None
 
 
 Answer = Call | Fault | Skipped
@@ -86,7 +88,7 @@ def call_function(fn: GradientFunction, case: Case) -> Call | Fault:
     try:
         result = fn(params, *data.values())
     except (Exception, SystemExit) as error:
-        return Fault("raises", f"raises {_shown(error, fn)}")
+        return Fault("raises", f"raises {raised(error, fn)}")
     changed = tuple(name for name, kept in before.items() if (arguments[name].shape, arguments[name].tobytes()) != kept)
     if _members(params) != members:
         changed = ("params", *changed)
@@ -159,7 +161,7 @@ def _answer(result: Any, case: Case) -> Gradients:
     return answer._replace(params=layers_in(answer.params, len(case.params)))
 
 
-def _shown(error: BaseException, fn: GradientFunction) -> str:
+def raised(error: BaseException, fn: GradientFunction) -> str:
     """An exception in one line, with its place in the function's own file, if it is there."""
     message = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
     message = f"{message[:MAX_MESSAGE]}..." if len(message) > MAX_MESSAGE else message

@@ -22,7 +22,7 @@ from functional_mlp.oracle.probing.call import Ask, Call, Fault, Reference, Skip
 from functional_mlp.oracle.probing.probe_cases import SIDES, at_kinks_of, is_meant, purpose_of, with_side
 from functional_mlp.oracle.probing.repeats import after_another, is_overwritten, repeated
 from functional_mlp.oracle.truth import solve
-from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, by_convention, judge, worst_of
+from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, as_differences, by_convention, judge, worst_of
 
 
 class Probed(NamedTuple):
@@ -97,6 +97,12 @@ def probe_code(
         reused = (REUSED,) if before is not None and is_overwritten(before) else ()
         leaves, sides = _judged(reference, first)
         leaves, conventions, unexplained = by_convention(*reference, first.answer, leaves)
+        if worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG:
+            differences = as_differences(*reference, unexplained)
+            if differences is not None:
+                reference = reference._replace(noise=differences[0])
+                leaves, sides = _judged(reference, first._replace(answer=unexplained))
+                sides = (*sides, differences[1])
         as_float32 = notes_of(case, solution, unexplained, reference.noise, leaves, given)
         faults, again = repeated(ask, reference, first) if repeat else ((), ())
         if first.changed:
