@@ -3,6 +3,7 @@ from .floors import Limits as Limits
 from .floors import Noise as Noise
 from .floors import estimate_noise as estimate_noise
 from .operations import jump as jump
+from .operations import kind as kind
 from .operations import left_slope as left_slope
 from .precision import FLOAT64 as FLOAT64
 from .precision import FORMATS as FORMATS

@@ -24,6 +24,7 @@ from functional_mlp.network import Dense, Network
 from functional_mlp.oracle.case import TARGETS, Case, draw_targets, require_loss, require_network, rounded
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Precision, estimate_noise, jump, left_slope, precision_named
+from functional_mlp.oracle.probing.far_tail import FAR_TAIL, far_offsets, far_reach
 from functional_mlp.oracle.truth import float64_on_cpu, solve
 from functional_mlp.oracle.verdict import Verdict, judge
 
@@ -38,6 +39,7 @@ PURPOSES = {
     "targets not summing to 1": "targets whose rows do not sum to 1: p - t is the gradient only where they do; in"
     " general it is p sum(t) - t",
     "soft targets": "targets between 0 and 1: are they rounded, or taken for classes?",
+    FAR_TAIL: "pre-activations whose exponentials overflow: is a quotient of two infinities, or a 0 times one, taken?",
     "at the kink": "units exactly at the kink of their activation, where z = 0",
 }
 LAYERS_OF_A_NAME = 3
@@ -154,6 +156,8 @@ def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str
     }
     if soft is not None:
         plans[soft] = _Plan(batches.several, moderate, soft)
+    if any(offsets.any() for offsets in far_offsets(network, loss, declared)):
+        plans[FAR_TAIL] = _Plan(batches.several, far_reach(network, declared, MODERATE), targets)
     if kinked_layers(network):
         plans["at the kink"] = _Plan(batches.several, moderate, targets)
     return plans
@@ -163,10 +167,11 @@ def _drawn(name: str, plan: _Plan, network: Network, loss: Loss | None, declared
     """The least doubtful of a few draws, or the first one without doubts."""
     dtype, most = declared.storage.name, batch_sizes(network).several
     kinks = kinked_layers(network) if name == "at the kink" else []
+    offsets = far_offsets(network, loss, declared) if name == FAR_TAIL else ()
     tried: list[tuple[int, Case]] = []
     while len(tried) < ATTEMPTS and all(doubts for doubts, _ in tried):
         rng = np.random.default_rng([seed, len(tried), *name.encode()])
-        params, inputs = _placed(network, most, plan.reach, dtype, rng, kinks)
+        params, inputs = _placed(network, most, plan.reach, dtype, rng, kinks, offsets)
         end = rounded(_ends(plan.targets, (plan.samples, network.sizes[-1]), rng), dtype)
         targets, ct_outputs = (None, end) if loss is None else (end, None)
         case = Case(network, loss, params, inputs[: plan.samples], targets, ct_outputs, name=name, dtype=dtype)
@@ -176,7 +181,7 @@ def _drawn(name: str, plan: _Plan, network: Network, loss: Loss | None, declared
 
 def _doubts(case: Case, precision: Precision) -> int:
     """In how many places the true gradients would be hard to tell from others; 0 in precisions where that is rare."""
-    if precision.storage.unit < COARSE:
+    if precision.storage.unit < COARSE and purpose_of(case) != FAR_TAIL:
         return 0
     solution = solve(case)
     noise = estimate_noise(case, solution, precision)
@@ -240,6 +245,7 @@ def _placed(
     dtype: str,
     rng: np.random.Generator,
     kinks: Sequence[int],
+    offsets: Sequence[Array] = (),
 ) -> tuple[list[Dense], Array]:
     """Parameters and inputs (n, n_0) for which the pre-activations of every unit have both signs and are `reach` apart.
 
@@ -251,6 +257,7 @@ def _placed(
         dtype: to which all numbers are rounded.
         rng: of the draws.
         kinks: layers whose first unit gets weights and bias 0, so that it is exactly at 0, in whatever order summed.
+        offsets: (n_l,) per layer, by which the biases of its units are moved; what those send on is scaled down.
     """
     inputs = rounded(rng.normal(size=(samples, network.sizes[0])), dtype)
     params: list[Any] = [
@@ -260,6 +267,9 @@ def _placed(
     last = len(params) - 1
     with float64_on_cpu():
         for layer in range(len(params)):
+            if offsets and layer > 0:
+                sent_on = 1 / np.maximum(1.0, np.abs(offsets[layer - 1]))
+                params[layer] = params[layer]._replace(weights=params[layer].weights * sent_on[:, None])
             z = np.asarray(_pre_activations(network, tuple(params), inputs)[layer])
             distance = reach[layer == last]
             spread = np.ptp(z, axis=0)
@@ -270,6 +280,8 @@ def _placed(
             bias = -_widest_gap(z * factor)
             if layer in kinks:
                 weights[:, 0] = bias[0] = 0.0
+            if offsets:
+                bias = bias + offsets[layer]
             params[layer] = Dense(rounded(weights, dtype), rounded(bias, dtype))  # type: ignore[arg-type]
         pre_activations = _pre_activations(network, tuple(params), inputs)
         active = np.min([np.mean(np.asarray(z) > 0, axis=1) for z in pre_activations], axis=0)

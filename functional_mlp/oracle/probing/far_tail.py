@@ -1,0 +1,93 @@
+"""The far tail: pre-activations so large that their exponentials overflow, and what to do about a NaN there.
+
+A right program is right wherever the truth is finite. Textbook forms that are not are known by it: softmax without the
+maximum, tanh and sigmoid as quotients of exponentials, log(1 + exp(z)). So a few units get a bias beyond the logarithm
+of the format's largest number, about 90 in float32; their weights stay moderate, and what they send on is scaled down,
+so that the other units, and the way back, are as in any other case.
+
+Units are left alone where right textbook programs give no number: probabilities that round to 0 or 1 under a loss of
+probabilities, whose quotients are 0 / 0 there.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from functional_mlp._dtypes import Array
+from functional_mlp.losses import KINDS, Loss
+from functional_mlp.network import Network
+from functional_mlp.oracle.noise import Precision, kind
+
+FAR_TAIL = "large pre-activations"  # the name of the case
+BEYOND = 1.07  # times the logarithm of the largest number
+WITHOUT_EXPONENTIALS = ("identity", "relu", "leaky_relu")
+APART = 32.0  # units of rounding of a far logit that the logits of a row are to be apart
+LOGITS = {"sigmoid_cross_entropy", "softmax_cross_entropy"}
+
+# what to do about numbers that are not finite, by the name of an activation or of a loss
+REMEDIES = {
+    "softmax": "softmax: subtract the row's maximum before exp",
+    "tanh": "tanh: take tanh(z) of a library, or 2 / (1 + exp(-2 z)) - 1, no quotient of two infinities",
+    "sigmoid": "sigmoid: 1 / (1 + exp(-z)), not exp(z) / (1 + exp(z)); its derivative is a (1 - a)",
+    "softplus": "softplus: max(z, 0) + log1p(exp(-|z|)), and its derivative 1 / (1 + exp(-z))",
+    "silu": "silu: z / (1 + exp(-z)), with the derivative s + z s (1 - s) of s = 1 / (1 + exp(-z))",
+    "gelu": "gelu: z and exp(-z^2 / 2) in forms that do not overflow",
+    "elu": "elu: take exp of min(z, 0), since the branch that is not chosen overflows too",
+    "softmax_cross_entropy": "softmax_cross_entropy: subtract the row's maximum before exp, and log(sum(exp)) of that",
+    "sigmoid_cross_entropy": "sigmoid_cross_entropy: max(z, 0) - z t + log1p(exp(-|z|)), and its derivative"
+    " 1 / (1 + exp(-z)) - t, no quotient by p (1 - p)",
+}
+ANY = "{}: a form whose exponentials do not overflow"
+
+
+def far(precision: Precision) -> float:
+    """The pre-activation whose exponential overflows in the format that a precision stores: 95 in float32."""
+    return BEYOND * math.log(precision.storage.largest)
+
+
+def far_offsets(network: Network, loss: Loss | None, precision: Precision) -> tuple[Array, ...]:
+    """By how much the pre-activations (n_l,) of each layer are to be moved; zeros for units that are left alone.
+
+    All units of a softmax move together, since only their differences count; of other layers the first two or, where
+    a layer is narrow, the first, so that some unit of each keeps its gradient.
+    """
+    last, distance = len(network.activations) - 1, far(precision)
+    offsets = []
+    for layer, activation in enumerate(network.activations):
+        name, units = kind(activation), network.sizes[layer + 1]
+        moved, spare = [], 1
+        ends = loss.kind if loss is not None and layer == last else ""
+        if ends and name != "softmax" and KINDS[ends].of_probabilities:
+            name = ""
+        if name == "softmax" or (ends == "softmax_cross_entropy" and name in WITHOUT_EXPONENTIALS):
+            moved, spare = [distance] * units, 0
+        elif ends == "sigmoid_cross_entropy" and name in WITHOUT_EXPONENTIALS:
+            moved, spare = [distance, -distance], 0
+        elif name and name not in WITHOUT_EXPONENTIALS:
+            moved = [distance, -distance]
+        moved = moved[: units - spare]
+        offsets.append(np.array(moved + [0.0] * (units - len(moved))))
+    return tuple(offsets)
+
+
+def far_reach(network: Network, precision: Precision, moderate: float) -> tuple[float, float]:
+    """How far apart pre-activations are to be: of hidden layers, of the last one.
+
+    Usually `moderate`; logits of a softmax are further apart where rounding blurs them, in bfloat16.
+    """
+    blurred = max(moderate, APART * far(precision) * precision.storage.unit)
+    hidden = any(kind(activation) == "softmax" for activation in network.activations[:-1])
+    return blurred if hidden else moderate, blurred
+
+
+def remedy_of(network: Network, loss: Loss | None, layers: Any) -> str:
+    """What to do about numbers that are not finite, in these layers; of the loss too for the last one."""
+    names = []
+    for layer in layers:
+        name = network.activations[layer].name
+        if layer == len(network.activations) - 1 and loss is not None and loss.kind in LOGITS:
+            names.append(loss.kind)
+        if name not in WITHOUT_EXPONENTIALS:
+            names.append(name)
+    return "; ".join(REMEDIES.get(name, ANY.format(name)) for name in dict.fromkeys(names))
