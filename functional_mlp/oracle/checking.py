@@ -11,7 +11,7 @@ import numpy as np
 from functional_mlp._checks import finite_float
 from functional_mlp.oracle.case import Case, not_a_case, pairs_in, parameter_of
 from functional_mlp.oracle.diagnosis import Asked, diagnose, diagnose_several
-from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed, Update
+from functional_mlp.oracle.documents import Gradients, Update
 from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
 from functional_mlp.oracle.report import Exhibit, Report
 from functional_mlp.oracle.truth import Solution, solve
@@ -26,8 +26,8 @@ from functional_mlp.oracle.verdict import (
     judge,
     judge_leaf,
     misfit_leaf,
+    notes_on,
     truth_of,
-    worst_of,
 )
 
 Rates = float | int | Sequence[float | int] | np.ndarray
@@ -121,7 +121,7 @@ def check(
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves = judge(case, solution, noise, given)
-    notes = notes_of(case, solution, given, noise, leaves, precision)
+    notes = notes_on(case, solution, noise, given, leaves, precision)
     report = report_on(case, declared, leaves, notes)
     is_wrong = report.verdict is Verdict.WRONG
     finder = partial(diagnose, Asked(case, solution, noise, given, leaves)) if is_wrong else None
@@ -168,46 +168,6 @@ def dtype_of(params: Any) -> str:
     """The dtype that parameters or gradients were handed over in."""
     pairs = pairs_in(params if hasattr(params, "__len__") else [])
     return coarsest(leaf for pair in pairs for leaf in pair if leaf is not None)
-
-
-def notes_of(
-    case: Case,
-    solution: Solution,
-    given: Gradients,
-    noise: Noise,
-    leaves: tuple[Leaf, ...],
-    precision: str | None,
-) -> tuple[str, ...]:
-    """What a wrong verdict may be due to: an undeclared precision, or few digits."""
-    if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG:
-        return ()
-    digits = _fewer_digits(given)
-    if digits is not None:
-        fewer = judge(case, solution, noise, given._replace(printed=digits, printed_loss=digits))
-        if not any(leaf.verdict is Verdict.WRONG for leaf in fewer):
-            return (f"as numbers printed to {digits.digits} digits these would not be wrong. Print at least 6.",)
-    # the noise of float32 takes seconds to compile; it is not asked for where it could not explain the worst error
-    if noise.precision.name != "float64" or any(leaf.error > HOPELESS * leaf.floor > 0 for leaf in leaves):
-        return ()
-    lower = judge(case, solution, estimate_noise(case, solution, precision_named("float32")), given)
-    if any(leaf.verdict is Verdict.WRONG for leaf in lower):
-        return ()
-    how = "Declare it (precision 'float32')." if precision is None else "Is the declared precision right?"
-    return (f"as float32 these numbers would be consistent. {how}",)
-
-
-HOPELESS = 1e3 * 2.0**29  # times the floor of float64: a thousand times what float32's digits lose
-
-
-def _fewer_digits(given: Gradients) -> Printed | None:
-    """How few digits would do for all numbers of a text that is read as printed to six, if less would; else None."""
-    if given.printed is None or given.printed != Printed("significant", FEWEST_DIGITS):
-        return None
-    leaves = (leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None)
-    values = [value for leaf in leaves for value in np.ravel(leaf)]
-    enough = (n for n in range(1, FEWEST_DIGITS) if all(float(f"{value:.{n}g}") == value for value in values))
-    digits = next(enough, None)
-    return None if digits is None else Printed("significant", digits)
 
 
 @formerly_by_place("precision")

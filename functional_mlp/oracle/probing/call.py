@@ -4,6 +4,7 @@ Of whatever is asked (`probe.py`), what comes of one case is a `Call`, a `Fault`
 """
 
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from functional_mlp.oracle.case import FIELDS, Case, parameter_path
 from functional_mlp.oracle.checking import dtype_of, handed_over
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Noise
+from functional_mlp.oracle.probing.far_tail import FAR_TAIL
 from functional_mlp.oracle.truth import Solution
 from functional_mlp.oracle.verdict import Misfit, given_leaves
 
@@ -74,8 +76,11 @@ class Reference(NamedTuple):
     noise: Noise
 
 
-def call_function(fn: GradientFunction, case: Case) -> Call | Fault:
-    """What comes of calling `fn` with fresh copies of a case's numbers, in its dtype."""
+def call_function(fn: GradientFunction, case: Case) -> Call | Fault | Skipped:
+    """What comes of calling `fn` with fresh copies of a case's numbers, in its dtype.
+
+    A function that has floating-point errors raised does not answer the case of the far tail.
+    """
     dtype = DTYPES[case.dtype]
     end_name = "targets" if case.loss is not None else "ct_outputs"
     params = [tuple(None if leaf is None else leaf.astype(dtype) for leaf in layer) for layer in case.params]
@@ -86,8 +91,13 @@ def call_function(fn: GradientFunction, case: Case) -> Call | Fault:
     before = {name: (array.shape, array.tobytes()) for name, array in arguments.items() if array is not None}
     layers = list(params)
     try:
-        result = fn(params, inputs, end)
+        # overflow on the way to a right number is no fault, and whether it warns is the caller's setting
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            result = fn(params, inputs, end)
     except (Exception, SystemExit) as error:
+        if isinstance(error, FloatingPointError | RuntimeWarning) and case.name == FAR_TAIL:
+            return Skipped(f"your function has overflow raised as an error there ({_shown(error, fn)})")
         return Fault("raises", f"raises {_shown(error, fn)}")
     changed = tuple(name for name, kept in before.items() if (arguments[name].shape, arguments[name].tobytes()) != kept)
     if len(params) != len(layers) or any(now is not then for now, then in zip(params, layers, strict=True)):

@@ -10,20 +10,23 @@ probabilities, whose quotients are 0 / 0 there.
 """
 
 import math
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.network import Network
+from functional_mlp.oracle.case import Case, layer_of
 from functional_mlp.oracle.noise import Precision, kind
+from functional_mlp.oracle.verdict import Cause, Leaf, Verdict
 
 FAR_TAIL = "large pre-activations"  # the name of the case
 BEYOND = 1.07  # times the logarithm of the largest number
 WITHOUT_EXPONENTIALS = ("identity", "relu", "leaky_relu")
-APART = 32.0  # units of rounding of a far logit that the logits of a row are to be apart
-LOGITS = {"sigmoid_cross_entropy", "softmax_cross_entropy"}
+BLURRED = 0.1  # a logit that is known no better than to this says little about probabilities
+OF_LOGITS = {"sigmoid_cross_entropy", "softmax_cross_entropy"}
 
 # what to do about numbers that are not finite, by the name of an activation or of a loss
 REMEDIES = {
@@ -49,45 +52,55 @@ def far(precision: Precision) -> float:
 def far_offsets(network: Network, loss: Loss | None, precision: Precision) -> tuple[Array, ...]:
     """By how much the pre-activations (n_l,) of each layer are to be moved; zeros for units that are left alone.
 
-    All units of a softmax move together, since only their differences count; of other layers the first two or, where
-    a layer is narrow, the first, so that some unit of each keeps its gradient.
+    All units of a softmax move together, since only their differences count, if those keep some digits (not in
+    bfloat16); of other layers the first two or, where a layer is narrow, the first, so that some unit of each keeps its
+    gradient.
     """
     last, distance = len(network.activations) - 1, far(precision)
+    sharp = distance * precision.storage.unit < BLURRED
     offsets = []
     for layer, activation in enumerate(network.activations):
         name, units = kind(activation), network.sizes[layer + 1]
-        moved, spare = [], 1
         ends = loss.kind if loss is not None and layer == last else ""
-        if ends and name != "softmax" and KINDS[ends].of_probabilities:
-            name = ""
+        moved: list[float] = []
         if name == "softmax" or (ends == "softmax_cross_entropy" and name in WITHOUT_EXPONENTIALS):
-            moved, spare = [distance] * units, 0
+            moved = [distance] * (units if sharp else 0)
         elif ends == "sigmoid_cross_entropy" and name in WITHOUT_EXPONENTIALS:
-            moved, spare = [distance, -distance], 0
-        elif name and name not in WITHOUT_EXPONENTIALS:
-            moved = [distance, -distance]
-        moved = moved[: units - spare]
+            moved = [distance, -distance][:units]
+        elif name not in ("", *WITHOUT_EXPONENTIALS) and not (ends and KINDS[ends].of_probabilities):
+            moved = [distance, -distance][: units - 1]
         offsets.append(np.array(moved + [0.0] * (units - len(moved))))
     return tuple(offsets)
 
 
-def far_reach(network: Network, precision: Precision, moderate: float) -> tuple[float, float]:
-    """How far apart pre-activations are to be: of hidden layers, of the last one.
+def remedied(leaves: Sequence[Leaf], case: Case, precision: Precision) -> tuple[Leaf, ...]:
+    """The verdicts on an answer to the far case, with what to do about numbers that are not finite.
 
-    Usually `moderate`; logits of a softmax are further apart where rounding blurs them, in bfloat16.
+    A derivative that is not finite spoils its layer and those before it; whatever spoils every entry of the last layer
+    may have come from any layer of the forward pass.
     """
-    blurred = max(moderate, APART * far(precision) * precision.storage.unit)
-    hidden = any(kind(activation) == "softmax" for activation in network.activations[:-1])
-    return blurred if hidden else moderate, blurred
+    spoilt = [leaf for leaf in leaves if leaf.cause is Cause.NOT_FINITE]
+    depth = len(case.network.activations)
+    top = max((layer_of(leaf.path) for leaf in spoilt), default=-1)
+    everything = any(leaf.wrong == leaf.size and layer_of(leaf.path) == depth - 1 for leaf in spoilt)
+    fixes = _fixes(case.network, case.loss, range(depth) if everything or top < 0 else [top])
+    remedy = f"keep the numbers finite at |z| = {far(precision):.0f}, where the truth is finite. {fixes}"
+    return tuple(replace(leaf, remedy=remedy) if leaf.cause is Cause.NOT_FINITE else leaf for leaf in leaves)
 
 
-def remedy_of(network: Network, loss: Loss | None, layers: Any) -> str:
-    """What to do about numbers that are not finite, in these layers; of the loss too for the last one."""
+def is_explained(case: Case, leaves: Sequence[Leaf]) -> bool:
+    """Whether all that is wrong are numbers that are not finite in the far tail, for which no mistake is looked for."""
+    causes = {leaf.cause for leaf in leaves if leaf.verdict is Verdict.WRONG}
+    return case.name.startswith(FAR_TAIL) and causes == {Cause.NOT_FINITE}
+
+
+def _fixes(network: Network, loss: Loss | None, layers: Iterable[int]) -> str:
+    """What to do about it in these layers, and in the loss for the last one."""
     names = []
     for layer in layers:
         name = network.activations[layer].name
-        if layer == len(network.activations) - 1 and loss is not None and loss.kind in LOGITS:
-            names.append(loss.kind)
         if name not in WITHOUT_EXPONENTIALS:
             names.append(name)
+        if layer == len(network.activations) - 1 and loss is not None and loss.kind in OF_LOGITS:
+            names.append(loss.kind)
     return "; ".join(REMEDIES.get(name, ANY.format(name)) for name in dict.fromkeys(names))

@@ -16,7 +16,7 @@ from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.checking import formerly_by_place
 from functional_mlp.oracle.probing.call import GradientFunction, call_function
-from functional_mlp.oracle.probing.combine import combined_report
+from functional_mlp.oracle.probing.combine import combined_report, left_out
 from functional_mlp.oracle.probing.probe import probe_code
 from functional_mlp.oracle.probing.probe_cases import Activations, draw_probe_cases, probe_network
 from functional_mlp.oracle.report import Report
@@ -77,10 +77,11 @@ def check_function(
     probed = probe_code(ask, cases, precision or "float64", precision)
     narrower = next((probe.call.dtype for probe in probed if probe.call is not None), "float64")
     if precision is not None or narrower == "float64":
-        return combined_report(probed, precision or "float64", cases=cases)
+        return combined_report(probed, precision or "float64", left_out(probed), cases=cases)
     cases = draw_probe_cases(network, loss, narrower, seed)
     note = (
         f"for float64 arguments your function returns {narrower}, so it is judged as {narrower}; to have it judged as"
         " float64, declare that"
     )
-    return combined_report(probe_code(ask, cases, narrower, narrower), narrower, (note,), cases=cases)
+    probed = probe_code(ask, cases, narrower, narrower)
+    return combined_report(probed, narrower, (note, *left_out(probed)), cases=cases)

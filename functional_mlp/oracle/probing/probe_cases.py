@@ -24,7 +24,7 @@ from functional_mlp.network import Dense, Network
 from functional_mlp.oracle.case import TARGETS, Case, draw_targets, require_loss, require_network, rounded
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Precision, estimate_noise, jump, left_slope, precision_named
-from functional_mlp.oracle.probing.far_tail import FAR_TAIL, far_offsets, far_reach
+from functional_mlp.oracle.probing.far_tail import FAR_TAIL, far_offsets
 from functional_mlp.oracle.truth import float64_on_cpu, solve
 from functional_mlp.oracle.verdict import Verdict, judge
 
@@ -157,7 +157,7 @@ def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str
     if soft is not None:
         plans[soft] = _Plan(batches.several, moderate, soft)
     if any(offsets.any() for offsets in far_offsets(network, loss, declared)):
-        plans[FAR_TAIL] = _Plan(batches.several, far_reach(network, declared, MODERATE), targets)
+        plans[FAR_TAIL] = _Plan(batches.several, moderate, targets)
     if kinked_layers(network):
         plans["at the kink"] = _Plan(batches.several, moderate, targets)
     return plans

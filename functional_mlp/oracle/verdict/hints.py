@@ -1,0 +1,204 @@
+"""Hints beside a verdict: what makes right numbers look wrong, and what a case cannot show.
+
+Wrong numbers may be those of a right program that computes in another precision than it was judged by, or prints few
+digits. That is said only where the errors look like rounding: neither all to one side nor of one relative size, as a
+wrong constant makes them; and together with what such a declaration would hide. A hint changes no verdict.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from functional_mlp._dtypes import DTYPES, Array
+from functional_mlp.oracle.case import Case, pairs_in
+from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed
+from functional_mlp.oracle.mistakes import BlindSpot, blind_spots, only_scales
+from functional_mlp.oracle.noise import FORMATS, Noise, Precision, estimate_noise, precision_named
+from functional_mlp.oracle.truth import Solution
+from functional_mlp.oracle.verdict.given import Handed, given_leaves
+from functional_mlp.oracle.verdict.judging import judge, truth_of, worst_of
+from functional_mlp.oracle.verdict.leaf import Cause, Leaf, Verdict
+
+# tried in this order, the finest first
+PRECISIONS_TRIED = ("float32", "tf32", "float16/float32", "float16", "bfloat16/float32", "bfloat16")
+HOPELESS = 1e3  # times what the digits of a precision lose: errors beyond that it does not explain
+ALIKE = 0.1  # spread of relative errors, relative to their mean, below which they are one constant
+FEW, ENOUGH = 4, 16  # entries of which a spread, or a side, says something
+ONE_SIDED = 1.0  # spread likewise, below which errors that are all to one side are no rounding
+USELESS = 0.5  # of the gradient: a precision in which so large changes go unseen is no explanation
+IDS_SHOWN = 3
+
+
+class Hint(NamedTuple):
+    """What would make wrong numbers right.
+
+    Attributes:
+        sentence: about the numbers.
+        unit: roundoff of the precision that it is about; 0 if it is about digits.
+    """
+
+    sentence: str
+    unit: float = 0.0
+
+
+def notes_on(
+    case: Case, solution: Solution, noise: Noise, given: Gradients, leaves: tuple[Leaf, ...], precision: str | None
+) -> tuple[str, ...]:
+    """Sentences that change no verdict: what a wrong one may be due to, and what another one could not show.
+
+    Args:
+        case, solution, noise, given, leaves: arguments and result of `judge`.
+        precision: as it was declared; None if it was not.
+    """
+    if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG:
+        return _unseen(case, solution)
+    hint = hint_on(case, solution, noise, given, leaves, precision)
+    scaled = _scaled(case, solution, given, leaves)
+    return tuple(note for note in ("" if hint is None else hint.sentence, scaled) if note)
+
+
+def hint_on(
+    case: Case, solution: Solution, noise: Noise, given: Gradients, leaves: tuple[Leaf, ...], precision: str | None
+) -> Hint | None:
+    """What would make wrong numbers right: another precision, or fewer digits; arguments as `notes_on`."""
+    wrong = [leaf for leaf in leaves if leaf.verdict is Verdict.WRONG]
+    if not wrong or any(leaf.cause is not Cause.VALUE for leaf in wrong):
+        return None
+    digits = _fewer_digits(given)
+    if digits is not None:
+        fewer = judge(case, solution, noise, given._replace(printed=digits, printed_loss=digits))
+        if not any(leaf.verdict is Verdict.WRONG for leaf in fewer):
+            return Hint(f"as numbers printed to {digits.digits} digits these would not be wrong. Print at least 6.")
+    return _other_precision(case, solution, noise, given, wrong, precision)
+
+
+# another precision
+
+
+def _other_precision(
+    case: Case, solution: Solution, noise: Noise, given: Gradients, wrong: list[Leaf], precision: str | None
+) -> Hint | None:
+    """The finest precision in which the numbers would not be wrong, if their errors look like its rounding.
+
+    Its noise is estimated only where it could explain the worst error.
+    """
+    truth = truth_of(solution)
+    handed = {
+        path: leaf.values
+        for path, leaf in given_leaves(case, given).items()
+        if isinstance(leaf, Handed) and path in truth
+    }
+    rounded_alike: bool | None = None
+    for name in PRECISIONS_TRIED:
+        other = precision_named(name)
+        if _unit(other) <= _unit(noise.precision) or other.name == noise.precision.name:
+            continue
+        if any(leaf.error > HOPELESS * _unit(other) / _unit(noise.precision) * leaf.floor for leaf in wrong):
+            continue
+        if not _is_held(handed.values(), other):
+            if other.accumulation.name != "float32":  # what it computes, it also stores
+                continue
+            if rounded_alike is None:
+                rounded_alike = all(_looks_rounded(handed[leaf.path], truth[leaf.path]) for leaf in wrong)
+            if not rounded_alike:
+                continue
+        judged = judge(case, solution, estimate_noise(case, solution, other), given)
+        hidden = _hidden(judged)
+        if any(leaf.verdict is Verdict.WRONG for leaf in judged) or hidden > USELESS:
+            continue
+        kind = "consistent" if all(leaf.verdict is Verdict.CONSISTENT for leaf in judged) else "undecided"
+        how = f"Declare it (precision {name!r})" if precision is None else "Is the declared precision right?"
+        what = f"changes below {_short(hidden)} of a gradient would then go unseen"
+        how = f"{how}; {what}." if precision is None else f"{how} As {name}, {what}."
+        return Hint(f"as {name} these numbers would be {kind}. {how}", _unit(other))
+    return None
+
+
+def _unit(precision: Precision) -> float:
+    """The roundoff of the coarsest operation."""
+    return max(precision.storage.unit, precision.products.unit)
+
+
+def _is_held(arrays: Iterable[Array], precision: Precision) -> bool:
+    """Whether every number is one of the format in which the factors of products are held: no chance does that."""
+    form = FORMATS.get(precision.products.name)
+    if form is None:
+        return False
+    with np.errstate(all="ignore"):
+        return all(np.array_equal(array.astype(DTYPES[form.name]).astype(np.float64), array) for array in arrays)
+
+
+def _looks_rounded(given: Array, true: Array) -> bool:
+    """Whether errors may be those of rounding: neither of one relative size, nor many and all to one side."""
+    counted = (true != 0) & (given != true)
+    relative = (given - true)[counted] / true[counted]
+    if relative.size < FEW:
+        return True
+    mean, spread = abs(float(np.mean(relative))), float(np.std(relative))
+    if spread <= ALIKE * mean:
+        return False
+    one_sided = bool((relative > 0).all() or (relative < 0).all())
+    return not (one_sided and relative.size >= ENOUGH and spread <= ONE_SIDED * mean)
+
+
+def _hidden(leaves: Iterable[Leaf]) -> float:
+    """The largest change of an array of parameters, relative to it, that may go unseen."""
+    shares = [
+        leaf.smallest_detectable / leaf.norm for leaf in leaves if leaf.path.startswith("params") and leaf.norm > 0
+    ]
+    return max(shares, default=0.0)
+
+
+def _short(value: float) -> str:
+    """One digit, as 4e-6."""
+    digit, _, exponent = f"{value:.0e}".partition("e")
+    return f"{digit}e{int(exponent)}"
+
+
+def _fewer_digits(given: Gradients) -> Printed | None:
+    """How few digits would do for all numbers of a text that is read as printed to six, if less would; else None."""
+    if given.printed is None or given.printed != Printed("significant", FEWEST_DIGITS):
+        return None
+    leaves = (leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None)
+    values = [value for leaf in leaves for value in np.ravel(leaf)]
+    enough = (n for n in range(1, FEWEST_DIGITS) if all(float(f"{value:.{n}g}") == value for value in values))
+    digits = next(enough, None)
+    return None if digits is None else Printed("significant", digits)
+
+
+# what a case cannot show
+
+
+def _unseen(case: Case, solution: Solution) -> tuple[str, ...]:
+    """One sentence on the mistakes that this case cannot show, if there are such."""
+    spots = blind_spots(case, solution)
+    if not spots:
+        return ()
+    return (f"this case cannot show everything: {'; '.join(map(_said, spots))}.",)
+
+
+def _said(spot: BlindSpot) -> str:
+    if not spot.ids:
+        return spot.why
+    more = f" and {len(spot.ids) - IDS_SHOWN} more" if len(spot.ids) > IDS_SHOWN else ""
+    return f"{spot.why} (unseen: {', '.join(spot.ids[:IDS_SHOWN])}{more})"
+
+
+def _scaled(case: Case, solution: Solution, given: Gradients, leaves: tuple[Leaf, ...]) -> str:
+    """What is said of gradients that are a multiple of the true ones, where any error at the output makes them so."""
+    if not only_scales(case):
+        return ""
+    truth, factors = truth_of(solution), []
+    for path, handed in given_leaves(case, given).items():
+        if not path.startswith("params") or not isinstance(handed, Handed):
+            continue
+        counted = truth[path] != 0
+        factors += (handed.values[counted] / truth[path][counted]).tolist()
+    if not factors or not np.allclose(factors, factors[0], rtol=1e-3, atol=0.0):
+        return ""
+    return (
+        f"these gradients are {factors[0]:.4g} times the true ones. With one sample and one output, or two classes,"
+        " every error at the output only scales them: which it is, or whether it is another convention, takes a case of"
+        " several samples to tell."
+    )
