@@ -165,14 +165,15 @@ def test_float32_numbers_in_lists_are_wrong_as_float64_and_a_note_says_what_to_d
     (asked,) = check(question(), lists, precision="float64").notes
     assert "Is the declared precision right?" in asked
     declared = check(question(), lists, precision="float32")
-    assert (declared.verdict, declared.notes) == (Verdict.CONSISTENT, ())
+    assert declared.verdict is Verdict.CONSISTENT
+    assert not any("as float32" in note for note in declared.notes)
 
 
 def test_no_note_where_float32_would_not_help():
     given = answer(question())
     given[0][0] = 2 * given[0][0]
     assert check(question(), given).notes == ()
-    assert check(question(), answer(question())).notes == ()
+    assert not any("would be" in note for note in check(question(), answer(question())).notes)
 
 
 def test_numbers_printed_to_few_digits_are_judged_to_these():

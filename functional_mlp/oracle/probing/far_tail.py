@@ -53,8 +53,8 @@ def far_offsets(network: Network, loss: Loss | None, precision: Precision) -> tu
     """By how much the pre-activations (n_l,) of each layer are to be moved; zeros for units that are left alone.
 
     All units of a softmax move together, since only their differences count, if those keep some digits (not in
-    bfloat16); of other layers the first two or, where a layer is narrow, the first, so that some unit of each keeps its
-    gradient.
+    bfloat16); of other layers the first two, but never more than half of the units, so that others keep their
+    gradients.
     """
     last, distance = len(network.activations) - 1, far(precision)
     sharp = distance * precision.storage.unit < BLURRED
@@ -68,7 +68,7 @@ def far_offsets(network: Network, loss: Loss | None, precision: Precision) -> tu
         elif ends == "sigmoid_cross_entropy" and name in WITHOUT_EXPONENTIALS:
             moved = [distance, -distance][:units]
         elif name not in ("", *WITHOUT_EXPONENTIALS) and not (ends and KINDS[ends].of_probabilities):
-            moved = [distance, -distance][: units - 1]
+            moved = [distance, -distance][: units // 2]
         offsets.append(np.array(moved + [0.0] * (units - len(moved))))
     return tuple(offsets)
 

@@ -108,7 +108,8 @@ def draw_probe_cases(
         seed: of the draws: the same seed, the same cases.
 
     Returns:
-        Cases with the names of `PURPOSES`, where they apply: "targets not summing to 1" to losses over softmax, "soft
+        Cases with the names of `PURPOSES`, where they apply: "large pre-activations" to networks and losses of
+        exponentials (`far_tail.py`), "targets not summing to 1" to losses over softmax, "soft
         targets" to losses over sigmoid, "at the kink" to networks with a kinked activation.
 
     Raises:
@@ -117,7 +118,7 @@ def draw_probe_cases(
 
     Example:
         >>> import functional_mlp as fm
-        >>> [case.name for case in draw_probe_cases(fm.Network((4, 5, 6), "tanh"), fm.Loss("squared_error"))]
+        >>> [case.name for case in draw_probe_cases(fm.Network((4, 5, 6), "identity"), fm.Loss("squared_error"))]
         ['several samples', 'partial batch', 'one sample', 'near saturation', 'small pre-activations']
     """
     declared = precision_named(precision)

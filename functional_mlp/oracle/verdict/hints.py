@@ -5,7 +5,7 @@ digits. That is said only where the errors look like rounding: neither all to on
 wrong constant makes them; and together with what such a declaration would hide. A hint changes no verdict.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -103,10 +103,11 @@ def _other_precision(
                 rounded_alike = all(_looks_rounded(handed[leaf.path], truth[leaf.path]) for leaf in wrong)
             if not rounded_alike:
                 continue
-        judged = judge(case, solution, estimate_noise(case, solution, other), given)
-        hidden = _hidden(judged)
-        if any(leaf.verdict is Verdict.WRONG for leaf in judged) or hidden > USELESS:
+        own_noise = estimate_noise(case, solution, other)
+        judged = judge(case, solution, own_noise, given)
+        if any(leaf.verdict is Verdict.WRONG for leaf in judged) or _drowned(own_noise, truth) > USELESS:
             continue
+        hidden = max(map(_hidden, judged), default=0.0)
         kind = "consistent" if all(leaf.verdict is Verdict.CONSISTENT for leaf in judged) else "undecided"
         how = f"Declare it (precision {name!r})" if precision is None else "Is the declared precision right?"
         what = f"changes below {_short(hidden)} of a gradient would then go unseen"
@@ -142,12 +143,16 @@ def _looks_rounded(given: Array, true: Array) -> bool:
     return not (one_sided and relative.size >= ENOUGH and spread <= ONE_SIDED * mean)
 
 
-def _hidden(leaves: Iterable[Leaf]) -> float:
-    """The largest change of an array of parameters, relative to it, that may go unseen."""
-    shares = [
-        leaf.smallest_detectable / leaf.norm for leaf in leaves if leaf.path.startswith("params") and leaf.norm > 0
-    ]
-    return max(shares, default=0.0)
+def _hidden(leaf: Leaf) -> float:
+    """The largest change of an array of parameters, relative to it, that may go unseen; 0 of others."""
+    return leaf.smallest_detectable / leaf.norm if leaf.path.startswith("params") and leaf.norm > 0 else 0.0
+
+
+def _drowned(noise: Noise, truth: Mapping[str, Array]) -> float:
+    """How large rounding is at most, relative to a gradient."""
+    norms = {path: float(np.linalg.norm(array)) for path, array in truth.items() if path.startswith("params")}
+    sizes = {path: float(np.linalg.norm(noise.floors[path].smooth)) for path in norms}
+    return max((sizes[path] / norm for path, norm in norms.items() if norm > 0), default=0.0)
 
 
 def _short(value: float) -> str:
