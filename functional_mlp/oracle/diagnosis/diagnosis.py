@@ -208,7 +208,7 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
     truth = {path: array for path, array in true.items() if path in arrays}
     way_back = sorted(wrong, key=lambda path: (path != "outputs", -layer_of(path), arrays[path].size, path))
     if only_scales(case):  # any number might be meant, so that none shows a convention
-        excluded |= SCALES | {"loss-scaled"}
+        excluded |= SCALES | {"loss-scaled", "loss-mismatch"}
     storage = noise.precision.storage.name
     dtype = "float64" if all(np.isfinite(array).all() for array in arrays.values()) else storage
     loss, loss_noise = _loss_and_noise(asked)

@@ -18,9 +18,11 @@ from functional_mlp.oracle.mistakes.conditions import (
     BIAS_NOT_ZERO,
     DIFFERS_FROM_IDENTITY,
     DIVISOR_NOT_ONE,
+    HAS_BIAS,
     INACTIVE_UNIT,
     SEVERAL_OUTPUTS,
     SEVERAL_SAMPLES,
+    SOME_BIAS,
     Condition,
     Site,
 )
@@ -33,15 +35,16 @@ class BlindSpot(NamedTuple):
     ids: tuple[str, ...] = ()
 
 
-# conditions on data, and what a case is that does not meet them
-OF_DATA: Mapping[Condition, str] = {
-    SEVERAL_SAMPLES: "it has one sample",
-    DIVISOR_NOT_ONE: "a mean over its samples divides by 1",
-    SEVERAL_OUTPUTS: "it has one output",
-    INACTIVE_UNIT: "no pre-activation is negative",
-    DIFFERS_FROM_IDENTITY: "no pre-activation is negative",
-    BIAS_NOT_ZERO: "its biases are 0",
-    A_BIAS_NOT_ZERO: "its biases are 0",
+ANYWHERE = Condition("nothing", lambda site: True)
+# conditions on data: what a case is that does not meet them, and where that might be otherwise
+OF_DATA: Mapping[Condition, tuple[str, Condition]] = {
+    SEVERAL_SAMPLES: ("it has one sample", ANYWHERE),
+    DIVISOR_NOT_ONE: ("a mean over its samples divides by 1", ANYWHERE),
+    SEVERAL_OUTPUTS: ("it has one output", ANYWHERE),
+    INACTIVE_UNIT: ("no pre-activation is negative", ANYWHERE),
+    DIFFERS_FROM_IDENTITY: ("no pre-activation is negative", ANYWHERE),
+    BIAS_NOT_ZERO: ("its biases are 0", HAS_BIAS),
+    A_BIAS_NOT_ZERO: ("its biases are 0", SOME_BIAS),
 }
 
 
@@ -93,11 +96,12 @@ def _hidden_by(mistake: Mistake, case: Case, solution: Any) -> set[str]:
             site = Site(case, solution, layer, variant)
             if mistake.parameter is not None:
                 site = site._replace(value=mistake.parameter.default(site))
-            if all(_holds(condition, site) for condition in others):
+            elsewhere = [OF_DATA[condition][1] for condition in of_data]
+            if all(_holds(condition, site) for condition in (*others, *elsewhere)):
                 failing = [condition for condition in of_data if not _holds(condition, site)]
                 if not failing:
                     return set()
-                found.update(OF_DATA[condition] for condition in failing)
+                found.update(OF_DATA[condition][0] for condition in failing)
     return found
 
 

@@ -22,10 +22,14 @@ from functional_mlp.oracle.verdict.leaf import Cause, Leaf, Verdict
 
 # tried in this order, the finest first
 PRECISIONS_TRIED = ("float32", "tf32", "float16/float32", "float16", "bfloat16/float32", "bfloat16")
+# of these the numbers themselves need not be narrow: "bfloat16/float32" stands for bfloat16 factors too, whose products
+# are stored as float32
+OF_WIDE_NUMBERS = ("float32", "tf32", "bfloat16/float32")
 HOPELESS = 1e3  # times what the digits of a precision lose: errors beyond that it does not explain
 ALIKE = 0.1  # spread of relative errors, relative to their mean, below which they are one constant
 FEW, ENOUGH = 4, 16  # entries of which a spread, or a side, says something
 ONE_SIDED = 1.0  # spread likewise, below which errors that are all to one side are no rounding
+USUAL = 0.75  # of the floor: so far stray right programs; another that is not stretched so far explains more
 USELESS = 0.5  # of the gradient: a precision in which so large changes go unseen is no explanation
 IDS_SHOWN = 3
 
@@ -79,41 +83,46 @@ def hint_on(
 def _other_precision(
     case: Case, solution: Solution, noise: Noise, given: Gradients, wrong: list[Leaf], precision: str | None
 ) -> Hint | None:
-    """The finest precision in which the numbers would not be wrong, if their errors look like its rounding.
+    """The finest precision in which the numbers would not be wrong, if they or their errors look like its rounding.
 
     Its noise is estimated only where it could explain the worst error.
     """
     truth = truth_of(solution)
-    handed = {
-        path: leaf.values
-        for path, leaf in given_leaves(case, given).items()
-        if isinstance(leaf, Handed) and path in truth
-    }
-    rounded_alike: bool | None = None
-    for name in PRECISIONS_TRIED:
-        other = precision_named(name)
-        if _unit(other) <= _unit(noise.precision) or other.name == noise.precision.name:
-            continue
-        if any(leaf.error > HOPELESS * _unit(other) / _unit(noise.precision) * leaf.floor for leaf in wrong):
-            continue
-        if not _is_held(handed.values(), other):
-            if other.accumulation.name != "float32":  # what it computes, it also stores
-                continue
-            if rounded_alike is None:
-                rounded_alike = all(_looks_rounded(handed[leaf.path], truth[leaf.path]) for leaf in wrong)
-            if not rounded_alike:
-                continue
+    leaves = given_leaves(case, given).items()
+    handed = {path: leaf.values for path, leaf in leaves if isinstance(leaf, Handed) and path in truth}
+    unit = _unit(noise.precision)
+    worst = max(leaf.error / leaf.floor if leaf.floor > 0 else np.inf for leaf in wrong)
+    coarser = [other for name in PRECISIONS_TRIED if (other := precision_named(name)) and _unit(other) > unit]
+    able = [other for other in coarser if worst <= HOPELESS * _unit(other) / unit]
+    held = [other for other in able if _is_held(handed.values(), other)]
+    tried = [*held, *(other for other in able if other not in held and other.name in OF_WIDE_NUMBERS)]
+    looks_rounded: bool | None = None
+    barely: Hint | None = None
+    for other in tried:
+        if other not in held:
+            if looks_rounded is None:
+                looks_rounded = all(_looks_rounded(handed[leaf.path], truth[leaf.path]) for leaf in wrong)
+            if not looks_rounded:
+                break
         own_noise = estimate_noise(case, solution, other)
         judged = judge(case, solution, own_noise, given)
         if any(leaf.verdict is Verdict.WRONG for leaf in judged) or _drowned(own_noise, truth) > USELESS:
             continue
-        hidden = max(map(_hidden, judged), default=0.0)
-        kind = "consistent" if all(leaf.verdict is Verdict.CONSISTENT for leaf in judged) else "undecided"
-        how = f"Declare it (precision {name!r})" if precision is None else "Is the declared precision right?"
-        what = f"changes below {_short(hidden)} of a gradient would then go unseen"
-        how = f"{how}; {what}." if precision is None else f"{how} As {name}, {what}."
-        return Hint(f"as {name} these numbers would be {kind}. {how}", _unit(other))
-    return None
+        hint = _hint(other, judged, precision)
+        if all(leaf.ratios is None or np.max(leaf.ratios, initial=0.0) <= USUAL for leaf in judged):
+            return hint
+        barely = barely or hint
+    return barely
+
+
+def _hint(other: Precision, judged: tuple[Leaf, ...], precision: str | None) -> Hint:
+    """What is said of numbers that were judged in another precision than the declared one."""
+    name = other.name
+    kind = "consistent" if all(leaf.verdict is Verdict.CONSISTENT for leaf in judged) else "undecided"
+    hides = f"changes below {_short(max(map(_hidden, judged), default=0.0))} of a gradient would then go unseen."
+    how = f"Declare it (precision {name!r})" if precision is None else "Is the declared precision right?"
+    how = f"{how}; {hides}" if precision is None else f"{how} {hides.capitalize()}"
+    return Hint(f"as {name} these numbers would be {kind}. {how}", _unit(other))
 
 
 def _unit(precision: Precision) -> float:

@@ -96,8 +96,16 @@ OVERFLOWING = {
         both("softplus"),
         "softplus",
     ),
-    "log(1 + e^z)": (in_two_layers(lambda z: np.log(1 + np.exp(z)), lambda z, a: sigmoid(z)), both("softplus"), "log1p"),
-    "sigmoid": (in_two_layers(lambda z: np.exp(z) / (1 + np.exp(z)), lambda z, a: a * (1 - a)), both("sigmoid"), "exp(-z)"),
+    "log(1 + e^z)": (
+        in_two_layers(lambda z: np.log(1 + np.exp(z)), lambda z, a: sigmoid(z)),
+        both("softplus"),
+        "log1p",
+    ),
+    "sigmoid": (
+        in_two_layers(lambda z: np.exp(z) / (1 + np.exp(z)), lambda z, a: a * (1 - a)),
+        both("sigmoid"),
+        "exp(-z)",
+    ),
     "softmax": (
         at_logits(lambda z, t: unshifted(z) * t.sum(axis=1, keepdims=True) - t),
         OF_CLASSES,
