@@ -108,18 +108,21 @@ def _other_precision(
         judged = judge(case, solution, own_noise, given)
         if any(leaf.verdict is Verdict.WRONG for leaf in judged) or _drowned(own_noise, truth) > USELESS:
             continue
-        hint = _hint(other, judged, precision)
+        hidden = max(map(_hidden, judged), default=0.0)
+        if not hidden < 1:  # as where numbers overflow in it
+            continue
+        hint = _hint(other, judged, hidden, precision)
         if all(leaf.ratios is None or np.max(leaf.ratios, initial=0.0) <= USUAL for leaf in judged):
             return hint
         barely = barely or hint
     return barely
 
 
-def _hint(other: Precision, judged: tuple[Leaf, ...], precision: str | None) -> Hint:
+def _hint(other: Precision, judged: tuple[Leaf, ...], hidden: float, precision: str | None) -> Hint:
     """What is said of numbers that were judged in another precision than the declared one."""
     name = other.name
     kind = "consistent" if all(leaf.verdict is Verdict.CONSISTENT for leaf in judged) else "undecided"
-    hides = f"changes below {_short(max(map(_hidden, judged), default=0.0))} of a gradient would then go unseen."
+    hides = f"changes below {_short(hidden)} of a gradient would then go unseen."
     how = f"Declare it (precision {name!r})" if precision is None else "Is the declared precision right?"
     how = f"{how}; {hides}" if precision is None else f"{how} {hides.capitalize()}"
     return Hint(f"as {name} these numbers would be {kind}. {how}", _unit(other))

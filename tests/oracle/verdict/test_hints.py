@@ -116,6 +116,15 @@ def test_a_mistake_gets_no_hint_and_no_noise_of_another_precision_is_estimated(m
     assert (report.verdict, hints(report)) == (Verdict.WRONG, [])
 
 
+def test_a_precision_in_which_the_numbers_overflow_explains_nothing():
+    case = oracle.draw_case(fm.Network((2, 3), "identity"), fm.Loss("squared_error", scale=1e105), samples=4, seed=0)
+    right = oracle.solve(case).grads[0]
+    rng = np.random.default_rng(0)
+    given = [[leaf * (1 + 1e-7 * rng.uniform(-1, 1, leaf.shape)) for leaf in right]]
+    report = check(case, given)
+    assert (report.verdict, hints(report)) == (Verdict.WRONG, [])
+
+
 # what a case cannot show
 
 
