@@ -27,7 +27,8 @@ PRECISIONS_TRIED = ("float32", "tf32", "float16/float32", "float16", "bfloat16/f
 OF_WIDE_NUMBERS = ("float32", "tf32", "bfloat16/float32")
 HOPELESS = 1e3  # times what the digits of a precision lose: errors beyond that it does not explain
 ALIKE = 0.1  # spread of relative errors, relative to their mean, below which they are one constant
-FEW, ENOUGH = 4, 16  # entries of which a spread, or a side, says something
+# entries of one array whose spread, or whose side, says something; and of all arrays
+FEW, ENOUGH, FEW_IN_ALL = 2, 16, 4
 ONE_SIDED = 1.0  # spread likewise, below which errors that are all to one side are no rounding
 USUAL = 0.75  # of the floor: so far stray right programs; another that is not stretched so far explains more
 USELESS = 0.5  # of the gradient: a precision in which so large changes go unseen is no explanation
@@ -101,7 +102,9 @@ def _other_precision(
     for other in tried:
         if other not in held:
             if looks_rounded is None:
-                looks_rounded = all(_looks_rounded(handed[leaf.path], truth[leaf.path]) for leaf in wrong)
+                looks_rounded = sum(leaf.wrong for leaf in wrong) >= FEW_IN_ALL and all(
+                    _looks_rounded(handed[leaf.path], truth[leaf.path]) for leaf in wrong
+                )
             if not looks_rounded:
                 break
         own_noise = estimate_noise(case, solution, other)

@@ -94,6 +94,16 @@ def test_a_constant_factor_is_not_told_to_be_rounding(relative, dtype):
         assert (abs(relative), dtype) in ((1e-6, "float32"), (3e-8, "float32"))
 
 
+@pytest.mark.parametrize("sizes", [(2, 1), (2, 3), (4, 3)])
+@pytest.mark.parametrize("field", [0, 1])
+def test_a_constant_factor_of_one_small_array_is_not_told_to_be_rounding(sizes, field):
+    case = oracle.draw_case(fm.Network(sizes, "identity"), SQUARED, samples=5, seed=2)
+    given = [list(layer) for layer in oracle.solve(case).grads]
+    given[0][field] = given[0][field] * (1 + 1e-4)
+    report = check(case, given)
+    assert (report.verdict, hints(report)) == (Verdict.WRONG, [])
+
+
 def test_errors_all_to_one_side_are_not_told_to_be_rounding():
     case = of_classes("float64")
     right = oracle.solve(case).grads[0].weights
