@@ -11,8 +11,10 @@ from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, fail, sh
 from functional_mlp.cli.options import (
     L2,
     PLAIN,
+    BatchSize,
     Bias,
     Digits,
+    Epochs,
     Html,
     L2OnBias,
     Layout,
@@ -21,6 +23,7 @@ from functional_mlp.cli.options import (
     Only,
     OverOutputs,
     OverSamples,
+    Rule,
     Scale,
     Targets,
     integers_of,
@@ -51,6 +54,9 @@ def check_command(
     max_bytes: MaxBytes = MAX_BYTES,
     only: Only = None,
     digits: Digits = None,
+    rule: Rule = None,
+    epochs: Epochs = 1,
+    batch_size: BatchSize = None,
 ) -> None:
     """Judge gradients that your program computed.
 
@@ -59,6 +65,7 @@ def check_command(
     """
     from functional_mlp.files import FileError
     from functional_mlp.oracle import checking
+    from functional_mlp.oracle import updates as updating
     from functional_mlp.oracle.documents import answers as reading
     from functional_mlp.oracle.documents import read_case, write_text
     from functional_mlp.oracle.noise import precision_named
@@ -76,7 +83,8 @@ def check_command(
         if len(given) > 1 and len(updates) < len(given):
             raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
         try:
-            report = checking.check_update(asked, updates, None, precision=precision) if updates else None
+            steps: Any = {"rule": rule or "descent", "epochs": epochs, "batch_size": batch_size}
+            report = updating.check_update(asked, updates, precision=precision, **steps) if updates else None
             report = report or checking.check(asked, given[0], precision=precision, only=parts_of(only))
         except (TypeError, ValueError) as error:  # of numbers that are none
             raise FileError(f"{', '.join(map(str, answers))}: {error}") from error
@@ -109,6 +117,12 @@ def drive_command(
     layout: Layout = None,
     bias: Bias = True,
     only: Only = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="It writes the parameters after a step, and its learning rate.")
+    ] = False,
+    rule: Rule = None,
+    epochs: Epochs = 1,
+    batch_size: BatchSize = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
     html: Html = None,
     digits: Digits = None,
@@ -153,6 +167,9 @@ def drive_command(
                 bias=bias,
                 only=parts_of(only),
                 digits=digits,
+                update=(rule or "descent") if update or rule else None,
+                epochs=epochs,
+                batch_size=batch_size,
             )
         if html is not None:
             write_text(html, report.html())

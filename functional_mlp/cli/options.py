@@ -44,6 +44,12 @@ Bias = Annotated[bool, typer.Option("--bias/--no-bias", help="Whether layers hav
 Only = Annotated[
     str | None, typer.Option(help="What is computed of the parameters, if not all: weights, or such as params[1].bias.")
 ]
+Rule = Annotated[
+    str | None,
+    typer.Option(help="Of updates: descent (the default), momentum, nesterov, adam, adamw, rmsprop."),
+]
+Epochs = Annotated[int, typer.Option(min=1, help="Of updates: how often all samples are gone through.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Of updates: samples per step, in order; default: all.")]
 L2OnBias = Annotated[bool, typer.Option(help="The penalties cover the biases too.")]
 LossOptions = Annotated[
     list[str] | None,

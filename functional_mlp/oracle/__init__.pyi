@@ -10,7 +10,6 @@ from .case import names_of as names_of
 from .case import pairs_of as pairs_of
 from .checking import assert_gradients as assert_gradients
 from .checking import check as check
-from .checking import check_update as check_update
 from .documents import FileError as FileError
 from .documents import Gradients as Gradients
 from .documents import Update as Update
@@ -27,6 +26,7 @@ from .mistakes import MISTAKES as MISTAKES
 from .mistakes import plant as plant
 from .mistakes import plant_update as plant_update
 from .probing import check_function as check_function
+from .probing import check_update_function as check_update_function
 from .programs import CommandError as CommandError
 from .programs import drive as drive
 from .report import Finding as Finding
@@ -34,6 +34,7 @@ from .report import Report as Report
 from .truth import DisagreementError as DisagreementError
 from .truth import Solution as Solution
 from .truth import solve as solve
+from .updates import check_update as check_update
 from .verdict import Cause as Cause
 from .verdict import Leaf as Leaf
 from .verdict import Verdict as Verdict

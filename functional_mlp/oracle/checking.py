@@ -8,30 +8,25 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from functional_mlp._checks import finite_float, known_name
-from functional_mlp.oracle.case import FIELDS, Case, layers_in, not_a_case, pairs_in, parameter_of, rounded
-from functional_mlp.oracle.diagnosis import Asked, diagnose, diagnose_several
-from functional_mlp.oracle.documents import Gradients, Printed, Update, digits_of, with_digits
-from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
+from functional_mlp._checks import known_name
+from functional_mlp.oracle.case import FIELDS, Case, layers_in, not_a_case, pairs_in, rounded
+from functional_mlp.oracle.diagnosis import Asked, diagnose
+from functional_mlp.oracle.documents import Gradients, Update, digits_of, with_digits
+from functional_mlp.oracle.noise import Precision, estimate_noise, precision_named
 from functional_mlp.oracle.report import Exhibit, Report
 from functional_mlp.oracle.truth import Solution, solve
 from functional_mlp.oracle.verdict import (
     Handed,
     Leaf,
-    Misfit,
-    Question,
     Verdict,
+    as_differences,
     by_convention,
     coarsest,
-    floor_of_step,
     given_leaves,
-    given_params,
     has_dtype,
     judge,
-    judge_leaf,
     known_to,
-    misfit_leaf,
-    truth_of,
+    notes_on,
     worst_of,
 )
 
@@ -140,10 +135,16 @@ def check(
         again = by_convention(case, solution, coarser, given, judge(case, solution, coarser, given))
         if not _is_wrong(again.leaves):
             notes = (AS_STORED.format(assumed), *again.notes)
+            notes += notes_on(case, solution, coarser, again.given, again.leaves, assumed)
             report = report_on(case, coarser.precision, again.leaves, notes)
             return dataclasses.replace(report, exhibits=(Exhibit("", case, given),))
     leaves = judged.leaves
-    notes = (*judged.notes, *notes_of(case, solution, judged.given, noise, leaves, precision))
+    notes = judged.notes
+    differences = as_differences(case, solution, noise, judged.given) if _is_wrong(leaves) else None
+    if differences is not None:
+        noise, notes = differences[0], (*notes, differences[1])
+        leaves = judge(case, solution, noise, judged.given)
+    notes += notes_on(case, solution, noise, judged.given, leaves, precision)
     report = report_on(case, declared, leaves, notes)
     finder = partial(diagnose, Asked(case, solution, noise, judged.given, leaves)) if _is_wrong(leaves) else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
@@ -242,161 +243,6 @@ def dtype_of(params: Any) -> str:
     """The dtype that parameters or gradients were handed over in."""
     pairs = pairs_in(params if hasattr(params, "__len__") else [])
     return coarsest(leaf for pair in pairs for leaf in pair if leaf is not None)
-
-
-def notes_of(
-    case: Case,
-    solution: Solution,
-    given: Gradients,
-    noise: Noise,
-    leaves: tuple[Leaf, ...],
-    precision: str | None,
-) -> tuple[str, ...]:
-    """What a wrong verdict may be due to: an undeclared precision, or few digits."""
-    if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG:
-        return ()
-    for digits in _rounded_to(case, given):
-        fewer = judge(case, solution, noise, with_digits(given, digits))
-        if not any(leaf.verdict is Verdict.WRONG for leaf in fewer):
-            is_fixed = digits.style == "fixed"
-            words = f"{digits.digits} {'decimals' if is_fixed else 'digits'}"
-            declared = repr(str(digits)) if is_fixed else str(digits)
-            note = (
-                f"as numbers rounded to {words} these would not be wrong. If they were rounded, declare it"
-                f" (digits={declared}); errors that such digits hide are not seen then."
-            )
-            return (note,)
-    # the noise of float32 takes seconds to compile; it is not asked for where it could not explain the worst error
-    if noise.precision.name != "float64" or any(leaf.error > HOPELESS * leaf.floor > 0 for leaf in leaves):
-        return ()
-    lower = judge(case, solution, estimate_noise(case, solution, precision_named("float32")), given)
-    if any(leaf.verdict is Verdict.WRONG for leaf in lower):
-        return ()
-    how = "Declare it (precision 'float32')." if precision is None else "Is the declared precision right?"
-    return (f"as float32 these numbers would be consistent. {how}",)
-
-
-HOPELESS = 1e3 * 2.0**29  # times the floor of float64: a thousand times what float32's digits lose
-
-
-def _rounded_to(case: Case, given: Gradients) -> tuple[Printed, ...]:
-    """To how few decimals, or digits, numbers that came without a text may have been rounded; () if they look exact."""
-    if given.printed is not None:
-        return ()
-    leaves = (leaf.values for leaf in given_params(case, given.params).values() if isinstance(leaf, Handed))
-    most = {"%.*f": 0, "%.*e": 0}
-    for value in (float(value) for leaf in leaves for value in leaf.flat if np.isfinite(value)):
-        for form, digits in most.items():
-            fewest = (n for n in range(digits, MOST_ROUNDED + 1) if float(form % (n, value)) == value)
-            most[form] = next(fewest, MOST_ROUNDED + 1)
-        if min(most.values()) > MOST_ROUNDED:
-            return ()
-    styles = (Printed("fixed", most["%.*f"]), Printed("significant", most["%.*e"] + 1))
-    return tuple(style for style in styles if FEWEST_ROUNDED <= style.digits <= MOST_ROUNDED)
-
-
-FEWEST_ROUNDED, MOST_ROUNDED = 3, 10  # digits of numbers that look rounded
-
-
-@formerly_by_place("precision")
-def check_update(
-    case: Case,
-    params_after: Any,
-    learning_rate: Rates | None = None,
-    *,
-    precision: str | None = None,
-    digits: int | str | None = None,
-) -> Report:
-    """Judges the parameters after one step of plain gradient descent, params - learning_rate * gradient.
-
-    The rounding of the subtraction is part of the floor: a small step is hidden by it, and the verdict is then
-    UNDECIDED. A program that updates weights before it has used them errs in proportion to the learning rate: give
-    steps with several rates.
-
-    Args:
-        case: the question, with the parameters before the step.
-        params_after: the parameters after it, as `check` takes gradients; or what `read_update` returns; for several
-            rates a list with one of these per rate, each a step from the parameters of the case.
-        learning_rate: the rate, or a sequence of them; may be left out for what `read_update` returns.
-        precision, digits: as in `check`.
-
-    Returns:
-        A report on the parameters; expected and got are parameters after the step.
-
-    Raises:
-        TypeError, ValueError: as `check`, and for rates that are not finite and above 0, or not one per step.
-    """
-    if not isinstance(case, Case):
-        raise not_a_case(case, ORDER)
-    updates = [with_digits(update, digits) for update in _updates(params_after, learning_rate)]
-    declared = precision_named(precision or dtype_of([layer for update in updates for layer in update.params]))
-    solution = solve(case)
-    noise = estimate_noise(case, solution, declared)
-    leaves: list[Leaf] = []
-    asked: list[Asked] = []
-    groups = _groups(updates)
-    for group, update in zip(groups, updates, strict=True):
-        judged = judge_update(case, solution, noise, update)
-        leaves += [dataclasses.replace(leaf, group=group) for leaf in judged]
-        given = Gradients(update.params, printed=update.printed)
-        asked.append(Asked(case, solution, noise, given, judged, update.learning_rate, group))
-    report = report_on(case, declared, tuple(leaves))
-    exhibits = tuple(Exhibit(group, case, update) for group, update in zip(groups, updates, strict=True))
-    finder = partial(diagnose_several, asked) if report.verdict is Verdict.WRONG else None
-    return dataclasses.replace(report, finder=finder, exhibits=exhibits)
-
-
-def _groups(updates: list[Update]) -> list[str]:
-    """A name for each of several steps; steps of one rate are counted."""
-    names = [f"learning rate {update.learning_rate:g}" for update in updates]
-    if len(names) == 1:
-        return [""]
-    return [f"{name}, step {i}" if names.count(name) > 1 else name for i, name in enumerate(names)]
-
-
-def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
-    if isinstance(params_after, Update):
-        params_after = [params_after]
-    are_updates = isinstance(params_after, list | tuple) and bool(params_after) and isinstance(params_after[0], Update)
-    several = isinstance(learning_rate, list | tuple) or getattr(learning_rate, "ndim", 0) == 1
-    if several and not isinstance(params_after, list | tuple):
-        kind = type(params_after).__name__
-        raise TypeError(f"expected a list with one set of parameters per learning rate, got {kind}")
-    steps: list[Any] = list(params_after) if several or are_updates else [params_after]
-    rates: list[Any] = list(learning_rate) if several else [learning_rate]  # type: ignore[arg-type]
-    if are_updates and learning_rate is None:
-        rates = [getattr(update, "learning_rate", None) for update in steps]
-    if len(steps) != len(rates) or not rates:
-        raise ValueError(f"expected one set of parameters per learning rate, got {len(steps)} for {len(rates)} rates")
-    updates = []
-    for step, rate in zip(steps, rates, strict=True):
-        if isinstance(step, Gradients | Solution):
-            raise TypeError(f"expected the parameters after a step, got {type(step).__name__}; gradients are for check")
-        if not isinstance(getattr(step, "params", step), list | tuple):
-            kind = type(step).__name__
-            raise TypeError(f"expected parameters to be a list with one (weights, bias) pair per layer, got {kind}")
-        number = finite_float("learning_rate", rate)
-        if number <= 0:
-            raise ValueError(f"expected learning_rate to be above 0, got {number}")
-        updates.append(step._replace(learning_rate=number) if isinstance(step, Update) else Update(step, number))
-    return updates
-
-
-def judge_update(case: Case, solution: Solution, noise: Noise, update: Update) -> tuple[Leaf, ...]:
-    """The verdict on the parameters after one step; arguments as `verdict.judge`."""
-    truth, rate = truth_of(solution), update.learning_rate
-    leaves = []
-    with np.errstate(all="ignore"):
-        for path, got in given_params(case, update.params).items():
-            if isinstance(got, Misfit):
-                leaves.append(misfit_leaf(path, got))
-                continue
-            before, step = parameter_of(case, path), rate * truth[path]
-            floor = floor_of_step(noise, path, before, truth[path], rate)
-            limits = noise.limits[path]
-            limits, printed = limits._replace(delicate=rate * limits.delicate), digits_of(update, path)
-            leaves.append(judge_leaf(Question(path, before - step, got, step, floor, printed, limits), noise))
-    return tuple(leaves)
 
 
 @formerly_by_place("precision")

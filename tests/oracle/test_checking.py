@@ -20,10 +20,11 @@ import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle import checking
-from functional_mlp.oracle.checking import assert_gradients, check, check_update
+from functional_mlp.oracle.checking import assert_gradients, check
 from functional_mlp.oracle.documents import Gradients, Printed, Update
 from functional_mlp.oracle.noise import PRECISIONS, estimate_noise
 from functional_mlp.oracle.probing import probe
+from functional_mlp.oracle.updates import check_update
 from functional_mlp.oracle.verdict import Cause, Verdict
 from tests.helpers.questions import LOSS, NETWORK, answer, everything, leaf_of, question, steps, verdicts, with_kinks
 from tests.oracle.truth.test_solution import SETTINGS
@@ -179,7 +180,7 @@ def test_no_note_where_float32_would_not_help():
     given = answer(question())
     given[0][0] = 2 * given[0][0]
     assert check(question(), given).notes == ()
-    assert check(question(), answer(question())).notes == ()
+    assert not any("would be" in note for note in check(question(), answer(question())).notes)
 
 
 def test_numbers_printed_to_few_digits_are_judged_to_these():

@@ -2,6 +2,8 @@ from .arrays import numbers as numbers
 from .arrays import require_representable as require_representable
 from .arrays import require_shape as require_shape
 from .arrays import rounded as rounded
+from .batches import Schedule as Schedule
+from .batches import batch_of as batch_of
 from .case import MAX_NAME as MAX_NAME
 from .case import Case as Case
 from .case import declared_data as declared_data
@@ -35,6 +37,7 @@ from .paths import entry_path as entry_path
 from .paths import layer_of as layer_of
 from .paths import layer_path as layer_path
 from .paths import parameter_path as parameter_path
+from .paths import params_by_path as params_by_path
 from .paths import parse_path as parse_path
 from .random_cases import draw_case as draw_case
 from .targets import declared_targets as declared_targets

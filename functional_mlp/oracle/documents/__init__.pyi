@@ -2,6 +2,7 @@ from .answers import Gradients as Gradients
 from .answers import UnsupportedError as UnsupportedError
 from .answers import Update as Update
 from .answers import answer_document as answer_document
+from .answers import digits_at as digits_at
 from .answers import digits_of as digits_of
 from .answers import parse_answer as parse_answer
 from .answers import read_answer as read_answer

@@ -77,7 +77,11 @@ def digits_of(answer: Gradients | Update, path: str) -> Digits | None:
     """How an array of an answer was printed, by its path, such as "params[0].weights"; None if it was not."""
     if path == "loss" and isinstance(answer, Gradients):
         return answer.printed_loss
-    printed = answer.printed
+    return digits_at(answer.printed, path)
+
+
+def digits_at(printed: Printed | PrintedText | None, path: str) -> Digits | None:
+    """How an array was printed, of a text, or of all alike."""
     return printed.of(path) if isinstance(printed, PrintedText) else printed
 
 

@@ -9,7 +9,7 @@ changes, one for each place:
     gathered            every cotangent, before the penalty
     penalty             what the penalty adds
     returned            what is handed back at the end
-    update              one step of gradient descent
+    rule                the update rule
 """
 
 from collections.abc import Callable, Mapping
@@ -34,6 +34,7 @@ from functional_mlp.oracle.mistakes.program import (
     with_penalty,
     with_tape,
 )
+from functional_mlp.update_rules import Slots, UpdateRule
 
 Array = np.ndarray  # in the dtype that the program computes in
 
@@ -349,9 +350,31 @@ def zeroed(x: Array, index: Any) -> Array:
     return np.where(kept, x, np.zeros_like(x))
 
 
-def in_update(function: Callable[[Context, Array, Array, float, bool], Array]) -> Change:
-    """`function` returns an array after the step, from (array, gradient, learning rate, whether it is a bias)."""
-    return Change(
-        "update",
-        lambda context: context.program._replace(stepped=lambda *leaf: function(context, *leaf)),
-    )
+def in_rule(function: Callable[[Context], UpdateRule]) -> Change:
+    """`function` returns the update rule that is used for `context.program.rule`."""
+    return Change("rule", lambda context: context.program._replace(rule=function(context)))
+
+
+class Altered(UpdateRule):
+    """A rule whose step for one array is another one.
+
+    Attributes:
+        rule: the right one.
+        taken: the step that is taken, from (rule, number, slots, parameter, gradient), as `UpdateRule.of_array`.
+    """
+
+    def __init__(self, rule: UpdateRule, taken: Callable[..., tuple[Slots, Any]]) -> None:
+        super().__init__(rule.learning_rate, rule.weight_decay)
+        object.__setattr__(self, "rule", rule)
+        object.__setattr__(self, "taken", taken)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Those of the right rule."""
+        slots: tuple[str, ...] = self.rule.slots  # type: ignore[attr-defined]
+        return slots
+
+    def of_array(self, number: Any, slots: Slots, parameter: Any, gradient: Any) -> tuple[Slots, Any]:
+        """The step that is taken."""
+        step: tuple[Slots, Any] = self.taken(self.rule, number, slots, parameter, gradient)  # type: ignore[attr-defined]
+        return step

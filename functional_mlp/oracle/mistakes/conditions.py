@@ -11,6 +11,7 @@ from functional_mlp.activations import FACTORIES, Activation
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.mistakes.program import OF_PROBABILITIES
+from functional_mlp.update_rules import Adam, Descent, Momentum, RMSprop, UpdateRule
 
 
 class Site(NamedTuple):
@@ -22,6 +23,7 @@ class Site(NamedTuple):
         layer: index into the parameters; None for the whole network.
         variant: of the mistake, or None.
         value: of its free number, or None.
+        rule: by which the program updates its parameters.
     """
 
     case: Case
@@ -29,6 +31,7 @@ class Site(NamedTuple):
     layer: Any
     variant: Any = None
     value: Any = None
+    rule: UpdateRule = Descent()
 
     @property
     def loss(self) -> Any:
@@ -242,3 +245,21 @@ AT_A_KINK = Condition(
         if kink.left + kink.right != 2 * site.activation.derivative_at(kink)
     ),
 )
+
+
+# the update rule
+
+
+def rule_in(words: str, *rules: type[UpdateRule], **settings: bool) -> Condition:
+    """The rule is one of these, and has these settings; that of a number is whether it is other than 0."""
+
+    def test(site: Site) -> bool:
+        return isinstance(site.rule, rules) and all(
+            bool(getattr(site.rule, name)) is wanted for name, wanted in settings.items()
+        )
+
+    return Condition(words, test)
+
+
+KEEPS_A_STATE = rule_in("an update rule that keeps a state", Momentum, Adam, RMSprop)
+DECAYS = rule_in("a weight decay", UpdateRule, weight_decay=True)

@@ -10,7 +10,7 @@ import signal
 from functional_mlp.files import FileError
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import dtype_of
-from functional_mlp.oracle.documents import Gradients, UnsupportedError, as_json, format_of, parse_answer
+from functional_mlp.oracle.documents import Gradients, UnsupportedError, Update, as_json, format_of, parse_answer
 from functional_mlp.oracle.probing import Call, Fault, Skipped, values_of
 from functional_mlp.oracle.programs.process import AnswerLimits, Ending, Ran
 from functional_mlp.oracle.verdict import Misfit
@@ -18,7 +18,8 @@ from functional_mlp.oracle.verdict import Misfit
 SHOWN_CHARACTERS = 160  # characters of what a program printed
 LINES_TRIED = 10  # of those that look like gradients
 SOURCE = "standard output"
-_MARKS = (b"functional-mlp", b"gradients")
+DOCUMENTS = {"gradients": "gradients", "update": "an update"}  # what an answer is, by the kind that is expected
+_MARK, _KINDS = b"functional-mlp", (b"gradients", b"update")
 # a quoted text, or one that is never closed: none of these looks at a character more than a few times
 _TEXT = r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)'
 # without these, numbers are spelled as in JSON
@@ -33,16 +34,17 @@ def parse_output(ran: Ran, case: Case, limits: AnswerLimits) -> Call | Fault | S
     if fault is not None:
         return fault
     try:
-        answer, notes = _read(ran.output, limits)
+        read, notes = _read(ran.output, limits)
     except UnsupportedError as error:
         _, _, reason = str(error).partition("this case: ")
         return Skipped(reason)
     except FileError as error:
         return _unreadable(ran, case, limits, error)
+    answer, rate = _as_gradients(read), read.learning_rate if isinstance(read, Update) else None
     if answer.case is not None and case.name and answer.case != case.name:
         return Fault("wrong-case", "answers for another case than it was given", _short(repr(answer.case)))
     try:
-        call = Call(case, answer, values_of(case, answer), dtype_of(answer.params))
+        call = Call(case, answer, values_of(case, answer), dtype_of(answer.params), rate=rate)
     except (TypeError, ValueError) as error:
         return Fault("garbage", "prints no gradients", _short(str(error)))
     if any(isinstance(leaf, Misfit) for leaf in call.leaves.values()) and _with_points(ran.output, case, limits):
@@ -60,9 +62,9 @@ DECIMAL_COMMAS = Fault(
 )
 
 
-def _read(output: bytes, limits: AnswerLimits) -> tuple[Gradients, tuple[str, ...]]:
-    """The gradients, and notes; errors as `parse_answer`."""
-    answer = _gradients(output, limits)
+def _read(output: bytes, limits: AnswerLimits) -> tuple[Gradients | Update, tuple[str, ...]]:
+    """The answer, and notes; errors as `parse_answer`."""
+    answer = _parsed(output, limits)
     if format_of(output) != "json" or not _SPELLED.search(output):
         return answer, ()
     first = as_json(output.decode("utf-8", "replace")).first
@@ -72,10 +74,13 @@ def _read(output: bytes, limits: AnswerLimits) -> tuple[Gradients, tuple[str, ..
     return answer, (f"what your program prints is no JSON: {_short(was)} is read as {_short(becomes)}",)
 
 
-def _gradients(output: bytes, limits: AnswerLimits) -> Gradients:
-    answer = parse_answer(output, SOURCE, ("gradients",), limits.output)
-    assert isinstance(answer, Gradients)
-    return answer
+def _parsed(output: bytes, limits: AnswerLimits) -> Gradients | Update:
+    return parse_answer(output, SOURCE, (limits.kind,), limits.output)
+
+
+def _as_gradients(answer: Gradients | Update) -> Gradients:
+    """The parameters of an update where gradients have theirs."""
+    return answer if isinstance(answer, Gradients) else Gradients(answer.params, printed=answer.printed)
 
 
 def _unanswered(ran: Ran, limits: AnswerLimits) -> Fault | None:
@@ -126,7 +131,7 @@ def _unreadable(ran: Ran, case: Case, limits: AnswerLimits, error: FileError) ->
     if _with_points(ran.output, case, limits):
         return DECIMAL_COMMAS
     lines = ran.output.splitlines() if _has_marks(ran.output) else []
-    marked = [i for i, line in enumerate(lines) if _MARKS[0] in line and len(lines) > 1]
+    marked = [i for i, line in enumerate(lines) if _MARK in line and len(lines) > 1]
     place = next((i for i in marked[:LINES_TRIED] if _is_document(lines[i], limits)), None)
     if place is not None:
         words = "prints something beside its gradients; print everything else to standard error"
@@ -134,17 +139,21 @@ def _unreadable(ran: Ran, case: Case, limits: AnswerLimits, error: FileError) ->
     if _has_marks(ran.errors):
         return WRONG_STREAM
     reason = str(error).removeprefix(f"{SOURCE}: ")
-    return Fault("garbage", "prints no document of gradients", f"{_short(reason)}; it begins {_quoted(ran.output)}")
+    return Fault(
+        "garbage",
+        f"prints no document of {DOCUMENTS[limits.kind]}",
+        f"{_short(reason)}; it begins {_quoted(ran.output)}",
+    )
 
 
 def _has_marks(text: bytes) -> bool:
     """Whether this may hold gradients."""
-    return all(mark in text for mark in _MARKS)
+    return _MARK in text and any(kind in text for kind in _KINDS)
 
 
 def _is_document(line: bytes, limits: AnswerLimits) -> bool:
     try:
-        _gradients(line, limits)
+        _parsed(line, limits)
     except FileError as error:
         return isinstance(error, UnsupportedError)
     return True
@@ -157,7 +166,7 @@ def _with_points(output: bytes, case: Case, limits: AnswerLimits) -> bool:
     text = output.decode("utf-8", "replace")
     mended = _DECIMAL_COMMA.sub(lambda found: f"{found[1]}.{found[2]}" if found[1] else found[0], text)
     try:
-        leaves = values_of(case, _gradients(mended.encode(), limits))
+        leaves = values_of(case, _as_gradients(_parsed(mended.encode(), limits)))
     except (TypeError, ValueError):
         return False
     return mended != text and not any(isinstance(leaf, Misfit) for leaf in leaves.values())

@@ -126,7 +126,7 @@ def _losses(case: Case, prepared: Prepared) -> Iterator[tuple[float, str]]:
     penalty = penalty_value(loss, case.params)
     for words, change in IN_LOSS.items():
         for epsilon in EPSILONS:
-            terms = -loss.pos_weight * effective * np.log(change(p, epsilon))
+            terms = -np.asarray(loss.pos_weight) * effective * np.log(change(p, epsilon))
             if loss.kind in ("binary_cross_entropy", "sigmoid_cross_entropy"):
                 terms = terms - (1 - effective) * np.log(change(1 - p, epsilon))
             yield float((coefficients * terms).sum() + penalty), words.format(epsilon)
