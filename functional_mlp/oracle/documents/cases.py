@@ -51,7 +51,8 @@ def document_of(case: Case) -> dict[str, Any]:
         fields["name"] = case.name
     fields |= {"dtype": case.dtype, "network": network_fields(case.network)}
     if case.loss is not None:
-        fields["loss"] = case.loss.as_fields()
+        options = case.loss.as_fields().items()
+        fields["loss"] = {name: list(value) if isinstance(value, tuple) else value for name, value in options}
     for name, default in (("weights_layout", "in_out"), ("bias_layout", "separate")):
         if getattr(case, name) != default:
             fields[name] = getattr(case, name)

@@ -383,3 +383,19 @@ def test_arguments_that_are_something_else_are_one_sentence(tmp_path, says):
     says(TypeError, ["oracle.Case", "got list", "write_case(path, case)"], write_case, path, [case])
     says(TypeError, ["path", "got Case"], read_case, case)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_options_of_a_loss_are_written_where_they_are_set(tmp_path, form):
+    settings = {"class_weights": (1.0, 0.5), "label_smoothing": 0.125, "ignore_index": -100, "l1": 0.25}
+    losses = [
+        fm.Loss("softmax_cross_entropy", "batch_mean", **settings),
+        fm.Loss("sigmoid_cross_entropy", pos_weight=(2.0, 3.0)),
+        fm.Loss("sigmoid_focal", gamma=0.5, alpha=0.25),
+    ]
+    for number, loss in enumerate(losses):
+        case = Case(fm.Network((1, 2), "identity"), loss, [([[1.0, 2.0]], None)], [[1.0]], [[1.0, 0.0]])
+        write_case(tmp_path / f"{number}.{form}", case)
+        assert read_case(tmp_path / f"{number}.{form}").loss == loss
+    if form == "json":
+        assert "alpha" not in (tmp_path / "0.json").read_text()
