@@ -170,7 +170,6 @@ def test_mistakes_are_listed_and_shown():
     assert "did you mean 'bias-gradient-averaged'?" in unknown.stderr
 
 
-@pytest.mark.slow
 def test_options_of_a_loss_are_in_the_case_that_is_written(tmp_path):
     path = tmp_path / "case.json"
     options = ["--loss-option", "class_weights=1,2,0.5", "--loss-option", "ignore_index=-1", "--loss-option", "l1=0.25"]
