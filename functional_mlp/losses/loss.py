@@ -76,7 +76,7 @@ class Loss:
     Example:
         >>> Loss("squared_error", over_samples="mean", scale=0.5).kind
         'squared_error'
-        >>> Loss("softmax_cross_entropy", class_weights=[1, 2, 0.5]).class_weights
+        >>> Loss("softmax_cross_entropy", class_weights=[1.0, 2.0, 0.5]).class_weights
         (1.0, 2.0, 0.5)
     """
 
