@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.compiler import shared_object
 from functional_mlp._dtypes import DTYPES
+from functional_mlp.losses import OPTIONS
 from functional_mlp.oracle import Case
 from reference.plain import Answer, Array, is_fused
 
@@ -31,6 +32,14 @@ def loaded(flags: tuple[str, ...], dtype: str) -> ctypes.CDLL:
     program = shared_object(SOURCE, ("-std=c11", f"-DREAL={C_TYPES[dtype]}", *flags))
     program.gradients.restype = ctypes.c_double
     return program
+
+
+def has_loss(case: Case) -> bool:
+    """Whether correct.c knows the loss of a case: one of the first five, without options."""
+    loss = case.loss
+    if loss is None:
+        return True
+    return loss.kind in LOSSES and loss.over_samples != "batch_mean" and not {"l1", *OPTIONS} & {*loss.as_fields()}
 
 
 def c_gradients(case: Case, flags: tuple[str, ...], fused: bool) -> Answer:
