@@ -25,6 +25,14 @@ LOSSES = (
 )
 
 
+def knows(case: Case) -> bool:
+    """Whether the C program has the activations of a case."""
+    return all(
+        activation.name in ACTIVATIONS and dict(activation.parameters).get("beta", 1.0) == 1.0
+        for activation in case.network.activations
+    )
+
+
 @functools.cache
 def loaded(flags: tuple[str, ...], dtype: str) -> ctypes.CDLL:
     """The source compiled with `flags` for "float64" or "float32", and loaded; errors as `shared_object`."""
