@@ -173,11 +173,11 @@ def draw(activation: fm.Activation, function: Any, derivative: Any, dashed: bool
         for part in (slice(None, middle), slice(middle, None)):
             colour = colours[1][unit]
             derivative.plot(z[part], slope[part, unit], style, color=colour, label=label if part.stop else None)
-    left, at_zero, right = values_and_derivatives(activation, jnp.float32([-1e-6, 0, 1e-6]))[1][:, 0].tolist()
-    if abs(left - right) > 1e-3:
-        for limit in (left, right):
-            face = VERMILION if limit == at_zero else "white"
-            derivative.plot(0, limit, "o", color=VERMILION, markerfacecolor=face, markersize=5)
+    for kink in activation.kinks:
+        if abs(kink.left - kink.right) > 1e-3 and DRAWN_RANGE[0] < kink.position < DRAWN_RANGE[1]:
+            for limit in (kink.left, kink.right):
+                face = VERMILION if limit == activation.derivative_at(kink) else "white"
+                derivative.plot(kink.position, limit, "o", color=VERMILION, markerfacecolor=face, markersize=5)
     if not dashed:  # the scale of a derivative starts at 0
         derivative.set_ylim(min(1.1 * float(slope.min()), -0.02), 1.1 * float(slope.max()))
 
@@ -186,13 +186,13 @@ def draw_overview(activations: list[fm.Activation]) -> Any:
     """All functions and derivatives in one figure of small panels."""
     from experiments._figures import new_figure
 
-    figure, axes = new_figure(2, 5, (12.5, 5.6), sharex=True)
+    figure, axes = new_figure(5, 5, (12.5, 13.0), sharex=True)
     for panel, activation in zip(axes.flat, activations, strict=True):
         draw(activation, panel, panel, dashed=True)
         note = {"leaky_relu": f", $p={SLOPE_DRAWN}$", "softmax": " ($i=1$ of 3)"}.get(activation.name, "")
         panel.set_title(f"{activation.name}{note}\n${FORMULAS[activation.name][0]}$", fontsize=10)
-    for panel in axes[1]:
-        panel.set_xlabel("$z$ ($z_1$ for softmax)" if panel is axes[1, -1] else "$z$")
+    for panel in axes[-1]:
+        panel.set_xlabel("$z$ ($z_1$ for softmax)" if panel is axes[-1, -1] else "$z$")
     handles, _ = axes[0, 0].get_legend_handles_labels()
     figure.legend(
         handles, ["activation $a$", r"derivative $\mathrm{d}a/\mathrm{d}z$"], loc="outside upper center", ncols=2
