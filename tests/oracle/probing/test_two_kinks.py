@@ -1,4 +1,4 @@
-"""Activations with two kinks: whatever a program takes exactly there is right, and named; a mistake beside it is not."""
+"""Two kinks: whatever a program takes exactly there is right, and named; a mistake beside it is not."""
 
 import numpy as np
 import pytest
