@@ -9,6 +9,7 @@ from . import objectives as objectives
 from . import oracle as oracle
 from . import sweeps as sweeps
 from . import training as training
+from . import update_rules as update_rules
 from . import vectors as vectors
 from .activations import Activation as Activation
 from .backward_pass import apply as apply

@@ -263,6 +263,18 @@ def normal_density(x: Real) -> Real:
     return exp(-x * x / 2) / (2 * arb.pi()).sqrt()
 
 
+def power(x: Real, exponent: fmpq) -> Real:
+    """Return x to the exponent, for x ≥ 0 and an exponent ≥ 0; 0⁰ is 1."""
+    if exponent == 0 or is_zero(x):
+        return ONE if exponent == 0 else ZERO
+    if exponent.q == 1 and exponent <= 8:
+        result: Real = x
+        for _ in range(int(exponent.p) - 1):
+            result = result * x
+        return result
+    return exp(exponent * log(x))
+
+
 def times(factor: Real, x: Real) -> Real:
     """Return factor · x, and the exact 0 where the factor is 0, whatever x is."""
     return ZERO if is_zero(factor) else factor * x

@@ -10,13 +10,18 @@ from functional_mlp.cli.console import drop_output, fail, show
 from functional_mlp.cli.options import (
     L2,
     PLAIN,
+    Bias,
     L2OnBias,
+    Layout,
+    LossOptions,
     MaxBytes,
     Output,
     OverOutputs,
     OverSamples,
     Scale,
+    Targets,
     integers_of,
+    layout_fields,
     loss_of,
     names_of,
 )
@@ -36,12 +41,16 @@ def case_new(
     scale: Scale = PLAIN[2],
     l2: L2 = PLAIN[3],
     l2_on_bias: L2OnBias = PLAIN[4],
+    loss_option: LossOptions = None,
     samples: Annotated[int, typer.Option(help="Rows of data.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers; the same seed gives the same case.")] = 0,
     precision: Annotated[
         str, typer.Option(help="float64, float32, bfloat16 or float16: what the numbers fit.")
     ] = "float64",
     name: Annotated[str, typer.Option(help="A name for the case.")] = "",
+    targets: Targets = None,
+    layout: Layout = None,
+    bias: Bias = True,
 ) -> None:
     """Draw a random case and write it.
 
@@ -52,8 +61,19 @@ def case_new(
 
     try:
         network = fm.Network(integers_of("--sizes", sizes), names_of(activations))
-        chosen = loss_of(loss, over_samples, over_outputs, scale, l2, l2_on_bias)
-        write_case(output, draw_case(network, chosen, samples=samples, seed=seed, dtype=precision, name=name))
+        chosen = loss_of(loss, loss_option, over_samples, over_outputs, scale, l2, l2_on_bias)
+        drawn = draw_case(
+            network,
+            chosen,
+            samples=samples,
+            seed=seed,
+            dtype=precision,
+            name=name,
+            targets=targets,
+            bias=bias,
+            layout=layout_fields(layout),
+        )
+        write_case(output, drawn)
     except BrokenPipeError:
         drop_output()
     except (TypeError, ValueError) as error:

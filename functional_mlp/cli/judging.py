@@ -11,15 +11,26 @@ from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, fail, sh
 from functional_mlp.cli.options import (
     L2,
     PLAIN,
+    BatchSize,
+    Bias,
+    Digits,
+    Epochs,
     Html,
     L2OnBias,
+    Layout,
+    LossOptions,
     MaxBytes,
+    Only,
     OverOutputs,
     OverSamples,
+    Rule,
     Scale,
+    Targets,
     integers_of,
+    layout_fields,
     loss_of,
     names_of,
+    parts_of,
     require_new_name,
 )
 from functional_mlp.files import MAX_BYTES
@@ -41,6 +52,11 @@ def check_command(
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
     html: Html = None,
     max_bytes: MaxBytes = MAX_BYTES,
+    only: Only = None,
+    digits: Digits = None,
+    rule: Rule = None,
+    epochs: Epochs = 1,
+    batch_size: BatchSize = None,
 ) -> None:
     """Judge gradients that your program computed.
 
@@ -49,6 +65,7 @@ def check_command(
     """
     from functional_mlp.files import FileError
     from functional_mlp.oracle import checking
+    from functional_mlp.oracle import updates as updating
     from functional_mlp.oracle.documents import answers as reading
     from functional_mlp.oracle.documents import read_case, write_text
     from functional_mlp.oracle.noise import precision_named
@@ -61,13 +78,14 @@ def check_command(
         if precision is not None:
             precision_named(precision)
         asked = read_case(case, max_bytes)
-        given = [reading.read_answer(answer, max_bytes) for answer in answers]
+        given = [reading.read_answer(answer, max_bytes, digits) for answer in answers]
         updates = [answer for answer in given if isinstance(answer, reading.Update)]
         if len(given) > 1 and len(updates) < len(given):
             raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
         try:
-            report = checking.check_update(asked, updates, None, precision=precision) if updates else None
-            report = report or checking.check(asked, given[0], precision=precision)
+            steps: Any = {"rule": rule or "descent", "epochs": epochs, "batch_size": batch_size}
+            report = updating.check_update(asked, updates, precision=precision, **steps) if updates else None
+            report = report or checking.check(asked, given[0], precision=precision, only=parts_of(only))
         except (TypeError, ValueError) as error:  # of numbers that are none
             raise FileError(f"{', '.join(map(str, answers))}: {error}") from error
         if html is not None:
@@ -88,14 +106,26 @@ def drive_command(
     scale: Scale = PLAIN[2],
     l2: L2 = PLAIN[3],
     l2_on_bias: L2OnBias = PLAIN[4],
+    loss_option: LossOptions = None,
     cases: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
     precision: Annotated[str | None, typer.Option(help="As in check; default: float64.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one answer.")] = 10.0,
     jobs: Annotated[int, typer.Option(min=1, help="Cases computed side by side.")] = 1,
     stream: Annotated[bool, typer.Option("--stream", help="One process answers all cases, line by line.")] = False,
+    targets: Targets = None,
+    layout: Layout = None,
+    bias: Bias = True,
+    only: Only = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="It writes the parameters after a step, and its learning rate.")
+    ] = False,
+    rule: Rule = None,
+    epochs: Epochs = 1,
+    batch_size: BatchSize = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
     html: Html = None,
+    digits: Digits = None,
 ) -> None:
     """Judge a program in any language.
 
@@ -114,8 +144,10 @@ def drive_command(
             network = names_of(activations)
             if sizes is not None:
                 network = fm.Network(integers_of("--sizes", sizes), network)
-            chosen = loss_of(loss or "squared_error", over_samples, over_outputs, scale, l2, l2_on_bias)
-        elif (sizes, loss, over_samples, over_outputs, scale, l2, l2_on_bias) != (None, None, *PLAIN):
+            chosen = loss_of(loss or "squared_error", loss_option, over_samples, over_outputs, scale, l2, l2_on_bias)
+        elif (sizes, loss, loss_option or None, over_samples, over_outputs, scale, l2, l2_on_bias) != (
+            None,
+        ) * 3 + PLAIN:
             raise ValueError("expected --activations with --sizes or a loss; without them, both are chosen")
         hidden = not sys.stderr.isatty()
         with ended_by_signals(), typer.progressbar(length=cases, file=sys.stderr, hidden=hidden) as bar:
@@ -130,6 +162,14 @@ def drive_command(
                 jobs=jobs,
                 stream=stream,
                 progress=lambda: bar.update(1),
+                targets=targets,
+                layout=layout_fields(layout),
+                bias=bias,
+                only=parts_of(only),
+                digits=digits,
+                update=(rule or "descent") if update or rule else None,
+                epochs=epochs,
+                batch_size=batch_size,
             )
         if html is not None:
             write_text(html, report.html())

@@ -2,14 +2,14 @@ from .adapters.adapted import Adapted as Adapted
 from .adapters.models import adapt as adapt
 from .adapters.models import check_autograd_function as check_autograd_function
 from .adapters.models import check_model as check_model
-from .adapters.pairs import names_of as names_of
-from .adapters.pairs import pairs_of as pairs_of
 from .case import Case as Case
 from .case import Layer as Layer
+from .case import Layout as Layout
 from .case import draw_case as draw_case
+from .case import names_of as names_of
+from .case import pairs_of as pairs_of
 from .checking import assert_gradients as assert_gradients
 from .checking import check as check
-from .checking import check_update as check_update
 from .documents import FileError as FileError
 from .documents import Gradients as Gradients
 from .documents import Update as Update
@@ -26,6 +26,7 @@ from .mistakes import MISTAKES as MISTAKES
 from .mistakes import plant as plant
 from .mistakes import plant_update as plant_update
 from .probing import check_function as check_function
+from .probing import check_update_function as check_update_function
 from .programs import CommandError as CommandError
 from .programs import drive as drive
 from .report import Finding as Finding
@@ -33,6 +34,7 @@ from .report import Report as Report
 from .truth import DisagreementError as DisagreementError
 from .truth import Solution as Solution
 from .truth import solve as solve
+from .updates import check_update as check_update
 from .verdict import Cause as Cause
 from .verdict import Leaf as Leaf
 from .verdict import Verdict as Verdict

@@ -2,31 +2,31 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from functional_mlp._checks import finite_float
-from functional_mlp.oracle.case import Case, not_a_case, pairs_in, parameter_of
-from functional_mlp.oracle.diagnosis import Asked, diagnose, diagnose_several
-from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed, Update
-from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
+from functional_mlp._checks import known_name
+from functional_mlp.oracle.case import FIELDS, Case, layers_in, not_a_case, pairs_in, rounded
+from functional_mlp.oracle.diagnosis import Asked, diagnose
+from functional_mlp.oracle.documents import Gradients, Update, digits_of, with_digits
+from functional_mlp.oracle.noise import Precision, estimate_noise, precision_named
 from functional_mlp.oracle.report import Exhibit, Report
 from functional_mlp.oracle.truth import Solution, solve
 from functional_mlp.oracle.verdict import (
+    Handed,
     Leaf,
-    Misfit,
-    Question,
     Verdict,
+    as_differences,
+    by_convention,
     coarsest,
-    floor_of_step,
-    given_params,
+    given_leaves,
+    has_dtype,
     judge,
-    judge_leaf,
-    misfit_leaf,
-    truth_of,
+    known_to,
+    notes_on,
     worst_of,
 )
 
@@ -80,18 +80,25 @@ def check(
     outputs: Any = None,
     deltas: Any = None,
     ct_inputs: Any = None,
+    only: Sequence[str] = (),
+    digits: int | str | None = None,
 ) -> Report:
     """Judges gradients, without a tolerance.
 
     Args:
         case: the question.
         gradients: per layer a pair (weights, bias), weights alone without a bias, or a mapping or object with these
-            fields, in the layouts that the case declares and of any array type that NumPy understands; or what
-            `read_gradients` returns; or (loss, gradients), as `jax.value_and_grad` orders them.
+            fields; or all of them in another form that `pairs_of` takes, such as a dict of dW1 and db1; in the layout
+            of the case, and of any array type that NumPy understands. Or what `read_gradients` returns; or the loss
+            and the gradients, in either order.
         precision: what the checked program computed in: "float64", "float32", "tf32", "bfloat16", "float16", or
             "stored/accumulated" such as "float16/float32". None: the dtype of the gradients, and float64 for lists.
         loss, outputs, deltas, ct_inputs: what else the program computed, to be judged too: the value of the loss, the
             outputs (n, n_L), dLoss/dz per layer (n, n_l), dLoss/d inputs (n, n_0).
+        only: what was computed of the parameters, where that is not all: "weights" or "bias", or paths such as
+            "params[1].bias". Nothing else of them is judged, or missed.
+        digits: to how many all numbers are known, where they were rounded or printed: significant ones, such as 6, or a
+            format such as "%.4f" for 4 decimals. None: as a text shows, see `read_gradients`; other numbers are exact.
 
     Returns:
         A report; `report.verdict` is CONSISTENT, WRONG or UNDECIDED.
@@ -113,22 +120,68 @@ def check(
     if not isinstance(case, Case):
         raise not_a_case(case, ORDER)
     given = handed_over(gradients)
+    given = given._replace(params=layers_in(given.params, len(case.params)), only=only_of(only) or given.only)
     more = {"loss": loss, "outputs": outputs, "deltas": deltas, "ct_inputs": ct_inputs}
-    given = given._replace(**{name: value for name, value in more.items() if value is not None})
+    given = with_digits(given._replace(**{name: value for name, value in more.items() if value is not None}), digits)
     if given.case is not None and case.name and given.case != case.name:
         raise ValueError(f"expected the gradients of the case {case.name!r}, got those of the case {given.case!r}")
     declared = precision_named(precision or dtype_of(given.params))
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves = judge(case, solution, noise, given)
-    notes = notes_of(case, solution, given, noise, leaves, precision)
+    judged = by_convention(case, solution, noise, given, leaves)
+    for assumed in _assumed(case, given) if precision is None and _is_wrong(judged.leaves) else ():
+        coarser = estimate_noise(case, solution, precision_named(assumed))
+        again = by_convention(case, solution, coarser, given, judge(case, solution, coarser, given))
+        if not _is_wrong(again.leaves):
+            notes = (AS_STORED.format(assumed), *again.notes)
+            notes += notes_on(case, solution, coarser, again.given, again.leaves, assumed)
+            report = report_on(case, coarser.precision, again.leaves, notes)
+            return dataclasses.replace(report, exhibits=(Exhibit("", case, given),))
+    leaves = judged.leaves
+    notes = judged.notes
+    differences = as_differences(case, solution, noise, judged.given) if _is_wrong(leaves) else None
+    if differences is not None:
+        noise, notes = differences[0], (*notes, differences[1])
+        leaves = judge(case, solution, noise, judged.given)
+    notes += notes_on(case, solution, noise, judged.given, leaves, precision)
     report = report_on(case, declared, leaves, notes)
-    is_wrong = report.verdict is Verdict.WRONG
-    finder = partial(diagnose, Asked(case, solution, noise, given, leaves)) if is_wrong else None
+    finder = partial(diagnose, Asked(case, solution, noise, judged.given, leaves)) if _is_wrong(leaves) else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
 
 
 ORDER = "gradients come second"
+AS_STORED = (
+    "these numbers came without a dtype and are judged as {0}; to have them judged as float64, declare precision"
+    " 'float64'"
+)
+
+
+def _is_wrong(leaves: Iterable[Leaf]) -> bool:
+    return worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG
+
+
+def _assumed(case: Case, given: Gradients) -> tuple[str, ...]:
+    """In which narrower formats numbers without a dtype were computed, or stored: float32, and that of the case.
+
+    Numbers that all are of a format, as exactly as they are known, and not all short, are that by no accident.
+    """
+    leaves = [leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None]
+    if not leaves or any(has_dtype(leaf) for leaf in leaves):
+        return ()
+    handed = given_leaves(case, given).items()
+    known = [(leaf.values, known_to(leaf, digits_of(given, path))) for path, leaf in handed if isinstance(leaf, Handed)]
+
+    def are(dtype: str) -> bool:
+        """Whether all numbers are of a format, as exactly as they are known."""
+        with np.errstate(invalid="ignore"):
+            return not any((np.abs(rounded(values, dtype) - values) > half).any() for values, half in known)
+
+    narrower = [name for name in dict.fromkeys(("float32", case.dtype)) if name != "float64" and are(name)]
+    return tuple(name for name in narrower if name == case.dtype or not are(SHORT))
+
+
+SHORT = "bfloat16"  # what all numbers of 8 bits are
 
 
 def handed_over(result: Any) -> Gradients:
@@ -144,10 +197,32 @@ def handed_over(result: Any) -> Gradients:
     if isinstance(result, Solution):
         raise TypeError("expected gradients, got a Solution; its gradients are solution.grads")
     if isinstance(result, tuple | list) and len(result) == 2:
-        loss, params = result
-        if isinstance(loss, int | float) or getattr(loss, "shape", None) == ():
-            return Gradients(params, loss)
+        first, second = result
+        if _is_number(first):
+            return Gradients(second, first)
+        if _is_number(second) and isinstance(first, list | tuple | Mapping):
+            return Gradients(first, second)
+    if isinstance(result, Mapping) and _is_number(result.get("loss")):
+        return Gradients({name: value for name, value in result.items() if name != "loss"}, result["loss"])
     return Gradients(result)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or getattr(value, "shape", None) == ()
+
+
+def only_of(only: Any) -> tuple[str, ...]:
+    """What somebody declares to have computed, checked: fields of layers, or paths.
+
+    Raises:
+        TypeError, ValueError: for anything else.
+    """
+    if isinstance(only, str) or not isinstance(only, Sequence):
+        raise TypeError(f'expected only to be a tuple such as ("weights",), got {only!r}')
+    for name in only:
+        field = name.rpartition(".")[2] if isinstance(name, str) else name
+        known_name("field of a layer", field, FIELDS)
+    return tuple(only)
 
 
 def report_on(case: Case, declared: Precision, leaves: tuple[Leaf, ...], notes: tuple[str, ...] = ()) -> Report:
@@ -168,142 +243,6 @@ def dtype_of(params: Any) -> str:
     """The dtype that parameters or gradients were handed over in."""
     pairs = pairs_in(params if hasattr(params, "__len__") else [])
     return coarsest(leaf for pair in pairs for leaf in pair if leaf is not None)
-
-
-def notes_of(
-    case: Case,
-    solution: Solution,
-    given: Gradients,
-    noise: Noise,
-    leaves: tuple[Leaf, ...],
-    precision: str | None,
-) -> tuple[str, ...]:
-    """What a wrong verdict may be due to: an undeclared precision, or few digits."""
-    if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG:
-        return ()
-    digits = _fewer_digits(given)
-    if digits is not None:
-        fewer = judge(case, solution, noise, given._replace(printed=digits, printed_loss=digits))
-        if not any(leaf.verdict is Verdict.WRONG for leaf in fewer):
-            return (f"as numbers printed to {digits.digits} digits these would not be wrong. Print at least 6.",)
-    # the noise of float32 takes seconds to compile; it is not asked for where it could not explain the worst error
-    if noise.precision.name != "float64" or any(leaf.error > HOPELESS * leaf.floor > 0 for leaf in leaves):
-        return ()
-    lower = judge(case, solution, estimate_noise(case, solution, precision_named("float32")), given)
-    if any(leaf.verdict is Verdict.WRONG for leaf in lower):
-        return ()
-    how = "Declare it (precision 'float32')." if precision is None else "Is the declared precision right?"
-    return (f"as float32 these numbers would be consistent. {how}",)
-
-
-HOPELESS = 1e3 * 2.0**29  # times the floor of float64: a thousand times what float32's digits lose
-
-
-def _fewer_digits(given: Gradients) -> Printed | None:
-    """How few digits would do for all numbers of a text that is read as printed to six, if less would; else None."""
-    if given.printed is None or given.printed != Printed("significant", FEWEST_DIGITS):
-        return None
-    leaves = (leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None)
-    values = [value for leaf in leaves for value in np.ravel(leaf)]
-    enough = (n for n in range(1, FEWEST_DIGITS) if all(float(f"{value:.{n}g}") == value for value in values))
-    digits = next(enough, None)
-    return None if digits is None else Printed("significant", digits)
-
-
-@formerly_by_place("precision")
-def check_update(
-    case: Case, params_after: Any, learning_rate: Rates | None = None, *, precision: str | None = None
-) -> Report:
-    """Judges the parameters after one step of plain gradient descent, params - learning_rate * gradient.
-
-    The rounding of the subtraction is part of the floor: a small step is hidden by it, and the verdict is then
-    UNDECIDED. A program that updates weights before it has used them errs in proportion to the learning rate: give
-    steps with several rates.
-
-    Args:
-        case: the question, with the parameters before the step.
-        params_after: the parameters after it, as `check` takes gradients; or what `read_update` returns; for several
-            rates a list with one of these per rate, each a step from the parameters of the case.
-        learning_rate: the rate, or a sequence of them; may be left out for what `read_update` returns.
-        precision: as in `check`.
-
-    Returns:
-        A report on the parameters; expected and got are parameters after the step.
-
-    Raises:
-        TypeError, ValueError: as `check`, and for rates that are not finite and above 0, or not one per step.
-    """
-    if not isinstance(case, Case):
-        raise not_a_case(case, ORDER)
-    updates = _updates(params_after, learning_rate)
-    declared = precision_named(precision or dtype_of([layer for update in updates for layer in update.params]))
-    solution = solve(case)
-    noise = estimate_noise(case, solution, declared)
-    leaves: list[Leaf] = []
-    asked: list[Asked] = []
-    groups = _groups(updates)
-    for group, update in zip(groups, updates, strict=True):
-        judged = judge_update(case, solution, noise, update)
-        leaves += [dataclasses.replace(leaf, group=group) for leaf in judged]
-        given = Gradients(update.params, printed=update.printed)
-        asked.append(Asked(case, solution, noise, given, judged, update.learning_rate, group))
-    report = report_on(case, declared, tuple(leaves))
-    exhibits = tuple(Exhibit(group, case, update) for group, update in zip(groups, updates, strict=True))
-    finder = partial(diagnose_several, asked) if report.verdict is Verdict.WRONG else None
-    return dataclasses.replace(report, finder=finder, exhibits=exhibits)
-
-
-def _groups(updates: list[Update]) -> list[str]:
-    """A name for each of several steps; steps of one rate are counted."""
-    names = [f"learning rate {update.learning_rate:g}" for update in updates]
-    if len(names) == 1:
-        return [""]
-    return [f"{name}, step {i}" if names.count(name) > 1 else name for i, name in enumerate(names)]
-
-
-def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
-    if isinstance(params_after, Update):
-        params_after = [params_after]
-    are_updates = isinstance(params_after, list | tuple) and bool(params_after) and isinstance(params_after[0], Update)
-    several = isinstance(learning_rate, list | tuple) or getattr(learning_rate, "ndim", 0) == 1
-    if several and not isinstance(params_after, list | tuple):
-        kind = type(params_after).__name__
-        raise TypeError(f"expected a list with one set of parameters per learning rate, got {kind}")
-    steps: list[Any] = list(params_after) if several or are_updates else [params_after]
-    rates: list[Any] = list(learning_rate) if several else [learning_rate]  # type: ignore[arg-type]
-    if are_updates and learning_rate is None:
-        rates = [getattr(update, "learning_rate", None) for update in steps]
-    if len(steps) != len(rates) or not rates:
-        raise ValueError(f"expected one set of parameters per learning rate, got {len(steps)} for {len(rates)} rates")
-    updates = []
-    for step, rate in zip(steps, rates, strict=True):
-        if isinstance(step, Gradients | Solution):
-            raise TypeError(f"expected the parameters after a step, got {type(step).__name__}; gradients are for check")
-        if not isinstance(getattr(step, "params", step), list | tuple):
-            kind = type(step).__name__
-            raise TypeError(f"expected parameters to be a list with one (weights, bias) pair per layer, got {kind}")
-        number = finite_float("learning_rate", rate)
-        if number <= 0:
-            raise ValueError(f"expected learning_rate to be above 0, got {number}")
-        updates.append(step._replace(learning_rate=number) if isinstance(step, Update) else Update(step, number))
-    return updates
-
-
-def judge_update(case: Case, solution: Solution, noise: Noise, update: Update) -> tuple[Leaf, ...]:
-    """The verdict on the parameters after one step; arguments as `verdict.judge`."""
-    truth, rate = truth_of(solution), update.learning_rate
-    leaves = []
-    with np.errstate(all="ignore"):
-        for path, got in given_params(case, update.params).items():
-            if isinstance(got, Misfit):
-                leaves.append(misfit_leaf(path, got))
-                continue
-            before, step = parameter_of(case, path), rate * truth[path]
-            floor = floor_of_step(noise, path, before, truth[path], rate)
-            limits = noise.limits[path]
-            limits = limits._replace(delicate=rate * limits.delicate)
-            leaves.append(judge_leaf(Question(path, before - step, got, step, floor, update.printed, limits), noise))
-    return tuple(leaves)
 
 
 @formerly_by_place("precision")

@@ -84,6 +84,11 @@ class GradientOracle:
         "check_update", 3, "Of parameters after a step: `oracle.check_update(case, params_after, learning_rate)`."
     )
     check_function = _check("check_function", 3, "Of a function: `oracle.check_function(fn, network, loss)`.")
+    check_update_function = _check(
+        "check_update_function",
+        3,
+        "Of code that changes parameters: `oracle.check_update_function(step, network, loss)`.",
+    )
     check_model = _check("check_model", 2, "Of a model of another framework: `oracle.check_model(model, loss)`.")
     drive = _check("drive", 3, "Of a program: `oracle.drive(command, network, loss)`.")
 

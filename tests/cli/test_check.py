@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.cli.command import app
-from functional_mlp.oracle.checking import check, check_update
+from functional_mlp.oracle.checking import check
 from functional_mlp.oracle.documents import Gradients, read_gradients, validator, write_gradients
+from functional_mlp.oracle.updates import check_update
 from reference import circles
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,8 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
-from functional_mlp.oracle.checking import check, check_update
+from functional_mlp.oracle.checking import check
+from functional_mlp.oracle.updates import check_update
 from tests.helpers.questions import answer, everything, question, steps
 
 VOID = {"meta", "link", "br"}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from functional_mlp import oracle
-from functional_mlp.oracle.checking import check_update
 from functional_mlp.oracle.documents import Update
+from functional_mlp.oracle.updates import check_update
 from functional_mlp.oracle.verdict import Verdict
 from tests.helpers.questions import answer, leaf_of, question, steps, verdicts
 

@@ -15,7 +15,7 @@ from flint import ctx, fmpq
 
 from reference import exact, formulas
 from reference.exact import Case, solve, ulp_distance
-from reference.problem import ACTIVATIONS, LOSSES, PROBABILITY_LOSSES
+from reference.problem import ACTIVATIONS, BINARY_LOSSES, LOSSES, PROBABILITY_LOSSES
 from tests.reference.brute_force import nearest
 
 DIGITS = 120
@@ -64,14 +64,62 @@ def mp_activation(spec: Any, z: list[Any]) -> list[Any]:
     return [function(x) for x in z]
 
 
-def mp_term(kind: str, o: list[Any], t: list[Any]) -> list[Any]:
-    if kind == "squared_error":
-        return [(x - y) ** 2 for x, y in zip(o, t, strict=True)]
-    p = {"sigmoid_cross_entropy": "sigmoid", "softmax_cross_entropy": "softmax"}.get(kind, "identity")
-    o = mp_activation(p, o)
-    if kind in ("categorical_cross_entropy", "softmax_cross_entropy"):
-        return [-y * mp.log(x) for x, y in zip(o, t, strict=True)]
-    return [-(y * mp.log(x) + (1 - y) * mp.log(1 - x)) for x, y in zip(o, t, strict=True)]
+def mp_term(loss: dict[str, Any], o: list[Any], t: list[Any]) -> list[Any]:
+    kind, zero = loss["kind"], mp.mpf(0)
+    delta, gamma, epsilon = (mp.mpf(loss[name]) for name in ("delta", "gamma", "epsilon"))
+    of_differences: dict[str, Callable[[Any], Any]] = {
+        "squared_error": lambda d: d**2,
+        "absolute_error": abs,
+        "huber": lambda d: d**2 / 2 if abs(d) <= delta else delta * (abs(d) - delta / 2),
+        "log_cosh": lambda d: mp.log(mp.cosh(d)),
+    }
+    if kind in of_differences:
+        return [of_differences[kind](x - y) for x, y in zip(o, t, strict=True)]
+    if kind == "hinge":
+        return [max(zero, 1 - x * y) for x, y in zip(o, t, strict=True)]
+    if kind == "multiclass_hinge":
+        score = mp.fdot(o, t)
+        return [(1 - y) * max(zero, 1 + x - score) for x, y in zip(o, t, strict=True)]
+    if smoothing := mp.mpf(loss["label_smoothing"]):
+        t = [(1 - smoothing) * y + smoothing / (2 if kind in BINARY_LOSSES else len(t)) for y in t]
+    if loss["class_weights"] is not None:
+        t = [mp.mpf(w) * y for w, y in zip(loss["class_weights"], t, strict=True)]
+    p = mp_activation(kind.split("_")[0] if kind.startswith(("sigmoid", "softmax")) else "identity", o)
+    if kind == "softmax_focal":
+        return [-y * (1 - x) ** gamma * mp.log(x) for x, y in zip(p, t, strict=True)]
+    if kind == "sigmoid_focal":
+        a = mp.mpf(1 if loss["alpha"] is None else loss["alpha"])
+        factors = [1 if loss["alpha"] is None else a * y + (1 - a) * (1 - y) for y in t]
+        missing = [(1 - (x * y + (1 - x) * (1 - y))) ** gamma for x, y in zip(p, t, strict=True)]
+        entropies = [-(y * mp.log(x) + (1 - y) * mp.log(1 - x)) for x, y in zip(p, t, strict=True)]
+        return [f * m * e for f, m, e in zip(factors, missing, entropies, strict=True)]
+    if kind in BINARY_LOSSES:
+        heavy = mp.mpf(loss["pos_weight"])
+        return [
+            -(heavy * y * mp.log(x + epsilon) + (1 - y) * mp.log(1 - x + epsilon)) for x, y in zip(p, t, strict=True)
+        ]
+    terms = [-y * mp.log(x + epsilon) for x, y in zip(p, t, strict=True)]
+    if "divergence" in kind:
+        terms = [x + y * mp.log(y) if y else x for x, y in zip(terms, t, strict=True)]
+    return terms
+
+
+DEFAULTS = {
+    "over_samples": "sum",
+    "over_outputs": "sum",
+    "scale": 1.0,
+    "l2": 0.0,
+    "l2_on_bias": False,
+    "l1": 0.0,
+    "delta": 1.0,
+    "gamma": 2.0,
+    "alpha": None,
+    "pos_weight": 1.0,
+    "label_smoothing": 0.0,
+    "class_weights": None,
+    "ignore_index": None,
+    "epsilon": 0.0,
+}
 
 
 def lists(array: Any) -> Any:
@@ -102,16 +150,22 @@ def mp_loss(case: Case, name: str = "", index: tuple[int, ...] = (), step: Any =
     forward["outputs"] = a
     if case.loss is None:
         return mp.fsum(mp.fdot(c, o) for c, o in zip(lists(case.ct_outputs), a, strict=True)), forward
-    loss = {"over_samples": "sum", "over_outputs": "sum", "scale": 1.0, "l2": 0.0, "l2_on_bias": False} | case.loss
-    rows = [mp.fsum(mp_term(loss["kind"], o, t)) for o, t in zip(a, lists(case.targets), strict=True)]
+    loss = DEFAULTS | case.loss
+    targets = lists(case.targets)
+    rows = [mp.fsum(mp_term(loss, o, t)) for o, t in zip(a, targets, strict=True)]
     weights = [mp.mpf(1)] * len(rows) if case.sample_weights is None else lists(case.sample_weights)
+    if loss["ignore_index"] is not None:
+        weights = [w if any(row) else mp.mpf(0) for w, row in zip(weights, targets, strict=True)]
     value = mp.mpf(loss["scale"]) * mp.fdot(weights, rows)
-    value /= mp.fsum(weights) if loss["over_samples"] == "mean" else 1
+    of_classes = [mp.fdot(loss["class_weights"] or [1] * len(row), row) for row in targets]
+    divisor = mp.fdot(weights, of_classes) if loss["class_weights"] is not None else mp.fsum(weights)
+    value /= {"sum": 1, "mean": divisor, "batch_mean": sum(w != 0 for w in weights)}[loss["over_samples"]]
     value /= case.sizes[-1] if loss["over_outputs"] == "mean" else 1
     penalised = [x for layer in range(len(case.params)) for row in data[f"grads.{layer}.weights"] for x in row]
     if loss["l2_on_bias"]:
         penalised += [x for layer in range(len(case.params)) for x in data[f"grads.{layer}.bias"] or ()]
     forward["loss"] = value + mp.mpf(loss["l2"]) * mp.fsum(x * x for x in penalised) / 2
+    forward["loss"] += mp.mpf(loss["l1"]) * mp.fsum(map(abs, penalised))
     return forward["loss"], forward
 
 
@@ -145,10 +199,11 @@ def random_case(
     targets[0, 0], targets[-1, -1] = 0.0, 1.0
     loss = {
         "kind": kind,
-        "over_samples": str(rng.choice(["sum", "mean"])),
+        "over_samples": str(rng.choice(["sum", "mean", "batch_mean"])),
         "over_outputs": str(rng.choice(["sum", "mean"])),
         "scale": float(rng.choice([1.0, 0.7])),
         "l2": float(rng.choice([0.0, 0.1])),
+        "l1": float(rng.choice([0.0, 0.03])),
         "l2_on_bias": bool(rng.integers(2)),
     }
     weights = np.array([0.3, 1.7, 0.0][:n]) if rng.integers(2) else None
@@ -172,7 +227,35 @@ HIDDEN = [
 @pytest.mark.parametrize(("number", "last", "kind"), [(i, *pair) for i, pair in enumerate(PAIRS)])
 def test_every_activation_before_every_loss(number: int, last: str, kind: str) -> None:
     rng = np.random.default_rng([20261122, number])
-    assert_agrees(random_case(rng, (1, 2, 2), [HIDDEN[number % len(HIDDEN)], last], kind))
+    case = random_case(rng, (1, 2, 2), [HIDDEN[number % len(HIDDEN)], last], kind)
+    while not np.all(
+        solve(case).leaves["pre_activations.1"]
+    ):  # both hidden units are 0: the last ones are exactly at a kink
+        case = random_case(rng, (1, 2, 2), [HIDDEN[number % len(HIDDEN)], last], kind)
+    assert_agrees(case)
+
+
+OPTIONS: dict[str, list[Any]] = {
+    "delta": [0.3],
+    "gamma": [0.0, 0.5, 3.0],
+    "alpha": [0.25],
+    "pos_weight": [2.5],
+    "label_smoothing": [0.1],
+    "class_weights": [(0.5, 2.0)],
+    "ignore_index": [-1],
+    "epsilon": [1e-3],
+}
+
+
+@pytest.mark.parametrize(("kind", "option"), [(kind, option) for kind in LOSSES for option in LOSSES[kind]])
+def test_every_option_of_every_loss(kind: str, option: str) -> None:
+    last = {"binary_cross_entropy": "sigmoid"}.get(kind, "softmax" if kind in PROBABILITY_LOSSES else "identity")
+    for number, value in enumerate(OPTIONS[option]):
+        rng = np.random.default_rng([20261130, number])
+        case = random_case(rng, (1, 2, 2), ["tanh", last], kind, n=3)
+        targets = np.array(case.targets)
+        targets[1] = 0.0 if option == "ignore_index" else targets[1]
+        assert_agrees(case._replace(loss={**(case.loss or {}), option: value}, targets=targets))
 
 
 def test_depth_and_a_batch_with_a_sample_of_weight_zero(rng: np.random.Generator) -> None:

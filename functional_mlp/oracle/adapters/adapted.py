@@ -18,9 +18,11 @@ from functional_mlp.oracle.probing import (
     Call,
     Fault,
     Skipped,
+    asking_of,
     call_function,
     combined_report,
     draw_probe_cases,
+    left_out,
     probe_code,
 )
 from functional_mlp.oracle.report import Report
@@ -118,8 +120,15 @@ class Adapted:
         return check(case, given, precision=precision or self.dtype)
 
 
-def check_adapted(adapted: Adapted, precision: str | None = None, seed: int = 0) -> Report:
+def check_adapted(
+    adapted: Adapted,
+    precision: str | None = None,
+    seed: int = 0,
+    targets: str | None = None,
+    only: Sequence[str] = (),
+) -> Report:
     """Judges a model with probe cases; arguments and errors as `check_model`."""
+    asking = asking_of(targets, None, any(adapted.biased), only)
     declared = adapted.dtype if precision is None else precision
     stored = precision_named(declared).storage.name
     if stored != adapted.dtype and not adapted.castable:
@@ -132,13 +141,10 @@ def check_adapted(adapted: Adapted, precision: str | None = None, seed: int = 0)
         reason = adapted.left_out(case)
         return Skipped(reason) if reason else call_function(adapted.gradients, case)
 
-    cases = draw_probe_cases(adapted.network, adapted.loss, declared, seed)
+    cases = draw_probe_cases(adapted.network, adapted.loss, declared, seed, asking)
     cases = tuple(_fitted(adapted, case) for case in cases)
-    probed = probe_code(ask, cases, declared, declared)
-    left_out = tuple(
-        f"the case {probe.name!r} was left out: {probe.skipped}." for probe in probed if probe.skipped is not None
-    )
-    return combined_report(probed, declared, left_out, cases=cases, code="your model")
+    probed = probe_code(ask, cases, declared, declared, asking=asking)
+    return combined_report(probed, declared, left_out(probed), cases=cases, code="your model")
 
 
 def _with_l2(loss: Loss, l2: float) -> Loss:
@@ -180,8 +186,7 @@ def by_hand(forward: Callable[[Any, Any], Forward], loss: Loss | None) -> Callab
 def _with_decay(loss: Loss, ct_layer: tuple[Any, Any], layer: tuple[Any, Any]) -> tuple[Any, Any]:
     """The gradients of one layer with those of the penalty added, in the dtype of the parameters."""
     (ct_weights, ct_bias), (weights, bias) = ct_layer, layer
-    if loss.l2 == 0:
+    if not loss.penalises:
         return ct_weights, ct_bias
-    l2 = weights.dtype.type(loss.l2)
     decays = loss.l2_on_bias and bias is not None
-    return ct_weights + l2 * weights, ct_bias + l2 * bias if decays else ct_bias
+    return ct_weights + loss.penalty_gradient(weights), ct_bias + loss.penalty_gradient(bias) if decays else ct_bias

@@ -3,6 +3,7 @@
 The framework is told from the names of the model's classes; nothing is imported to find out.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -57,7 +58,14 @@ def adapt(model: Any, loss: Any = None, activations: Any = None) -> Adapted:
 
 @formerly_by_place("precision", "seed")
 def check_model(
-    model: Any, loss: Any = None, *, precision: str | None = None, seed: int = 0, activations: Any = None
+    model: Any,
+    loss: Any = None,
+    *,
+    precision: str | None = None,
+    seed: int = 0,
+    activations: Any = None,
+    targets: str | None = None,
+    only: Sequence[str] = (),
 ) -> Report:
     """Judges the gradients that a framework computes for a model, your own derivatives in it included.
 
@@ -69,6 +77,7 @@ def check_model(
         precision: what the model is run in, as in `check`; None: its own dtype. Where the framework lets it, a float32
             model also runs in float64, which shows smaller errors.
         seed: of the probe cases.
+        targets, only: as in `check_function`; frozen parameters need not be judged: only=("weights",).
 
     Returns:
         A report, as `check_function` gives it. A model that raises is WRONG. The outputs are judged too: if they are
@@ -82,7 +91,7 @@ def check_model(
         >>> check_model(MLPRegressor(hidden_layer_sizes=(), alpha=0.0)).verdict
         <Verdict.CONSISTENT: 'consistent'>
     """
-    return check_adapted(adapt(model, loss, activations), precision, seed)
+    return check_adapted(adapt(model, loss, activations), precision, seed, targets, only)
 
 
 @formerly_by_place("precision", "seed")

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from functional_mlp.losses import Loss
-from functional_mlp.oracle.adapters.adapted import Adapted, nothing_left_out
+from functional_mlp.oracle.adapters.adapted import Adapted
 from functional_mlp.oracle.adapters.layers import Found, network_of, refuse
-from functional_mlp.oracle.case import Case, Layer
+from functional_mlp.oracle.case import Layer
 from functional_mlp.oracle.documents import Gradients
 
 ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
@@ -82,15 +82,7 @@ def adapt_sklearn(model: Any, loss: Any, activations: Any) -> Adapted:
         *(network, LOSSES[model.loss, end], fitted_params, gradients, lambda params: _with(model, params)),
         dtype=str(model.coefs_[0].dtype) if fitted else "float64",
         decay=float(model.alpha),
-        left_out=_not_classes if end == "softmax" else nothing_left_out,
     )
-
-
-def _not_classes(case: Case) -> str:
-    """Why a case is none for the classifier: it only ever has classes, one 1 per sample, for which p − t is right."""
-    targets = np.asarray(case.targets)
-    classes = np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all()
-    return "" if classes else "its targets are no classes, and the model takes nothing else"
 
 
 def _argument_names() -> list[str]:

@@ -16,17 +16,22 @@ from functional_mlp._checks import known_name
 from functional_mlp._dtypes import DTYPES, Array
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
-from functional_mlp.oracle.case.arrays import (
+from functional_mlp.oracle.case.arrays import numbers, require_representable, require_shape
+from functional_mlp.oracle.case.containers import layers_in, pairs_in
+from functional_mlp.oracle.case.layouts import (
     BIAS_LAYOUTS,
     WEIGHTS_LAYOUTS,
     Layer,
+    Layout,
+    as_rows,
     canonical_layer,
     declared_layer,
-    numbers,
-    require_representable,
-    require_shape,
+    found_layout,
+    layout_of,
+    shape_of,
 )
 from functional_mlp.oracle.case.paths import layer_path, parameter_path, parse_path
+from functional_mlp.oracle.case.targets import are_labels, labels_of_rows, rows_of_labels
 
 MAX_NAME = 1000
 HASHED_ROWS = 16  # of the inputs: enough to tell most cases apart
@@ -39,21 +44,25 @@ class Case:
     Args:
         network: the specification.
         loss: the loss; None for a bare vector-Jacobian product of `ct_outputs`.
-        params: per layer a pair (weights, bias), or weights alone for a layer without bias, in the declared layouts.
-            Biases of shape (1, fan_out) are taken as (fan_out,).
+        params: per layer a pair (weights, bias), or weights alone for a layer without bias; or a list or dict of all
+            (`containers.pairs_of`). Biases may be vectors, rows or columns.
         inputs: (n, n_0).
-        targets: (n, n_L), with a loss.
+        targets: (n, n_L), with a loss; or the class of each sample, integers (n,), where the loss is of classes; or
+            (n,) numbers for one output.
         ct_outputs: (n, n_L), without one.
         sample_weights: (n,), optional, with a loss.
         name: for messages and files: at most 1000 printable characters.
         dtype: a key of `DTYPES`: every number of the case must be representable in it.
         weights_layout: "in_out", weights (fan_in, fan_out); or "out_in", weights (fan_out, fan_in).
-        bias_layout: "separate"; or "last_row": the bias is the last row of each (fan_in + 1, fan_out) weight matrix
-            (the last column in the layout "out_in").
+        bias_layout: "separate"; or "last_row" or "first_row": the bias is that row of each (fan_in + 1, fan_out) weight
+            matrix (in the layout "out_in" that column).
+        layout: all that is declared of the layout, as `layout_of` takes it. What is declared nowhere is found out where
+            the shapes leave one reading; weights of square layers are then (fan_in, fan_out), samples rows.
 
     Attributes:
         params: tuple of `Layer`, always (fan_in, fan_out) with separate biases, whatever was declared.
-        inputs, targets, ct_outputs, sample_weights: float64 arrays, or None.
+        inputs, targets, ct_outputs, sample_weights: float64 arrays, samples as rows, or None.
+        layout: a `Layout` without None: of the arrays as they were given, and as gradients are expected.
 
     Raises:
         TypeError: for what is no array of numbers.
@@ -70,8 +79,7 @@ class Case:
     sample_weights: np.ndarray | None
     name: str
     dtype: str
-    weights_layout: str
-    bias_layout: str
+    layout: Layout
 
     def __init__(
         self,
@@ -84,16 +92,44 @@ class Case:
         sample_weights: Any = None,
         name: str = "",
         dtype: str = "float64",
-        weights_layout: str = "in_out",
-        bias_layout: str = "separate",
+        weights_layout: str | None = None,
+        bias_layout: str | None = None,
+        layout: Any = None,
     ) -> None:
-        given = (
-            *(network, loss, params, inputs, targets, ct_outputs, sample_weights),
-            *(name, dtype, weights_layout, bias_layout),
-        )
+        declared = _declared(weights_layout, bias_layout, layout)
+        given = (network, loss, params, inputs, targets, ct_outputs, sample_weights, name, dtype, declared)
         for field, value in zip(dataclasses.fields(self), given, strict=True):
             object.__setattr__(self, field.name, value)
         self._check()
+
+    @property
+    def weights_layout(self) -> str:
+        """ "in_out" or "out_in"."""
+        return str(self.layout.weights)
+
+    @property
+    def bias_layout(self) -> str:
+        """ "separate", or which row of the weights the bias is: "first_row" or "last_row"."""
+        return str(self.layout.bias) if self.layout.in_weights else "separate"
+
+    def laid_out(self, layout: Any) -> "Case":
+        """The same case in another layout: as it is written, handed to functions, and as gradients are expected.
+
+        Args:
+            layout: as `layout_of` takes it; what it leaves open stays as it is.
+
+        Raises:
+            TypeError, ValueError: for what is no layout, and for class labels where targets are no one-hot rows.
+        """
+        whole = layout_of(layout).completed(self.layout)
+        if whole.targets == "labels" and not _are_one_hot(self):
+            got = "no loss" if self.loss is None else f"targets of {self.loss.kind} that are none"
+            raise ValueError(f"expected one-hot targets of a loss of several classes, for class labels, got {got}")
+        case = object.__new__(Case)
+        for field in dataclasses.fields(self):
+            object.__setattr__(case, field.name, getattr(self, field.name))
+        object.__setattr__(case, "layout", whole)
+        return case
 
     def __eq__(self, other: object) -> bool:
         """Whether every field is the same, numbers bit for bit."""
@@ -111,74 +147,131 @@ class Case:
         arrays = [*(leaf for layer in self.params for leaf in layer)]
         arrays += [self.inputs, self.targets, self.ct_outputs, self.sample_weights]
         numbers_ = tuple(None if array is None else (array.shape, array.tobytes()) for array in arrays)
-        named = (self.network, self.loss, self.name, self.dtype, self.weights_layout, self.bias_layout)
+        named = (self.network, self.loss, self.name, self.dtype, self.layout)
         return *named, numbers_
 
     def _check(self) -> None:
         """Refuses what is not sound, and brings the arrays into the oracle's form."""
         known_name("dtype", self.dtype, DTYPES)
-        known_name("weights_layout", self.weights_layout, WEIGHTS_LAYOUTS)
-        known_name("bias_layout", self.bias_layout, BIAS_LAYOUTS)
         require_network(self.network)
         if not isinstance(self.name, str):
             raise TypeError(f"expected name to be a string, got {type(self.name).__name__}")
         if len(self.name) > MAX_NAME or not self.name.isprintable():
             raise ValueError(f"expected name of at most {MAX_NAME} printable characters, got {self.name[:60]!r}")
-        params = self._canonical_params()
-        inputs = numbers("inputs", self.inputs)
-        require_shape("inputs", inputs, ("n", self.network.sizes[0]))
-        if len(inputs) == 0:
-            raise ValueError(f"expected at least one sample in inputs, got shape {inputs.shape}")
-        data = {"inputs": inputs} | self._checked_end((len(inputs), self.network.sizes[-1]))
+        params, layout = self._canonical_params(self.layout)
+        inputs, layout = self._canonical_inputs(layout)
+        end, layout = self._checked_end((len(inputs), self.network.sizes[-1]), layout)
+        data, layout = {"inputs": inputs} | end, layout.settled()
         for i, layer in enumerate(params):
-            for field, array in declared_layer(layer, self.weights_layout, self.bias_layout).items():
+            for field, array in declared_layer(layer, layout).items():
                 require_representable(parameter_path(i, field), array, self.dtype)
         for name, array in data.items():
             require_representable(name, array, self.dtype)
         for array in [*data.values(), *(leaf for layer in params for leaf in layer if leaf is not None)]:
             array.setflags(write=False)
-        for name, value in ({"params": params} | data).items():
+        for name, value in ({"params": params, "layout": layout} | data).items():
             object.__setattr__(self, name, value)
 
-    def _canonical_params(self) -> tuple[Layer, ...]:
+    def _canonical_params(self, layout: Layout) -> tuple[tuple[Layer, ...], Layout]:
+        """The parameters in the oracle's layout, and what is found out of theirs."""
         shapes = self.network.shapes
-        if isinstance(self.params, np.ndarray) or not isinstance(self.params, Sequence):
-            raise TypeError(f"expected params to be a list with one layer per entry, got {type(self.params).__name__}")
-        if len(self.params) != len(shapes):
+        layers = layers_in(self.params, len(shapes))
+        if isinstance(layers, np.ndarray) or not isinstance(layers, Sequence):
+            raise TypeError(f"expected params to be a list with one layer per entry, got {type(layers).__name__}")
+        if len(layers) != len(shapes):
             raise ValueError(
-                f"expected params of {len(shapes)} layers for sizes {self.network.sizes}, got {len(self.params)}"
+                f"expected params of {len(shapes)} layers for sizes {self.network.sizes}, got {len(layers)}"
             )
-        return tuple(
-            canonical_layer(layer_path(i), layer, shape, self.weights_layout, self.bias_layout)
-            for i, (layer, shape) in enumerate(zip(self.params, shapes, strict=True))
+        found = found_layout(layout, shapes, pairs_in(layers))
+        canonical = (
+            canonical_layer(layer_path(i), layer, shape, found)
+            for i, (layer, shape) in enumerate(zip(layers, shapes, strict=True))
         )
+        return tuple(canonical), found
 
-    def _checked_end(self, shape: tuple[int, int]) -> dict[str, np.ndarray]:
-        """Targets and sample weights of a loss, or the cotangent of a bare VJP."""
+    def _canonical_inputs(self, layout: Layout) -> tuple[Array, Layout]:
+        """Inputs with samples as rows; whether they were columns is found out where it was not declared."""
+        inputs, features = numbers("inputs", self.inputs), self.network.sizes[0]
+        if layout.samples is None and inputs.ndim == 2 and inputs.shape[1] != features == inputs.shape[0]:
+            end = self.targets if self.ct_outputs is None else self.ct_outputs
+            if shape_of(end) == (self.network.sizes[-1], inputs.shape[1]):
+                layout = dataclasses.replace(layout, samples="columns")
+        require_shape("inputs", inputs, (features, "n") if layout.samples == "columns" else ("n", features))
+        inputs = np.array(as_rows(inputs, layout), order="C")
+        if len(inputs) == 0:
+            raise ValueError(f"expected at least one sample in inputs, got shape {inputs.shape}")
+        return inputs, layout
+
+    def _checked_end(self, shape: tuple[int, int], layout: Layout) -> tuple[dict[str, Array], Layout]:
+        """Targets and sample weights of a loss, or the cotangent of a bare VJP; and what their layout is."""
         if self.loss is None:
             for name in ("targets", "sample_weights"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"expected no {name} without a loss; give a loss, or ct_outputs alone")
             if self.ct_outputs is None:
                 raise ValueError("expected either a loss with targets, or ct_outputs, got neither")
-            ct_outputs = numbers("ct_outputs", self.ct_outputs)
-            require_shape("ct_outputs", ct_outputs, shape)
-            return {"ct_outputs": ct_outputs}
+            return {"ct_outputs": _rows("ct_outputs", self.ct_outputs, shape, layout)}, layout
         require_loss(self.loss)
         if self.ct_outputs is not None:
             raise ValueError("expected either a loss with targets, or ct_outputs, got both")
         if self.targets is None:
             raise ValueError(f"expected targets for the loss {self.loss.kind}, got none")
         self.loss.require_admissible(self.network.activations[-1])
-        targets = numbers("targets", self.targets)
-        require_shape("targets", targets, shape)
+        if are_labels(self.loss, shape_of(self.targets), shape):
+            targets = rows_of_labels(numbers("targets", self.targets), self.loss, shape[1])
+            layout = dataclasses.replace(layout, targets="labels")
+        else:
+            targets = _rows("targets", self.targets, shape, layout)
+        self.loss.require_targets(targets)
         if self.sample_weights is None:
-            return {"targets": targets}
+            return {"targets": targets}, layout
         weights = numbers("sample_weights", self.sample_weights)
         require_shape("sample_weights", weights, shape[:1])
         if (weights < 0).any() or not weights.any():
             raise ValueError("expected sample_weights to be not negative and not all 0")
-        return {"targets": targets, "sample_weights": weights}
+        return {"targets": targets, "sample_weights": weights}, layout
+
+
+def _are_one_hot(case: Case) -> bool:
+    """Whether the targets may be written as class labels."""
+    if case.loss is None or case.targets is None:
+        return False
+    n, classes = case.targets.shape
+    sums, ignored = case.targets.sum(axis=1), case.loss.ignore_index is not None
+    ones = ((case.targets == 0) | (case.targets == 1)).all() and ((sums == 1) | (ignored & (sums == 0))).all()
+    return bool(ones) and are_labels(case.loss, (n,), (n, classes))
+
+
+def _rows(what: str, given: Any, shape: tuple[int, int], layout: Layout) -> Array:
+    """Targets or a cotangent (n, n_L), given with samples as rows or columns, or (n,) for one output."""
+    array = numbers(what, given)
+    if array.shape == shape[:1] and shape[1] == 1:
+        return array[:, None]
+    require_shape(what, array, shape[::-1] if layout.samples == "columns" else shape)
+    return np.array(as_rows(array, layout), order="C")
+
+
+def _declared(weights_layout: str | None, bias_layout: str | None, layout: Any) -> Layout:
+    """What is declared of a case's layout; `weights_layout` and `bias_layout` come before what `layout` says.
+
+    Raises:
+        TypeError, ValueError: for what is no layout.
+    """
+    if bias_layout is not None:
+        known_name("bias_layout", bias_layout, BIAS_LAYOUTS)
+    if weights_layout is not None:
+        known_name("weights_layout", weights_layout, WEIGHTS_LAYOUTS)
+    bias = "vector" if bias_layout == "separate" else bias_layout
+    return Layout(weights_layout, bias).completed(layout_of(layout))
+
+
+def declared_data(case: Case) -> dict[str, Array]:
+    """Inputs, and targets or the cotangent of the outputs, in the case's layout: class labels are integers."""
+    data = {"inputs": as_rows(case.inputs, case.layout)}
+    if case.loss is not None and case.targets is not None and case.layout.targets == "labels":
+        return data | {"targets": labels_of_rows(case.targets, case.loss)}
+    name = "ct_outputs" if case.targets is None else "targets"
+    return data | {name: as_rows(getattr(case, name), case.layout)}
 
 
 def parameter_of(case: Case, path: str) -> Array:

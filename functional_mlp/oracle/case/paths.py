@@ -54,18 +54,23 @@ def layer_of(path: str) -> int:
     return parse_path(path).layer
 
 
+def params_by_path(params: Iterable[Any]) -> dict[str, Any]:
+    """Every array of parameters or their gradients, per layer (weights, bias), by path; a bias of None is left out."""
+    return {
+        parameter_path(i, field): leaf
+        for i, layer in enumerate(params)
+        for field, leaf in zip(FIELDS, layer, strict=True)
+        if leaf is not None
+    }
+
+
 def by_path(answer: Any) -> dict[str, Any]:
     """Every array of an answer that may be judged, by path, such as "params[0].weights".
 
     Args:
         answer: a `Solution`, or anything else with `grads`, `loss`, `outputs`, `deltas` and `ct_inputs`.
     """
-    arrays = {
-        parameter_path(i, field): leaf
-        for i, layer in enumerate(answer.grads)
-        for field, leaf in zip(FIELDS, layer, strict=True)
-        if leaf is not None
-    }
+    arrays = params_by_path(answer.grads)
     if answer.loss is not None:
         arrays["loss"] = answer.loss
     arrays["outputs"] = answer.outputs

@@ -1,26 +1,30 @@
 """Random cases, drawn with NumPy's generator, so that a seed gives the same case whatever JAX's settings are."""
 
+from typing import Any
+
 import numpy as np
 
 from functional_mlp._checks import known_name, positive_int
-from functional_mlp._dtypes import DTYPES, Array
+from functional_mlp._dtypes import DTYPES
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case.arrays import rounded
 from functional_mlp.oracle.case.case import Case, require_loss, require_network
-
-# how targets are drawn: any reals, 0 or 1 for every output, or one 1 per sample
-TARGETS = {
-    "squared_error": "real",
-    "binary_cross_entropy": "bits",
-    "sigmoid_cross_entropy": "bits",
-    "categorical_cross_entropy": "one_hot",
-    "softmax_cross_entropy": "one_hot",
-}
+from functional_mlp.oracle.case.layouts import layout_of
+from functional_mlp.oracle.case.targets import declared_targets, draw_targets, drawn_kind
 
 
 def draw_case(
-    network: Network, loss: Loss | None, *, samples: int = 5, seed: int = 0, dtype: str = "float64", name: str = ""
+    network: Network,
+    loss: Loss | None,
+    *,
+    samples: int = 5,
+    seed: int = 0,
+    dtype: str = "float64",
+    name: str = "",
+    targets: str | None = None,
+    bias: bool = True,
+    layout: Any = None,
 ) -> Case:
     """A case of moderate numbers: weights N(0, 1/fan_in), biases and inputs N(0, 1), targets as the loss wants them.
 
@@ -31,34 +35,31 @@ def draw_case(
         seed: of the draws.
         dtype: every number is rounded to it.
         name: of the case.
+        targets: of losses of classes, and after softmax: "one_hot", rows of one 1 (the default), or "labels", the same
+            as integers (n,); "soft", rows that sum to 1; or "any". Of binary losses these are 0 or 1, and for the last
+            two anything between.
+        bias: whether layers have biases.
+        layout: of the case, as `layout_of` takes it: in which it is written and its gradients are expected.
 
     Raises:
         TypeError: for what is no network or no loss.
-        ValueError: for a loss that is inadmissible, an unknown dtype, or counts below 1.
+        ValueError: for a loss that is inadmissible, an unknown dtype, kind of targets or layout, or counts below 1.
     """
     require_network(network)
     require_loss(loss)
     known_name("dtype", dtype, DTYPES)
     samples = positive_int("samples", samples)
     rng = np.random.default_rng(seed)
-    params = [
+    drawn = [
         (rounded(rng.normal(size=(fan_in, fan_out)) / np.sqrt(fan_in), dtype), rounded(rng.normal(size=fan_out), dtype))
         for fan_in, fan_out in network.shapes
     ]
+    params = [(weights, own if bias else None) for weights, own in drawn]
     inputs = rounded(rng.normal(size=(samples, network.sizes[0])), dtype)
     shape = (samples, network.sizes[-1])
-    kind = "real" if loss is None else TARGETS[loss.kind]
+    chosen, labels = declared_targets(targets)
+    kind = drawn_kind(network, loss, chosen)
     end = rounded(draw_targets(kind, shape, rng), dtype)
-    targets, ct_outputs = (None, end) if loss is None else (end, None)
-    return Case(network, loss, params, inputs, targets, ct_outputs, name=name, dtype=dtype)
-
-
-def draw_targets(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Targets (n, K) of one of the kinds in `TARGETS`."""
-    match kind:
-        case "real":
-            return rng.normal(size=shape)
-        case "bits":
-            return rng.integers(0, 2, shape).astype(np.float64)
-        case _:
-            return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
+    ends = {"ct_outputs" if loss is None else "targets": end}
+    case = Case(network, loss, params, inputs, name=name, dtype=dtype, **ends)  # type: ignore[arg-type]
+    return case.laid_out(layout_of(layout).completed(labels))

@@ -9,3 +9,7 @@ from .search import Evidence as Evidence
 from .search import Explanation as Explanation
 from .search import Named as Named
 from .separating_case import separate as separate
+from .steps import AskedSteps as AskedSteps
+from .steps import Taken as Taken
+from .steps import diagnose_steps as diagnose_steps
+from .steps import taken_after as taken_after

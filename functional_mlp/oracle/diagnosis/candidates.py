@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case, layer_of
-from functional_mlp.oracle.mistakes import MISTAKES, Prepared, Slip, places
+from functional_mlp.oracle.mistakes import MISTAKES, OF_UPDATES, Prepared, Slip, places
 
 Arrays = Mapping[str, Array]
 Slips = tuple[Slip, ...]  # one mistake, in one layer or in several
@@ -64,8 +64,8 @@ def every_group(prepared: Prepared, updates: bool = False) -> tuple[Slips, ...]:
         updates: whether to include the mistakes that show in updated parameters only; they come first.
     """
     groups: list[Slips] = []
-    for mistake in sorted(MISTAKES.values(), key=lambda mistake: mistake.scope != "update"):
-        if mistake.scope == "update" and not updates:
+    for mistake in sorted(MISTAKES.values(), key=lambda mistake: mistake.scope not in OF_UPDATES):
+        if mistake.scope in OF_UPDATES and not updates:
             continue
         sites = [place for place in places(prepared, mistake.id) if place[1] not in mistake.unsearched]
         groups += [(Slip(mistake.id, layer, variant),) for layer, variant in sites]

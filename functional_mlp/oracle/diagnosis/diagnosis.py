@@ -5,7 +5,9 @@ numbers are compared with the given ones, entry by entry, by the noise floor of 
 is fitted first. If none explains everything, two are tried: one that explains one of the wrong arrays nearest to the
 outputs, and another that explains the rest. Mistakes that the case cannot tell apart are all named.
 
-Nothing is named that does not reproduce the numbers; then only the first wrong quantity on the way back is.
+Nothing is named that does not reproduce the numbers; then only the first wrong quantity on the way back is. With one
+sample and one output, or two classes, any error at the output multiplies the gradients by some number: no convention is
+named there that does only that.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,6 +19,7 @@ from functional_mlp.oracle.case import Case, layer_of, parameter_of, weights_and
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, relative_sizes
 from functional_mlp.oracle.diagnosis.search import (
+    SCALES,
     Evidence,
     Explanation,
     Named,
@@ -24,8 +27,8 @@ from functional_mlp.oracle.diagnosis.search import (
     explanations,
     named,
 )
-from functional_mlp.oracle.documents import Gradients
-from functional_mlp.oracle.mistakes import MISTAKES, prepare
+from functional_mlp.oracle.documents import Gradients, digits_of
+from functional_mlp.oracle.mistakes import MISTAKES, only_scales, prepare
 from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.truth import Solution
 from functional_mlp.oracle.verdict import (
@@ -123,7 +126,7 @@ def diagnose_several(asked: Sequence[Asked], excluded: Collection[str] = ()) -> 
         None if nothing is wrong.
     """
     seen: list[_Found] = []
-    for one in sorted(asked, key=lambda one: _work(one.case)):
+    for one in sorted(asked, key=lambda one: work_of(one.case)):
         found = _search(one, frozenset(excluded))
         seen += [] if found is None else [found]
         if len(seen) == MOST_CASES or (len(seen) >= ENOUGH_CASES and len(_most_often(seen)) == 1):
@@ -176,7 +179,8 @@ def _diagnosis(found: _Found | None) -> Diagnosis | None:
     return Diagnosis(best, ties, kind, found.first_wrong, found.searched, found.explanations, shown, found.group)
 
 
-def _work(case: Case) -> int:
+def work_of(case: Case) -> int:
+    """What looking for a mistake in a case takes: weights times samples."""
     return len(case.inputs) * sum(layer.weights.size for layer in case.params)
 
 
@@ -190,20 +194,25 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
     arrays, allowed = {}, {}
     for path, handed in given_leaves(case, given).items():
         if not isinstance(handed, Misfit) and path in noise.floors:
-            printed = given.printed_loss if path == "loss" else given.printed
+            printed = digits_of(given, path)
             arrays[path], floor = handed.values, noise.floors[path]
             if rate is not None:
                 before = parameter_of(case, path)
                 arrays[path] = (before - handed.values) / rate
                 floor = floor_of_step(noise, path, before, true[path], rate)
-            allowed[path] = (NEAR * floor.smooth + known_to(handed, printed)) / (rate or 1.0)
+            allowed[path] = (NEAR * floor.smooth + known_to(handed, printed, widest=True)) / (rate or 1.0)
     unsearched = _Found((), first_wrong(leaves), searched=False, group=group)
     if not wrong <= arrays.keys():
-        return unsearched if rate is not None else _in_the_other_layout(asked, excluded) or unsearched
-    if _work(case) > MOST_WORK:
+        turned = None if rate is not None else _in_the_other_layout(asked, excluded)
+        wrong = wrong & arrays.keys()  # what cannot be compared does not keep the rest from being explained
+        if turned is not None or not wrong:
+            return turned or unsearched
+    if work_of(case) > MOST_WORK:
         return unsearched
     truth = {path: array for path, array in true.items() if path in arrays}
     way_back = sorted(wrong, key=lambda path: (path != "outputs", -layer_of(path), arrays[path].size, path))
+    if only_scales(case):  # any number might be meant, so that none shows a convention
+        excluded |= SCALES | {"loss-scaled", "loss-mismatch"}
     storage = noise.precision.storage.name
     dtype = "float64" if all(np.isfinite(array).all() for array in arrays.values()) else storage
     loss, loss_noise = _loss_and_noise(asked)
@@ -223,7 +232,7 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
         rate=rate,
         excluded=excluded,
     )
-    found = explanations(question, pairs=_work(case) <= MOST_WORK_FOR_PAIRS)
+    found = explanations(question, pairs=work_of(case) <= MOST_WORK_FOR_PAIRS)
     return _Found(found, first_wrong(leaves), question=question, group=group)
 
 

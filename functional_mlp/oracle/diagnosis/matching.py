@@ -7,7 +7,7 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Arrays, Discrepancy, Slips, that_reach
-from functional_mlp.oracle.mistakes import MISTAKES, inject_update, injected_arrays
+from functional_mlp.oracle.mistakes import MISTAKES, OF_UPDATES, inject_update, injected_arrays
 
 # how many times nearer than the right numbers are those of a mistake; of a fit, or of two mistakes
 CLEAR, CLEAR_OF_FIT = 2.0, 4.0
@@ -67,7 +67,7 @@ def agreeing_digits(given: Array, own: Array) -> int:
 def injected_by(question: Discrepancy, group: Slips, paths: Collection[str]) -> dict[str, Array] | None:
     """What a program with these mistakes computes, by path; None if they cannot be made together."""
     try:
-        if any(MISTAKES[slip.id].scope == "update" for slip in group):
+        if any(MISTAKES[slip.id].scope in OF_UPDATES for slip in group):
             arrays = _stepped(question, group, paths)
         else:
             arrays = injected_arrays(question.prepared, group, paths)

@@ -10,6 +10,8 @@ from functional_mlp.files import MAX_BYTES, FileError, Path_
 from functional_mlp.oracle.case import (
     FIELDS,
     Case,
+    Layout,
+    as_rows,
     canonical_layer,
     declared_layer,
     layer_path,
@@ -42,9 +44,11 @@ def write_solution(path: Path_, case: Case, solution: Solution) -> None:
         document["case"] = case.name
     if solution.loss is not None:
         document["loss"] = solution.loss
-    document["params"] = [declared_layer(layer, case.weights_layout, case.bias_layout) for layer in solution.grads]
+    layout = case.layout
+    document["params"] = [declared_layer(layer, layout) for layer in solution.grads]
     for field in ("outputs", *BY_LAYER, "ct_inputs"):
-        document[field] = getattr(solution, field)
+        value = getattr(solution, field)
+        document[field] = [as_rows(part, layout) for part in value] if field in BY_LAYER else as_rows(value, layout)
     write_document(path, document)
 
 
@@ -80,18 +84,17 @@ def _solution_of(document: dict[str, Any], case: Case | None) -> Solution:
     """
 
     def array(what: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
-        found = numbers(what, value)
+        found = as_rows(numbers(what, value), layout)
         require_shape(what, found, shape)
-        return _frozen(what, found)
+        return _frozen(what, np.ascontiguousarray(found))
 
+    layout = Layout().settled() if case is None else case.layout
     if case is None:
         wide = [numbers("ct_inputs", document["ct_inputs"])]
         wide += [numbers(f"pre_activations[{i}]", z) for i, z in enumerate(document["pre_activations"])]
         shapes = [(len(np.atleast_1d(wide[0])), np.atleast_2d(found).shape[1]) for found in wide]
-        layouts = ("in_out", "separate")
     else:
         shapes = [(len(case.inputs), size) for size in case.network.sizes]
-        layouts = (case.weights_layout, case.bias_layout)
     for name in ("params", *BY_LAYER):
         if len(document[name]) != len(shapes) - 1:
             raise ValueError(f"expected {name} of {len(shapes) - 1} layers, got {len(document[name])}")
@@ -101,7 +104,7 @@ def _solution_of(document: dict[str, Any], case: Case | None) -> Solution:
     }
     pairs = itertools.pairwise(size for _, size in shapes)
     grads = tuple(
-        canonical_layer(layer_path(i), layer, shape, *layouts)
+        canonical_layer(layer_path(i), layer, shape, layout)
         for i, (layer, shape) in enumerate(zip(document["params"], pairs, strict=True))
     )
     for i, layer in enumerate(grads):

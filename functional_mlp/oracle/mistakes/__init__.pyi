@@ -1,10 +1,15 @@
+from .blind_spots import BlindSpot as BlindSpot
+from .blind_spots import blind_spots as blind_spots
+from .blind_spots import only_scales as only_scales
 from .catalogue.registry import FAMILIES as FAMILIES
 from .catalogue.registry import MISTAKES as MISTAKES
 from .catalogue.registry import described as described
+from .injection import OF_UPDATES as OF_UPDATES
 from .injection import Injected as Injected
 from .injection import Slip as Slip
 from .injection import applies as applies
 from .injection import inject as inject
+from .injection import inject_steps as inject_steps
 from .injection import inject_update as inject_update
 from .injection import injected_arrays as injected_arrays
 from .injection import places as places

@@ -11,6 +11,7 @@ from functional_mlp.activations import FACTORIES, Activation
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.mistakes.program import OF_PROBABILITIES
+from functional_mlp.update_rules import Adam, Descent, Momentum, RMSprop, UpdateRule
 
 
 class Site(NamedTuple):
@@ -22,6 +23,7 @@ class Site(NamedTuple):
         layer: index into the parameters; None for the whole network.
         variant: of the mistake, or None.
         value: of its free number, or None.
+        rule: by which the program updates its parameters.
     """
 
     case: Case
@@ -29,6 +31,7 @@ class Site(NamedTuple):
     layer: Any
     variant: Any = None
     value: Any = None
+    rule: UpdateRule = Descent()
 
     @property
     def loss(self) -> Any:
@@ -168,9 +171,11 @@ SUM_OVER_OUTPUTS = Condition("a loss that sums over outputs", _of(lambda loss: l
 MEAN_OVER_OUTPUTS = Condition("a loss that averages over outputs", _of(lambda loss: loss.over_outputs == "mean"))
 SCALED = Condition("a loss with another scale than 1", _of(lambda loss: loss.scale != 1))
 OF_PROBABILITIES_GIVEN = Condition("a loss of probabilities", _of(lambda loss: KINDS[loss.kind].of_probabilities))
-CROSS_ENTROPY = Condition("a cross-entropy", _of(lambda loss: loss.kind != "squared_error"))
+CROSS_ENTROPIES = (*OF_PROBABILITIES, *(kind for kind, _ in OF_PROBABILITIES.values()))
+CROSS_ENTROPY = Condition("a cross-entropy", _of(lambda loss: loss.kind in CROSS_ENTROPIES))
 UNWEIGHTED = Condition("samples without weights", lambda site: site.case.sample_weights is None)
 PENALTY = Condition("an L2 penalty", _of(lambda loss: loss.l2 != 0))
+NO_L1_PENALTY = Condition("a case without L1 penalty", lambda site: site.loss is None or site.loss.l1 == 0)
 NO_PENALTY = Condition("a case without L2 penalty", lambda site: site.loss is None or site.loss.l2 == 0)
 PENALTY_ON_BIAS = Condition("an L2 penalty on the biases", _of(lambda loss: loss.l2 != 0 and loss.l2_on_bias))
 NO_PENALTY_ON_BIAS = Condition("an L2 penalty that spares the biases", _of(lambda loss: not loss.l2_on_bias))
@@ -240,3 +245,21 @@ AT_A_KINK = Condition(
         if kink.left + kink.right != 2 * site.activation.derivative_at(kink)
     ),
 )
+
+
+# the update rule
+
+
+def rule_in(words: str, *rules: type[UpdateRule], **settings: bool) -> Condition:
+    """The rule is one of these, and has these settings; that of a number is whether it is other than 0."""
+
+    def test(site: Site) -> bool:
+        return isinstance(site.rule, rules) and all(
+            bool(getattr(site.rule, name)) is wanted for name, wanted in settings.items()
+        )
+
+    return Condition(words, test)
+
+
+KEEPS_A_STATE = rule_in("an update rule that keeps a state", Momentum, Adam, RMSprop)
+DECAYS = rule_in("a weight decay", UpdateRule, weight_decay=True)

@@ -5,19 +5,22 @@
 would show.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from functional_mlp._checks import finite_float, known_name
-from functional_mlp.oracle.case import Case, Layer, by_path
+from functional_mlp.oracle.case import Case, Layer, Schedule, batch_of, by_path
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
 from functional_mlp.oracle.mistakes.catalogue.registry import MISTAKES
 from functional_mlp.oracle.mistakes.changes import Context
 from functional_mlp.oracle.mistakes.conditions import Site
 from functional_mlp.oracle.mistakes.program import Prepared, Program, prepare, run, run_update
 from functional_mlp.oracle.truth import computing
+from functional_mlp.update_rules import RuleState, UpdateRule, update_rule
+
+OF_UPDATES = ("update", "rule")  # scopes of mistakes that show in updated parameters only
 
 
 class Slip(NamedTuple):
@@ -104,7 +107,7 @@ def injected_arrays(prepared: Prepared, slips: Sequence[Slip], paths: Collection
 
 def _injected(prepared: Prepared, slips: Sequence[Slip], paths: Collection[str] | None) -> Injected:
     for slip in slips:
-        if _known(slip.id).scope == "update":
+        if _known(slip.id).scope in OF_UPDATES:
             raise ValueError(f"{slip.id} shows only in updated parameters; use plant_update")
     program = prepared.program
     with computing(prepared.case.network):
@@ -130,20 +133,25 @@ def _results(program: Program, paths: Collection[str] | None) -> Injected:
 def plant_update(
     case: Case,
     mistake_id: str | None,
-    learning_rate: float,
+    learning_rate: float | None = None,
     layer: int | None = None,
     *,
     variant: str | None = None,
     value: float | None = None,
     dtype: str = "float64",
+    rule: str | UpdateRule = "descent",
+    epochs: int = 1,
+    batch_size: int | None = None,
 ) -> tuple[Layer, ...]:
-    """The parameters after one step of plain gradient descent by a program with one mistake.
+    """The parameters after one step, or after a few epochs, by a program with one mistake.
 
     Args:
         case: the case, with the parameters before the step.
         mistake_id: a key of `MISTAKES`, of any scope, or None for no mistake.
-        learning_rate: of the step.
+        learning_rate: of the rule; None: that of the specification.
         layer, variant, value, dtype: as in `plant`.
+        rule: by which it updates: a name of `update_rules.RULES`, or a specification.
+        epochs, batch_size: as in `check_update`.
 
     Returns:
         Per layer (weights (fan_in, fan_out), bias (fan_out,) or None) in `dtype`.
@@ -151,18 +159,52 @@ def plant_update(
     Raises:
         TypeError, ValueError: as `plant`.
     """
-    slip = None if mistake_id is None else Slip(mistake_id, layer, variant, value)
-    return inject_update(prepare(case, dtype), slip, learning_rate)
+    slips = () if mistake_id is None else (Slip(mistake_id, layer, variant, value),)
+    steps = inject_steps(case, slips, update_rule(rule, learning_rate), Schedule(epochs, batch_size), dtype)
+    return list(steps)[-1]
 
 
-def inject_update(prepared: Prepared, slip: Slip | None, learning_rate: float) -> tuple[Layer, ...]:
-    """The parameters after one step by a program with one mistake, or with none; as `plant_update`."""
-    rate = finite_float("learning_rate", learning_rate)
+def inject_steps(
+    case: Case, slips: Sequence[Slip], rule: UpdateRule, schedule: Schedule, dtype: str = "float64"
+) -> Iterator[tuple[Layer, ...]]:
+    """The parameters after each step of a program with these mistakes, computed as they are taken.
+
+    Raises:
+        TypeError, ValueError: as `plant`.
+    """
+    params, state = case.params, None
+    for rows in schedule.rows(len(case.inputs)):
+        if not all(np.isfinite(leaf).all() for layer in params for leaf in layer if leaf is not None):
+            params = tuple(Layer(*map(_not_a_number, layer)) for layer in params)  # which every output is then too
+            yield params
+            continue
+        batch = batch_of(case, rows, [tuple(map(_as_float64, layer)) for layer in params])
+        state, stepped = _stepped(prepare(batch, dtype, rule), slips, state)
+        params = _layers(stepped)
+        yield params
+
+
+def inject_update(prepared: Prepared, slip: Slip, learning_rate: float) -> tuple[Layer, ...]:
+    """The parameters after the first step by a program with one mistake; as `plant_update`."""
+    rule = update_rule(prepared.program.rule, learning_rate)
+    _, stepped = _stepped(prepared._replace(program=prepared.program._replace(rule=rule)), (slip,), None)
+    return _layers(stepped)
+
+
+def _stepped(prepared: Prepared, slips: Sequence[Slip], state: RuleState | None) -> tuple[RuleState, Any]:
     with computing(prepared.case.network):
         program = prepared.program
-        if slip is not None:
-            program = _with_mistake(program, slip.id, _sites(prepared, *slip), rate)
-        return _layers(run_update(program, rate))
+        for slip in slips:
+            program = _with_mistake(program, slip.id, _sites(prepared, *slip), prepared.program.rule.learning_rate)
+        return run_update(program, state)
+
+
+def _not_a_number(array: Any) -> Any:
+    return None if array is None else np.full_like(array, np.nan)
+
+
+def _as_float64(array: Any) -> Any:
+    return None if array is None else np.asarray(array, np.float64)
 
 
 def places(
@@ -194,7 +236,7 @@ def places(
 
 
 def applies(
-    case: Case,
+    case: Case | Prepared,
     mistake_id: str,
     layer: int | None = None,
     *,
@@ -206,11 +248,12 @@ def applies(
     Raises:
         TypeError, ValueError: for arguments that the mistake does not take.
     """
-    mistake, prepared = _known(mistake_id), prepare(case)
+    mistake, prepared = _known(mistake_id), prepare(case) if isinstance(case, Case) else case
     _check(mistake, layer, variant, value)
-    if mistake.scope == "layer" and layer is not None and not 0 <= layer < len(case.params):
+    count = len(prepared.case.params)
+    if mistake.scope == "layer" and layer is not None and not 0 <= layer < count:
         return False
-    layers = range(len(case.params)) if mistake.scope == "layer" and layer is None else (layer,)
+    layers = range(count) if mistake.scope == "layer" and layer is None else (layer,)
     variants = (variant,) if variant is not None else mistake.variants or (None,)
     with np.errstate(all="ignore"):
         sites = [site_of(prepared, mistake, at, name, value) for name in variants for at in layers]
@@ -224,7 +267,7 @@ def _known(mistake_id: str) -> Mistake:
 def _check(mistake: Mistake, layer: int | None, variant: str | None, value: float | None) -> None:
     """Raises unless these arguments make sense for `mistake` in some case."""
     if layer is not None and mistake.scope != "layer":
-        whole = "update" if mistake.scope == "update" else "pass"
+        whole = "update" if mistake.scope in OF_UPDATES else "pass"
         raise ValueError(f"{mistake.id} concerns the whole {whole}: expected layer None, got {layer}")
     if variant is not None and not mistake.variants:
         raise ValueError(f"{mistake.id} has no variants, got {variant!r}")
@@ -240,7 +283,7 @@ def site_of(
     prepared: Prepared, mistake: Mistake, layer: int | None, variant: str | None = None, value: float | None = None
 ) -> Site:
     """The site of a mistake, with its free number's default where it has one and none is given."""
-    site = Site(prepared.case, prepared.tape, layer, variant, value)
+    site = Site(prepared.case, prepared.tape, layer, variant, value, prepared.program.rule)
     if value is None and mistake.parameter is not None:
         return site._replace(value=mistake.parameter.default(site))
     return site

@@ -19,15 +19,17 @@ from functional_mlp._dtypes import DTYPES, working_dtype
 from functional_mlp.activations import Activation, numpy_value, numpy_vjp, sigmoid, softmax
 from functional_mlp.backward_pass import Cotangents, Residuals, Stages, already_through
 from functional_mlp.forward_pass import Tape
-from functional_mlp.losses import Loss, l2_penalty, reduced
+from functional_mlp.losses import Loss, penalty_value, reduced
 from functional_mlp.network import Dense, Network
 from functional_mlp.oracle.case import Case, layer_of, not_a_case
 from functional_mlp.oracle.truth import computing
+from functional_mlp.update_rules import Descent, RuleState, UpdateRule
 
 # the probability loss inside each loss of logits, and the activation that makes the probabilities
 OF_PROBABILITIES = {
     "sigmoid_cross_entropy": ("binary_cross_entropy", sigmoid()),
     "softmax_cross_entropy": ("categorical_cross_entropy", softmax()),
+    "softmax_kl_divergence": ("kl_divergence", softmax()),
 }
 
 
@@ -91,11 +93,6 @@ def as_computed(layer: int, name: str, gradient: Any) -> Any:
     return gradient
 
 
-def descended(parameter: np.ndarray, gradient: np.ndarray, learning_rate: float, is_bias: bool) -> np.ndarray:
-    """One step of plain gradient descent for one array."""
-    return parameter - times(learning_rate, gradient)
-
-
 class Program(NamedTuple):
     """A program that computes a gradient, as data; NumPy arrays in the dtype that it computes in.
 
@@ -110,7 +107,7 @@ class Program(NamedTuple):
         gathered: applied to all cotangents before the penalty.
         penalised: adds the penalty's gradient: of (gradient, parameter, whether it is a bias).
         returned: what is handed back: of (layer, "weights" or "bias", gradient).
-        stepped: one parameter array after one step, from (parameter, gradient, learning rate, whether it is a bias).
+        rule: by which it updates its parameters.
         right: the right program, run: whatever another one leaves as it is need not be computed again; None for itself.
         found: what the right program found on the way back, per layer; None in others.
     """
@@ -130,7 +127,7 @@ class Program(NamedTuple):
     gathered: Callable[[Any], Any] = unchanged
     penalised: Callable[[Any, Any, bool], Any] = lambda gradient, parameter, is_bias: gradient
     returned: Callable[[int, str, Any], Any] = as_computed
-    stepped: Callable[[Any, Any, float, bool], Any] = descended
+    rule: UpdateRule = Descent()
     right: Any = None
     found: Any = None
 
@@ -169,8 +166,8 @@ class Prepared(NamedTuple):
     program: Program
 
 
-def prepare(case: Case, dtype: str = "float64") -> Prepared:
-    """A case made ready, in one of the dtypes of `DTYPES`.
+def prepare(case: Case, dtype: str = "float64", rule: UpdateRule = Descent()) -> Prepared:  # noqa: B008
+    """A case made ready, in one of the dtypes of `DTYPES`, for a program that updates by a rule.
 
     Raises:
         TypeError, ValueError: for what is no case, or an unknown dtype.
@@ -179,7 +176,7 @@ def prepare(case: Case, dtype: str = "float64") -> Prepared:
         raise not_a_case(case)
     known_name("dtype", dtype, DTYPES)
     with computing(case.network):
-        program = _right_program(case, dtype)
+        program = _right_program(case, dtype)._replace(rule=rule)
         if dtype == "float64":
             return Prepared(case, program.tape, program)
         params = tuple(Dense(*layer) for layer in case.params)  # type: ignore[arg-type]
@@ -209,8 +206,8 @@ def _right_program(case: Case, dtype: str) -> Program:
         )
     )
     program = program._replace(found=_found(program))
-    if loss is not None and loss.l2 != 0:
-        program = with_penalty(program, lambda gradient, parameter: times(loss.l2, parameter), loss.l2_on_bias)
+    if loss is not None and loss.penalises:
+        program = with_penalty(program, lambda gradient, parameter: loss.penalty_gradient(parameter), loss.l2_on_bias)
     return program._replace(right=program)
 
 
@@ -246,7 +243,7 @@ def with_loss(program: Program) -> Program:
     computed, outputs = seen_by_loss(program.network, loss, program.tape)
     value, ct_outputs = reduced(computed, outputs, program.targets, program.sample_weights)
     last = RIGHT if computed is loss else RIGHT._replace(through_activation=already_through)
-    value = value + l2_penalty(loss, program.params)
+    value = value + penalty_value(loss, program.params)
     return program._replace(value=value, ct_outputs=ct_outputs, stages=(*program.stages[:-1], last))
 
 
@@ -357,11 +354,8 @@ def _handed_back(program: Program, paths: Collection[str] | None, layer: int, ow
     return Dense(*map(finished, Dense._fields, own, program.params[layer]))
 
 
-def run_update(program: Program, learning_rate: float) -> tuple[Dense, ...]:
-    """The parameters after one step of `program`."""
-
-    def after(name: str, parameter: Any, gradient: Any) -> Any:
-        return None if parameter is None else program.stepped(parameter, gradient, learning_rate, name == "bias")
-
-    layers = zip(program.params, run(program).params, strict=True)
-    return tuple(Dense(*map(after, Dense._fields, params, gradients)) for params, gradients in layers)
+def run_update(program: Program, state: RuleState | None = None) -> tuple[RuleState, tuple[Dense, ...]]:
+    """The state and the parameters after one step of `program`; a state of None is that before the first step."""
+    state = program.rule.init(program.params) if state is None else state
+    with np.errstate(all="ignore"):
+        return program.rule.step(state, program.params, run(program).params)

@@ -1,3 +1,4 @@
+from .elementary import kind as kind
 from .elementary import kink_positions as kink_positions
 from .elementary import kinks_of as kinks_of
 from .floors import Floor as Floor
@@ -11,3 +12,4 @@ from .precision import Format as Format
 from .precision import Precision as Precision
 from .precision import precision_named as precision_named
 from .precision import wider as wider
+from .trajectories import estimate_trajectory_noise as estimate_trajectory_noise

@@ -1,3 +1,5 @@
+from .asking import Asking as Asking
+from .asking import asking_of as asking_of
 from .call import Ask as Ask
 from .call import Call as Call
 from .call import Fault as Fault
@@ -5,6 +7,7 @@ from .call import Skipped as Skipped
 from .call import call_function as call_function
 from .call import values_of as values_of
 from .combine import combined_report as combined_report
+from .combine import left_out as left_out
 from .functions import check_function as check_function
 from .probe import Probed as Probed
 from .probe import probe_code as probe_code
@@ -13,3 +16,6 @@ from .probe_cases import Spec as Spec
 from .probe_cases import draw_probe_cases as draw_probe_cases
 from .probe_cases import probe_network as probe_network
 from .probe_cases import renamed as renamed
+from .updates import check_update_function as check_update_function
+from .updates import report_on_updates as report_on_updates
+from .updates import shows_updates as shows_updates

@@ -4,18 +4,20 @@ Of whatever is asked (`probe.py`), what comes of one case is a `Call`, a `Fault`
 """
 
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.oracle.case import FIELDS, Case, parameter_path
+from functional_mlp.oracle.case import Case, declared_data, declared_layer, in_form, layers_in, parameter_path
 from functional_mlp.oracle.checking import dtype_of, handed_over
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Noise
+from functional_mlp.oracle.probing.probe_cases import FAR_TAIL
 from functional_mlp.oracle.truth import Solution
-from functional_mlp.oracle.verdict import Misfit, given_leaves
+from functional_mlp.oracle.verdict import Misfit, given_leaves, is_asked_for
 
 GradientFunction = Callable[..., Any]
 MAX_MESSAGE = 200
@@ -52,6 +54,7 @@ class Call(NamedTuple):
         changed: names of the arguments that are no longer what they were.
         faults: of the program, although it gave an answer.
         notes: what changes no verdict.
+        rate: the learning rate, where the answer holds the parameters after a step.
     """
 
     case: Case
@@ -61,9 +64,11 @@ class Call(NamedTuple):
     changed: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+    rate: float | None = None
 
 
-Ask = Callable[[Case], Call | Fault | Skipped]  # puts a case to somebody's code
+Answer = Call | Fault | Skipped
+Ask = Callable[[Case], Answer]  # puts a case to somebody's code
 
 
 class Reference(NamedTuple):
@@ -74,26 +79,31 @@ class Reference(NamedTuple):
     noise: Noise
 
 
-def call_function(fn: GradientFunction, case: Case) -> Call | Fault:
-    """What comes of calling `fn` with fresh copies of a case's numbers, in its dtype."""
-    dtype = DTYPES[case.dtype]
-    end_name = "targets" if case.loss is not None else "ct_outputs"
-    params = [tuple(None if leaf is None else leaf.astype(dtype) for leaf in layer) for layer in case.params]
-    inputs, end = case.inputs.astype(dtype), getattr(case, end_name).astype(dtype)
-    arguments = {"inputs": inputs, end_name: end}
-    for i, layer in enumerate(params):
-        arguments |= {parameter_path(i, field): leaf for field, leaf in zip(FIELDS, layer, strict=True)}
-    before = {name: (array.shape, array.tobytes()) for name, array in arguments.items() if array is not None}
-    layers = list(params)
+def call_function(fn: GradientFunction, case: Case) -> Call | Fault | Skipped:
+    """What comes of calling `fn` with fresh copies of a case's numbers, in its dtype and its layout.
+
+    A function that has floating-point errors raised does not answer the case of the far tail.
+    """
+    layers, data = fresh_arguments(case)
+    params = in_form(layers, case.layout)
+    arguments = {parameter_path(i, field): leaf for i, layer in enumerate(layers) for field, leaf in layer.items()}
+    arguments |= data
+    before = {name: (array.shape, array.tobytes()) for name, array in arguments.items()}
+    members = _members(params)
     try:
-        result = fn(params, inputs, end)
+        # overflow on the way to a right number is no fault, and whether it warns is the caller's setting
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            result = fn(params, *data.values())
     except (Exception, SystemExit) as error:
-        return Fault("raises", f"raises {_shown(error, fn)}")
+        if isinstance(error, FloatingPointError | RuntimeWarning) and case.name == FAR_TAIL:
+            return Skipped(f"your function has overflow raised as an error there ({raised(error, fn)})")
+        return Fault("raises", f"raises {raised(error, fn)}")
     changed = tuple(name for name, kept in before.items() if (arguments[name].shape, arguments[name].tobytes()) != kept)
-    if len(params) != len(layers) or any(now is not then for now, then in zip(params, layers, strict=True)):
+    if _members(params) != members:
         changed = ("params", *changed)
     try:
-        answer = _answer(result)
+        answer = _answer(result, case)
         return Call(case, answer, values_of(case, answer), dtype_of(answer.params), changed)
     except (TypeError, ValueError) as error:
         return Fault("returns", f"returns no gradients: {error}")
@@ -105,7 +115,48 @@ def values_of(case: Case, answer: Gradients) -> dict[str, np.ndarray | Misfit]:
     return {path: leaf if isinstance(leaf, Misfit) else leaf.values for path, leaf in given.items()}
 
 
-def _answer(result: Any) -> Gradients:
+def fresh_arguments(case: Case) -> tuple[list[dict[str, np.ndarray]], dict[str, np.ndarray]]:
+    """Writable copies of a case's numbers in its dtype and layout: the arrays of each layer, and inputs and targets."""
+
+    def fresh(array: np.ndarray) -> np.ndarray:
+        return np.array(array, None if array.dtype.kind in "iu" else DTYPES[case.dtype], order="C")
+
+    layers = [declared_layer(layer, case.layout) for layer in case.params]
+    data = declared_data(case)
+    return [{field: fresh(leaf) for field, leaf in layer.items()} for layer in layers], {
+        name: fresh(array) for name, array in data.items()
+    }
+
+
+def beginning_with(answer: Answer, ask: Ask) -> Ask:
+    """`ask`, whose first call was made already: this came of it."""
+    made = [answer]
+    return lambda case: made.pop() if made else ask(case)
+
+
+def restricted(ask: Ask, only: tuple[str, ...]) -> Ask:
+    """`ask`, whose answers are looked at for some of the parameters alone."""
+    if not only:
+        return ask
+
+    def asked(case: Case) -> Call | Fault | Skipped:
+        call = ask(case)
+        if not isinstance(call, Call):
+            return call
+        leaves = {path: leaf for path, leaf in call.leaves.items() if is_asked_for(path, only)}
+        return call._replace(answer=call.answer._replace(only=only), leaves=leaves)
+
+    return asked
+
+
+def _members(params: Any) -> list[Any]:
+    """What a container holds, and what the containers in it do, by identity."""
+    if isinstance(params, dict):
+        return [(name, id(value)) for name, value in params.items()]
+    return [(id(item), *(_members(item) if isinstance(item, list) else ())) for item in params]
+
+
+def _answer(result: Any, case: Case) -> Gradients:
     """What a function returned, (loss, gradients) taken apart.
 
     Raises:
@@ -117,10 +168,10 @@ def _answer(result: Any) -> Gradients:
             "expected a list with one (weights, bias) pair per layer, got None; return the gradients, and leave the"
             " parameters as they are"
         )
-    return answer
+    return answer._replace(params=layers_in(answer.params, len(case.params)))
 
 
-def _shown(error: BaseException, fn: GradientFunction) -> str:
+def raised(error: BaseException, fn: GradientFunction) -> str:
     """An exception in one line, with its place in the function's own file, if it is there."""
     message = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
     message = f"{message[:MAX_MESSAGE]}..." if len(message) > MAX_MESSAGE else message

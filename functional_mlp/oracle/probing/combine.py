@@ -33,28 +33,31 @@ def combined_report(
         cases: that were to be asked; the first gives the report its network, if all have it.
         code: what is spoken of.
     """
-    answered = [probe for probe in probed if probe.skipped is None]
+    answered = [probe for probe in probed if probe.skipped is None and probe.beyond is None]
     leaves = tuple(replace(leaf, group=probe.name) for probe in answered for leaf in probe.leaves)
     where: dict[tuple[str, str], dict[str, str]] = {}
     for probe in answered:
         for fault in probe.faults:
             where.setdefault((fault.id, fault.sentence), {})[probe.name] = fault.details
-    possible = len(cases) - (len(probed) - len(answered))
+    possible = len(cases) - sum(probe.skipped is not None or probe.beyond is not None for probe in probed)
     findings = tuple(
         Finding(id_, Verdict.WRONG, f"{_where(list(names), possible)} {code} {sentence}{_first_of(names)}.")
         for (id_, sentence), names in where.items()
     )
     wrong = [probe for probe in answered if any(leaf.verdict is Verdict.WRONG for leaf in probe.leaves)]
-    if wrong and all(probe.as_float32 for probe in wrong):
-        notes += wrong[0].as_float32
+    hints = [probe.hint for probe in wrong if probe.hint is not None]
+    if wrong and len(hints) == len(wrong):
+        notes += (max(hints, key=lambda hint: hint.unit).sentence,)  # what the coarsest explains, explains all
     elif not findings:
         notes += _pattern({probe.reference.case: probe in wrong for probe in answered if probe.reference is not None})
     random = any(finding.id == "nondeterministic" for finding in findings)
     every_note = dict.fromkeys(note for probe in answered for note in probe.notes)
     notes += tuple(note for note in every_note if not (random and note == IRREPRODUCIBLE))
+    if not wrong and not findings:
+        notes += _right_for(probed)
     report = report_on(cases[0], precision_named(precision), leaves, notes)
     networks = {describe_case(case) for case in cases}
-    asked_for = {probe.name for probe in probed}
+    asked_for = {probe.name for probe in probed if probe.beyond is None}
     adds = any(finding.id == "accumulates" for finding in findings)
     excluded = () if adds else ("accumulated",)  # every call was made twice
     asked = [probe.asked for probe in answered if probe.asked is not None]
@@ -70,6 +73,13 @@ def combined_report(
             for probe in answered
             if probe.reference is not None and probe.kept is not None
         ),
+    )
+
+
+def left_out(probed: Sequence[Probed]) -> tuple[str, ...]:
+    """Notes on the cases that were not answered because they are not supported, with the reason of each."""
+    return tuple(
+        f"the case {probe.name!r} was left out: {probe.skipped}." for probe in probed if probe.skipped is not None
     )
 
 
@@ -89,6 +99,26 @@ def _pattern(wrong: Mapping[Case, bool]) -> tuple[str, ...]:
     if names == every - {"one sample"}:
         return ("one sample is right, several are not: look at sums, means and factors 1/n over samples",)
     return ()
+
+
+def _right_for(probed: Sequence[Probed]) -> tuple[str, ...]:
+    """For which targets code is right, where it is not for all."""
+    beyond = {purpose: all(right) for purpose, right in _by_purpose(probed).items()}
+    if beyond.get("soft targets") is False:
+        return ("right for targets that are 0 or 1, one-hot where they are classes; not for numbers between",)
+    if beyond.get("targets not summing to 1") is False:
+        words = "right for targets whose rows sum to 1, as those of classes do: p - t is the gradient only there"
+        return (f"{words}; declare targets='any' if yours do not",)
+    return ()
+
+
+def _by_purpose(probed: Sequence[Probed]) -> dict[str, list[bool]]:
+    """Whether each case that the code is not made for is right nevertheless, by what it is about."""
+    found: dict[str, list[bool]] = {}
+    for probe in probed:
+        if probe.beyond is not None:
+            found.setdefault(probe.name.partition(", ")[0], []).append(probe.beyond)
+    return found
 
 
 def _first_of(details: Mapping[str, str]) -> str:

@@ -10,13 +10,17 @@ What is found has one of these ids, and is WRONG:
     stale-state       the result for a batch depends on the batch before it
 """
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
+from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import formerly_by_place
-from functional_mlp.oracle.probing.call import GradientFunction, call_function
-from functional_mlp.oracle.probing.combine import combined_report
+from functional_mlp.oracle.probing.asking import Asking, asking_of, found_out, note_on
+from functional_mlp.oracle.probing.call import Ask, GradientFunction, beginning_with, call_function, restricted
+from functional_mlp.oracle.probing.combine import combined_report, left_out
 from functional_mlp.oracle.probing.probe import probe_code
 from functional_mlp.oracle.probing.probe_cases import Activations, draw_probe_cases, probe_network
 from functional_mlp.oracle.report import Report
@@ -30,6 +34,10 @@ def check_function(
     *,
     precision: str | None = None,
     seed: int = 0,
+    targets: str | None = None,
+    layout: Any = None,
+    bias: bool | None = None,
+    only: Sequence[str] = (),
 ) -> Report:
     """Judges a function that computes gradients: by its numbers for probe cases, and by what it does as a program.
 
@@ -37,13 +45,21 @@ def check_function(
         fn: called as fn(params, inputs, targets) with fresh, writable NumPy arrays: params, a list of (weights
             (fan_in, fan_out), bias (fan_out,)) per layer; inputs (n, n_0); targets (n, n_L), or the cotangent of the
             outputs if `loss` is None. It returns what `check` takes as gradients; or (loss, gradients); or a
-            `Gradients`, whose loss, outputs, deltas and ct_inputs are judged too.
+            `Gradients`, whose loss, outputs, deltas and ct_inputs are judged too. If it raises, or returns other
+            shapes, the other usual layouts are tried, as far as `layout` leaves them open; a note says which it takes.
         network: a `functional_mlp.Network`; or activations, as `probe_cases.probe_network` takes them, which chooses
             distinct sizes for them: the function must then go by the shapes of its arguments.
         loss: which the function differentiates, penalty included; None for a bare vector-Jacobian product.
         precision: what the function computes in, as in `check`; the arrays that it gets are of the format that this
             stores. None: float64, or the dtype of what it returns for float64 arrays, if that is narrower.
         seed: of the probe cases.
+        targets: which ones the function is made for, where outputs are classes: "one_hot" rows (the default, also 0 and
+            1 for losses of bits), "soft" rows that sum to 1, "any" numbers; or "labels", integers (n,). Of others it is
+            only noted whether they are right too.
+        layout: how arguments are handed over and gradients come back: an `oracle.Layout`, a mapping of its fields, or
+            "columns", the usual one of samples as columns; None: found out.
+        bias: False for networks without biases; None: also if no gradient of a bias comes back.
+        only: what is judged of the parameters, such as ("weights",), where not all gradients are computed; () for all.
 
     Returns:
         A report. Its leaves have the name of their case as `group`; the ids of its findings stand at the top of this
@@ -70,17 +86,27 @@ def check_function(
     """
     if not callable(fn):
         raise TypeError(f"expected fn to be a function of params, inputs and targets, got {type(fn).__name__}")
-    if not isinstance(network, Network):
-        network = probe_network(network)
-    ask = partial(call_function, fn)
-    cases = draw_probe_cases(network, loss, "float64" if precision is None else precision, seed)
-    probed = probe_code(ask, cases, precision or "float64", precision)
+    network = network if isinstance(network, Network) else probe_network(network)
+    ask: Ask = partial(call_function, fn)
+    asked = asking_of(targets, layout, bias, only)
+
+    def drawn(how: Asking, precision: str = precision or "float64") -> tuple[Case, ...]:
+        return draw_probe_cases(network, loss, precision, seed, how)
+
+    cases = drawn(asked)
+    first = restricted(ask, asked.only)(cases[0])
+    found = found_out(ask, first, asked, drawn, precision or "float64")
+    notes = note_on(found, asked)
+    if found == asked:
+        ask = beginning_with(first, ask)
+    else:
+        cases = drawn(found)
+    probed = probe_code(ask, cases, precision or "float64", precision, asking=found)
     narrower = next((probe.call.dtype for probe in probed if probe.call is not None), "float64")
     if precision is not None or narrower == "float64":
-        return combined_report(probed, precision or "float64", cases=cases)
-    cases = draw_probe_cases(network, loss, narrower, seed)
-    note = (
-        f"for float64 arguments your function returns {narrower}, so it is judged as {narrower}; to have it judged as"
-        " float64, declare that"
-    )
-    return combined_report(probe_code(ask, cases, narrower, narrower), narrower, (note,), cases=cases)
+        return combined_report(probed, precision or "float64", (*notes, *left_out(probed)), cases=cases)
+    cases = drawn(found, narrower)
+    words = f"for float64 arguments your function returns {narrower}, so it is judged as {narrower}; to have it"
+    notes += (f"{words} judged as float64, declare that",)
+    probed = probe_code(ask, cases, narrower, narrower, asking=found)
+    return combined_report(probed, narrower, (*notes, *left_out(probed)), cases=cases)

@@ -12,16 +12,35 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.oracle.case import Case, delta_path, layer_of, pairs_in, parameter_path
-from functional_mlp.oracle.checking import notes_of
+from functional_mlp.oracle.case import FIELDS, Case, delta_path, layer_of, pairs_in, parameter_path
 from functional_mlp.oracle.diagnosis import Asked
 from functional_mlp.oracle.documents import Gradients
-from functional_mlp.oracle.noise import estimate_noise, precision_named
-from functional_mlp.oracle.probing.call import Ask, Call, Fault, Reference, Skipped, listed
-from functional_mlp.oracle.probing.probe_cases import SIDES, at_kinks_of, purpose_of, with_side
+from functional_mlp.oracle.noise import Precision, estimate_noise, precision_named
+from functional_mlp.oracle.probing.asking import Asking
+from functional_mlp.oracle.probing.call import Ask, Call, Fault, Reference, Skipped, listed, restricted
+from functional_mlp.oracle.probing.probe_cases import (
+    FAR_TAIL,
+    SIDES,
+    at_kinks_of,
+    is_explained,
+    is_meant,
+    purpose_of,
+    remedied,
+    with_side,
+)
 from functional_mlp.oracle.probing.repeats import after_another, is_overwritten, repeated
 from functional_mlp.oracle.truth import solve
-from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, judge, worst_of
+from functional_mlp.oracle.verdict import (
+    Cause,
+    Hint,
+    Leaf,
+    Verdict,
+    as_differences,
+    by_convention,
+    hint_on,
+    judge,
+    worst_of,
+)
 
 
 class Probed(NamedTuple):
@@ -32,31 +51,39 @@ class Probed(NamedTuple):
         leaves: verdicts on the first answer.
         faults: of the program.
         notes: what changes no verdict.
-        as_float32: of a wrong answer in float64: whether it would be consistent in float32.
+        hint: of a wrong answer: in which other precision it would not be wrong, if in any.
         call: the first one, if it gave an answer.
         kept: the first answer, in arrays of its own.
         asked: the same with all that it was judged by, if it is wrong and to be explained.
         reference: the case with the truth about it.
         skipped: why the case was not answered, where it is not supported.
+        beyond: of a case that is not what the code is made for: whether it has it right nevertheless; else None.
     """
 
     name: str
     leaves: tuple[Leaf, ...] = ()
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
-    as_float32: tuple[str, ...] = ()
+    hint: Hint | None = None
     call: Call | None = None
     kept: Gradients | None = None
     asked: Asked | None = None
     reference: Reference | None = None
     skipped: str | None = None
+    beyond: bool | None = None
 
 
 REUSED = "arrays that were returned are overwritten by the next call: correct, but whoever keeps them must copy them"
 
 
 def probe_code(
-    ask: Ask, cases: Sequence[Case], precision: str, given: str | None, *, repeat: bool = True
+    ask: Ask,
+    cases: Sequence[Case],
+    precision: str,
+    given: str | None,
+    *,
+    repeat: bool = True,
+    asking: Asking | None = None,
 ) -> list[Probed]:
     """The code with every case; it stops where gradients of earlier calls are added, or are of a narrower dtype.
 
@@ -66,13 +93,19 @@ def probe_code(
         precision: that the answers are judged as.
         given: the same if it was declared; else None.
         repeat: whether cases are put again, to see what is kept between them.
+        asking: for which targets the code is made, and what of its answers is judged.
     """
+    asking = Asking() if asking is None else asking
+    ask = restricted(ask, asking.only)
     declared = precision_named(precision)
     probed: list[Probed] = []
     before: Call | None = None
     small: tuple[Reference, Call] | None = None
     for case in cases:
         first = ask(case)
+        if not is_meant(case, asking):
+            probed.append(Probed(case.name, beyond=_is_right(first, declared)))
+            continue
         if not isinstance(first, Call):
             unanswered = {"skipped": first.reason} if isinstance(first, Skipped) else {"faults": (first,)}
             probed.append(Probed(case.name)._replace(**unanswered))
@@ -81,17 +114,27 @@ def probe_code(
         reference = Reference(case, solution, estimate_noise(case, solution, declared))
         reused = (REUSED,) if before is not None and is_overwritten(before) else ()
         leaves, sides = _judged(reference, first)
-        as_float32 = notes_of(case, solution, first.answer, reference.noise, leaves, given)
+        leaves, conventions, unexplained = by_convention(*reference, first.answer, leaves)
+        if worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG:
+            differences = as_differences(*reference, unexplained)
+            if differences is not None:
+                reference = reference._replace(noise=differences[0])
+                leaves, sides = _judged(reference, first._replace(answer=unexplained))
+                sides = (*sides, differences[1])
+        hint = hint_on(case, solution, reference.noise, unexplained, leaves, given)
         faults, again = repeated(ask, reference, first) if repeat else ((), ())
         if first.changed:
             words = f"changes its arguments ({listed(first.changed)}); work on copies"
             faults = (Fault("mutates", words), *faults)
         faults = (*first.faults, *faults)
         kept = _kept(first)
-        wrong = worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG
-        asked = Asked(*reference, kept, leaves, group=case.name) if wrong and kept is not None else None
-        notes = (*first.notes, *reused, *sides, *again)
-        probed.append(Probed(case.name, leaves, faults, notes, as_float32, first, kept, asked, reference))
+        wrong = worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG and not is_explained(case, leaves)
+        asked = None
+        if wrong and kept is not None:
+            asked = Asked(*reference, kept._replace(loss=kept.loss if unexplained.loss is not None else None), leaves)
+            asked = asked._replace(group=case.name)
+        notes = (*first.notes, *reused, *sides, *conventions, *again)
+        probed.append(Probed(case.name, leaves, faults, notes, hint, first, kept, asked, reference))
         if any(fault.id == "accumulates" for fault in faults) or (given is None and first.dtype != "float64"):
             break
         before = first
@@ -106,6 +149,15 @@ def probe_code(
     return probed
 
 
+def _is_right(first: Call | Fault | Skipped, declared: Precision) -> bool:
+    """Whether an answer has nothing wrong."""
+    if not isinstance(first, Call):
+        return False
+    solution = solve(first.case)
+    leaves = judge(first.case, solution, estimate_noise(first.case, solution, declared), first.answer)
+    return worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG
+
+
 def _kept(call: Call) -> Gradients | None:
     """An answer in copies that no later call overwrites; None if it is not in arrays."""
     arrays = {
@@ -114,7 +166,7 @@ def _kept(call: Call) -> Gradients | None:
     if len(arrays) < len(call.leaves):  # of other shapes, as in the other layout
         return _copied(call.answer)
     layers = range(len(call.case.params))
-    params = [(arrays[parameter_path(i, "weights")], arrays.get(parameter_path(i, "bias"))) for i in layers]
+    params = [tuple(arrays.get(parameter_path(i, field)) for field in FIELDS) for i in layers]
     deltas = [array for i in layers if (array := arrays.get(delta_path(i))) is not None] or None
     more: dict[str, Any] = {"deltas": deltas} | {name: arrays.get(name) for name in ("loss", "outputs", "ct_inputs")}
     return call.answer._replace(params=params, **more)
@@ -142,6 +194,8 @@ def _judged(reference: Reference, call: Call) -> tuple[tuple[Leaf, ...], tuple[s
     """
     case = reference.case
     leaves = {leaf.path: leaf for leaf in judge(*reference, call.answer)}
+    if purpose_of(case) == FAR_TAIL:
+        return remedied(list(leaves.values()), case, reference.noise.precision), ()
     sides: dict[str, list[int]] = {}
     for side in SIDES:
         undecided = {layer_of(path) for path, leaf in leaves.items() if leaf.cause is Cause.KINK}

@@ -24,27 +24,36 @@ and those of `functions.py` but "raises" and "returns". What it does not support
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
-from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.case import Case, Schedule
 from functional_mlp.oracle.checking import formerly_by_place
+from functional_mlp.oracle.documents import Printed, printed_as, with_digits
 from functional_mlp.oracle.probing import (
     Activations,
     Ask,
+    Asking,
     Call,
     Fault,
     Probed,
     Skipped,
+    asking_of,
     combined_report,
     draw_probe_cases,
     probe_code,
     probe_network,
     renamed,
+    report_on_updates,
+    shows_updates,
 )
 from functional_mlp.oracle.programs.submit import Invocation, Submitter, submitting
 from functional_mlp.oracle.report import Finding, Report
+from functional_mlp.oracle.updates import Training
 from functional_mlp.oracle.verdict import Verdict, judge
+from functional_mlp.update_rules import UpdateRule, update_rule
 
 # what is tried where no network is declared
 TRIED: tuple[tuple[tuple[str, ...], Loss], ...] = (
@@ -70,8 +79,16 @@ def drive(
     jobs: int = 1,
     stream: bool = False,
     progress: Callable[[], object] | None = None,
+    targets: str | None = None,
+    layout: Any = None,
+    bias: bool = True,
+    only: Sequence[str] = (),
+    digits: int | str | None = None,
+    update: str | UpdateRule | None = None,
+    epochs: int = 1,
+    batch_size: int | None = None,
 ) -> Report:
-    """Judges a program that reads a case and writes gradients.
+    """Judges a program that reads a case and writes gradients, or the parameters after a step.
 
     Args:
         command: the program and its arguments, started without a shell.
@@ -84,6 +101,14 @@ def drive(
         jobs: how many cases are computed side by side; 1 for a stream.
         stream: whether the program is started once, and answers a line with a line.
         progress: called after each case.
+        targets, only: as in `check_function`.
+        layout: in which cases are written, and gradients expected; as `check_function` takes it, where it is not None.
+            In a file parameters are always a list of layers with weights and bias.
+        bias: whether layers have biases.
+        digits: that the program prints, as in `check`.
+        update: the rule by which the program updates, as in `check_update`, where it writes parameters: a document
+            "functional-mlp/update", which holds the learning rate that it uses.
+        epochs, batch_size: as in `check_update`, for these.
 
     Returns:
         A report, as of `check_function`; its leaves have the name of their case as `group`.
@@ -94,29 +119,71 @@ def drive(
     """
     if isinstance(cases, bool) or not isinstance(cases, int) or cases < 1:
         raise ValueError(f"expected cases to be an integer of at least 1, got {cases!r}")
-    submission = submitting(Invocation(command, timeout, max_bytes, jobs, stream))
+    asking = asking_of(targets, layout, bias, only)
+    rule = None if update is None else update_rule(update)
+    kind = "gradients" if rule is None else "update"
+    submission = submitting(Invocation(command, timeout, max_bytes, jobs, stream, kind))
     if network is None and loss is not None:
         raise ValueError("expected a network with the loss, or neither: without one, losses are chosen too")
     declared = precision or "float64"
     if network is not None:
         network = network if isinstance(network, Network) else probe_network(network)
-        batteries = [_battery(network, loss, declared, seed)]
+        batteries = [_battery(network, loss, declared, seed, asking)]
     else:
         networks = [(probe_network(activations), loss) for activations, loss in TRIED[:cases]]
-        batteries = [_battery(*pair, declared, seed, kind="-".join(_names(pair[0]))) for pair in networks]
+        batteries = [_battery(*pair, declared, seed, asking, kind="-".join(_names(pair[0]))) for pair in networks]
+    steps: list[Training] = []
+
+    def probe(ask: Ask, chosen: Sequence[Case], repeats: bool) -> list[Probed]:
+        if rule is None:
+            found = probe_code(ask, chosen, declared, declared, repeat=repeats, asking=asking)
+            return [_of_another_case(one, found) for one in found]
+        answers = [_stepped(ask, case, rule, Schedule(epochs, batch_size), asking.only) for case in chosen]
+        steps.extend(answer for answer in answers if isinstance(answer, Training))
+        return [answer if isinstance(answer, Probed) else Probed(answer.group) for answer in answers]
+
     with submission as submitter:
-        probed, chosen = _probed(batteries, submitter, declared, cases, progress or (lambda: None))
-    return _reported(probed, declared, chosen)
+        if digits is not None:
+            submitter = submitter._replace(ask=_of_digits(submitter.ask, printed_as(digits)))
+        if rule is not None:
+            batteries = [filter(partial(_shows_updates, asking), battery) for battery in batteries]
+        probed, chosen = _probed(batteries, submitter, cases, progress or (lambda: None), probe)
+    if rule is None:
+        report = combined_report(probed, declared, cases=chosen, code="your program")
+    else:
+        named = isinstance(update, str)
+        report = report_on_updates(probed, steps, declared, (), cases=chosen, named=named, code="your program")
+    return _reported(report, probed)
+
+
+def _stepped(ask: Ask, case: Case, rule: UpdateRule, schedule: Schedule, only: tuple[str, ...]) -> Training | Probed:
+    """What a program makes of the parameters of a case; or why it does not."""
+    call = ask(case)
+    if isinstance(call, Skipped):
+        return Probed(case.name, skipped=call.reason)
+    if isinstance(call, Fault):
+        return Probed(case.name, faults=(call,))
+    if call.faults:
+        return Probed(case.name, faults=call.faults)
+    last = len(schedule.rows(len(case.inputs))) - 1
+    own = update_rule(rule, call.rate)
+    return Training(case, own, schedule, {last: call.answer.params}, call.answer.printed, case.name, only)
+
+
+def _shows_updates(asking: Asking, case: Case) -> bool:
+    return shows_updates(case, asking)
 
 
 # which cases
 
 
-def _battery(network: Network, loss: Loss | None, precision: str, seed: int, kind: str = "") -> Iterator[Case]:
+def _battery(
+    network: Network, loss: Loss | None, precision: str, seed: int, asking: Asking, kind: str = ""
+) -> Iterator[Case]:
     """Probe cases, endlessly: those of one seed after those of another, with a name for each."""
     for next_seed in itertools.count(seed):
         more = [*([kind] if kind else []), *([f"seed {next_seed}"] if next_seed != seed else [])]
-        for case in draw_probe_cases(network, loss, precision, next_seed):
+        for case in draw_probe_cases(network, loss, precision, next_seed, asking):
             yield renamed(case, ", ".join([case.name, *more]))
 
 
@@ -127,9 +194,9 @@ def _names(network: Network) -> list[str]:
 def _probed(
     batteries: Sequence[Iterator[Case]],
     submitter: Submitter,
-    precision: str,
     total: int,
     progress: Callable[[], object],
+    probe: Callable[[Ask, Sequence[Case], bool], list[Probed]],
 ) -> tuple[list[Probed], list[Case]]:
     """The first case of every battery, and more of those that are supported: as many as there are to be in total."""
     first = [next(battery) for battery in batteries]
@@ -143,11 +210,21 @@ def _probed(
         more -= share
         chosen = [first[i], *itertools.islice(battery, share)]
         submitter.prepare(chosen)
-        ask = _counted(submitter.ask, progress)
-        found = probe_code(ask, chosen, precision, precision, repeat=submitter.repeats)
-        probed += [_of_another_case(probe, found) for probe in found]
+        probed += probe(_counted(submitter.ask, progress), chosen, submitter.repeats)
         cases += chosen
     return probed, cases
+
+
+def _of_digits(ask: Ask, printed: Printed) -> Ask:
+    """`ask`, with answers whose numbers are known to the digits that were declared."""
+
+    def declared(case: Case) -> Call | Fault | Skipped:
+        result = ask(case)
+        if not isinstance(result, Call):
+            return result
+        return result._replace(answer=with_digits(result.answer, printed))
+
+    return declared
 
 
 def _counted(ask: Ask, progress: Callable[[], object]) -> Ask:
@@ -182,8 +259,8 @@ def _of_another_case(probe: Probed, probed: Sequence[Probed]) -> Probed:
 # one report
 
 
-def _reported(probed: Sequence[Probed], precision: str, cases: Sequence[Case]) -> Report:
-    report = combined_report(probed, precision, cases=cases, code="your program")
+def _reported(report: Report, probed: Sequence[Probed]) -> Report:
+    """The report, with what was not supported."""
     skipped = [probe for probe in probed if probe.skipped is not None]
     if not skipped:
         return report

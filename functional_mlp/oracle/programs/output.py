@@ -1,7 +1,7 @@
 """What a program printed, parsed: gradients, a case that it does not support, or what is wrong with it.
 
 Of what cannot be read the reason is looked for: gradients on the wrong stream, decimal commas, text around the
-document, an answer that was broken off. Numbers that C prints as `nan` and `inf` are read, and said to be no JSON.
+document, an answer that was broken off. Numbers as other languages spell them are read, and said to be no JSON.
 """
 
 import re
@@ -10,7 +10,7 @@ import signal
 from functional_mlp.files import FileError
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import dtype_of
-from functional_mlp.oracle.documents import Gradients, UnsupportedError, format_of, parse_answer
+from functional_mlp.oracle.documents import Gradients, UnsupportedError, Update, as_json, format_of, parse_answer
 from functional_mlp.oracle.probing import Call, Fault, Skipped, values_of
 from functional_mlp.oracle.programs.process import AnswerLimits, Ending, Ran
 from functional_mlp.oracle.verdict import Misfit
@@ -18,14 +18,13 @@ from functional_mlp.oracle.verdict import Misfit
 SHOWN_CHARACTERS = 160  # characters of what a program printed
 LINES_TRIED = 10  # of those that look like gradients
 SOURCE = "standard output"
-_MARKS = (b"functional-mlp", b"gradients")
+DOCUMENTS = {"gradients": "gradients", "update": "an update"}  # what an answer is, by the kind that is expected
+_MARK, _KINDS = b"functional-mlp", (b"gradients", b"update")
 # a quoted text, or one that is never closed: none of these looks at a character more than a few times
 _TEXT = r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)'
-# nan, -nan(ind), inf: outside of quoted texts
-_NOT_FINITE = re.compile(
-    rf"{_TEXT}|(?P<sign>[-+]?)(?P<name>nan|infinity|inf)\b(?:\([^()]*+\))?", re.IGNORECASE | re.DOTALL
-)
-_SPELLED, _COMMA = re.compile(rb"nan|inf", re.IGNORECASE), re.compile(rb"\d,\d")  # without these, there are none
+# without these, numbers are spelled as in JSON
+_SPELLED = re.compile(rb"nan|inf|\+\.?\d|\d\.[^\d]|[^\d]\.\d|\d[df]|[\d\]]\s+[-\d\[]", re.IGNORECASE)
+_COMMA = re.compile(rb"\d,\d")
 _DECIMAL_COMMA = re.compile(rf"{_TEXT}|(?<!\d)(-?\d++),(\d++(?:[eE][-+]?\d++)?)", re.DOTALL)
 
 
@@ -35,16 +34,17 @@ def parse_output(ran: Ran, case: Case, limits: AnswerLimits) -> Call | Fault | S
     if fault is not None:
         return fault
     try:
-        answer, notes = _read(ran.output, limits)
+        read, notes = _read(ran.output, limits)
     except UnsupportedError as error:
         _, _, reason = str(error).partition("this case: ")
         return Skipped(reason)
     except FileError as error:
         return _unreadable(ran, case, limits, error)
+    answer, rate = _as_gradients(read), read.learning_rate if isinstance(read, Update) else None
     if answer.case is not None and case.name and answer.case != case.name:
         return Fault("wrong-case", "answers for another case than it was given", _short(repr(answer.case)))
     try:
-        call = Call(case, answer, values_of(case, answer), dtype_of(answer.params))
+        call = Call(case, answer, values_of(case, answer), dtype_of(answer.params), rate=rate)
     except (TypeError, ValueError) as error:
         return Fault("garbage", "prints no gradients", _short(str(error)))
     if any(isinstance(leaf, Misfit) for leaf in call.leaves.values()) and _with_points(ran.output, case, limits):
@@ -62,27 +62,25 @@ DECIMAL_COMMAS = Fault(
 )
 
 
-def _read(output: bytes, limits: AnswerLimits) -> tuple[Gradients, tuple[str, ...]]:
-    """The gradients, and notes; errors as `parse_answer`."""
-    try:
-        return _gradients(output, limits), ()
-    except UnsupportedError:
-        raise
-    except FileError as error:
-        mended, count = _as_json(output)
-        if not count:
-            raise
-        try:
-            answer = _gradients(mended, limits)
-        except FileError:
-            raise error from None
-        return answer, ("JSON has no nan and inf; those that your program prints are read as NaN and Infinity",)
+def _read(output: bytes, limits: AnswerLimits) -> tuple[Gradients | Update, tuple[str, ...]]:
+    """The answer, and notes; errors as `parse_answer`."""
+    answer = _parsed(output, limits)
+    if format_of(output) != "json" or not _SPELLED.search(output):
+        return answer, ()
+    first = as_json(output.decode("utf-8", "replace")).first
+    if first is None:
+        return answer, ()
+    was, becomes = (text if text.strip() else "a space between numbers" for text in first)
+    return answer, (f"what your program prints is no JSON: {_short(was)} is read as {_short(becomes)}",)
 
 
-def _gradients(output: bytes, limits: AnswerLimits) -> Gradients:
-    answer = parse_answer(output, SOURCE, ("gradients",), limits.output)
-    assert isinstance(answer, Gradients)
-    return answer
+def _parsed(output: bytes, limits: AnswerLimits) -> Gradients | Update:
+    return parse_answer(output, SOURCE, (limits.kind,), limits.output)
+
+
+def _as_gradients(answer: Gradients | Update) -> Gradients:
+    """The parameters of an update where gradients have theirs."""
+    return answer if isinstance(answer, Gradients) else Gradients(answer.params, printed=answer.printed)
 
 
 def _unanswered(ran: Ran, limits: AnswerLimits) -> Fault | None:
@@ -133,7 +131,7 @@ def _unreadable(ran: Ran, case: Case, limits: AnswerLimits, error: FileError) ->
     if _with_points(ran.output, case, limits):
         return DECIMAL_COMMAS
     lines = ran.output.splitlines() if _has_marks(ran.output) else []
-    marked = [i for i, line in enumerate(lines) if _MARKS[0] in line and len(lines) > 1]
+    marked = [i for i, line in enumerate(lines) if _MARK in line and len(lines) > 1]
     place = next((i for i in marked[:LINES_TRIED] if _is_document(lines[i], limits)), None)
     if place is not None:
         words = "prints something beside its gradients; print everything else to standard error"
@@ -141,38 +139,24 @@ def _unreadable(ran: Ran, case: Case, limits: AnswerLimits, error: FileError) ->
     if _has_marks(ran.errors):
         return WRONG_STREAM
     reason = str(error).removeprefix(f"{SOURCE}: ")
-    return Fault("garbage", "prints no document of gradients", f"{_short(reason)}; it begins {_quoted(ran.output)}")
+    return Fault(
+        "garbage",
+        f"prints no document of {DOCUMENTS[limits.kind]}",
+        f"{_short(reason)}; it begins {_quoted(ran.output)}",
+    )
 
 
 def _has_marks(text: bytes) -> bool:
     """Whether this may hold gradients."""
-    return all(mark in text for mark in _MARKS)
+    return _MARK in text and any(kind in text for kind in _KINDS)
 
 
 def _is_document(line: bytes, limits: AnswerLimits) -> bool:
     try:
-        _gradients(line, limits)
+        _parsed(line, limits)
     except FileError as error:
         return isinstance(error, UnsupportedError)
     return True
-
-
-def _as_json(output: bytes) -> tuple[bytes, int]:
-    """Output with nan and inf, however C spells them, as NaN and Infinity; and how many were spelled otherwise."""
-    count = 0
-
-    def replaced(found: re.Match[str]) -> str:
-        nonlocal count
-        if found["name"] is None:
-            return found[0]
-        sign = "-" if found["sign"] == "-" else ""
-        spelled = "NaN" if found["name"].lower() == "nan" else f"{sign}Infinity"
-        count += spelled != found[0]
-        return spelled
-
-    if format_of(output) != "json" or not _SPELLED.search(output):
-        return output, 0
-    return _NOT_FINITE.sub(replaced, output.decode("utf-8", "replace")).encode(), count
 
 
 def _with_points(output: bytes, case: Case, limits: AnswerLimits) -> bool:
@@ -182,7 +166,7 @@ def _with_points(output: bytes, case: Case, limits: AnswerLimits) -> bool:
     text = output.decode("utf-8", "replace")
     mended = _DECIMAL_COMMA.sub(lambda found: f"{found[1]}.{found[2]}" if found[1] else found[0], text)
     try:
-        leaves = values_of(case, _gradients(mended.encode(), limits))
+        leaves = values_of(case, _as_gradients(_parsed(mended.encode(), limits)))
     except (TypeError, ValueError):
         return False
     return mended != text and not any(isinstance(leaf, Misfit) for leaf in leaves.values())

@@ -67,10 +67,11 @@ class Ran(NamedTuple):
 
 
 class AnswerLimits(NamedTuple):
-    """What one answer may take: seconds, and bytes of output."""
+    """What one answer may take: seconds, and bytes of output; and what it must be, "gradients" or an "update"."""
 
     seconds: float
     output: int
+    kind: str = "gradients"
 
 
 class CommandError(ValueError):

@@ -29,6 +29,7 @@ class Invocation(NamedTuple):
         max_bytes: the most that it may print for one; None: as much as the numbers of any answer take.
         jobs: how many cases are computed side by side; 1 for a stream.
         stream: whether the program is started once, and answers a line with a line.
+        kind: of its answers: "gradients", or "update".
     """
 
     command: Sequence[str]
@@ -36,14 +37,14 @@ class Invocation(NamedTuple):
     max_bytes: int | None = None
     jobs: int = 1
     stream: bool = False
+    kind: str = "gradients"
 
     def limits(self, case: Case) -> AnswerLimits:
         """What the answer to a case may take."""
         layers = sum(math.prod(shape) for shape in case.network.shapes)
         samples = len(case.inputs) * sum(case.network.sizes)
-        return AnswerLimits(
-            float(self.timeout), self.max_bytes or LEAST_OUTPUT + BYTES_OF_NUMBER * (layers + 3 * samples)
-        )
+        output = self.max_bytes or LEAST_OUTPUT + BYTES_OF_NUMBER * (layers + 3 * samples)
+        return AnswerLimits(float(self.timeout), output, self.kind)
 
 
 class Submitter(NamedTuple):

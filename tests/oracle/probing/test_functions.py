@@ -1,6 +1,7 @@
 """check_function: correct functions pass, planted mistakes and faults of programs are found, and by their names."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,8 @@ import pytest
 import functional_mlp as fm
 from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle.documents import Gradients
-from functional_mlp.oracle.probing import probe_cases
 from functional_mlp.oracle.probing.functions import check_function
+from functional_mlp.oracle.probing.probe_cases import plans as probe_cases
 from functional_mlp.oracle.verdict import Verdict
 
 NETWORK = fm.Network((4, 5, 6), ("relu", "tanh"))
@@ -204,7 +205,7 @@ def of_wrong_variable(params, inputs, targets):
 
 @pytest.mark.parametrize(
     ("fn", "groups"),
-    [(averaged_bias, 5), (transposed, 6), (of_wrong_variable, 6)],
+    [(averaged_bias, 6), (transposed, 7), (of_wrong_variable, 7)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_planted_mistake_is_wrong(fn, groups):
@@ -235,18 +236,36 @@ def test_a_nominal_batch_size_shows_in_other_batches():
 
 def softmax_gradients(params, inputs, targets, normalised):
     [(w, b)] = params
-    e = np.exp(inputs @ w + b)
+    z = inputs @ w + b
+    e = np.exp(z - z.max(axis=1, keepdims=True))
     p = e / e.sum(axis=1, keepdims=True)
     ct_z = p - targets if normalised else p * targets.sum(axis=1, keepdims=True) - targets
     return [(inputs.T @ ct_z, ct_z.sum(axis=0))]
 
 
 def test_targets_assumed_normalised_show_where_they_are_not():
-    report = check_function(lambda *given: softmax_gradients(*given, normalised=True), SOFTMAX, ENTROPY)
-    assert wrong(report) == {"targets not summing to 1"}
-    assert "p sum(t) - t" in report.notes[0]
-    correct = check_function(lambda *given: softmax_gradients(*given, normalised=False), SOFTMAX, ENTROPY)
-    assert correct.verdict is Verdict.CONSISTENT, correct.text()
+    normalised, general = (functools.partial(softmax_gradients, normalised=flag) for flag in (True, False))
+    for targets in (None, "one_hot", "soft"):
+        report = check_function(normalised, SOFTMAX, ENTROPY, targets=targets)
+        assert report.verdict is Verdict.CONSISTENT, report.text()
+        assert "right for targets whose rows sum to 1" in report.notes[0]
+        assert not any(leaf.group == "targets not summing to 1" for leaf in report.leaves)
+    declared = check_function(normalised, SOFTMAX, ENTROPY, targets="any")
+    assert wrong(declared) == {"targets not summing to 1"}
+    assert "p sum(t) - t" in declared.notes[0]
+    for targets in (None, "any"):
+        correct = check_function(general, SOFTMAX, ENTROPY, targets=targets)
+        assert (correct.verdict, correct.notes) == (Verdict.CONSISTENT, ())
+
+
+def test_what_is_right_for_classes_alone_says_so():
+    def by_label(params, inputs, targets):
+        return softmax_gradients(params, inputs, np.eye(targets.shape[1])[targets.argmax(axis=1)], normalised=True)
+
+    report = check_function(by_label, SOFTMAX, ENTROPY)
+    assert report.verdict is Verdict.CONSISTENT
+    assert "one-hot where they are classes" in report.notes[0]
+    assert wrong(check_function(by_label, SOFTMAX, ENTROPY, targets="soft")) == {"soft targets"}
 
 
 # faults of the program
@@ -265,7 +284,7 @@ def test_an_exception_is_named_and_the_other_cases_are_judged():
     assert finding.id == "raises"
     assert "'one sample'" in finding.sentence
     assert "IndexError: row 1 of 1 (line " in finding.sentence
-    assert len({leaf.group for leaf in report.leaves}) == 5
+    assert len({leaf.group for leaf in report.leaves}) == 6
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), TypeError("")])
@@ -287,7 +306,7 @@ def test_an_interrupt_passes():
         checked(fn)
 
 
-@pytest.mark.parametrize("result", [None, 3.0, "text", {"W1": 1}, [{"w": 1}, {"w": 2}], [("a", "b"), ("c", "d")]])
+@pytest.mark.parametrize("result", [None, 3.0, "text", {"history": 1}, [{"w": 1}, {"w": 2}], [("a", "b"), ("c", "d")]])
 def test_what_holds_no_gradients_is_found(result):
     report = checked(lambda *given: result)
     assert report.verdict is Verdict.WRONG

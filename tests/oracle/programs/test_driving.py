@@ -107,6 +107,36 @@ def test_a_program_that_supports_nothing_is_undecided():
     assert [finding.id for finding in report.findings] == ["unsupported"]
 
 
+BY_COLUMNS = """
+import json, sys, math
+case = json.load(sys.stdin)
+[layer], labels = case["params"], case["targets"]
+assert (case["samples"], case["weights_layout"], len(layer["bias"][0])) == ("columns", "out_in", 1)
+deltas = []
+for x, label in zip(zip(*case["inputs"]), labels):
+    z = [sum(w * v for w, v in zip(row, x)) + b for row, [b] in zip(layer["weights"], layer["bias"])]
+    e = [math.exp(v - max(z)) for v in z]
+    deltas.append([v / sum(e) - (i == label) for i, v in enumerate(e)])
+weights = [[sum(d[i] * v for d, v in zip(deltas, row)) for row in case["inputs"]] for i in range(len(layer["bias"]))]
+bias = [[FACTOR * sum(d[i] for d in deltas)] for i in range(len(layer["bias"]))]
+print(json.dumps({"format": "functional-mlp/gradients", "version": 1, "params": [{"weights": weights, "bias": bias}]}))
+"""
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [("1", "consistent"), ("1.001", "wrong")])
+def test_a_program_may_have_cases_in_its_own_layout(factor, verdict):
+    network, loss = fm.Network((4, 3), "softmax"), fm.Loss("categorical_cross_entropy")
+    command = python(BY_COLUMNS.replace("FACTOR", factor))
+    report = oracle.drive(command, network, loss, layout="columns", targets="labels", cases=3)
+    assert report.verdict == verdict, report.text()
+    assert not report.findings
+    if verdict == "wrong":
+        assert (
+            oracle.drive(command, network, loss, layout="columns", targets="labels", cases=3, only=["weights"]).verdict
+            == "consistent"
+        )
+
+
 def test_few_printed_digits_are_no_mistake():
     code = (
         f"import sys, json, re; sys.path.insert(0, {str(PROGRAM.parent)!r})\n"
@@ -325,3 +355,49 @@ def test_the_command_takes_its_program_along_when_it_is_ended(number):
 def test_networks_of_other_activations_are_chosen_by_their_names():
     with pytest.raises(ValueError, match="unknown activation"):
         oracle.drive(["cat"], "rely", fm.Loss("squared_error"))
+
+
+# updates
+
+STEPS = """
+import json, sys
+case = json.load(sys.stdin)
+x, t, [layer] = case["inputs"], case["targets"], case["params"]
+rate, n = 0.1, len(x)
+w, b = layer["weights"], layer["bias"]
+velocity = [[0.0] * len(row) for row in w], [0.0] * len(b)
+for step in range({steps}):
+    d = [[2 * (sum(a * w[i][j] for i, a in enumerate(row)) + b[j] - t[k][j]) for j in range(len(b))]
+         for k, row in enumerate(x)]
+    for i in range(len(w)):
+        for j in range(len(b)):
+            velocity[0][i][j] = {momentum} * velocity[0][i][j] + sum(x[k][i] * d[k][j] for k in range(n))
+            w[i][j] -= rate * velocity[0][i][j]
+    for j in range(len(b)):
+        velocity[1][j] = {momentum} * velocity[1][j] + sum(d[k][j] for k in range(n))
+        b[j] -= rate * velocity[1][j]
+print(json.dumps({{"format": "functional-mlp/update", "version": 1, "learning_rate": rate,
+                   "params": [{{"weights": w, "bias": b}}]}}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("steps", "momentum", "declared", "verdict", "mistake"),
+    [
+        (1, 0.0, {"update": "descent"}, "consistent", None),
+        (3, 0.9, {"update": "momentum", "epochs": 3}, "consistent", None),
+        (3, 0.0, {"update": "momentum", "epochs": 3}, "wrong", "momentum-missing"),
+    ],
+)
+def test_a_program_may_write_the_parameters_after_steps(steps, momentum, declared, verdict, mistake):
+    code = STEPS.format(steps=steps, momentum=momentum)
+    one_layer, loss = fm.Network((3, 2), "identity"), fm.Loss("squared_error")
+    report = oracle.drive(python(code), one_layer, loss, cases=3, **declared)
+    assert report.verdict == verdict, report.text()
+    assert [one.id for one in report.diagnosis.mistakes] == [mistake] if mistake else report.diagnosis is None
+
+
+def test_a_program_that_writes_gradients_where_an_update_is_expected_is_told():
+    report = driven(update="descent")
+    assert report.verdict == "wrong"
+    assert "functional-mlp/update" in report.text()

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from functional_mlp import oracle
-from functional_mlp.oracle.checking import check, check_update
+from functional_mlp.oracle.checking import check
 from functional_mlp.oracle.documents import validator
 from functional_mlp.oracle.report.report import Finding, Report
+from functional_mlp.oracle.updates import check_update
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict
 from tests.helpers.questions import (
     answer,

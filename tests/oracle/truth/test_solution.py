@@ -203,11 +203,11 @@ def test_few_compiled_programs_are_kept():
 @pytest.mark.parametrize("suffix", [".json", ".npz", ".safetensors"])
 @pytest.mark.parametrize(("weights_layout", "bias_layout"), [("in_out", "separate"), ("out_in", "last_row")])
 def test_a_solution_file_holds_every_quantity_in_the_declared_layout(suffix, weights_layout, bias_layout, tmp_path):
-    from functional_mlp.oracle.case import canonical_layer, declared_layer
+    from functional_mlp.oracle.case import Layout, canonical_layer, declared_layer
     from functional_mlp.oracle.documents import read_document
 
     drawn = draw()
-    layers = [declared_layer(layer, weights_layout, bias_layout) for layer in drawn.params]
+    layers = [declared_layer(layer, Layout(weights_layout, bias_layout)) for layer in drawn.params]
     case = dataclasses.replace(drawn, params=layers, weights_layout=weights_layout, bias_layout=bias_layout)
     solution = oracle.solve(case)
     oracle.write_solution(tmp_path / f"s{suffix}", case, solution)
@@ -219,7 +219,7 @@ def test_a_solution_file_holds_every_quantity_in_the_declared_layout(suffix, wei
         for got, expected in zip(document[field], getattr(solution, field), strict=True):
             np.testing.assert_array_equal(np.asarray(got), expected)
     for i, (got, expected) in enumerate(zip(document["params"], solution.grads, strict=True)):
-        read = canonical_layer("grads", got, drawn.network.shapes[i], weights_layout, bias_layout)
+        read = canonical_layer("grads", got, drawn.network.shapes[i], Layout(weights_layout, bias_layout))
         np.testing.assert_array_equal(read.weights, expected.weights)
         np.testing.assert_array_equal(read.bias, expected.bias)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.oracle.case import declared_layer
+from functional_mlp.oracle.case import Layout, declared_layer
 from functional_mlp.oracle.checking import check
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import PRECISIONS, estimate_noise
@@ -187,8 +187,7 @@ def spoilt(layer, field, value):
         (spoilt(0, "weights", np.ones(12)), PATHS[0], Cause.SHAPE, ["(3, 4), got (12,)"]),
         (spoilt(0, "weights", [[1.0, 2.0], [3.0]]), PATHS[0], Cause.SHAPE, ["params[0].weights[1] to have 2 entries"]),
         (spoilt(0, "weights", None), PATHS[0], Cause.MISSING, ["missing"]),
-        (spoilt(2, "bias", np.ones((2, 1))), PATHS[5], Cause.SHAPE, ["(2,), got (2, 1)"]),
-        (spoilt(2, "bias", np.ones(())), PATHS[5], Cause.SHAPE, ["(2,), got ()"]),
+        (spoilt(2, "bias", np.ones((2, 2))), PATHS[5], Cause.SHAPE, ["(2,), got (2, 2)"]),
         (spoilt(2, "bias", None), PATHS[5], Cause.MISSING, ["missing"]),
         ([(None, answer(question())[0][1]), *answer(question())[1:]], PATHS[0], Cause.MISSING, ["missing"]),
         ([(np.ones(12), answer(question())[0][1]), *answer(question())[1:]], PATHS[0], Cause.SHAPE, ["got (12,)"]),
@@ -225,8 +224,8 @@ def test_a_layer_may_be_given_in_any_usual_form():
 @pytest.mark.parametrize("bias_layout", ["separate", "last_row"])
 def test_gradients_are_taken_in_the_declared_layout_and_wrong_in_another(weights_layout, bias_layout):
     layouts = {"weights_layout": weights_layout, "bias_layout": bias_layout}
-    given_ = [declared_layer(layer, weights_layout, bias_layout) for layer in answer(question())]
-    params = [declared_layer(layer, weights_layout, bias_layout) for layer in question().params]
+    given_ = [declared_layer(layer, Layout(weights_layout, bias_layout)) for layer in answer(question())]
+    params = [declared_layer(layer, Layout(weights_layout, bias_layout)) for layer in question().params]
     case = question(params=params, **layouts)
     report = check(case, given_)
     assert verdicts(report) == dict.fromkeys(PATHS, CONSISTENT)
@@ -238,7 +237,7 @@ def test_gradients_are_taken_in_the_declared_layout_and_wrong_in_another(weights
 
 
 def test_a_bias_beside_weights_that_hold_it_is_wrong():
-    params = [declared_layer(layer, "in_out", "last_row") for layer in question().params]
+    params = [declared_layer(layer, Layout(bias="last_row")) for layer in question().params]
     case = question(params=params, bias_layout="last_row")
     given_ = [np.vstack(layer) for layer in answer(question())]
     given_[0] = (given_[0], np.ones(4))
@@ -426,3 +425,15 @@ def test_at_most_the_last_bit_is_unsure_of_a_sum_of_small_integers():
     case = with_kinks()
     leaf = leaf_of(check(case, answer(case)), PATHS[2])
     assert 0 < leaf.floor < 1e-11
+
+
+def test_one_number_for_the_bias_of_several_units_is_wrong_whatever_it_is():
+    for shape in ((), (1,), (1, 1)):
+        leaf = leaf_of(check(question(), spoilt(2, "bias", np.full(shape, 3.0))), PATHS[5])
+        assert leaf.verdict is Verdict.WRONG
+        assert "one number was given for 2 units" in leaf.sentence
+    case = fm.Network((1, 2), "identity"), fm.Loss("squared_error"), [(np.ones((1, 2)), np.zeros(2))]
+    alike = oracle.Case(*case, inputs=[[1.0]], targets=[[0.0, 0.0]])
+    report = check(alike, [([[2.0, 2.0]], 2.0)])
+    assert report.verdict is Verdict.WRONG
+    assert leaf_of(report, "params[0].bias").cause is Cause.SHAPE

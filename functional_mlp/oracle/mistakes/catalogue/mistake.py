@@ -44,10 +44,11 @@ class Mistake:
         fix: the right one, or what to do.
         change: what it changes, and at which place of the pass.
         where: the conditions under which it may occur and shows.
-        scope: "layer", in one layer or in each where it fits; "network", in the whole pass; "update", in the step.
+        scope: "layer", in one layer or in each where it fits; "network", in the whole pass; "update", in the step;
+            "rule", in the state that an update rule keeps, so that it may take several steps to show.
         tag: "exact", one case reproduces its numbers; "fitted", `parameter` is fitted first; "second-case", only
             `second` tells it from other mistakes.
-        second: for that tag: "another case", "another learning rate", "the left-over batch".
+        second: for that tag: "another case", "another learning rate", "the left-over batch", "a second step".
         parameter: its free number, or None.
         variants: ways to make it, or ().
         unsearched: those of them that another mistake explains better: they are made, and not searched for.

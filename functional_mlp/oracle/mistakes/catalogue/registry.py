@@ -31,6 +31,7 @@ TAGS = {
 def described(mistake: Mistake) -> dict[str, str]:
     """What the catalogue says of a mistake, by labels for people."""
     scopes = {"layer": "one layer, or every one", "network": "the whole pass", "update": "the update step"}
+    scopes["rule"] = "the update rule"
     said = {
         "mistake": mistake.id,
         "what": mistake.sentence,

@@ -11,20 +11,28 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
-from functional_mlp._dtypes import Array
 from functional_mlp.activations import Activation
-from functional_mlp.forward_pass import forward
-from functional_mlp.losses import Loss
-from functional_mlp.network import Dense, Network
-from functional_mlp.oracle.case import TARGETS, Case, draw_targets, require_loss, require_network, rounded
+from functional_mlp.losses import KINDS, Loss
+from functional_mlp.network import Network
+from functional_mlp.oracle.case import (
+    Case,
+    Layout,
+    draw_targets,
+    drawn_kind,
+    require_loss,
+    require_network,
+    rounded,
+)
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Precision, estimate_noise, kink_positions, precision_named
-from functional_mlp.oracle.truth import float64_on_cpu, solve
+from functional_mlp.oracle.probing.asking import Asking
+from functional_mlp.oracle.probing.probe_cases.far_tail import FAR_TAIL, far_offsets
+from functional_mlp.oracle.probing.probe_cases.placing import Placing, placed
+from functional_mlp.oracle.truth import solve
 from functional_mlp.oracle.verdict import Verdict, judge
 
 # by the name of a case, what it shows if it alone comes out wrong
@@ -35,10 +43,18 @@ PURPOSES = {
     "near saturation": "large pre-activations: does a derivative cancel, or is something clipped?",
     "small pre-activations": "pre-activations between -1 and 1 of both signs: is a derivative taken at the wrong"
     " variable?",
+    "soft targets": "targets between 0 and 1: are they rounded, or taken for classes?",
     "targets not summing to 1": "targets whose rows do not sum to 1: p - t is the gradient only where they do; in"
     " general it is p sum(t) - t",
-    "soft targets": "targets between 0 and 1: are they rounded, or taken for classes?",
+    FAR_TAIL: "pre-activations whose exponentials overflow: is a quotient of two infinities, or a 0 times one, taken?",
     "at the kink": "units exactly at a kink of their activation, where z = 0 (relu6: or 6; hard_swish: -3 or 3)",
+}
+# by the name of a case, for which declared targets a right program must have it right
+MEANT_FOR = {"soft targets": ("soft", "any"), "targets not summing to 1": ("any",)}
+# by the kind of targets that a loss wants, what else people may have, and in which case
+OTHER_TARGETS = {
+    "bits": {"soft targets": "soft"},
+    "one_hot": {"targets not summing to 1": "any_rows", "soft targets": "soft_rows"},
 }
 LAYERS_OF_A_NAME = 3
 MODERATE = 3.0  # how far apart the pre-activations of a unit are
@@ -47,7 +63,6 @@ LARGE = 12.0
 LARGE_LOGITS = 40.0  # probabilities down to 1e-9, which people clip at 1e-7
 COARSE = 1e-4  # unit roundoff of 16 bits, in which a case may well be undecided: then others are tried
 ATTEMPTS = 8
-STEEPEST = 8.0  # weights are not scaled up by more than so much per unit of that
 
 
 class Batches(NamedTuple):
@@ -92,7 +107,7 @@ def probe_network(activations: Activations) -> Network:
 
 
 def draw_probe_cases(
-    network: Network, loss: Loss | None, precision: str = "float64", seed: int = 0
+    network: Network, loss: Loss | None, precision: str = "float64", seed: int = 0, asking: Asking | None = None
 ) -> tuple[Case, ...]:
     """Cases that show the usual mistakes, in the order in which a function is to be called with them.
 
@@ -104,10 +119,12 @@ def draw_probe_cases(
         loss: the loss, in every case the same; None for bare cotangents, drawn N(0, 1).
         precision: of the program to be checked, as in `check`: saturation begins earlier in a coarser one.
         seed: of the draws: the same seed, the same cases.
+        asking: in which layout, with biases or without, and whether targets are class labels.
 
     Returns:
-        Cases with the names of `PURPOSES`, where they apply: "targets not summing to 1" to losses over softmax, "soft
-        targets" to losses over sigmoid, "at the kink" to networks with a kinked activation.
+        Cases with the names of `PURPOSES`, where they apply: "large pre-activations" to networks and losses of
+        exponentials (`far_tail.py`), "soft targets" to losses of classes and of bits, "targets not summing to 1" to
+        those of classes, "at the kink" to networks with a kinked activation.
 
     Raises:
         TypeError: for what is no network, no loss, or no integer seed.
@@ -115,9 +132,10 @@ def draw_probe_cases(
 
     Example:
         >>> import functional_mlp as fm
-        >>> [case.name for case in draw_probe_cases(fm.Network((4, 5, 6), "tanh"), fm.Loss("squared_error"))]
+        >>> [case.name for case in draw_probe_cases(fm.Network((4, 5, 6), "identity"), fm.Loss("squared_error"))]
         ['several samples', 'partial batch', 'one sample', 'near saturation', 'small pre-activations']
     """
+    asking = Asking() if asking is None else asking
     declared = precision_named(precision)
     require_network(network)
     require_loss(loss)
@@ -128,7 +146,15 @@ def draw_probe_cases(
     if seed < 0:
         raise ValueError(f"expected seed to be at least 0, got {seed}")
     plans = _plans(network, loss, declared)
-    return tuple(_drawn(name, plan, network, loss, declared, seed) for name, plan in plans.items())
+    if asking.layout.targets == "labels":
+        plans = {name: plan for name, plan in plans.items() if name not in MEANT_FOR}
+    cases = (_drawn(name, plan, network, loss, declared, seed, asking) for name, plan in plans.items())
+    return tuple(case.laid_out(asking.layout) for case in cases)
+
+
+def is_meant(case: Case, asking: Asking) -> bool:
+    """Whether a right program must have this case right, of all that is declared of its targets."""
+    return purpose_of(case) not in MEANT_FOR or asking.targets in MEANT_FOR[purpose_of(case)]
 
 
 class _Plan(NamedTuple):
@@ -142,8 +168,8 @@ class _Plan(NamedTuple):
 def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str, _Plan]:
     """The plans of all cases, by their names."""
     batches = batch_sizes(network)
-    targets = "real" if loss is None else TARGETS[loss.kind]
-    soft = {"one_hot": "targets not summing to 1", "bits": "soft targets"}.get(targets)
+    targets = drawn_kind(network, loss, None)
+    others = {} if loss is None else OTHER_TARGETS.get(KINDS[loss.kind].targets, {})
     moderate = (MODERATE, MODERATE)
     plans = {
         "several samples": _Plan(batches.several, moderate, targets),
@@ -152,22 +178,27 @@ def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str
         "near saturation": _Plan(batches.several, _saturation(network, loss, declared), targets),
         "small pre-activations": _Plan(batches.several, (SMALL, SMALL), targets),
     }
-    if soft is not None:
-        plans[soft] = _Plan(batches.several, moderate, soft)
+    plans |= {name: _Plan(batches.several, moderate, kind) for name, kind in others.items()}
+    if any(offsets.any() for offsets in far_offsets(network, loss, declared)):
+        plans[FAR_TAIL] = _Plan(batches.several, moderate, targets)
     if kinked_layers(network):
         plans["at the kink"] = _Plan(batches.several, moderate, targets)
     return plans
 
 
-def _drawn(name: str, plan: _Plan, network: Network, loss: Loss | None, declared: Precision, seed: int) -> Case:
+def _drawn(
+    name: str, plan: _Plan, network: Network, loss: Loss | None, declared: Precision, seed: int, asking: Asking
+) -> Case:
     """The least doubtful of a few draws, or the first one without doubts."""
     dtype, most = declared.storage.name, batch_sizes(network).several
     kinks = kinked_layers(network) if name == "at the kink" else {}
+    offsets = far_offsets(network, loss, declared) if name == FAR_TAIL else ()
+    placing = Placing(plan.reach, kinks, offsets, biased=asking.bias is not False)
     tried: list[tuple[int, Case]] = []
     while len(tried) < ATTEMPTS and all(doubts for doubts, _ in tried):
         rng = np.random.default_rng([seed, len(tried), *name.encode()])
-        params, inputs = _placed(network, most, plan.reach, dtype, rng, kinks)
-        end = rounded(_ends(plan.targets, (plan.samples, network.sizes[-1]), rng), dtype)
+        params, inputs = placed(network, most, placing, dtype, rng)
+        end = rounded(draw_targets(plan.targets, (plan.samples, network.sizes[-1]), rng), dtype)
         targets, ct_outputs = (None, end) if loss is None else (end, None)
         case = Case(network, loss, params, inputs[: plan.samples], targets, ct_outputs, name=name, dtype=dtype)
         tried.append((_doubts(case, declared), case))
@@ -176,7 +207,7 @@ def _drawn(name: str, plan: _Plan, network: Network, loss: Loss | None, declared
 
 def _doubts(case: Case, precision: Precision) -> int:
     """In how many places the true gradients would be hard to tell from others; 0 in precisions where that is rare."""
-    if precision.storage.unit < COARSE:
+    if precision.storage.unit < COARSE and purpose_of(case) != FAR_TAIL:
         return 0
     solution = solve(case)
     noise = estimate_noise(case, solution, precision)
@@ -222,87 +253,6 @@ def _beyond_kinks(activations: Sequence[Activation]) -> float:
     return 2.5 * max(positions, default=0.0)
 
 
-# targets
-
-
-def _ends(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Targets, or cotangents of the outputs, of the given shape (n, K)."""
-    if kind in TARGETS.values():
-        return draw_targets(kind, shape, rng)
-    between = rng.uniform(0.1, 0.9, shape)
-    if kind == "soft targets":
-        return between
-    sums = np.where(np.arange(shape[0]) % 2, 0.5, 1.75)
-    return between / between.sum(axis=1, keepdims=True) * sums[:, None]
-
-
-# pre-activations where they tell most
-
-
-@jax.jit
-def _pre_activations(network: Network, params: Any, inputs: Any) -> Any:
-    return forward(network, params, inputs)[1].pre_activations
-
-
-def _placed(
-    network: Network,
-    samples: int,
-    reach: tuple[float, float],
-    dtype: str,
-    rng: np.random.Generator,
-    kinks: Mapping[int, tuple[float, ...]],
-) -> tuple[list[Dense], Array]:
-    """Parameters and inputs (n, n_0) for which the pre-activations of every unit have both signs and are `reach` apart.
-
-    The samples come in the order of how many units they activate.
-
-    Args:
-        network, samples: the shapes.
-        reach: largest minus smallest pre-activation of a unit, in hidden layers and in the last one.
-        dtype: to which all numbers are rounded.
-        rng: of the draws.
-        kinks: layer -> positions of kinks, at which its first units are: they get no weights, and the position as the
-            bias, so that they are exactly there, in whatever order summed.
-    """
-    inputs = rounded(rng.normal(size=(samples, network.sizes[0])), dtype)
-    params: list[Any] = [
-        Dense(rng.normal(size=shape) / np.sqrt(shape[0]), np.zeros(shape[1]))  # type: ignore[arg-type]
-        for shape in network.shapes
-    ]
-    last = len(params) - 1
-    with float64_on_cpu():
-        for layer in range(len(params)):
-            z = np.asarray(_pre_activations(network, tuple(params), inputs)[layer])
-            distance = reach[layer == last]
-            spread = np.ptp(z, axis=0)
-            factor = np.where(
-                spread > 0, np.minimum(distance / np.where(spread > 0, spread, 1), STEEPEST * distance), 1
-            )
-            weights = params[layer].weights * factor
-            bias = -_widest_gap(z * factor)
-            for unit, position in enumerate(kinks.get(layer, ())):
-                weights[:, unit], bias[unit] = 0.0, position
-            params[layer] = Dense(rounded(weights, dtype), rounded(bias, dtype))  # type: ignore[arg-type]
-        pre_activations = _pre_activations(network, tuple(params), inputs)
-        active = np.min([np.mean(np.asarray(z) > 0, axis=1) for z in pre_activations], axis=0)
-    return params, inputs[np.argsort(-active, kind="stable")]
-
-
-def _widest_gap(z: Array) -> Array:
-    """The middle (fan_out,) of the widest gap between the pre-activations (n, fan_out) of each unit.
-
-    With more than 3 samples at least two lie on either side.
-    """
-    if len(z) < 2:
-        return np.zeros(z.shape[1])
-    ordered = np.sort(z, axis=0)
-    rim = 1 if len(z) > 3 else 0
-    gaps = np.diff(ordered, axis=0)[rim : len(z) - 1 - rim]
-    below = np.argmax(gaps, axis=0)[None, :] + rim
-    middle = np.take_along_axis(ordered, below, axis=0) + np.take_along_axis(ordered, below + 1, axis=0)
-    return middle[0] / 2
-
-
 # kinks
 
 
@@ -342,7 +292,8 @@ def renamed(case: Case, name: str) -> Case:
 
 def _with(case: Case, network: Network, name: str) -> Case:
     data = (list(case.params), case.inputs, case.targets, case.ct_outputs, case.sample_weights)
-    return Case(network, case.loss, *data, name, case.dtype)
+    own = Layout().settled()  # as which the arrays of a case are held
+    return Case(network, case.loss, *data, name, case.dtype, layout=own).laid_out(case.layout)
 
 
 def at_kinks_of(activation: Activation) -> tuple[str, ...]:

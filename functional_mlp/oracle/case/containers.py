@@ -1,4 +1,4 @@
-"""Parameters and gradients as NumPy programs keep them, from and to the oracle's (weights, bias) pairs.
+"""Parameters and gradients as programs keep them: lists, dicts and objects, from and to (weights, bias) pairs.
 
 Nothing is computed, turned or reshaped: a transposed matrix stays one, and the oracle says so.
 """
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from functional_mlp.oracle.case.paths import FIELDS, layer_path
 
 WEIGHTS = ("w", "ws", "weight", "weights", "kernel", "kernels", "coef", "coefs")
 BIASES = ("b", "bs", "bias", "biases", "intercept", "intercepts")
@@ -24,7 +26,8 @@ def pairs_of(source: Any) -> list[tuple[Any, Any]]:
             - weights and biases in turn, [W1, b1, W2, b2];
             - two lists, ([W1, W2], [b1, b2]);
             - a mapping, or an object with attributes, of numbered names, such as W1 and b1, or dW1 and db1;
-            - a mapping, or an object with attributes, of two lists, such as weights and biases, or dW and db.
+            - a mapping, or an object with attributes, of two lists, such as weights and biases, or dW and db;
+            - a mapping of names of modules, such as fc1.weight and fc1.bias, in the order of the layers.
             Capitals do not matter, nor do underscores before numbers. Where names of gradients (dW1, grad_W1, W1_grad)
             stand beside names of parameters (W1), the gradients are taken. Layers without a bias have None.
 
@@ -45,6 +48,45 @@ def pairs_of(source: Any) -> list[tuple[Any, Any]]:
     if hasattr(source, "__dict__"):
         return _from_names(vars(source))
     raise ValueError(f"expected lists, a mapping or an object of weights and biases, got {type(source).__name__}")
+
+
+def layers_in(given: Any, layers: int) -> Any:
+    """What stands for each of so many layers, in the forms of `pairs_of`; or what was given, if it has none of them.
+
+    Args:
+        given: one entry per layer, as `weights_and_bias` takes it; or parameters or gradients in another form.
+        layers: how many the network has, which tells [W1, W2] from [W1, b1].
+    """
+    if isinstance(given, Mapping) or (hasattr(given, "__dict__") and not hasattr(given, "__array__")):
+        named = given if isinstance(given, Mapping) else vars(given)
+        if layers == 1 and "weights" in named and not isinstance(named["weights"], list | tuple):
+            return [given]
+        try:
+            return pairs_of(named)
+        except ValueError:
+            return given
+    if not isinstance(given, list | tuple):
+        return given
+    if len(given) == layers:
+        return _zipped(*given) if layers == 2 and _are_two_lists(*given) else given
+    if len(given) == 2 and all(isinstance(part, list | tuple) and len(part) == layers for part in given):
+        return _zipped(*given)
+    if len(given) == 2 * layers:
+        grouped = list(zip(given[:layers], given[layers:], strict=True))
+        in_turn = list(zip(given[::2], given[1::2], strict=True))
+        if all(_fit(*pair) for pair in grouped) and not all(_fit(*pair) for pair in in_turn):
+            return grouped
+        if all(_is_matrix(weights) for weights, _ in in_turn):
+            return in_turn
+    return given
+
+
+def _are_two_lists(weights: Any, biases: Any) -> bool:
+    """Whether these are the weights of two layers and their biases, and not two layers."""
+    if not all(isinstance(part, list | tuple) and len(part) == 2 for part in (weights, biases)):
+        return False
+    pairs = [tuple(pair) for pair in zip(weights, biases, strict=True)]
+    return all(_fit(*pair) for pair in pairs) and not (_fit(*weights) and _fit(*biases))
 
 
 def names_of(params: Iterable[Any], weights: str = "W", bias: str = "b", first: int = 1) -> dict[str, Any]:
@@ -105,11 +147,15 @@ def _from_names(named: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Pairs from numbered names, or from two names of lists."""
     gradients: dict[tuple[str, int], Any] = {}
     plain: dict[tuple[str, int], Any] = {}
+    modules: dict[str, int] = {}  # of names such as fc1.weight, in their order
     for name, value in named.items():
-        text = str(name).lower()
+        module, dot, last = str(name).rpartition(".")
+        text = last.lower()
         bare = GRADIENT.sub("", text, count=1)
         numbered = NUMBERED.match(bare)
         stem, number = (GRADIENT.sub("", numbered[1]), int(numbered[2])) if numbered else (bare.strip("_"), -1)
+        if dot and stem in (*WEIGHTS, *BIASES):
+            number = modules.setdefault(module, len(modules))
         kind = "weights" if stem in WEIGHTS else "bias" if stem in BIASES else ""
         if kind:
             (plain if bare == text else gradients)[kind, number] = value
@@ -122,3 +168,46 @@ def _from_names(named: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     raise ValueError(
         f"expected names such as W1 and b1, dW1 and db1, weights and biases, got {', '.join(map(str, named)) or 'none'}"
     )
+
+
+# one layer
+
+
+def weights_and_bias(what: str, layer: Any) -> tuple[Any, Any]:
+    """The two parts of a layer, in whichever of the forms it is given that `canonical_layer` takes; either may be None.
+
+    Raises:
+        ValueError: for a mapping with other fields.
+    """
+    if isinstance(layer, dict):
+        unknown = [name for name in layer if name not in FIELDS]
+        if unknown or "weights" not in layer:
+            raise ValueError(f"expected {what} to have the fields weights and bias, got {list(map(str, layer))}")
+        return layer["weights"], layer.get("bias")
+    if hasattr(layer, "weights"):
+        return layer.weights, getattr(layer, "bias", None)
+    if isinstance(layer, tuple | list) and len(layer) == 2 and not _are_rows(*layer):
+        return layer[0], layer[1]
+    return layer, None
+
+
+def pairs_in(params: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """Weights and bias of every layer, as they were given; errors as `weights_and_bias`."""
+    return [weights_and_bias(layer_path(i), layer) for i, layer in enumerate(params)]
+
+
+def _are_rows(first: Any, second: Any) -> bool:
+    """Whether two things are the rows of a matrix, and not weights and bias."""
+    if first is None or second is None or _is_matrix(first):
+        return False
+    return _length(first) == _length(second)
+
+
+def _length(row: Any) -> int:
+    return len(row) if isinstance(row, list | tuple) or np.ndim(row) else -1
+
+
+def _is_matrix(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return len(value) > 0 and (isinstance(value[0], list | tuple) or np.ndim(value[0]) == 1)
+    return np.ndim(value) == 2

@@ -3,7 +3,7 @@
 import numpy as np
 
 import functional_mlp as fm
-from functional_mlp.oracle.probing import probe_cases
+from functional_mlp.oracle.probing.probe_cases import plans as probe_cases
 
 NETWORK = fm.Network((4, 5, 6), ("relu", "tanh"))
 MEAN = fm.Loss("squared_error", over_samples="mean", l2=0.125)
@@ -20,7 +20,8 @@ def test_the_cases_are_what_their_names_say():
     network, loss = fm.Network((3, 7, 5), ("relu", "softmax")), fm.Loss("categorical_cross_entropy", l2=0.5)
     for seed in range(3):
         cases = {case.name: case for case in probe_cases.draw_probe_cases(network, loss, "float64", seed)}
-        assert set(cases) == set(probe_cases.PURPOSES) - {"soft targets"}
+        assert set(cases) == set(probe_cases.PURPOSES)
+        np.testing.assert_allclose(cases["soft targets"].targets.sum(axis=1), 1)
         assert {len(case.inputs) for case in cases.values()} == {9, 4, 1}  # other numbers than the sizes of layers
         assert all(case.loss == loss for case in cases.values())
         sums = cases["targets not summing to 1"].targets.sum(axis=1)

@@ -1,0 +1,151 @@
+"""How code is asked: for which targets, with arrays in which layout, with biases or without; and what is judged.
+
+What is not declared of the layout is found out by calling: a function that raises, or returns arrays of other shapes,
+is called again with its arguments in the other usual forms. The sizes of a probe case differ, so few forms fit.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from functional_mlp.oracle.case import CHOICES, Case, Layout, declared_targets, layout_of
+from functional_mlp.oracle.checking import only_of
+from functional_mlp.oracle.noise import estimate_noise, precision_named
+from functional_mlp.oracle.probing.call import Answer, Ask, Call, Fault, Skipped, restricted
+from functional_mlp.oracle.truth import solve
+from functional_mlp.oracle.verdict import Cause, Misfit, Verdict, judge, worst_of
+
+
+class Asking(NamedTuple):
+    """What is declared of how code is to be asked.
+
+    Attributes:
+        targets: "one_hot", "soft" or "any"; None: one-hot rows, or what else people have.
+        layout: as far as it is declared.
+        bias: whether layers have biases; None: they have, unless the code knows none.
+        only: fields or paths of parameters that alone are judged; () for all.
+    """
+
+    targets: str | None = None
+    layout: Layout = Layout()
+    bias: bool | None = None
+    only: tuple[str, ...] = ()
+
+
+def asking_of(targets: str | None = None, layout: Any = None, bias: bool | None = None, only: Any = ()) -> Asking:
+    """What somebody declares, checked.
+
+    Args:
+        targets: "one_hot", "soft", "any", or "labels": integers (n,).
+        layout: as `layout_of` takes it.
+        bias: False for networks without biases.
+        only: such as ("weights",).
+
+    Raises:
+        TypeError, ValueError: for anything else.
+    """
+    choice, labels = declared_targets(targets)
+    if bias is not None and not isinstance(bias, bool):
+        raise TypeError(f"expected bias to be True or False, got {bias!r}")
+    return Asking(choice, labels.completed(layout_of(layout)), bias, only_of(only))
+
+
+# what people use together
+_USUAL = (
+    ("in_out", "rows", "vector"),
+    ("out_in", "columns", "column"),
+    ("out_in", "rows", "vector"),
+    ("in_out", "rows", "row"),
+    ("in_out", "columns", "column"),
+    ("out_in", "columns", "vector"),
+    ("out_in", "rows", "column"),
+    ("out_in", "rows", "row"),
+)
+
+
+def found_out(
+    ask: Ask, answer: Answer, asking: Asking, draw: Callable[[Asking], Sequence[Case]], precision: str
+) -> Asking:
+    """How a function takes its arguments, as far as that is not declared and calls of it show.
+
+    Args:
+        ask: calls it.
+        answer: what came of its first call, with the first probe case as declared.
+        asking: what is declared.
+        draw: makes probe cases of it.
+        precision: that answers are judged as.
+
+    Returns:
+        What is declared, if the function answers that, or nothing else; else the first of the usual ways in which it
+        gives the right gradients, or, if there is none, gradients of the right shapes.
+    """
+    if isinstance(answer, Skipped) or _fits(answer):
+        return asking
+    case = draw(asking)[0]
+    cases: dict[bool | None, Case] = {asking.bias: case}
+    fitting: list[Asking] = []
+    for other in _others(asking, case, without_bias_first=_knows_no_bias(answer)):
+        if other.bias not in cases:
+            cases[other.bias] = draw(other)[0]
+        called = restricted(ask, other.only)(cases[other.bias].laid_out(other.layout))
+        if isinstance(called, Call) and _fits(called):
+            fitting.append(other)
+            if _is_right(called, precision):
+                return other
+    # one that answers as it was asked is judged by that
+    return fitting[0] if fitting and isinstance(answer, Fault) else asking
+
+
+def _fits(answer: Call | Fault) -> bool:
+    return isinstance(answer, Call) and not any(isinstance(leaf, Misfit) for leaf in answer.leaves.values())
+
+
+def _knows_no_bias(answer: Call | Fault) -> bool:
+    """Whether all gradients of biases are missing, and nothing else is."""
+    if isinstance(answer, Fault):
+        return False
+    misfits = {path: leaf for path, leaf in answer.leaves.items() if isinstance(leaf, Misfit)}
+    biases = [path for path in answer.leaves if path.endswith(".bias")]
+    return set(misfits) == set(biases) and all(leaf.cause is Cause.MISSING for leaf in misfits.values())
+
+
+def _others(asking: Asking, case: Case, *, without_bias_first: bool) -> Iterator[Asking]:
+    """The other usual ways to ask that leave what is declared as it is, nearest first."""
+    biases = (False, None) if without_bias_first else (None, False)
+    labels = ("rows", "labels") if _may_have_labels(case) else ("rows",)
+    found: dict[Asking, None] = {}
+    for bias in biases if asking.bias is None and not asking.layout.in_weights else (asking.bias,):
+        forms = ("pairs", "weights", "dict", "flat") if bias is False else ("pairs", "dict", "flat", "lists")
+        for form, kind, (weights, samples, shape) in itertools.product(forms, labels, _USUAL):
+            usual = Layout(weights, "vector" if bias is False else shape, samples, form, kind)
+            found[asking._replace(layout=asking.layout.completed(usual), bias=bias)] = None
+    yield from found
+
+
+def _may_have_labels(case: Case) -> bool:
+    """Whether the targets of a case may be handed over as class labels."""
+    try:
+        case.laid_out({"targets": "labels"})
+    except ValueError:
+        return False
+    return True
+
+
+def _is_right(call: Call, precision: str) -> bool:
+    solution = solve(call.case)
+    noise = estimate_noise(call.case, solution, precision_named(precision))
+    return worst_of(leaf.verdict for leaf in judge(call.case, solution, noise, call.answer)) is not Verdict.WRONG
+
+
+def note_on(found: Asking, asking: Asking) -> tuple[str, ...]:
+    """What is said where code was asked in another way than it was first."""
+    if found == asking:
+        return ()
+    without = ["networks without biases, of which it knows none"] if found.bias is False and asking.bias is None else []
+    words = [text for text in (found.layout.words(), *without) if text]
+    first, labels = Layout(targets="labels").settled(), found.layout.targets == "labels"
+    changed = {field: getattr(found.layout, field) for field in CHOICES if field != "targets"}
+    shown = ", ".join(f"{field}={value!r}" for field, value in changed.items() if value != getattr(first, field))
+    declare = [f"layout=oracle.Layout({shown})"] if shown else []
+    declare += [*(["targets='labels'"] if labels else []), *(["bias=False"] if without else [])]
+    return (f"it was given {', '.join(words)}: it takes nothing else. Declare {', '.join(declare)} to have it so",)
