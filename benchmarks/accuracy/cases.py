@@ -29,7 +29,11 @@ SPECIAL = ("overflow", "underflow", "kinks", "saturated", "saturated-units", "ne
 MAX_DEPTH, MAX_WIDTH, MAX_BATCH = 10, 1024, 4096
 MAX_WORK = 1e7
 UNIT_WORK = 30  # what an activation, or an input, costs, in multiplications
-HIDDEN = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax", "identity")
+HIDDEN = (
+    *("relu", "tanh", "sigmoid", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax", "identity"),
+    *("gelu_tanh", "quick_gelu", "mish", "selu", "celu", "prelu", "relu6", "hardtanh", "hard_sigmoid", "hard_swish"),
+    *("scaled_tanh", "softsign", "sin", "cos", "gaussian"),
+)
 ENDS = (  # activation of the last layer and loss, with how often; None is drawn
     ("identity", "squared_error", 3),
     (None, "squared_error", 2),
@@ -152,7 +156,7 @@ def _activation(rng: np.random.Generator, name: str) -> Activation:
     parameters: dict[str, float] = {}
     if name == "leaky_relu":
         parameters["slope"] = float(rng.choice([0.01, 0.1, 0.25]))
-    if name == "elu":
+    if name in ("elu", "celu"):
         parameters["alpha"] = float(rng.choice([1.0, 0.5, 2.0]))
     if name in ("relu", "leaky_relu", "elu") and rng.uniform() < 0.2:
         parameters["at_zero"] = float(rng.choice([0.0, 0.5, 1.0]))
@@ -347,9 +351,9 @@ def tags_of(case: Case, answer: Answer) -> frozenset[str]:
         np.abs(a) @ np.abs(w) + (0 if b is None else np.abs(b)) for a, (w, b) in zip(activations, params, strict=False)
     ]
     kinked = [
-        (np.abs(z), size)
+        (np.abs(z - kink.position), size)
         for z, size, activation in zip(zs, sizes, case.network.activations, strict=True)
-        if "at_zero" in dict(activation.parameters)
+        for kink in activation.kinks
     ]
     held = _held(case, answer)
     bounds = [*held, *sizes, *_sums(answer, activations, params), np.array(answer.loss or 0.0)]

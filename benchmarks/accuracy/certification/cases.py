@@ -40,7 +40,11 @@ OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("softmax", {"kind": "categorical_cross_entropy", "epsilon": 1e-7}),
 )
 ONE_HOT = ("categorical_cross_entropy", "softmax_cross_entropy", "multiclass_hinge", "softmax_focal")
-HIDDEN = ("tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax", "identity")
+HIDDEN = (
+    *("tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax", "identity"),
+    *("gelu_tanh", "quick_gelu", "mish", "selu", "celu", "prelu", "relu6", "hardtanh", "hard_sigmoid", "hard_swish"),
+    *("scaled_tanh", "softsign", "sin", "cos", "gaussian"),
+)
 KINKED = (
     {"name": "relu", "at_zero": 0.5},
     {"name": "leaky_relu", "slope": 0.25, "at_zero": 1.0},

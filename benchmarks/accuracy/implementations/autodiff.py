@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.accuracy.implementations.jax_losses import jax_loss, penalty
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.activations import Activation
+from functional_mlp.activations import Activation, numpy_value
 from functional_mlp.losses import OPTIONS, Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle import Case
@@ -32,10 +32,25 @@ JAX_VALUES: Values = {
     "relu": jax.nn.relu,
     "leaky_relu": lambda z, slope: jax.nn.leaky_relu(z, slope),
     "elu": lambda z, alpha: jax.nn.elu(z, alpha),
-    "softplus": jax.nn.softplus,
+    "softplus": lambda z, beta: jax.nn.softplus(z) if beta == 1 else jax.nn.softplus(beta * z) / beta,
     "silu": jax.nn.silu,
     "gelu": lambda z: jax.nn.gelu(z, approximate=False),
     "softmax": jax.nn.softmax,
+    "gelu_tanh": lambda z: jax.nn.gelu(z, approximate=True),
+    "quick_gelu": lambda z: z * jax.nn.sigmoid(1.702 * z),
+    "mish": jax.nn.mish,
+    "selu": jax.nn.selu,
+    "celu": lambda z, alpha: jax.nn.celu(z, alpha),
+    "prelu": lambda z, slope: jax.nn.leaky_relu(z, slope),
+    "relu6": jax.nn.relu6,
+    "hardtanh": lambda z, low, high: jnp.clip(z, low, high),
+    "hard_sigmoid": lambda z, low, high: jnp.clip((z - low) / (high - low), 0, 1),
+    "hard_swish": jax.nn.hard_swish,
+    "scaled_tanh": lambda z, scale, rate: scale * jnp.tanh(rate * z),
+    "softsign": jax.nn.soft_sign,
+    "sin": jnp.sin,
+    "cos": jnp.cos,
+    "gaussian": lambda z: jnp.exp(-z * z),
 }
 
 
@@ -48,10 +63,13 @@ def activate(values: Values, where: Callable[..., Any], activation: Activation, 
         activation: as declared.
         z: pre-activations (n, K).
     """
-    parameters = dict(activation.parameters)
-    at_zero = parameters.pop("at_zero", None)
+    chosen = {kink.parameter for kink in activation.kinks}
+    parameters = {name: value for name, value in activation.parameters if name not in chosen}
     a = values[activation.name](z, **parameters)
-    return a if at_zero is None else where(z == 0, at_zero * z, a)
+    for kink in activation.kinks:
+        at = float(numpy_value(activation, np.full((1, 1), kink.position))[0, 0])
+        a = where(z == kink.position, at + activation.derivative_at(kink) * (z - kink.position), a)
+    return a
 
 
 def has_torch() -> bool:
@@ -157,10 +175,25 @@ def _torch_values(torch: Any) -> dict[str, Callable[..., Any]]:
         "leaky_relu": lambda z, slope: functional.leaky_relu(z, slope),
         "elu": lambda z, alpha: functional.elu(z, alpha),
         # at its default threshold of 20 it returns z above, which float64 tells from softplus up to 37
-        "softplus": lambda z: functional.softplus(z, threshold=40),
+        "softplus": lambda z, beta: functional.softplus(z, beta=beta, threshold=40),
         "silu": functional.silu,
         "gelu": functional.gelu,
         "softmax": lambda z: torch.softmax(z, dim=1),
+        "gelu_tanh": lambda z: functional.gelu(z, approximate="tanh"),
+        "quick_gelu": lambda z: z * torch.sigmoid(1.702 * z),
+        "mish": functional.mish,
+        "selu": functional.selu,
+        "celu": lambda z, alpha: functional.celu(z, alpha),
+        "prelu": lambda z, slope: functional.leaky_relu(z, slope),
+        "relu6": functional.relu6,
+        "hardtanh": lambda z, low, high: functional.hardtanh(z, low, high),
+        "hard_sigmoid": lambda z, low, high: torch.clamp((z - low) / (high - low), 0, 1),
+        "hard_swish": functional.hardswish,
+        "scaled_tanh": lambda z, scale, rate: scale * torch.tanh(rate * z),
+        "softsign": functional.softsign,
+        "sin": torch.sin,
+        "cos": torch.cos,
+        "gaussian": lambda z: torch.exp(-z * z),
     }
 
 

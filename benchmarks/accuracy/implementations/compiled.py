@@ -26,20 +26,25 @@ LOSSES = (
 )
 
 
+def knows(case: Case) -> bool:
+    """Whether the C program has the activations and the loss of a case: one of the first five, without options."""
+    loss = case.loss
+    has_activations = all(
+        activation.name in ACTIVATIONS and dict(activation.parameters).get("beta", 1.0) == 1.0
+        for activation in case.network.activations
+    )
+    if loss is None:
+        return has_activations
+    plain = loss.over_samples != "batch_mean" and not {"l1", *OPTIONS} & {*loss.as_fields()}
+    return has_activations and plain and loss.kind in LOSSES
+
+
 @functools.cache
 def loaded(flags: tuple[str, ...], dtype: str) -> ctypes.CDLL:
     """The source compiled with `flags` for "float64" or "float32", and loaded; errors as `shared_object`."""
     program = shared_object(SOURCE, ("-std=c11", f"-DREAL={C_TYPES[dtype]}", *flags))
     program.gradients.restype = ctypes.c_double
     return program
-
-
-def has_loss(case: Case) -> bool:
-    """Whether correct.c knows the loss of a case: one of the first five, without options."""
-    loss = case.loss
-    if loss is None:
-        return True
-    return loss.kind in LOSSES and loss.over_samples != "batch_mean" and not {"l1", *OPTIONS} & {*loss.as_fields()}
 
 
 def c_gradients(case: Case, flags: tuple[str, ...], fused: bool) -> Answer:

@@ -45,7 +45,7 @@ class Implementation:
         run: maps a case that it supports to the answer.
         fused: whether cross-entropy after its own activation is differentiated as p - t.
         available: whether it can run on this machine.
-        fits: whether a case is small enough.
+        fits: whether a case is small enough, and its activations are known.
     """
 
     name: str
@@ -111,7 +111,7 @@ def _every() -> list[Implementation]:
             for suffix, fused in (("", True), ("-unfused", False)):
                 run = partial(compiled.c_gradients, flags=flags, fused=fused)
                 available = has_compiler
-                every.append(Implementation(f"{name}-{dtype}{suffix}", dtype, run, fused, available, compiled.has_loss))
+                every.append(Implementation(f"{name}-{dtype}{suffix}", dtype, run, fused, available, compiled.knows))
     return every
 
 
