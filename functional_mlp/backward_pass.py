@@ -209,7 +209,7 @@ def output_cotangent(
 
 
 def add_penalty_gradient(loss: Loss, ct_params: Params, params: Params) -> Params:
-    """`ct_params` with the gradient of the loss's L2 penalty added."""
+    """`ct_params` with the gradient of the loss's penalties added."""
     layers = zip(ct_params, params, strict=True)
     return tuple(Dense(*loss.add_penalty_gradient(*ct, *dense)) for ct, dense in layers)
 
@@ -228,10 +228,10 @@ def loss_and_grad(
 
     Args:
         network: the specification.
-        loss: kind, scale, reductions and L2 penalty.
+        loss: kind, options, scale, reductions and penalties.
         params: (weights, bias) per layer.
         inputs: (n, n_0).
-        targets: (n, n_L).
+        targets: (n, n_L); or class labels, integers (n,), for losses over classes.
         sample_weights: (n,) or None. A sample of weight 0 contributes nothing, not even NaN.
         precision: of the matrix products, as in `forward`.
 

@@ -224,6 +224,21 @@ def tanh(x: Real) -> Real:
     return 1 - below_one if sign(x) == 1 else below_one - 1
 
 
+def sin(x: Real) -> Real:
+    """Return sin x, x in radians."""
+    return ZERO if is_zero(x) else _of_kind(x, ball(x).sin())
+
+
+def cos(x: Real) -> Real:
+    """Return cos x."""
+    if is_zero(x):
+        return ONE
+    if _small(x):  # 1 - 2 sin^2(x/2)
+        half = _of_kind(x, (ball(x) / 2).sin())
+        return 1 - 2 * half * half
+    return _of_kind(x, ball(x).cos())
+
+
 def sech_squared(x: Real) -> Real:
     """Return 1/cosh² x."""
     if _small(x):
@@ -246,6 +261,18 @@ def normal_distribution(x: Real) -> Real:
 def normal_density(x: Real) -> Real:
     """Return φ(x) = exp(−x²/2)/√(2π)."""
     return exp(-x * x / 2) / (2 * arb.pi()).sqrt()
+
+
+def power(x: Real, exponent: fmpq) -> Real:
+    """Return x to the exponent, for x ≥ 0 and an exponent ≥ 0; 0⁰ is 1."""
+    if exponent == 0 or is_zero(x):
+        return ONE if exponent == 0 else ZERO
+    if exponent.q == 1 and exponent <= 8:
+        result: Real = x
+        for _ in range(int(exponent.p) - 1):
+            result = result * x
+        return result
+    return exp(exponent * log(x))
 
 
 def times(factor: Real, x: Real) -> Real:

@@ -5,8 +5,9 @@ python-flint) that certainly hold the true value, with more and more bits until 
 are the results, so each is the float64 nearest to the truth. After the first round what is rational stays rational
 (relu networks with squared error altogether), which decides zeros at kinks and ties that no ball can.
 
-The derivative at a kink (z = 0 of relu, leaky_relu, elu) is that of the left side or `at_zero`. While the sign of z is
-open, the derivative is a ball around all three numbers, so nothing is decided early. What is still open with
+The derivative at a kink (z = 0 of relu, leaky_relu, elu; both ends of hardtanh, …) is that of the flat side (of relu's
+relatives: the left side) or the one that the case chooses. While it is open on which side z lies, the derivative is a
+ball around all three numbers, so nothing is decided early. What is still open with
 `max_bits` bits raises `UndecidedError`, for instance z = tanh(u) − tanh(u) at a relu: no number of bits shows that as
 zero. So may saturation too deep for the exponents of Arb: |z| past 1e76, in gelu 1e38, beside a half-way case.
 
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from flint import arb, ctx
+from flint import arb, ctx, fmpq
 from numpy.typing import NDArray
 
 from reference.balls import (
@@ -41,7 +42,8 @@ from reference.balls import (
     ulp_distance,
 )
 from reference.formulas import activated, loss_row, through_activation
-from reference.problem import KINKED, Case, LossSpec, Problem, checked, rational
+from reference.pieces import pieces_of
+from reference.problem import Case, LossSpec, Problem, checked, rational
 
 __all__ = ["Case", "Solution", "UndecidedError", "decimal", "round_to_float64", "solve", "ulp_distance"]
 
@@ -88,8 +90,8 @@ class UndecidedError(ArithmeticError):
         bits: the limit.
     """
 
-    def __init__(self, entry: str, known: Real, bits: int, kink: str | None) -> None:
-        reason = "" if kink is None else f"; {kink} may be exactly 0, at its activation's kink"
+    def __init__(self, entry: str, known: Real, bits: int, kink: tuple[str, Real] | None) -> None:
+        reason = "" if kink is None else f"; {kink[0]} may be exactly {kink[1]}, at its activation's kink"
         number = ball(known).str(20)
         super().__init__(f"{entry} does not round to one float64 with {bits} bits: {number}{reason}; raise max_bits")
         self.entry, self.known, self.bits = entry, known, bits
@@ -100,10 +102,26 @@ def _coefficients(problem: Problem, loss: LossSpec) -> list[Real]:
     n, outputs = len(problem.inputs), problem.params[-1][0].shape[1]
     given = problem.sample_weights
     weights = [ONE] * n if given is None else [rational(s) for s in given.tolist()]
-    divisor = total(weights) if loss.over_samples == "mean" else ONE
+    targets = [[rational(x) for x in row] for row in problem.given.tolist()]
+    if loss.ignore_index is not None:  # the rows of ignored samples are all 0
+        weights = [s if any(x != 0 for x in row) else ZERO for s, row in zip(weights, targets, strict=True)]
+    divisor: Real = ONE
+    if loss.over_samples == "batch_mean":
+        divisor = fmpq(sum(s != 0 for s in weights))
+    elif loss.over_samples == "mean":
+        by_class = loss.class_weights
+        of_classes = [
+            ONE if by_class is None else total(x * w for x, w in zip(row, by_class, strict=True)) for row in targets
+        ]
+        divisor = total(s * w for s, w in zip(weights, of_classes, strict=True))
     if loss.over_outputs == "mean":
         divisor = divisor * outputs
-    return [loss.scale * s / divisor for s in weights]
+    return [loss.scale * s / divisor if s != 0 else ZERO for s in weights]
+
+
+def _decay(factors: tuple[Real, Real], x: Real) -> Real:
+    """Return l2 · x + l1 · sign(x), the gradient of the penalties; sign(0) is 0. A parameter is known exactly."""
+    return times(factors[0], x) + factors[1] * fmpq(sign(x) or 0)
 
 
 def _evaluate(problem: Problem, *, exact: bool) -> dict[str, Any]:
@@ -131,7 +149,7 @@ def _evaluate(problem: Problem, *, exact: bool) -> dict[str, Any]:
     if loss is not None:
         coefficients = _coefficients(problem, loss)
         rows = [
-            loss_row(loss.kind, problem.units[-1], z, o, t)
+            loss_row(loss, problem.units[-1], z, o, t)
             for z, o, t in zip(pre_activations[-1], activations[-1], ct, strict=True)
         ]
         value = total(times(c, total(terms)) for c, (terms, _) in zip(coefficients, rows, strict=True))
@@ -140,8 +158,9 @@ def _evaluate(problem: Problem, *, exact: bool) -> dict[str, Any]:
         if loss.l2_on_bias:
             penalised += [x for b in biases if b is not None for x in b]
         leaves["loss"] = value + times(loss.l2 / 2, total(x * x for x in penalised))
-    decay = ZERO if loss is None else loss.l2
-    bias_decay = decay if loss is not None and loss.l2_on_bias else ZERO
+        leaves["loss"] = leaves["loss"] + times(loss.l1, total(fmpq(sign(x) or 0) * x for x in penalised))
+    decays = (ZERO, ZERO) if loss is None else (loss.l2, loss.l1)
+    bias_decays = decays if loss is not None and loss.l2_on_bias else (ZERO, ZERO)
 
     for layer in range(len(weights) - 1, -1, -1):
         unit, w, b = problem.units[layer], weights[layer], biases[layer]
@@ -151,24 +170,24 @@ def _evaluate(problem: Problem, *, exact: bool) -> dict[str, Any]:
         ct_w = product(transpose(activations[layer]), ct_z, exact=exact)
         leaves[f"deltas.{layer}"] = ct_z
         leaves[f"grads.{layer}.weights"] = [
-            [g + times(decay, x) for g, x in zip(g_row, w_row, strict=True)]
+            [g + _decay(decays, x) for g, x in zip(g_row, w_row, strict=True)]
             for g_row, w_row in zip(ct_w, w, strict=True)
         ]
         if b is not None:
             sums = [total(column) for column in transpose(ct_z)]
-            leaves[f"grads.{layer}.bias"] = [g + times(bias_decay, x) for g, x in zip(sums, b, strict=True)]
+            leaves[f"grads.{layer}.bias"] = [g + _decay(bias_decays, x) for g, x in zip(sums, b, strict=True)]
         ct = product(ct_z, transpose(w), exact=exact)
     leaves["ct_inputs"] = ct
     return leaves
 
 
-def _open_kink(problem: Problem, balls: Mapping[str, NDArray[np.object_]]) -> str | None:
-    """Return the first pre-activation whose sign is open at a kink, if any."""
+def _open_kink(problem: Problem, balls: Mapping[str, NDArray[np.object_]]) -> tuple[str, Real] | None:
+    """Return the first pre-activation of which it is open on which side of a kink it lies, if any."""
     for layer, unit in enumerate(problem.units):
-        if unit.name in KINKED:
+        for kink in pieces_of(unit).kinks:
             for index, number in np.ndenumerate(balls[f"pre_activations.{layer}"]):
-                if sign(number) is None:
-                    return f"pre_activations.{layer}[{', '.join(map(str, index))}]"
+                if sign(number - kink.position) is None:
+                    return f"pre_activations.{layer}[{', '.join(map(str, index))}]", kink.position
     return None
 
 

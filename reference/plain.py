@@ -20,11 +20,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import erf  # type: ignore[import-untyped]
 
+from reference.plain_losses import OF_LOGITS, coefficients, decayed, penalty, sigmoid, softmax, terms_of
+
 if TYPE_CHECKING:
     from reference.problem import Case as RefereeCase
 
 Array = np.ndarray[Any, np.dtype[Any]]
-OWN_PAIRS = {("sigmoid", "binary_cross_entropy"), ("softmax", "categorical_cross_entropy")}
+OWN_PAIRS = {
+    ("sigmoid", "binary_cross_entropy"),
+    ("softmax", "categorical_cross_entropy"),
+    ("softmax", "kl_divergence"),
+}
 
 
 class Answer(NamedTuple):
@@ -80,11 +86,6 @@ def total_in_order(x: Array, axis: int | None) -> Array:
     return np.cumsum(x, axis=axis, dtype=x.dtype).take(-1, axis=axis or 0)
 
 
-def _sigmoid(z: Array) -> Array:
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1 / (1 + e), e / (1 + e))
-
-
 def _normal_distribution(z: Array) -> Array:
     return 0.5 * (1 + erf(z / math.sqrt(2)).astype(z.dtype))
 
@@ -94,12 +95,46 @@ def _normal_density(z: Array) -> Array:
 
 
 def _silu_derivative(z: Array) -> Array:
-    s = _sigmoid(z)
+    s = sigmoid(z)
     return s + z * s * (1 - s)
 
 
 def _sided(z: Array, right: Array, left: Array, at_zero: float) -> Array:
     return np.where(z == 0, at_zero * np.ones_like(z), np.where(z > 0, right, left))
+
+
+def _ended(z: Array, low: float, high: float, slopes: tuple[Any, Any, Any], at_low: float, at_high: float) -> Array:
+    """The slopes below, inside and above, and what is taken at the two ends."""
+    below, inside, above = (slope * np.ones_like(z) for slope in slopes)
+    piece = np.where(z < low, below, np.where(z > high, above, inside))
+    return np.where(z == low, at_low * np.ones_like(z), np.where(z == high, at_high * np.ones_like(z), piece))
+
+
+def _clipped(z: Array, low: float, high: float) -> Array:
+    return np.minimum(np.maximum(z, low * np.ones_like(z)), high * np.ones_like(z))
+
+
+SELU_SCALE, SELU_ALPHA, QUICK_RATE = 1.0507009873554805, 1.6732632423543772, 1.702
+GELU_RATE, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
+
+
+def _gelu_tanh(z: Array) -> Array:
+    return np.tanh(GELU_RATE * (z + GELU_CUBIC * z**3))
+
+
+def _gelu_tanh_derivative(z: Array) -> Array:
+    t = _gelu_tanh(z)
+    return 0.5 * (1 + t) + 0.5 * z * (1 - t**2) * GELU_RATE * (1 + 3 * GELU_CUBIC * z**2)
+
+
+def _quick_gelu_derivative(z: Array) -> Array:
+    s = sigmoid(QUICK_RATE * z)
+    return s + QUICK_RATE * z * s * (1 - s)
+
+
+def _mish_derivative(z: Array) -> Array:
+    t = np.tanh(np.logaddexp(0, z))
+    return t + z * (1 - t**2) * sigmoid(z)
 
 
 class Unit(NamedTuple):
@@ -111,7 +146,7 @@ class Unit(NamedTuple):
 
 UNITS = {
     "identity": Unit(lambda z: z, lambda z, a: np.ones_like(z)),
-    "sigmoid": Unit(_sigmoid, lambda z, a: a * (1 - a)),
+    "sigmoid": Unit(sigmoid, lambda z, a: a * (1 - a)),
     "tanh": Unit(np.tanh, lambda z, a: 1 - a**2),
     "relu": Unit(
         lambda z, at_zero: np.maximum(z, 0),
@@ -125,60 +160,57 @@ UNITS = {
         lambda z, alpha, at_zero: np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0))),
         lambda z, a, alpha, at_zero: _sided(z, np.ones_like(z), alpha * np.exp(np.minimum(z, 0)), at_zero),
     ),
-    "softplus": Unit(lambda z: np.logaddexp(0, z), lambda z, a: _sigmoid(z)),
-    "silu": Unit(lambda z: z * _sigmoid(z), lambda z, a: _silu_derivative(z)),
+    "softplus": Unit(
+        lambda z, beta: np.logaddexp(0, beta * z) / beta,
+        lambda z, a, beta: sigmoid(beta * z),
+    ),
+    "silu": Unit(lambda z: z * sigmoid(z), lambda z, a: _silu_derivative(z)),
     "gelu": Unit(lambda z: z * _normal_distribution(z), lambda z, a: _normal_distribution(z) + z * _normal_density(z)),
+    "gelu_tanh": Unit(lambda z: 0.5 * z * (1 + _gelu_tanh(z)), lambda z, a: _gelu_tanh_derivative(z)),
+    "quick_gelu": Unit(lambda z: z * sigmoid(QUICK_RATE * z), lambda z, a: _quick_gelu_derivative(z)),
+    "mish": Unit(lambda z: z * np.tanh(np.logaddexp(0, z)), lambda z, a: _mish_derivative(z)),
+    "selu": Unit(
+        lambda z, at_zero: SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(np.minimum(z, 0))),
+        lambda z, a, at_zero: _sided(
+            z, SELU_SCALE * np.ones_like(z), SELU_SCALE * SELU_ALPHA * np.exp(np.minimum(z, 0)), at_zero
+        ),
+    ),
+    "celu": Unit(
+        lambda z, alpha: np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0) / alpha)),
+        lambda z, a, alpha: np.where(z > 0, np.ones_like(z), np.exp(np.minimum(z, 0) / alpha)),
+    ),
+    "relu6": Unit(
+        lambda z, at_zero, at_six: _clipped(z, 0, 6),
+        lambda z, a, at_zero, at_six: _ended(z, 0, 6, (0, 1, 0), at_zero, at_six),
+    ),
+    "hardtanh": Unit(
+        lambda z, low, high, at_low, at_high: _clipped(z, low, high),
+        lambda z, a, low, high, at_low, at_high: _ended(z, low, high, (0, 1, 0), at_low, at_high),
+    ),
+    "hard_sigmoid": Unit(
+        lambda z, low, high, at_low, at_high: _clipped((z - low) / (high - low), 0, 1),
+        lambda z, a, low, high, at_low, at_high: _ended(z, low, high, (0, 1 / (high - low), 0), at_low, at_high),
+    ),
+    "hard_swish": Unit(
+        lambda z, at_low, at_high: z * _clipped(z + 3, 0, 6) / 6,
+        lambda z, a, at_low, at_high: _ended(z, -3, 3, (0, z / 3 + 0.5, 1), at_low, at_high),
+    ),
+    "scaled_tanh": Unit(
+        lambda z, scale, rate: scale * np.tanh(rate * z),
+        lambda z, a, scale, rate: scale * rate * (1 - np.tanh(rate * z) ** 2),
+    ),
+    "softsign": Unit(lambda z: z / (1 + np.abs(z)), lambda z, a: 1 / (1 + np.abs(z)) ** 2),
+    "sin": Unit(np.sin, lambda z, a: np.cos(z)),
+    "cos": Unit(np.cos, lambda z, a: -np.sin(z)),
+    "gaussian": Unit(lambda z: np.exp(-z * z), lambda z, a: -2 * z * np.exp(-z * z)),
 }
-
-
-def _softmax(z: Array, arithmetic: Arithmetic) -> Array:
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return e / arithmetic.total(e, 1)[:, None]
-
-
-def _log_softmax(z: Array, arithmetic: Arithmetic) -> Array:
-    shifted = z - z.max(axis=1, keepdims=True)
-    return shifted - np.log(arithmetic.total(np.exp(shifted), 1))[:, None]
-
-
-def _where_wanted(target: Array, factor: Array) -> Array:
-    """target * factor, and 0 where the target is 0: the limit of t log p and of t / p."""
-    return np.where(target == 0, np.zeros_like(target), target * factor)
-
-
-def _terms(kind: str, o: Array, t: Array, arithmetic: Arithmetic) -> tuple[Array, Array]:
-    """The terms (n, K) of a loss, and the derivative (n, K) of their sum with respect to the outputs."""
-    if kind == "squared_error":
-        return (o - t) ** 2, 2 * (o - t)
-    if kind == "binary_cross_entropy":
-        return -(_where_wanted(t, np.log(o)) + _where_wanted(1 - t, np.log(1 - o))), (o - t) / (o * (1 - o))
-    if kind == "categorical_cross_entropy":
-        return -_where_wanted(t, np.log(o)), -_where_wanted(t, 1 / o)
-    if kind == "sigmoid_cross_entropy":
-        return np.logaddexp(0, o) - t * o, _sigmoid(o) - t
-    targets = arithmetic.total(t, 1)[:, None]
-    return -_where_wanted(t, _log_softmax(o, arithmetic)), _softmax(o, arithmetic) * targets - t
-
-
-def coefficients(case: Any, dtype: np.dtype[Any]) -> Array:
-    """What the terms of each sample are multiplied by, (n, 1); the divisors are formed by Python, in float64."""
-    assert case.loss is not None
-    samples, outputs = len(case.inputs), case.network.sizes[-1]
-    factor = case.loss.scale / (outputs if case.loss.over_outputs == "mean" else 1)
-    if case.sample_weights is None:
-        return np.full((samples, 1), factor / (samples if case.loss.over_samples == "mean" else 1)).astype(dtype)
-    divisor = float(case.sample_weights.sum()) if case.loss.over_samples == "mean" else 1.0
-    return (case.sample_weights.astype(dtype) * (factor / divisor))[:, None]
-
-
-def penalised(loss: Any, params: Any) -> list[Array]:
-    """The arrays that the penalty covers."""
-    return [x for w, b in params for x in (w, b if loss.l2_on_bias else None) if x is not None]
+UNITS["prelu"] = UNITS["leaky_relu"]
 
 
 def is_fused(case: Any, fused: bool) -> bool:
     """Whether an implementation that fuses (`fused`) does so here: a probability loss after its own activation."""
-    return fused and case.loss is not None and (case.network.activations[-1].name, case.loss.kind) in OWN_PAIRS
+    pair = None if case.loss is None else (case.network.activations[-1].name, case.loss.kind)
+    return fused and pair in OWN_PAIRS and not case.loss.epsilon
 
 
 def forward(case: Any, arithmetic: Arithmetic) -> tuple[list[Array], list[Array], list[tuple[Array, Array | None]]]:
@@ -190,7 +222,7 @@ def forward(case: Any, arithmetic: Arithmetic) -> tuple[list[Array], list[Array]
         z = arithmetic.product(activations[-1], w)
         z = z if b is None else z + b
         pre_activations.append(z)
-        a = _softmax(z, arithmetic) if activation.name == "softmax" else _value(activation, z)
+        a = softmax(z, arithmetic.total) if activation.name == "softmax" else _value(activation, z)
         activations.append(a)
     return pre_activations, activations, params
 
@@ -203,10 +235,6 @@ def _through(activation: Any, z: Array, a: Array, ct_a: Array, arithmetic: Arith
     if activation.name == "softmax":
         return a * (ct_a - arithmetic.total(ct_a * a, 1)[:, None])
     return ct_a * UNITS[activation.name].derivative(z, a, **dict(activation.parameters))
-
-
-def _decayed(ct: Array, l2: float, x: Array) -> Array:
-    return ct + l2 * x if l2 else ct
 
 
 @np.errstate(all="ignore")  # what overflows shows in the result
@@ -226,28 +254,23 @@ def gradients(case: Any, arithmetic: Arithmetic, fused: bool) -> Answer:
         ct = case.ct_outputs.astype(dtype)
     else:
         assert case.targets is not None
-        of_logits = {
-            "binary_cross_entropy": "sigmoid_cross_entropy",
-            "categorical_cross_entropy": "softmax_cross_entropy",
-        }
-        kind, end = (of_logits[loss.kind], pre_activations[-1]) if fused else (loss.kind, activations[-1])
-        terms, derivatives = _terms(kind, end, case.targets.astype(dtype), arithmetic)
+        kind, end = (OF_LOGITS[loss.kind], pre_activations[-1]) if fused else (loss.kind, activations[-1])
+        terms, derivatives = terms_of(loss, kind, end, case.targets.astype(dtype), arithmetic.total)
         factors = coefficients(case, dtype)
+        if case.sample_weights is not None or loss.ignore_index is not None:
+            terms, derivatives = (np.where(factors == 0, np.zeros_like(x), x) for x in (terms, derivatives))
         ct, total = factors * derivatives, arithmetic.total(factors * terms, None)
-        if loss.l2:
-            squares = [arithmetic.total(x * x, None) for x in penalised(loss, params)]
-            total = total + loss.l2 / 2 * sum(squares[1:], squares[0])
-        value = float(total)
-    decay = 0.0 if loss is None else loss.l2
-    bias_decay = decay if loss is not None and loss.l2_on_bias else 0.0
+        value = float(total + penalty(loss, params, arithmetic.total))
     deltas, grads = [], []
     for layer in range(len(params) - 1, -1, -1):
         w, b = params[layer]
         if not (fused and layer == len(params) - 1):
             ct = _through(network.activations[layer], pre_activations[layer], activations[layer + 1], ct, arithmetic)
         deltas.append(ct)
-        ct_w = _decayed(arithmetic.product(activations[layer].T, ct), decay, w)
-        ct_b = None if b is None else _decayed(arithmetic.total(ct, 0), bias_decay, b)
+        ct_w = decayed(loss, arithmetic.product(activations[layer].T, ct), w)
+        ct_b = None if b is None else arithmetic.total(ct, 0)
+        if ct_b is not None and b is not None and loss is not None and loss.l2_on_bias:
+            ct_b = decayed(loss, ct_b, b)
         grads.append((ct_w, ct_b))
         ct = arithmetic.product(ct, w.T)
     return Answer(tuple(grads[::-1]), value, activations[-1], tuple(deltas[::-1]), ct)
@@ -260,12 +283,14 @@ def question_of(case: RefereeCase) -> Any:
     problem = checked(case)
     activations = []
     for unit in problem.units:
-        numbers = {"slope": unit.parameter, "alpha": unit.parameter, "at_zero": unit.at_zero}
-        parameters = {name: _float(numbers[name]) for name in ACTIVATIONS[unit.name]}
+        parameters = {name: _float(number) for name, number in unit.parameters.items()}
+        for name in set(ACTIVATIONS[unit.name]) - set(parameters):
+            parameters[name] = _outer_slope(unit.name, name, parameters)
         activations.append(SimpleNamespace(name=unit.name, parameters=parameters))
     loss: Any = problem.loss
     if loss is not None:
-        loss = SimpleNamespace(**loss._asdict() | {"scale": _float(loss.scale), "l2": _float(loss.l2)})
+        loss = SimpleNamespace(**{name: _plain(value) for name, value in loss._asdict().items()})
+        loss.pos_weight = loss.pos_weight[0] if len(loss.pos_weight) == 1 else loss.pos_weight
     return SimpleNamespace(
         network=SimpleNamespace(activations=activations, sizes=tuple(case.sizes)),
         loss=loss,
@@ -277,8 +302,24 @@ def question_of(case: RefereeCase) -> Any:
     )
 
 
+def _outer_slope(activation: str, kink: str, parameters: dict[str, float]) -> float:
+    """The derivative at a kink of which the case says nothing: that of the flat, or the left, or the outer side."""
+    if kink == "at_zero":
+        return (
+            SELU_SCALE * SELU_ALPHA if activation == "selu" else parameters.get("slope", parameters.get("alpha", 0.0))
+        )
+    return float(activation == "hard_swish" and kink == "at_high")
+
+
 def _float(number: Any) -> float:
     return int(number.p) / int(number.q)
+
+
+def _plain(value: Any) -> Any:
+    """A field of a loss with floats in place of rational numbers."""
+    if isinstance(value, tuple):
+        return tuple(map(_float, value))
+    return _float(value) if hasattr(value, "p") else value
 
 
 def solve(case: RefereeCase) -> Answer:

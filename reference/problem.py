@@ -20,16 +20,49 @@ ACTIVATIONS: dict[str, dict[str, float | None]] = {
     "relu": {"at_zero": None},
     "leaky_relu": {"slope": 0.01, "at_zero": None},
     "elu": {"alpha": 1.0, "at_zero": None},
-    "softplus": {},
+    "softplus": {"beta": 1.0},
     "silu": {},
     "gelu": {},
     "softmax": {},
+    "gelu_tanh": {},
+    "quick_gelu": {},
+    "mish": {},
+    "selu": {"at_zero": None},
+    "celu": {"alpha": 1.0},
+    "prelu": {"slope": 0.25, "at_zero": None},
+    "relu6": {"at_zero": None, "at_six": None},
+    "hardtanh": {"low": -1.0, "high": 1.0, "at_low": None, "at_high": None},
+    "hard_sigmoid": {"low": -3.0, "high": 3.0, "at_low": None, "at_high": None},
+    "hard_swish": {"at_low": None, "at_high": None},
+    "scaled_tanh": {"scale": 1.7159, "rate": 2 / 3},
+    "softsign": {},
+    "sin": {},
+    "cos": {},
+    "gaussian": {},
 }
-KINKED = ("relu", "leaky_relu", "elu")
-PROBABILITY_LOSSES = ("binary_cross_entropy", "categorical_cross_entropy")
-LOSSES = ("squared_error", *PROBABILITY_LOSSES, "sigmoid_cross_entropy", "softmax_cross_entropy")
-REDUCTIONS = ("sum", "mean")
-_LOSS_FIELDS = {"kind", "over_samples", "over_outputs", "scale", "l2", "l2_on_bias"}
+_POSITIVE = {("softplus", "beta"), ("celu", "alpha"), ("scaled_tanh", "rate")}
+_OF_CLASSES = ("label_smoothing", "class_weights", "ignore_index")
+# loss: the options that it has beyond what every loss has
+LOSSES: dict[str, tuple[str, ...]] = {
+    "squared_error": (),
+    "absolute_error": (),
+    "huber": ("delta",),
+    "log_cosh": (),
+    "hinge": (),
+    "multiclass_hinge": ("ignore_index",),
+    "binary_cross_entropy": ("pos_weight", "epsilon", "label_smoothing"),
+    "categorical_cross_entropy": ("epsilon", *_OF_CLASSES),
+    "kl_divergence": (),
+    "sigmoid_cross_entropy": ("pos_weight", "label_smoothing"),
+    "softmax_cross_entropy": _OF_CLASSES,
+    "softmax_kl_divergence": (),
+    "sigmoid_focal": ("gamma", "alpha"),
+    "softmax_focal": ("gamma", *_OF_CLASSES),
+}
+PROBABILITY_LOSSES = ("binary_cross_entropy", "categorical_cross_entropy", "kl_divergence")
+BINARY_LOSSES = ("binary_cross_entropy", "sigmoid_cross_entropy")
+REDUCTIONS = ("sum", "mean", "batch_mean")
+_LOSS_FIELDS = {"kind", "over_samples", "over_outputs", "scale", "l2", "l2_on_bias", "l1"}
 
 
 class Case(NamedTuple):
@@ -38,13 +71,15 @@ class Case(NamedTuple):
     Attributes:
         sizes: n_0..n_L.
         activations: one for all layers or one per layer: a name, or a mapping such as {"name": "leaky_relu",
-            "slope": 0.02, "at_zero": 1.0}; parameters: relu at_zero; leaky_relu slope, at_zero; elu alpha, at_zero.
+            "slope": 0.02, "at_zero": 1.0}; `ACTIVATIONS` lists the parameters.
         params: (weights (fan_in, fan_out), bias (fan_out,) or None) per layer.
         inputs: (n, n_0).
-        loss: a mapping with kind and optionally over_samples, over_outputs ("sum" or "mean"), scale, l2, l2_on_bias:
-            scale · over_samples(over_outputs(term)) + l2 · ½Σw²; or None, with ct_outputs.
+        loss: a mapping with kind and optionally over_samples ("sum", "mean" or "batch_mean"), over_outputs ("sum" or
+            "mean"), scale, l2, l1, l2_on_bias, and the options that its kind has in `LOSSES`:
+            scale · over_samples(over_outputs(term)) + l2 · ½Σw² + l1 · Σ|w|; or None, with ct_outputs.
         targets: (n, K), with a loss.
-        sample_weights: (n,), not negative, not all 0; the mean over samples divides by their sum.
+        sample_weights: (n,), not negative, not all 0; the mean over samples divides by their sum (with class_weights
+            each times that of the sample's class), the batch mean by the number of those that are not 0.
         ct_outputs: (n, K), without a loss.
     """
 
@@ -59,15 +94,14 @@ class Case(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """An activation: `parameter` is the slope of leaky_relu, the alpha of elu, 0 for the others."""
+    """An activation, and its parameters by name, the derivatives chosen at kinks among them if they were given."""
 
     name: str
-    parameter: fmpq
-    at_zero: fmpq
+    parameters: dict[str, fmpq]
 
 
 class LossSpec(NamedTuple):
-    """A loss with its defaults filled in."""
+    """A loss with its defaults filled in; `pos_weight` and `class_weights` hold a number for each output, or one."""
 
     kind: str
     over_samples: str
@@ -75,6 +109,15 @@ class LossSpec(NamedTuple):
     scale: fmpq
     l2: fmpq
     l2_on_bias: bool
+    l1: fmpq
+    delta: fmpq
+    gamma: fmpq
+    alpha: fmpq | None
+    pos_weight: tuple[fmpq, ...]
+    label_smoothing: fmpq
+    class_weights: tuple[fmpq, ...] | None
+    ignore_index: int | None
+    epsilon: fmpq
 
 
 class Problem(NamedTuple):
@@ -130,29 +173,48 @@ def _unit(spec: Any) -> Unit:
         )
     values = {key: value for key, value in (defaults | given).items() if value is not None}
     numbers = {key: _number(f"{key} of {name}", value) for key, value in values.items()}
-    parameter = numbers.get("slope", numbers.get("alpha", fmpq(0)))
-    return Unit(name, parameter, numbers.get("at_zero", parameter))  # left of the kink of relu is 0, its `parameter`
+    for key, number in numbers.items():
+        if (name, key) in _POSITIVE and number <= 0:
+            raise ValueError(f"expected {key} of {name} to be above 0, got {values[key]}")
+    if "low" in numbers and numbers["low"] >= numbers["high"]:
+        raise ValueError(f"expected low below high in {name}, got {values['low']} and {values['high']}")
+    return Unit(name, numbers)
+
+
+def _numbers(what: str, value: Any) -> tuple[fmpq, ...]:
+    several = np.ndim(value) > 0
+    return tuple(_number(what, float(x)) for x in value) if several else (_number(what, value),)
 
 
 def _loss(given: Mapping[str, Any], last: Unit) -> LossSpec:
-    if unknown := sorted(set(given) - _LOSS_FIELDS):
-        raise ValueError(
-            f"expected fields of the loss out of {sorted(_LOSS_FIELDS)}, got {', '.join(map(repr, unknown))}"
-        )
     kind = given.get("kind")
     if kind not in LOSSES:
         raise ValueError(f"expected a loss out of {', '.join(LOSSES)}, got {kind!r}")
+    known = _LOSS_FIELDS | set(LOSSES[kind])
+    if unknown := sorted(set(given) - known):
+        raise ValueError(f"expected fields of {kind} out of {sorted(known)}, got {', '.join(map(repr, unknown))}")
     if kind in PROBABILITY_LOSSES and last.name not in ("sigmoid", "softmax"):
         raise ValueError(f"expected sigmoid or softmax before {kind}, which takes probabilities, got {last.name}")
     over_samples, over_outputs = given.get("over_samples", "sum"), given.get("over_outputs", "sum")
-    for reduction in (over_samples, over_outputs):
-        if reduction not in REDUCTIONS:
-            raise ValueError(f"expected a reduction out of {', '.join(REDUCTIONS)}, got {reduction!r}")
+    for reduction, reductions in ((over_samples, REDUCTIONS), (over_outputs, REDUCTIONS[:2])):
+        if reduction not in reductions:
+            raise ValueError(f"expected a reduction out of {', '.join(reductions)}, got {reduction!r}")
     l2_on_bias = given.get("l2_on_bias", False)
     if not isinstance(l2_on_bias, bool):
         raise TypeError(f"expected l2_on_bias to be True or False, got {l2_on_bias!r}")
-    scale, l2 = _number("scale", given.get("scale", 1.0)), _number("l2", given.get("l2", 0.0))
-    return LossSpec(kind, over_samples, over_outputs, scale, l2, l2_on_bias)
+    defaults = {"scale": 1.0, "l2": 0.0, "l1": 0.0, "delta": 1.0, "gamma": 2.0, "label_smoothing": 0.0, "epsilon": 0.0}
+    alpha, class_weights, ignored = (given.get(name) for name in ("alpha", "class_weights", "ignore_index"))
+    return LossSpec(
+        kind=kind,
+        over_samples=over_samples,
+        over_outputs=over_outputs,
+        l2_on_bias=l2_on_bias,
+        alpha=None if alpha is None else _number("alpha", alpha),
+        pos_weight=_numbers("pos_weight", given.get("pos_weight", 1.0)),
+        class_weights=None if class_weights is None else _numbers("class_weights", class_weights),
+        ignore_index=None if ignored is None else operator.index(ignored),
+        **{name: _number(name, given.get(name, default)) for name, default in defaults.items()},
+    )
 
 
 def checked(case: Case) -> Problem:
@@ -184,6 +246,11 @@ def checked(case: Case) -> Problem:
         raise ValueError("expected targets and no ct_outputs with a loss, got something else")
     loss = _loss(case.loss, units[-1])
     targets = _array("targets", case.targets, (n, sizes[-1]))
+    for name, factors in (("class_weights", loss.class_weights), ("pos_weight", loss.pos_weight)):
+        if factors is not None and len(factors) not in (sizes[-1], *([1] if name == "pos_weight" else [])):
+            raise ValueError(f"expected {name} for {sizes[-1]} outputs, got {len(factors)} numbers")
+    if "divergence" in loss.kind and (targets < 0).any():
+        raise ValueError(f"expected targets of {loss.kind} to be probabilities, got a negative one")
     if loss.kind == "binary_cross_entropy" and units[-1].name == "softmax" and sizes[-1] == 1 and (targets != 1).any():
         raise ValueError("expected targets of 1 for a softmax of one unit, whose output is 1, got an infinite loss")
     if case.sample_weights is None:

@@ -17,7 +17,7 @@ from tests.helpers.tolerances import RELATIVE, relative_difference
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 MOST_ULP = 8
 # where the derivative passes through 0 its ulp shrinks without limit: there ulp of 1/16 are counted
-CROSSES_ZERO = {"silu": 1 / 16, "gelu": 1 / 16}
+CROSSES_ZERO = dict.fromkeys(("silu", "gelu", "gelu_tanh", "quick_gelu", "mish"), 1 / 16)
 
 
 def points(dtype, rng):
@@ -107,7 +107,7 @@ def test_softmax_is_within_8_ulp_in_saturation(dtype, rng):
 def test_extremes_give_finite_values_and_derivatives_in_the_same_dtype(name, dtype):
     activation = fm.activations.resolve(name)
     with jax.enable_x64(True):
-        largest, tiny = float(jnp.finfo(dtype).max), float(jnp.finfo(dtype).tiny)
+        largest, tiny = 0.9 * float(jnp.finfo(dtype).max), float(jnp.finfo(dtype).tiny)  # selu is 1.05 z
         z = jnp.asarray([[1e4, -1e4, largest], [-largest, largest, -largest], [0.0, -0.0, tiny]]).astype(dtype)
         a = activation.value(z)
         ct_z = activation.vjp(z, a, jnp.ones_like(z))
@@ -125,7 +125,7 @@ def test_nan_stays_nan(name):
         assert np.isnan(np.asarray(vjp_of_ones(activation, z))).all()
 
 
-@pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"softmax"}))
+@pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"softmax", "sin", "cos"}))  # which have no limits
 def test_infinity_takes_the_limits(name):
     """What a 16-bit pre-activation overflows to."""
     activation = fm.activations.resolve(name)
@@ -161,17 +161,127 @@ def test_vjp_agrees_with_autodiff_away_from_saturation(name, seed):
         (activations.elu(alpha=2.0), 2.0),
         (activations.elu(alpha=2.0, at_zero=1.0), 1.0),
         (activations.elu(), 1.0),
+        (activations.prelu(), 0.25),
+        (activations.prelu(0.5, at_zero=1.0), 1.0),
+        (activations.selu(), 1.7580993408473768),
+        (activations.selu(at_zero=1.0), 1.0),
+        (activations.relu6(), 0.0),
+        (activations.relu6(at_zero=1.0), 1.0),
+        (activations.hardtanh(0.0, 2.0), 0.0),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("zero", [0.0, -0.0])
 def test_derivative_at_the_kink_is_that_of_the_left_side_unless_chosen(activation, at_kink, zero):
     z = jnp.asarray([zero])
-    assert vjp_of_ones(activation, z) == at_kink
+    assert vjp_of_ones(activation, z) == np.float32(at_kink)
     assert activation.value(z) == 0
+    assert activation.derivative_at(activation.kinks[0]) == at_kink
 
 
-@pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu", "silu", "gelu", "softplus"])
+@pytest.mark.parametrize(
+    "activation",
+    [
+        activations.relu(),
+        activations.leaky_relu(0.25),
+        activations.elu(2.0),
+        activations.prelu(),
+        activations.selu(),
+        activations.relu6(at_six=0.5),
+        activations.hardtanh(-0.5, 2.0, at_high=1.0),
+        activations.hard_sigmoid(),
+        activations.hard_sigmoid(-2.5, 2.5, at_low=0.2),
+        activations.hard_swish(),
+        activations.hard_swish(at_low=-0.5, at_high=1.5),
+    ],
+    ids=lambda activation: f"{activation.name}{dict(activation.parameters)}",
+)
+def test_kinks_are_where_the_derivative_jumps_and_by_as_much(activation):
+    def slope(z):
+        z = np.asarray([[z]])
+        return float(
+            activations.numpy_vjp(activation, z, activations.numpy_value(activation, z), np.ones((1, 1)))[0, 0]
+        )
+
+    assert activation.kinks
+    for kink in activation.kinks:
+        assert slope(np.nextafter(kink.position, -9)) == pytest.approx(kink.left, rel=1e-12)
+        assert slope(np.nextafter(kink.position, 9)) == pytest.approx(kink.right, rel=1e-12)
+        assert slope(kink.position) == activation.derivative_at(kink)
+    grid = np.linspace(-8, 8, 1601)[:, None]
+    slopes = activations.numpy_vjp(activation, grid, grid, np.ones_like(grid))[:, 0]
+    jumps = {float(np.rint(2 * grid[i, 0]) / 2) for i in np.flatnonzero(np.abs(np.diff(slopes)) > 0.05)}
+    assert jumps == {kink.position for kink in activation.kinks}
+
+
+def test_at_the_flat_sides_of_two_kinks_unless_chosen():
+    ends = jnp.asarray([[-3.0, 3.0]])
+    assert vjp_of_ones(activations.hard_sigmoid(), ends).tolist() == [[0, 0]]
+    assert vjp_of_ones(activations.hard_swish(), ends).tolist() == [[0, 1]]
+    assert vjp_of_ones(activations.hardtanh(-3.0, 3.0), ends).tolist() == [[0, 0]]
+    assert vjp_of_ones(activations.hardtanh(-3.0, 3.0, 1.0, 1.0), ends).tolist() == [[1, 1]]
+    assert vjp_of_ones(activations.relu6(), 2 * ends).tolist() == [[0, 0]]
+    assert vjp_of_ones(activations.relu6(at_six=1.0), 2 * ends).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("activation", "value", "derivative"),
+    [
+        (
+            activations.softplus(2.5),
+            lambda z: mp.log1p(mp.exp(2.5 * z)) / 2.5,
+            lambda z: high_precision.sigmoid(2.5 * z),
+        ),
+        (
+            activations.softplus(0.1),
+            lambda z: mp.log1p(mp.exp(mp.mpf(0.1) * z)) / mp.mpf(0.1),
+            lambda z: high_precision.sigmoid(mp.mpf(0.1) * z),
+        ),
+        (
+            activations.celu(0.3),
+            lambda z: z if z > 0 else mp.mpf(0.3) * mp.expm1(z / mp.mpf(0.3)),
+            lambda z: mp.mpf(1) if z > 0 else mp.exp(z / mp.mpf(0.3)),
+        ),
+        (
+            activations.scaled_tanh(0.9, 1.3),
+            lambda z: mp.mpf(0.9) * mp.tanh(mp.mpf(1.3) * z),
+            lambda z: mp.mpf(0.9) * mp.mpf(1.3) * mp.sech(mp.mpf(1.3) * z) ** 2,
+        ),
+        (
+            activations.hard_sigmoid(-2.5, 2.5),
+            lambda z: min(max((z + 2.5) / 5, mp.mpf(0)), mp.mpf(1)),
+            lambda z: mp.mpf(abs(z) < 2.5) / 5,
+        ),
+    ],
+    ids=lambda case: str(case) if isinstance(case, activations.Activation) else "",
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_parameters_keep_all_digits_too(activation, value, derivative, dtype, rng):
+    with jax.enable_x64(True), mp.workdps(high_precision.DIGITS):
+        z, z64 = points(dtype, rng)
+        a, slope = activation.value(z), vjp_of_ones(activation, z)
+        for x, got, got_slope in zip(z64, np.asarray(a, float), np.asarray(slope, float), strict=True):
+            assert high_precision.ulp_error(got, value(mp.mpf(x)), dtype) <= MOST_ULP
+            assert high_precision.ulp_error(got_slope, derivative(mp.mpf(x)), dtype) <= MOST_ULP
+
+
+def test_the_slope_of_a_prelu_has_a_cotangent(rng):
+    with jax.enable_x64(True):
+        z, ct_a = rng.normal(size=(6, 4)), rng.normal(size=(6, 4))
+
+        def loss(slope):
+            return jnp.sum(jnp.where(z > 0, z, slope * z) * ct_a)
+
+        shared, per_unit = (jax.grad(loss)(slope) for slope in (jnp.asarray(0.25), jnp.full((1, 4), 0.25)))
+        np.testing.assert_allclose(activations.prelu_ct_slope(z, ct_a), shared, rtol=1e-12)
+        np.testing.assert_allclose(activations.prelu_ct_slope(z, ct_a, per_unit=True), per_unit[0], rtol=1e-12)
+        np.testing.assert_allclose(activations.prelu_ct_slope(jnp.asarray(z), jnp.asarray(ct_a)), shared, rtol=1e-12)
+    assert activations.prelu_ct_slope(np.ones((1, 1)), np.full((1, 1), np.inf)) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["relu", "leaky_relu", "elu", "silu", "gelu", "softplus", "relu6", "selu", "celu", "mish"]
+)
 def test_autodiff_of_the_value_takes_the_same_side_at_zero(name):
     activation = fm.activations.resolve(name)
     assert (
@@ -201,7 +311,36 @@ def test_an_activation_of_ones_own(as_a_person):
     assert jax.jit(lambda activation, z: activation.value(z))(scaled, jnp.ones(1)) == 2
 
 
+def test_gelu_has_the_form_that_its_argument_says():
+    for approximate in ("tanh", True):
+        assert activations.gelu(approximate) == activations.gelu_tanh()
+        assert activations.resolve({"name": "gelu", "approximate": approximate}) == activations.gelu_tanh()
+    for approximate in ("none", False):
+        assert activations.gelu(approximate=approximate) == activations.resolve("gelu")
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        *[("linear", "identity"), ("none", "identity"), ("logistic", "sigmoid"), ("swish", "silu"), ("SiLU", "silu")],
+        *[("LeakyReLU", "leaky_relu"), ("ReLU6", "relu6"), ("lecun_tanh", "scaled_tanh"), ("hard-swish", "hard_swish")],
+        *[("Hardsigmoid", "hard_sigmoid"), ("gelu_new", "gelu_tanh"), ("QuickGELU", "quick_gelu")],
+    ],
+)
+def test_names_that_others_give_are_understood(name, canonical):
+    assert activations.resolve(name) == activations.resolve(canonical)
+    assert activations.resolve({"name": name}).name == canonical
+
+
 def test_bad_input(says):
+    says(ValueError, ["'cubic'", "Activation.of", "z**3"], activations.resolve, "cubic")
+    says(ValueError, ["elliot", "softsign", "0.5 * z"], activations.resolve, "elliot")
+    says(ValueError, ["approximate", "'tanh'", "'erf'"], activations.gelu, "erf")
+    says(ValueError, ["low below high"], activations.hardtanh, 1.0, 1.0)
+    says(ValueError, ["beta", "above 0"], activations.softplus, 0.0)
+    says(ValueError, ["alpha", "above 0"], activations.celu, -1.0)
+    says(ValueError, ["rate", "above 0"], activations.scaled_tanh, 1.0, 0.0)
+    says(ValueError, ["one shape"], activations.prelu_ct_slope, np.ones((2, 1)), np.ones(2))
     says(ValueError, ["'rleu'", "did you mean 'relu'"], activations.resolve, "rleu")
     says(ValueError, ["'slpe'", "did you mean 'slope'"], activations.resolve, {"name": "leaky_relu", "slpe": 1})
     says(ValueError, ["takes no parameters", "'slope'"], activations.resolve, {"name": "tanh", "slope": 1.0})

@@ -13,6 +13,7 @@ from functional_mlp.cli.options import (
     Bias,
     L2OnBias,
     Layout,
+    LossOptions,
     MaxBytes,
     Output,
     OverOutputs,
@@ -40,6 +41,7 @@ def case_new(
     scale: Scale = PLAIN[2],
     l2: L2 = PLAIN[3],
     l2_on_bias: L2OnBias = PLAIN[4],
+    loss_option: LossOptions = None,
     samples: Annotated[int, typer.Option(help="Rows of data.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers; the same seed gives the same case.")] = 0,
     precision: Annotated[
@@ -59,7 +61,7 @@ def case_new(
 
     try:
         network = fm.Network(integers_of("--sizes", sizes), names_of(activations))
-        chosen = loss_of(loss, over_samples, over_outputs, scale, l2, l2_on_bias)
+        chosen = loss_of(loss, loss_option, over_samples, over_outputs, scale, l2, l2_on_bias)
         drawn = draw_case(
             network,
             chosen,

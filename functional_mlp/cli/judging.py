@@ -13,10 +13,12 @@ from functional_mlp.cli.options import (
     PLAIN,
     BatchSize,
     Bias,
+    Digits,
     Epochs,
     Html,
     L2OnBias,
     Layout,
+    LossOptions,
     MaxBytes,
     Only,
     OverOutputs,
@@ -51,6 +53,7 @@ def check_command(
     html: Html = None,
     max_bytes: MaxBytes = MAX_BYTES,
     only: Only = None,
+    digits: Digits = None,
     rule: Rule = None,
     epochs: Epochs = 1,
     batch_size: BatchSize = None,
@@ -75,7 +78,7 @@ def check_command(
         if precision is not None:
             precision_named(precision)
         asked = read_case(case, max_bytes)
-        given = [reading.read_answer(answer, max_bytes) for answer in answers]
+        given = [reading.read_answer(answer, max_bytes, digits) for answer in answers]
         updates = [answer for answer in given if isinstance(answer, reading.Update)]
         if len(given) > 1 and len(updates) < len(given):
             raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
@@ -103,6 +106,7 @@ def drive_command(
     scale: Scale = PLAIN[2],
     l2: L2 = PLAIN[3],
     l2_on_bias: L2OnBias = PLAIN[4],
+    loss_option: LossOptions = None,
     cases: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
     precision: Annotated[str | None, typer.Option(help="As in check; default: float64.")] = None,
@@ -121,6 +125,7 @@ def drive_command(
     batch_size: BatchSize = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
     html: Html = None,
+    digits: Digits = None,
 ) -> None:
     """Judge a program in any language.
 
@@ -139,8 +144,10 @@ def drive_command(
             network = names_of(activations)
             if sizes is not None:
                 network = fm.Network(integers_of("--sizes", sizes), network)
-            chosen = loss_of(loss or "squared_error", over_samples, over_outputs, scale, l2, l2_on_bias)
-        elif (sizes, loss, over_samples, over_outputs, scale, l2, l2_on_bias) != (None, None, *PLAIN):
+            chosen = loss_of(loss or "squared_error", loss_option, over_samples, over_outputs, scale, l2, l2_on_bias)
+        elif (sizes, loss, loss_option or None, over_samples, over_outputs, scale, l2, l2_on_bias) != (
+            None,
+        ) * 3 + PLAIN:
             raise ValueError("expected --activations with --sizes or a loss; without them, both are chosen")
         hidden = not sys.stderr.isatty()
         with ended_by_signals(), typer.progressbar(length=cases, file=sys.stderr, hidden=hidden) as bar:
@@ -159,6 +166,7 @@ def drive_command(
                 layout=layout_fields(layout),
                 bias=bias,
                 only=parts_of(only),
+                digits=digits,
                 update=(rule or "descent") if update or rule else None,
                 epochs=epochs,
                 batch_size=batch_size,

@@ -18,6 +18,13 @@ OverSamples = Annotated[str, typer.Option(help="sum or mean.")]
 OverOutputs = Annotated[str, typer.Option(help="sum or mean.")]
 Scale = Annotated[float, typer.Option(help="Factor of the loss.")]
 L2 = Annotated[float, typer.Option(help="Coefficient of the penalty l2/2 sum(w^2).")]
+Digits = Annotated[
+    str | None,
+    typer.Option(
+        help="To how many digits the numbers were printed: significant ones, such as 6, or a format such as %.4f."
+        " Default: as they stand there."
+    ),
+]
 Html = Annotated[
     Path | None, typer.Option("--html", help="Write the report as a page too, for a browser; it needs nothing else.")
 ]
@@ -43,12 +50,37 @@ Rule = Annotated[
 ]
 Epochs = Annotated[int, typer.Option(min=1, help="Of updates: how often all samples are gone through.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Of updates: samples per step, in order; default: all.")]
-L2OnBias = Annotated[bool, typer.Option(help="The penalty covers the biases too.")]
+L2OnBias = Annotated[bool, typer.Option(help="The penalties cover the biases too.")]
+LossOptions = Annotated[
+    list[str] | None,
+    typer.Option("--loss-option", metavar="NAME=VALUE", help="Of the loss, such as delta=0.5 or class_weights=1,2,1."),
+]
 
 
-def loss_of(kind: str, *settings: Any) -> "fm.Loss | None":  # quoted: naming it would import JAX
+def loss_of(kind: str, options: list[str] | None, *settings: Any) -> "fm.Loss | None":  # quoted: it would import JAX
     """The loss that the options name; None for `none`."""
-    return None if kind == "none" else fm.Loss(kind, *settings)
+    more = loss_options_of(options or [])
+    if kind == "none":
+        if more:
+            raise ValueError(f"expected no --loss-option without a loss, got {', '.join(more)}")
+        return None
+    return fm.Loss(kind, *settings, **more)
+
+
+def loss_options_of(texts: list[str]) -> dict[str, Any]:
+    """Options of a loss by their names, from texts such as `delta=0.5`; several numbers are separated by commas."""
+    from functional_mlp._checks import known_name
+
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        known_name("option of a loss", name, ("l1", *fm.losses.OPTIONS))
+        try:
+            numbers = [int(part) if name == "ignore_index" else float(part) for part in value.split(",")]
+        except ValueError as error:
+            raise ValueError(f"expected --loss-option {name}=NUMBER, got {text!r}") from error
+        options[name] = numbers if len(numbers) > 1 or name == "class_weights" else numbers[0]
+    return options
 
 
 def require_new_name(option: str, path: Path, inputs: list[Path]) -> None:

@@ -9,19 +9,24 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from functional_mlp._checks import known_name
-from functional_mlp.oracle.case import FIELDS, Case, layers_in, not_a_case, numbers, pairs_in, rounded
+from functional_mlp.oracle.case import FIELDS, Case, layers_in, not_a_case, pairs_in, rounded
 from functional_mlp.oracle.diagnosis import Asked, diagnose
-from functional_mlp.oracle.documents import FEWEST_DIGITS, Gradients, Printed, Update
+from functional_mlp.oracle.documents import Gradients, Printed, Update, digits_of, with_digits
 from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
 from functional_mlp.oracle.report import Exhibit, Report
 from functional_mlp.oracle.truth import Solution, solve
 from functional_mlp.oracle.verdict import (
+    Handed,
     Leaf,
     Verdict,
     as_differences,
+    by_convention,
     coarsest,
+    given_leaves,
+    given_params,
     has_dtype,
     judge,
+    known_to,
     worst_of,
 )
 
@@ -76,6 +81,7 @@ def check(
     deltas: Any = None,
     ct_inputs: Any = None,
     only: Sequence[str] = (),
+    digits: int | str | None = None,
 ) -> Report:
     """Judges gradients, without a tolerance.
 
@@ -91,6 +97,8 @@ def check(
             outputs (n, n_L), dLoss/dz per layer (n, n_l), dLoss/d inputs (n, n_0).
         only: what was computed of the parameters, where that is not all: "weights" or "bias", or paths such as
             "params[1].bias". Nothing else of them is judged, or missed.
+        digits: to how many all numbers are known, where they were rounded or printed: significant ones, such as 6, or a
+            format such as "%.4f" for 4 decimals. None: as a text shows, see `read_gradients`; other numbers are exact.
 
     Returns:
         A report; `report.verdict` is CONSISTENT, WRONG or UNDECIDED.
@@ -114,27 +122,30 @@ def check(
     given = handed_over(gradients)
     given = given._replace(params=layers_in(given.params, len(case.params)), only=only_of(only) or given.only)
     more = {"loss": loss, "outputs": outputs, "deltas": deltas, "ct_inputs": ct_inputs}
-    given = given._replace(**{name: value for name, value in more.items() if value is not None})
+    given = with_digits(given._replace(**{name: value for name, value in more.items() if value is not None}), digits)
     if given.case is not None and case.name and given.case != case.name:
         raise ValueError(f"expected the gradients of the case {case.name!r}, got those of the case {given.case!r}")
     declared = precision_named(precision or dtype_of(given.params))
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves = judge(case, solution, noise, given)
-    for assumed in _assumed(case, given) if precision is None and _is_wrong(leaves) else ():
+    judged = by_convention(case, solution, noise, given, leaves)
+    for assumed in _assumed(case, given) if precision is None and _is_wrong(judged.leaves) else ():
         coarser = estimate_noise(case, solution, precision_named(assumed))
-        again = judge(case, solution, coarser, given)
-        if not _is_wrong(again):
-            report = report_on(case, coarser.precision, again, (AS_STORED.format(assumed),))
+        again = by_convention(case, solution, coarser, given, judge(case, solution, coarser, given))
+        if not _is_wrong(again.leaves):
+            notes = (AS_STORED.format(assumed), *again.notes)
+            report = report_on(case, coarser.precision, again.leaves, notes)
             return dataclasses.replace(report, exhibits=(Exhibit("", case, given),))
-    notes: tuple[str, ...] = ()
-    differences = as_differences(case, solution, noise, given) if _is_wrong(leaves) else None
+    leaves = judged.leaves
+    notes = judged.notes
+    differences = as_differences(case, solution, noise, judged.given) if _is_wrong(leaves) else None
     if differences is not None:
-        noise, notes = differences[0], (differences[1],)
-        leaves = judge(case, solution, noise, given)
-    notes += notes_of(case, solution, given, noise, leaves, precision)
+        noise, notes = differences[0], (*notes, differences[1])
+        leaves = judge(case, solution, noise, judged.given)
+    notes += notes_of(case, solution, judged.given, noise, leaves, precision)
     report = report_on(case, declared, leaves, notes)
-    finder = partial(diagnose, Asked(case, solution, noise, given, leaves)) if _is_wrong(leaves) else None
+    finder = partial(diagnose, Asked(case, solution, noise, judged.given, leaves)) if _is_wrong(leaves) else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
 
 
@@ -157,19 +168,19 @@ def _assumed(case: Case, given: Gradients) -> tuple[str, ...]:
     leaves = [leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None]
     if not leaves or any(has_dtype(leaf) for leaf in leaves):
         return ()
-    try:
-        values = np.concatenate([np.ravel(numbers("gradients", leaf)) for leaf in leaves])
-    except (TypeError, ValueError):
-        return ()
-    values = values[np.isfinite(values)]
-    unknown = np.zeros_like(values) if given.printed is None else given.printed.half_unit(values)
+    handed = given_leaves(case, given).items()
+    known = [(leaf.values, known_to(leaf, digits_of(given, path))) for path, leaf in handed if isinstance(leaf, Handed)]
 
-    def holds(dtype: str) -> bool:
-        is_long = bool((np.abs(rounded(values, "bfloat16") - values) > unknown).any())
-        near = bool((np.abs(rounded(values, dtype) - values) <= unknown).all())
-        return near and (is_long or case.dtype == dtype)
+    def are(dtype: str) -> bool:
+        """Whether all numbers are of a format, as exactly as they are known."""
+        with np.errstate(invalid="ignore"):
+            return not any((np.abs(rounded(values, dtype) - values) > half).any() for values, half in known)
 
-    return tuple(dtype for dtype in dict.fromkeys(("float32", case.dtype)) if dtype != "float64" and holds(dtype))
+    narrower = [name for name in dict.fromkeys(("float32", case.dtype)) if name != "float64" and are(name)]
+    return tuple(name for name in narrower if name == case.dtype or not are(SHORT))
+
+
+SHORT = "bfloat16"  # what all numbers of 8 bits are
 
 
 def handed_over(result: Any) -> Gradients:
@@ -244,11 +255,17 @@ def notes_of(
     """What a wrong verdict may be due to: an undeclared precision, or few digits."""
     if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG:
         return ()
-    digits = _fewer_digits(given)
-    if digits is not None:
-        fewer = judge(case, solution, noise, given._replace(printed=digits, printed_loss=digits))
+    for digits in _rounded_to(case, given):
+        fewer = judge(case, solution, noise, with_digits(given, digits))
         if not any(leaf.verdict is Verdict.WRONG for leaf in fewer):
-            return (f"as numbers printed to {digits.digits} digits these would not be wrong. Print at least 6.",)
+            is_fixed = digits.style == "fixed"
+            words = f"{digits.digits} {'decimals' if is_fixed else 'digits'}"
+            declared = repr(str(digits)) if is_fixed else str(digits)
+            note = (
+                f"as numbers rounded to {words} these would not be wrong. If they were rounded, declare it"
+                f" (digits={declared}); errors that such digits hide are not seen then."
+            )
+            return (note,)
     # the noise of float32 takes seconds to compile; it is not asked for where it could not explain the worst error
     if noise.precision.name != "float64" or any(leaf.error > HOPELESS * leaf.floor > 0 for leaf in leaves):
         return ()
@@ -262,15 +279,23 @@ def notes_of(
 HOPELESS = 1e3 * 2.0**29  # times the floor of float64: a thousand times what float32's digits lose
 
 
-def _fewer_digits(given: Gradients) -> Printed | None:
-    """How few digits would do for all numbers of a text that is read as printed to six, if less would; else None."""
-    if given.printed is None or given.printed != Printed("significant", FEWEST_DIGITS):
-        return None
-    leaves = (leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None)
-    values = [value for leaf in leaves for value in np.ravel(leaf)]
-    enough = (n for n in range(1, FEWEST_DIGITS) if all(float(f"{value:.{n}g}") == value for value in values))
-    digits = next(enough, None)
-    return None if digits is None else Printed("significant", digits)
+def _rounded_to(case: Case, given: Gradients) -> tuple[Printed, ...]:
+    """To how few decimals, or digits, numbers that came without a text may have been rounded; () if they look exact."""
+    if given.printed is not None:
+        return ()
+    leaves = (leaf.values for leaf in given_params(case, given.params).values() if isinstance(leaf, Handed))
+    most = {"%.*f": 0, "%.*e": 0}
+    for value in (float(value) for leaf in leaves for value in leaf.flat if np.isfinite(value)):
+        for form, digits in most.items():
+            fewest = (n for n in range(digits, MOST_ROUNDED + 1) if float(form % (n, value)) == value)
+            most[form] = next(fewest, MOST_ROUNDED + 1)
+        if min(most.values()) > MOST_ROUNDED:
+            return ()
+    styles = (Printed("fixed", most["%.*f"]), Printed("significant", most["%.*e"] + 1))
+    return tuple(style for style in styles if FEWEST_ROUNDED <= style.digits <= MOST_ROUNDED)
+
+
+FEWEST_ROUNDED, MOST_ROUNDED = 3, 10  # digits of numbers that look rounded
 
 
 @formerly_by_place("precision")

@@ -14,9 +14,17 @@ import numpy as np
 
 from functional_mlp._checks import finite_float
 from functional_mlp.oracle.case import Case, Schedule, layers_in, not_a_case, parameter_of, params_by_path
-from functional_mlp.oracle.checking import ORDER, Rates, dtype_of, formerly_by_place, report_on
+from functional_mlp.oracle.checking import ORDER, Rates, dtype_of, formerly_by_place, only_of, report_on
 from functional_mlp.oracle.diagnosis import Asked, AskedSteps, diagnose_several, diagnose_steps, taken_after
-from functional_mlp.oracle.documents import Gradients, Printed, Update
+from functional_mlp.oracle.documents import (
+    Gradients,
+    Printed,
+    PrintedText,
+    Update,
+    digits_at,
+    digits_of,
+    with_digits,
+)
 from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, estimate_trajectory_noise, precision_named
 from functional_mlp.oracle.report import Exhibit, Report
 from functional_mlp.oracle.truth import Solution, follow, solve
@@ -44,6 +52,8 @@ def check_update(
     rule: str | UpdateRule = "descent",
     epochs: int = 1,
     batch_size: int | None = None,
+    digits: int | str | None = None,
+    only: Sequence[str] = (),
 ) -> Report:
     """Judges the parameters after one step, of plain gradient descent if nothing else is said, or after a few epochs.
 
@@ -63,6 +73,7 @@ def check_update(
             before the first step.
         epochs: how often the program goes through all samples, at least 1; with all in one batch, its steps.
         batch_size: samples per step, in their order: 1 for an update after each sample. None: all in one step.
+        digits, only: as in `check`; what is frozen is not judged.
 
     Returns:
         A report on the parameters; expected and got are parameters after the last step. A step of plain descent that is
@@ -76,15 +87,13 @@ def check_update(
         raise not_a_case(case, ORDER)
     if isinstance(rule, UpdateRule) and learning_rate is None:
         learning_rate = rule.learning_rate
-    schedule = Schedule(epochs, batch_size)
-    updates = [
-        update._replace(params=layers_in(update.params, len(case.params)))
-        for update in _updates(params_after, learning_rate)
-    ]
+    updates = [with_digits(update, digits) for update in _updates(params_after, learning_rate)]
+    updates = [update._replace(params=layers_in(update.params, len(case.params))) for update in updates]
+    schedule, judged_alone = Schedule(epochs, batch_size), only_of(only)
     declared = precision_named(precision or dtype_of([layer for update in updates for layer in update.params]))
     steps = len(schedule.rows(len(case.inputs)))
     trainings = [
-        Training(case, own, schedule, {steps - 1: update.params}, update.printed, group)
+        Training(case, own, schedule, {steps - 1: update.params}, update.printed, group, judged_alone)
         for group, update in zip(_groups(updates), updates, strict=True)
         for own in (update_rule(rule, update.learning_rate),)
     ]
@@ -121,7 +130,7 @@ class Training(NamedTuple):
     rule: UpdateRule
     schedule: Schedule
     given: Mapping[int, Any]
-    printed: Printed | None = None
+    printed: Printed | PrintedText | None = None
     group: str = ""
     only: tuple[str, ...] = ()
 
@@ -199,7 +208,8 @@ def judge_training(training: Training, declared: Precision) -> AskedSteps:
             handed[path] = got
             noise, before = noises[step], parameter_of(case, path)
             after, floor, limits = true[path], noise.floors[path], noise.limits[path]
-            question = Question(path, after, got, after - before, floor, training.printed, limits)
+            printed = digits_at(training.printed, path)
+            question = Question(path, after, got, after - before, floor, printed, limits)
             leaves.append(judge_leaf(question, noise))
         taken.append(taken_after(step, handed, noises[step], tuple(leaves), training.printed))
     return AskedSteps(case, trajectory, schedule, tuple(taken), training.group)
@@ -316,6 +326,6 @@ def judge_update(case: Case, solution: Solution, noise: Noise, given: Gradients,
             before, step = parameter_of(case, path), rate * truth[path]
             floor = floor_of_step(noise, path, before, truth[path], rate)
             limits = noise.limits[path]
-            limits = limits._replace(delicate=rate * limits.delicate)
-            leaves.append(judge_leaf(Question(path, before - step, got, step, floor, given.printed, limits), noise))
+            limits, printed = limits._replace(delicate=rate * limits.delicate), digits_of(given, path)
+            leaves.append(judge_leaf(Question(path, before - step, got, step, floor, printed, limits), noise))
     return tuple(leaves)

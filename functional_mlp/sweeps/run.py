@@ -170,7 +170,7 @@ def sweep(
     starts = checked_starts(Starts(network, keys, weights, bias, dtype, params))
     numbers = numbers_of_runs(learning_rates, hyperparameters, len(keys))
     params_of_one = starts.one()
-    data = check_data(network, params_of_one, inputs, targets, sample_weights, eval_inputs, eval_targets)
+    data = check_data(network, loss, params_of_one, inputs, targets, sample_weights, eval_inputs, eval_targets)
     where = devices_near(data.inputs) if devices is None else checked_devices(devices)
     processes = processes_of(where)
     data = jax.device_put(data, of_this_process(where)[0])

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import finite_values, floating_array, known_name, positive_int
+from functional_mlp._checks import finite_values, known_name, positive_int
 from functional_mlp.losses import Loss, check_sample_weights
 from functional_mlp.metrics import Metric, UserMetric, resolve_metrics
 from functional_mlp.network import Network, Params, check_inputs
@@ -80,6 +80,7 @@ class Settings:
 def make_plan(network: Network, loss: Loss, data: Data, asked: Settings, devices: tuple[jax.Device, ...] = ()) -> Plan:
     """Checks the settings of a run against its data; see `train` for the errors."""
     loss.require_admissible(network.activations[-1])
+    loss.require_outputs(network.sizes[-1])
     samples = data.inputs.shape[0]
     batch_size = samples if asked.batch_size is None else positive_int("batch_size", asked.batch_size)
     if batch_size > samples:
@@ -117,6 +118,7 @@ def device_of(data: Data) -> jax.Device:
 
 def check_data(
     network: Network,
+    loss: Loss,
     params: Params,
     inputs: ArrayLike,
     targets: ArrayLike,
@@ -127,18 +129,18 @@ def check_data(
     """The arrays of a run, checked against network and parameters, and for values that are not finite; see `train`."""
     if (eval_inputs is None) != (eval_targets is None):
         raise ValueError("expected eval_inputs and eval_targets together, got only one of them")
-    x, t = _checked_set(network, params, inputs, targets, "")
+    x, t = _checked_set(network, loss, params, inputs, targets, "")
     weights = None if sample_weights is None else check_sample_weights(sample_weights, x)
     if eval_inputs is None or eval_targets is None:
         return Data(x, t, weights, None, None)
-    return Data(x, t, weights, *_checked_set(network, params, eval_inputs, eval_targets, "eval_"))
+    return Data(x, t, weights, *_checked_set(network, loss, params, eval_inputs, eval_targets, "eval_"))
 
 
 def _checked_set(
-    network: Network, params: Params, inputs: ArrayLike, targets: ArrayLike, prefix: str
+    network: Network, loss: Loss, params: Params, inputs: ArrayLike, targets: ArrayLike, prefix: str
 ) -> tuple[Array, Array]:
     x = check_inputs(network, params, inputs, f"{prefix}inputs")
-    t = floating_array(f"{prefix}targets", targets)
+    t = loss.targets_of(f"{prefix}targets", targets, network.sizes[-1], x.dtype)
     expected = (x.shape[0], network.sizes[-1])
     if t.shape != expected:
         raise ValueError(f"expected {prefix}targets of shape {expected}, got {t.shape}")

@@ -86,7 +86,7 @@ def train(
         network, loss: the specification.
         params: initial parameters; or the `TrainState` of an earlier result, which goes on to `epochs` in all.
         inputs: (n, n_0), finite, of the parameters' dtype.
-        targets: (n, n_L), finite, of that dtype.
+        targets: (n, n_L), finite, of that dtype; or class labels, integers (n,), for losses over classes.
         optimizer: any optax transformation, learning-rate schedules included. Pass the same object again to reuse the
             compiled program: optax.sgd(0.1) != optax.sgd(0.1).
         epochs: passes over the data, at least 1.
@@ -132,7 +132,7 @@ def train(
     require_optimizer(optimizer)
     given = params if isinstance(params, TrainState) else None
     start = check_params(network, params.params if isinstance(params, TrainState) else params)
-    data = check_data(network, start, inputs, targets, sample_weights, eval_inputs, eval_targets)
+    data = check_data(network, loss, start, inputs, targets, sample_weights, eval_inputs, eval_targets)
     where = () if devices is None else checked_devices(devices)
     processes = processes_of(where) if where else ALONE
     if key is not None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp.oracle.checking import handed_over
-from functional_mlp.oracle.documents import Printed, Update
+from functional_mlp.oracle.documents import Digits, Update, digits_of
 from functional_mlp.oracle.verdict import Given, Misfit, given_leaves, given_params, known_to
 from functional_mlp.vectors.reading import Answer, Vector
 
@@ -51,12 +51,13 @@ def judge(vector: Vector, answer: Any) -> Mismatch | None:
             rate = "no update" if vector.learning_rate is None else f"a step of rate {vector.learning_rate}"
             raise ValueError(f"expected {rate} for {vector.id}, got a step of rate {answer.learning_rate}")
         given = given_params(vector.case, answer.params)
-        leaves = {path.replace("params[", "params_after["): leaf for path, leaf in given.items()}
-        printed: dict[str, Printed | None] = dict.fromkeys(leaves, answer.printed)
+        after = {path: path.replace("params[", "params_after[") for path in given}
+        leaves = {after[path]: leaf for path, leaf in given.items()}
+        printed = {after[path]: digits_of(answer, path) for path in given}
     else:
         gradients = handed_over(answer)
         leaves = given_leaves(vector.case, gradients)
-        printed = {path: gradients.printed_loss if path == "loss" else gradients.printed for path in leaves}
+        printed = {path: digits_of(gradients, path) for path in leaves}
     first = None
     for right in vector.answers:
         mismatch = _mismatch(right, leaves, printed)
@@ -66,7 +67,7 @@ def judge(vector: Vector, answer: Any) -> Mismatch | None:
     return first
 
 
-def _mismatch(right: Answer, leaves: Given, printed: dict[str, Printed | None]) -> Mismatch | None:
+def _mismatch(right: Answer, leaves: Given, printed: dict[str, Digits | None]) -> Mismatch | None:
     for path, leaf in leaves.items():
         if isinstance(leaf, Misfit):
             return Mismatch(path, leaf.sentence)

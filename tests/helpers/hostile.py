@@ -163,7 +163,7 @@ JSON = {
     "no version": (text(version=None), ["version", "None"]),
     "unknown field": (text(input=[[1.0]]), ["'input'", "did you mean 'inputs'?"]),
     "unknown field of the network": (changed("network", size=[1]), ["network:", "'size'", "did you mean 'sizes'?"]),
-    "unknown field of the loss": (changed("loss", reduction="sum"), ["loss:", "'reduction'", "known: kind"]),
+    "unknown field of the loss": (changed("loss", reduction="sum"), ["loss:", "'reduction'", "known: alpha"]),
     "unknown field of a layer": (layer(biases=[1.0]), ["params.0:", "'biases'", "did you mean 'bias'?"]),
     "unknown field of an activation": (
         replaced('"slope"', '"steepness"'),
@@ -186,7 +186,6 @@ JSON = {
     "no params": (text(params=None), ["'params'"]),
     "no weights": (layer(weights=None), ["params.0", "'weights'"]),
     "no inputs": (text(inputs=None), ["'inputs'"]),
-    "no dtype": (text(dtype=None), ["'dtype'"]),
     "no kind": (text(loss={"scale": 1}), ["loss", "'kind'"]),
     "unknown dtype": (text(dtype="float34"), ["dtype", "float34", "did you mean 'float64'?"]),
     "dtype in a list": (text(dtype=["float64"]), ["dtype", "an array"]),
@@ -257,8 +256,8 @@ JSON = {
     "an object among numbers": (replaced("-3.5", "{}"), ["inputs[1][0]", "a number", "dict"]),
     "true alone": (text(sample_weights=[True] * 4), ["sample_weights[0]", "True"]),
     "not a float32": (
-        replaced('"float64"', '"float32"'),
-        ["params[0].weights[1, 0]", "float32", "0.1", "0.10000000149011612"],
+        replaced('"float64"', '"float32"').replace(b"0.1,", b"0.1000000002,"),
+        ["params[0].weights[1, 0]", "float32", "0.1000000002", "0.10000000149011612"],
     ),
     "not a bfloat16": (
         replaced('"float64"', '"bfloat16"').replace(b"0.1,", b"1,").replace(b"0.2,", b"1.001953125,"),

@@ -62,6 +62,8 @@ CASES = {
         draw((2, 3, 3), ("softplus", "identity"), "sigmoid_cross_entropy"), sample_weights=np.array([1, 2, 3, 0.5, 1])
     ),
     "squared": lambda: draw((2, 3, 3), ("silu", "gelu"), "squared_error"),
+    "forms": lambda: draw((2, 3, 3), ("gelu_tanh", "quick_gelu"), "squared_error"),
+    "alike": lambda: draw((2, 3, 3, 3), ("selu", "sin", "cos"), "squared_error"),
     "probabilities": lambda: draw((2, 3, 3), ("softmax", "softmax"), "binary_cross_entropy", samples=3),
     "bare": lambda: draw((3, 3, 2), ("tanh", "identity"), None),
     "saturated": saturated,

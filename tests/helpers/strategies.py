@@ -44,7 +44,9 @@ def make_problem(network, loss, samples, seed, weighted=False, with_bias=True, d
         for i, o in network.shapes
     )
     shape = (samples, network.sizes[-1])
-    targets = rng.uniform(0, 1, shape) if KINDS[loss.kind].of_probabilities else rng.normal(size=shape)
+    kind = KINDS[loss.kind]
+    positive = kind.of_probabilities or kind.targets == "probabilities"
+    targets = rng.uniform(0, 1, shape) if positive else rng.normal(size=shape)
     weights = rng.uniform(0.1, 2, samples).astype(dtype) if weighted else None
     inputs = rng.normal(size=(samples, network.sizes[0])).astype(dtype)
     return Problem(network, loss, params, inputs, targets.astype(dtype), weights, rng.normal(size=shape).astype(dtype))
@@ -58,10 +60,11 @@ def recipes(draw, max_depth=6, max_width=64, max_samples=64) -> Callable[[], Pro
     names = draw(st.lists(st.sampled_from(ACTIVATIONS), min_size=depth, max_size=depth))
     loss = {
         "kind": draw(st.sampled_from(ADMISSIBLE[names[-1]])),
-        "over_samples": draw(st.sampled_from(["sum", "mean"])),
+        "over_samples": draw(st.sampled_from(["sum", "mean", "batch_mean"])),
         "over_outputs": draw(st.sampled_from(["sum", "mean"])),
         "scale": draw(st.sampled_from([1.0, 0.5, 2.5, -1.0])),
         "l2": draw(st.sampled_from([0.0, 0.1])),
+        "l1": draw(st.sampled_from([0.0, 0.05])),
         "l2_on_bias": draw(st.booleans()),
     }
     data = {

@@ -6,6 +6,7 @@ import functools
 import gc
 import inspect
 import pickle
+import re
 import weakref
 
 import jax
@@ -191,15 +192,32 @@ def test_numbers_printed_to_few_digits_are_judged_to_these():
     assert (leaf.verdict, leaf.index) == (Verdict.WRONG, (0, 0))
 
 
-def test_three_digits_of_few_numbers_are_read_as_six_and_a_note_says_so():
-    case = oracle.draw_case(fm.Network((2, 1), "identity"), LOSS, samples=5, seed=3)
-    as_printed = [[np.vectorize(lambda x: float(f"{x:.3g}"))(leaf) for leaf in layer] for layer in answer(case)]
-    read = Printed("significant", 6)
-    report = check(case, Gradients(as_printed, printed=read))
+@pytest.mark.parametrize(
+    ("form", "declared", "words"),
+    [("%.4g", 4, "4 digits .* \\(digits=4\\)"), ("%.4f", "%.4f", "4 decimals .* \\(digits='%.4f'\\)")],
+)
+def test_rounded_numbers_of_python_are_wrong_until_they_are_declared_and_a_note_says_so(form, declared, words):
+    case = question()
+    given = [[np.vectorize(lambda x: float(form % x))(leaf) for leaf in layer] for layer in answer(case)]
+    report = check(case, given)
     assert report.verdict is Verdict.WRONG
-    assert report.notes == ("as numbers printed to 3 digits these would not be wrong. Print at least 6.",)
-    as_printed[0][0][0] *= 2
-    assert check(case, Gradients(as_printed, printed=read)).notes == ()
+    assert re.search(words, report.notes[0])
+    assert check(case, given, digits=declared).verdict is not Verdict.WRONG
+    given[1][0][0, 0] *= 2
+    assert check(case, given).notes == ()
+    assert check(case, given, digits=declared).verdict is Verdict.WRONG
+
+
+def test_the_digits_of_a_step_are_declared_likewise():
+    case = question()
+    after = [
+        [np.round(before - 0.1 * leaf, 5) for before, leaf in zip(layer, grads, strict=True)]
+        for layer, grads in zip(case.params, answer(case), strict=True)
+    ]
+    assert oracle.check_update(case, after, 0.1).verdict is Verdict.WRONG
+    assert oracle.check_update(case, after, 0.1, digits="%.5f").verdict is not Verdict.WRONG
+    after[1][0][0, 0] += 2e-5
+    assert oracle.check_update(case, after, 0.1, digits="%.5f").verdict is Verdict.WRONG
 
 
 def test_digits_too_few_to_tell_it_from_zero_are_undecided():

@@ -117,6 +117,7 @@ NOT_WRONG: Mapping[str, str] = {
     "tanh-cancellation": "what every textbook does, and within the noise of its precision",
     "sigmoid-cancellation": "what every textbook does, and within the noise of its precision",
     "kink-other-side": "another convention: vectors at a kink accept it",
+    "epsilon-in-log": "another convention, as long as its number is small",
 }
 RATE = 0.25
 

@@ -188,8 +188,7 @@ def by_hand(forward: Callable[[Any, Any], Forward], loss: Loss | None) -> Callab
 def _with_decay(loss: Loss, ct_layer: tuple[Any, Any], layer: tuple[Any, Any]) -> tuple[Any, Any]:
     """The gradients of one layer with those of the penalty added, in the dtype of the parameters."""
     (ct_weights, ct_bias), (weights, bias) = ct_layer, layer
-    if loss.l2 == 0:
+    if not loss.penalises:
         return ct_weights, ct_bias
-    l2 = weights.dtype.type(loss.l2)
     decays = loss.l2_on_bias and bias is not None
-    return ct_weights + l2 * weights, ct_bias + l2 * bias if decays else ct_bias
+    return ct_weights + loss.penalty_gradient(weights), ct_bias + loss.penalty_gradient(bias) if decays else ct_bias

@@ -40,7 +40,6 @@ from .paths import parameter_path as parameter_path
 from .paths import params_by_path as params_by_path
 from .paths import parse_path as parse_path
 from .random_cases import draw_case as draw_case
-from .targets import TARGETS as TARGETS
 from .targets import declared_targets as declared_targets
 from .targets import draw_targets as draw_targets
 from .targets import drawn_kind as drawn_kind

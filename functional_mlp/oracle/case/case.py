@@ -31,7 +31,7 @@ from functional_mlp.oracle.case.layouts import (
     shape_of,
 )
 from functional_mlp.oracle.case.paths import layer_path, parameter_path, parse_path
-from functional_mlp.oracle.case.targets import are_labels, one_hot_rows
+from functional_mlp.oracle.case.targets import are_labels, labels_of_rows, rows_of_labels
 
 MAX_NAME = 1000
 HASHED_ROWS = 16  # of the inputs: enough to tell most cases apart
@@ -218,10 +218,11 @@ class Case:
             raise ValueError(f"expected targets for the loss {self.loss.kind}, got none")
         self.loss.require_admissible(self.network.activations[-1])
         if are_labels(self.loss, shape_of(self.targets), shape):
-            targets = one_hot_rows(numbers("targets", self.targets), shape[1])
+            targets = rows_of_labels(numbers("targets", self.targets), self.loss, shape[1])
             layout = dataclasses.replace(layout, targets="labels")
         else:
             targets = _rows("targets", self.targets, shape, layout)
+        self.loss.require_targets(targets)
         if self.sample_weights is None:
             return {"targets": targets}, layout
         weights = numbers("sample_weights", self.sample_weights)
@@ -236,7 +237,8 @@ def _are_one_hot(case: Case) -> bool:
     if case.loss is None or case.targets is None:
         return False
     n, classes = case.targets.shape
-    ones = ((case.targets == 0) | (case.targets == 1)).all() and (case.targets.sum(axis=1) == 1).all()
+    sums, ignored = case.targets.sum(axis=1), case.loss.ignore_index is not None
+    ones = ((case.targets == 0) | (case.targets == 1)).all() and ((sums == 1) | (ignored & (sums == 0))).all()
     return bool(ones) and are_labels(case.loss, (n,), (n, classes))
 
 
@@ -266,8 +268,8 @@ def _declared(weights_layout: str | None, bias_layout: str | None, layout: Any) 
 def declared_data(case: Case) -> dict[str, Array]:
     """Inputs, and targets or the cotangent of the outputs, in the case's layout: class labels are integers."""
     data = {"inputs": as_rows(case.inputs, case.layout)}
-    if case.targets is not None and case.layout.targets == "labels":
-        return data | {"targets": case.targets.argmax(axis=1)}
+    if case.loss is not None and case.targets is not None and case.layout.targets == "labels":
+        return data | {"targets": labels_of_rows(case.targets, case.loss)}
     name = "ct_outputs" if case.targets is None else "targets"
     return data | {name: as_rows(getattr(case, name), case.layout)}
 

@@ -4,26 +4,19 @@ import numpy as np
 
 from functional_mlp._checks import known_name
 from functional_mlp._dtypes import Array
-from functional_mlp.losses import Loss
+from functional_mlp.losses import KINDS, Loss, one_hot
 from functional_mlp.network import Network
 from functional_mlp.oracle.case.layouts import Layout
 
-# how targets are drawn: any reals, 0 or 1 for every output, or one 1 per sample
-TARGETS = {
-    "squared_error": "real",
-    "binary_cross_entropy": "bits",
-    "sigmoid_cross_entropy": "bits",
-    "categorical_cross_entropy": "one_hot",
-    "softmax_cross_entropy": "one_hot",
-}
-
-
+SMALLEST_PROBABILITY = 0.05  # of a drawn target, times their number: no format rounds it to 0
 CHOICES = ("one_hot", "soft", "any")
 # by the kind that a loss wants, what is drawn for each of the choices
 _DRAWN = {
     "real": ("one_hot", "soft_rows", "real"),
     "bits": ("bits", "soft", "soft"),
     "one_hot": ("one_hot", "soft_rows", "any_rows"),
+    "signs": ("signs", "signs", "real"),
+    "probabilities": ("one_hot", "probabilities", "probabilities"),
 }
 
 
@@ -44,14 +37,14 @@ def drawn_kind(network: Network, loss: Loss | None, choice: str | None) -> str:
 
     People have one-hot rows after softmax, whatever the loss. Where outputs are no classes, any targets are as good.
     """
-    kind = "real" if loss is None else TARGETS[loss.kind]
+    kind = "real" if loss is None else KINDS[loss.kind].targets
     if kind == "real" and (loss is None or network.activations[-1].name != "softmax"):
         return kind
     return _DRAWN[kind][CHOICES.index(choice or CHOICES[0])]
 
 
 def draw_targets(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Targets (n, K): of a kind in `TARGETS`; "soft" between 0.1 and 0.9, "soft_rows" that sum to 1, or "any_rows".
+    """Targets (n, K): of a kind of `losses.TARGETS`; "soft", 0.1 to 0.9; "soft_rows", whose sums are 1; or "any_rows".
 
     The sums of "any_rows" are 1.75 and 0.5 in turn.
     """
@@ -60,13 +53,22 @@ def draw_targets(kind: str, shape: tuple[int, int], rng: np.random.Generator) ->
             return rng.normal(size=shape)
         case "bits":
             return rng.integers(0, 2, shape).astype(np.float64)
+        case "signs":
+            return np.where(rng.integers(0, 2, shape) == 1, 1.0, -1.0)
         case "one_hot":
             return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
+        case "probabilities":
+            return _of_sum_one(rng.uniform(SMALLEST_PROBABILITY, 1.0, shape))
     between = rng.uniform(0.1, 0.9, shape)
     if kind == "soft":
         return between
-    rows = between / between.sum(axis=1, keepdims=True)
+    rows = _of_sum_one(between)
     return rows if kind == "soft_rows" else rows * np.where(np.arange(shape[0]) % 2, 0.5, 1.75)[:, None]
+
+
+def _of_sum_one(rows: Array) -> Array:
+    scaled: Array = rows / rows.sum(axis=1, keepdims=True)
+    return scaled
 
 
 def are_labels(loss: Loss, given: tuple[int, ...], shape: tuple[int, int]) -> bool:
@@ -78,21 +80,27 @@ def are_labels(loss: Loss, given: tuple[int, ...], shape: tuple[int, int]) -> bo
         shape: (n, K) of the outputs.
     """
     n, classes = shape
-    return TARGETS[loss.kind] == "one_hot" and classes > 1 and given in ((n,), (n, 1), (1, n))
+    return KINDS[loss.kind].targets == "one_hot" and classes > 1 and given in ((n,), (n, 1), (1, n))
 
 
-def one_hot_rows(labels: Array, classes: int) -> Array:
-    """Rows (n, classes) with a 1 at each label.
+def rows_of_labels(labels: Array, loss: Loss, classes: int) -> Array:
+    """Rows (n, classes) with a 1 at each label, those of a label that the loss ignores all 0.
 
     Raises:
-        ValueError: for labels that are no integers from 0 to classes - 1.
+        TypeError, ValueError: for labels that are no integers from 0 to classes - 1.
     """
     flat = labels.ravel()
-    wrong = (flat != np.floor(flat)) | (flat < 0) | (flat >= classes) | ~np.isfinite(flat)
-    if wrong.any():
-        place = int(np.argmax(wrong))
+    whole = flat.astype(np.int64)
+    if not np.array_equal(whole, flat):
+        place = int(np.argmax(whole != flat))
         raise ValueError(
-            f"expected targets to be class labels, integers from 0 to {classes - 1}, got {float(flat[place]):g} for"
-            f" sample {place}"
+            f"expected targets to be class labels, integers, got {float(flat[place]):g} for sample {place}"
         )
-    return np.eye(classes)[flat.astype(int)]
+    rows: Array = one_hot(whole, classes, loss.ignore_index)
+    return rows
+
+
+def labels_of_rows(rows: Array, loss: Loss) -> Array:
+    """The class labels (n,) of one-hot rows; of rows of zeros the one that the loss ignores."""
+    labels = rows.argmax(axis=1)
+    return labels if loss.ignore_index is None else np.where(rows.any(axis=1), labels, loss.ignore_index)

@@ -67,7 +67,7 @@ def every_group(prepared: Prepared, updates: bool = False) -> tuple[Slips, ...]:
     for mistake in sorted(MISTAKES.values(), key=lambda mistake: mistake.scope not in OF_UPDATES):
         if mistake.scope in OF_UPDATES and not updates:
             continue
-        sites = places(prepared, mistake.id)
+        sites = [place for place in places(prepared, mistake.id) if place[1] not in mistake.unsearched]
         groups += [(Slip(mistake.id, layer, variant),) for layer, variant in sites]
         if mistake.scope != "layer":
             continue

@@ -24,7 +24,7 @@ from functional_mlp.oracle.diagnosis.search import (
     explanations,
     named,
 )
-from functional_mlp.oracle.documents import Gradients
+from functional_mlp.oracle.documents import Gradients, digits_of
 from functional_mlp.oracle.mistakes import MISTAKES, prepare
 from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.truth import Solution
@@ -191,13 +191,13 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
     arrays, allowed = {}, {}
     for path, handed in given_leaves(case, given).items():
         if not isinstance(handed, Misfit) and path in noise.floors:
-            printed = given.printed_loss if path == "loss" else given.printed
+            printed = digits_of(given, path)
             arrays[path], floor = handed.values, noise.floors[path]
             if rate is not None:
                 before = parameter_of(case, path)
                 arrays[path] = (before - handed.values) / rate
                 floor = floor_of_step(noise, path, before, true[path], rate)
-            allowed[path] = (NEAR * floor.smooth + known_to(handed, printed)) / (rate or 1.0)
+            allowed[path] = (NEAR * floor.smooth + known_to(handed, printed, widest=True)) / (rate or 1.0)
     unsearched = _Found((), first_wrong(leaves), searched=False, group=group)
     if not wrong <= arrays.keys():
         turned = None if rate is not None else _in_the_other_layout(asked, excluded)

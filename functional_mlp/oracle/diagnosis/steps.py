@@ -25,7 +25,7 @@ from functional_mlp.oracle.diagnosis.diagnosis import (
 )
 from functional_mlp.oracle.diagnosis.matching import CLEAR, agreeing_digits
 from functional_mlp.oracle.diagnosis.search import Evidence, Named, named
-from functional_mlp.oracle.documents import Printed
+from functional_mlp.oracle.documents import Printed, PrintedText, digits_at
 from functional_mlp.oracle.mistakes import MISTAKES, inject_steps, prepare
 from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.truth import Trajectory
@@ -73,10 +73,14 @@ class AskedSteps(NamedTuple):
 
 
 def taken_after(
-    step: int, handed: Mapping[str, Handed], noise: Noise, leaves: tuple[Leaf, ...], printed: Printed | None
+    step: int,
+    handed: Mapping[str, Handed],
+    noise: Noise,
+    leaves: tuple[Leaf, ...],
+    printed: Printed | PrintedText | None,
 ) -> Taken:
     """What was given after a step, with how far it is known."""
-    known = {path: known_to(leaf, printed) for path, leaf in handed.items()}
+    known = {path: known_to(leaf, digits_at(printed, path)) for path, leaf in handed.items()}
     return Taken(step, {path: leaf.values for path, leaf in handed.items()}, noise, leaves, known)
 
 

@@ -7,13 +7,13 @@ not even known to hold numbers (`case.numbers` raises a sentence where they do n
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from functional_mlp._checks import finite_float, known_name
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.files import MAX_BYTES, FileError, Path_, read_bytes, text_of
+from functional_mlp.files import MAX_BYTES, FileError, Path_, read_bytes
 from functional_mlp.oracle.case import (
     FIELDS,
     delta_path,
@@ -24,8 +24,9 @@ from functional_mlp.oracle.case import (
     require_shape,
     rounded,
 )
-from functional_mlp.oracle.documents.codec import decode, format_of
-from functional_mlp.oracle.documents.digits import Printed, loss_style, printed_style
+from functional_mlp.oracle.documents.codec import decode_text
+from functional_mlp.oracle.documents.digits import Digits, Printed, PrintedText, printed_as
+from functional_mlp.oracle.documents.evidence import printed_loss, printed_text
 from functional_mlp.oracle.documents.schema import VERSION, check_schema, require_path, write_document
 
 ANSWER_KINDS = ("gradients", "update")
@@ -37,7 +38,7 @@ class Gradients(NamedTuple):
     Attributes:
         params: per layer a mapping with weights and perhaps bias (or a pair of them, if not from a file).
         loss, outputs, deltas, ct_inputs: what else is to be judged, or None.
-        printed: how the numbers in the arrays were printed, if in a text with decimals.
+        printed: how the numbers in the arrays were printed, if in a text with decimals; or as was declared of all.
         printed_loss: the same of the loss.
         case: the name of the case that they are of, if they say so.
         only: the fields ("weights", "bias") or paths ("params[0].bias") that were computed, and are judged; () for all.
@@ -48,8 +49,8 @@ class Gradients(NamedTuple):
     outputs: Any = None
     deltas: Any = None
     ct_inputs: Any = None
-    printed: Printed | None = None
-    printed_loss: Printed | None = None
+    printed: Printed | PrintedText | None = None
+    printed_loss: Digits | None = None
     case: str | None = None
     only: tuple[str, ...] = ()
 
@@ -64,44 +65,71 @@ class Update(NamedTuple):
     Attributes:
         params: as in `Gradients`.
         learning_rate: finite, above 0.
-        printed: how the numbers in the arrays were printed, if in a text with decimals.
+        printed: as in `Gradients`.
     """
 
     params: Any
     learning_rate: float
-    printed: Printed | None = None
+    printed: Printed | PrintedText | None = None
 
 
-def read_answer(path: Path_, max_bytes: int = MAX_BYTES) -> Gradients | Update:
+def digits_of(answer: Gradients | Update, path: str) -> Digits | None:
+    """How an array of an answer was printed, by its path, such as "params[0].weights"; None if it was not."""
+    if path == "loss" and isinstance(answer, Gradients):
+        return answer.printed_loss
+    return digits_at(answer.printed, path)
+
+
+def digits_at(printed: Printed | PrintedText | None, path: str) -> Digits | None:
+    """How an array was printed, of a text, or of all alike."""
+    return printed.of(path) if isinstance(printed, PrintedText) else printed
+
+
+Answer = TypeVar("Answer", bound=Gradients | Update)
+
+
+def with_digits(answer: Answer, digits: Any) -> Answer:
+    """An answer whose numbers are known to the digits that `printed_as` makes of `digits`; as it is for None."""
+    if digits is None:
+        return answer
+    printed = printed_as(digits)
+    more = {"printed_loss": printed} if isinstance(answer, Gradients) else {}
+    return answer._replace(printed=printed, **more)  # type: ignore[return-value, arg-type]
+
+
+def read_answer(path: Path_, max_bytes: int = MAX_BYTES, digits: int | str | None = None) -> Gradients | Update:
     """Reads gradients or an update, whichever the document says it is.
 
     Args:
         path: a .json, .npz or .safetensors file; "-" reads JSON from standard input.
         max_bytes: the largest file, and the largest unpacked content, that is accepted.
+        digits: to how many all its numbers are known: significant ones, such as 6, or a format such as "%.4f". None:
+            as they are printed, see `digits.py`.
 
     Raises:
         FileError: if the file cannot be read, or is neither.
+        TypeError, ValueError: for digits that are no such declaration.
     """
-    return _read(path, ANSWER_KINDS, max_bytes)
+    return _read(path, ANSWER_KINDS, max_bytes, digits)
 
 
-def read_gradients(path: Path_, max_bytes: int = MAX_BYTES) -> Gradients:
+def read_gradients(path: Path_, max_bytes: int = MAX_BYTES, digits: int | str | None = None) -> Gradients:
     """Reads gradients; see `read_answer`."""
-    answer = _read(path, ("gradients",), max_bytes)
+    answer = _read(path, ("gradients",), max_bytes, digits)
     assert isinstance(answer, Gradients)
     return answer
 
 
-def read_update(path: Path_, max_bytes: int = MAX_BYTES) -> Update:
+def read_update(path: Path_, max_bytes: int = MAX_BYTES, digits: int | str | None = None) -> Update:
     """Reads an update; see `read_answer`."""
-    answer = _read(path, ("update",), max_bytes)
+    answer = _read(path, ("update",), max_bytes, digits)
     assert isinstance(answer, Update)
     return answer
 
 
-def _read(path: Path_, kinds: tuple[str, ...], max_bytes: int) -> Gradients | Update:
+def _read(path: Path_, kinds: tuple[str, ...], max_bytes: int, digits: int | str | None) -> Gradients | Update:
     require_path(path)
-    return parse_answer(read_bytes(path, max_bytes), str(path), kinds, max_bytes)
+    return with_digits(parse_answer(read_bytes(path, max_bytes), str(path), kinds, max_bytes), digits)
 
 
 def parse_answer(
@@ -119,7 +147,7 @@ def parse_answer(
         UnsupportedError: if it says that its program does not support the case.
         FileError: if it is no sound document of these kinds.
     """
-    document = decode(content, source, max_bytes, not_finite=True)
+    document, text = decode_text(content, source, max_bytes, not_finite=True)
     if document.get("unsupported") is True:
         reason = document.get("reason")
         explained = f": {reason[:120]}" if isinstance(reason, str) and reason else ""
@@ -131,8 +159,7 @@ def parse_answer(
         got = repr(form[:60]) if isinstance(form, str) else "none" if form is None else type(form).__name__
         raise FileError(f"{source}: expected format {wanted}, got {got}")
     check_schema(document, kind, source)
-    text = text_of(content, source) if format_of(content) == "json" else ""
-    printed = printed_style(text)
+    printed = printed_text(text, document)
     if kind == "update":
         rate = float(document["learning_rate"])
         if not math.isfinite(rate):
@@ -141,7 +168,7 @@ def parse_answer(
     fields: dict[str, Any] = {
         name: document.get(name) for name in ("params", "loss", "outputs", "deltas", "ct_inputs", "case")
     }
-    return Gradients(**fields, printed=printed, printed_loss=loss_style(text, printed))
+    return Gradients(**fields, printed=printed, printed_loss=printed_loss(text, document.get("loss"), printed))
 
 
 # writing

@@ -1,18 +1,24 @@
 """Cases as files, and what the fields of their documents mean."""
 
-import dataclasses
 from typing import Any
 
-from functional_mlp.activations import FACTORIES, resolve
-from functional_mlp.files import MAX_BYTES, FileError, Path_
+import numpy as np
+
+from functional_mlp.activations import Activation, expression_of, is_built_in, resolve
+from functional_mlp.files import MAX_BYTES, FileError, Path_, read_bytes
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
-from functional_mlp.oracle.case import Case, declared_data, declared_layer, not_a_case
-from functional_mlp.oracle.documents.schema import VERSION, read_document, require_path, write_document
+from functional_mlp.oracle.case import Case, declared_data, declared_layer, not_a_case, rounded
+from functional_mlp.oracle.documents.codec import decode_text
+from functional_mlp.oracle.documents.evidence import half_units, with_numbers
+from functional_mlp.oracle.documents.schema import VERSION, check_schema, require_path, write_document
 
 
 def read_case(path: Path_, max_bytes: int = MAX_BYTES) -> Case:
     """Reads a case.
+
+    In JSON a number of a narrow dtype may be written with as few digits as tell it: 0.1 is the float32 nearest to it. A
+    number that has more digits, and other ones, is refused.
 
     Args:
         path: a .json, .npz or .safetensors file; "-" reads JSON from standard input.
@@ -21,7 +27,24 @@ def read_case(path: Path_, max_bytes: int = MAX_BYTES) -> Case:
     Raises:
         FileError: if the file cannot be read, or is no sound case.
     """
-    return case_of(read_document(path, "case", max_bytes), str(path))
+    require_path(path)
+    source = str(path)
+    document, text = decode_text(read_bytes(path, max_bytes), source, max_bytes, not_finite=False)
+    check_schema(document, "case", source)
+    dtype = document.get("dtype", "float64")
+    return case_of(_as_meant(document, text, dtype) if text and dtype != "float64" else document, source)
+
+
+def _as_meant(document: dict[str, Any], text: str, dtype: str) -> dict[str, Any]:
+    """A document whose numbers are those of `dtype` that they were rounded from, as far as their digits say so."""
+    written = half_units(text, document)
+    if written is None:
+        return document
+    values, halves = written
+    nearest = rounded(values, dtype)
+    with np.errstate(all="ignore"):
+        meant = np.abs(nearest - values) <= 1.001 * halves  # a half that was rounded to even
+    return with_numbers(document, np.where(meant, nearest, values))
 
 
 def case_of(document: dict[str, Any], source: str) -> Case:
@@ -36,7 +59,7 @@ def case_of(document: dict[str, Any], source: str) -> Case:
             params=document["params"],
             inputs=document["inputs"],
             name=document.get("name", ""),
-            dtype=document["dtype"],
+            dtype=document.get("dtype", "float64"),
             weights_layout=document.get("weights_layout"),
             bias_layout=document.get("bias_layout"),
             layout={"samples": document["samples"]} if "samples" in document else None,
@@ -53,7 +76,7 @@ def document_of(case: Case) -> dict[str, Any]:
         fields["name"] = case.name
     fields |= {"dtype": case.dtype, "network": network_fields(case.network)}
     if case.loss is not None:
-        fields["loss"] = dataclasses.asdict(case.loss)
+        fields["loss"] = case.loss.as_fields()
     layout = case.layout
     declared = {"weights_layout": case.weights_layout, "bias_layout": case.bias_layout, "samples": layout.samples}
     fields |= {name: value for name, value in declared.items() if value not in ("in_out", "separate", "rows")}
@@ -66,13 +89,21 @@ def document_of(case: Case) -> dict[str, Any]:
 
 def network_fields(network: Network) -> dict[str, Any]:
     """A network as the field `network` of a document: an activation by its name, with the parameters it was given."""
-    activations = []
-    for activation in network.activations:
-        name, given = activation.name, dict(activation.parameters)
-        if name not in FACTORIES or resolve({"name": name, **given}) != activation:
-            raise ValueError(f"expected built-in activations, which files can name, got {name!r}")
-        activations.append(name if resolve(name) == activation else {"name": name, **given})
-    return {"sizes": list(network.sizes), "activations": activations}
+    return {"sizes": list(network.sizes), "activations": [_activation_field(one) for one in network.activations]}
+
+
+def _activation_field(activation: Activation) -> str | dict[str, Any]:
+    name, given = activation.name, dict(activation.parameters)
+    expression = expression_of(activation)
+    if expression is not None:
+        return {"name": name, "expression": expression}
+    if not is_built_in(activation) or resolve({"name": name, **given}) != activation:
+        raise ValueError(
+            f"expected built-in activations or expressions, which files can name, got your own {name!r}; write it as"
+            " {'name': 'cube', 'expression': 'z**3'}"
+        )
+    usual = dict(resolve(name).parameters)
+    return name if usual == given else {"name": name, **given}
 
 
 def write_case(path: Path_, case: Case) -> None:

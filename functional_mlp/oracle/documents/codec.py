@@ -8,7 +8,8 @@ Files come from strangers: nothing is unpickled, sizes are bounded before memory
 archive unpacks to and of what an array's header claims), and whatever is wrong becomes one `FileError` with one
 sentence that names the file and the place.
 
-A number in JSON stands for the float64 nearest to it, however it is spelled: 0.1, 1e23, 9223372036854776000, -0.
+A number in JSON stands for the float64 nearest to it, however it is spelled: 0.1, 1e23, 9223372036854776000, -0. So
+do numbers as other languages spell them (`spelling.py`), where a text is else no JSON.
 """
 
 import io
@@ -22,6 +23,7 @@ import safetensors.numpy
 
 from functional_mlp._dtypes import DTYPES, SAFETENSORS_NAMES
 from functional_mlp.files import FileError, npz_arrays, text_of
+from functional_mlp.oracle.documents.spelling import as_json
 
 # Memory peaks below this times the size of the worst JSON file (empty objects in each other; numbers alone take some 10
 # times their text), and at some 3 times the unpacked size of a binary one (7 times for thousands of empty arrays).
@@ -41,8 +43,12 @@ def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
+class _NotFiniteError(ValueError):
+    """NaN or an infinity, where there may be none."""
+
+
 def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON number")
+    raise _NotFiniteError(f"{text} is no JSON number")
 
 
 def _integer(text: str) -> int | float:
@@ -50,10 +56,41 @@ def _integer(text: str) -> int | float:
     return int(text) if len(text) <= 15 and text != "-0" else float(text)
 
 
-def _parse_json(text: str, source: str, not_finite: bool = False) -> dict[str, Any]:
-    constant = float if not_finite else _no_constant
+def _loaded(text: str, not_finite: bool) -> tuple[Any, str]:
+    """What a text holds, and the text as JSON: with its numbers spelled so, if they were not.
+
+    Raises:
+        ValueError: for what is no JSON even then, in the words about the text as it came.
+    """
+
+    def load(text: str) -> Any:
+        constant = float if not_finite else _no_constant
+        return json.loads(text, object_pairs_hook=_unique_fields, parse_constant=constant, parse_int=_integer)
+
     try:
-        document = json.loads(text, object_pairs_hook=_unique_fields, parse_constant=constant, parse_int=_integer)
+        return load(text), text
+    except _NotFiniteError:
+        raise
+    except ValueError as error:
+        mended = as_json(text)
+        if mended.first is None:
+            raise
+        try:
+            return load(mended.text), mended.text
+        except _NotFiniteError:
+            raise
+        except ValueError:
+            raise error from None
+
+
+def parse_json(text: str, source: str, not_finite: bool = False) -> tuple[dict[str, Any], str]:
+    """The object that a JSON text holds, and the text, with its numbers spelled as in JSON.
+
+    Raises:
+        FileError: if it is no sound JSON, or no object.
+    """
+    try:
+        document, text = _loaded(text, not_finite)
     except RecursionError as error:
         raise FileError(f"{source}: nested too deeply") from error
     except ValueError as error:
@@ -63,7 +100,7 @@ def _parse_json(text: str, source: str, not_finite: bool = False) -> dict[str, A
     for field, value in document.items():
         if not _is_shallow(value, MAX_DEPTH):
             raise FileError(f"{source}: {field[:60]}: nested too deeply")
-    return document
+    return document, text
 
 
 def _is_shallow(value: Any, depth: int) -> bool:
@@ -85,7 +122,7 @@ def _from_npz(content: bytes, source: str, max_bytes: int, not_finite: bool) -> 
         raise FileError(f"{source}: not a readable NPZ archive: its header is no text: {error}") from error
     if text is None:
         raise FileError(f"{source}: expected the fields that are no arrays as JSON text, in an array named header")
-    return _nested(_parse_json(text, f"{source}: header", not_finite), arrays, source)
+    return _nested(parse_json(text, f"{source}: header", not_finite)[0], arrays, source)
 
 
 def _from_safetensors(content: bytes, source: str, not_finite: bool) -> dict[str, Any]:
@@ -108,7 +145,7 @@ def _from_safetensors(content: bytes, source: str, not_finite: bool) -> dict[str
             raise FileError(f"{where}: its header claims shape {tensor['shape']}, which is no possible one") from error
     if "header" not in metadata:
         raise FileError(f"{source}: expected the fields that are no arrays as JSON text, in the metadata named header")
-    return _nested(_parse_json(metadata["header"], f"{source}: header", not_finite), arrays, source)
+    return _nested(parse_json(metadata["header"], f"{source}: header", not_finite)[0], arrays, source)
 
 
 def _nested(fields: dict[str, Any], arrays: dict[str, np.ndarray], source: str) -> dict[str, Any]:
@@ -168,7 +205,14 @@ def decode(content: bytes, source: str, max_bytes: int, not_finite: bool) -> dic
         case "safetensors":
             return _from_safetensors(content, source, not_finite)
         case _:
-            return _parse_json(text_of(content, source), source, not_finite)
+            return parse_json(text_of(content, source), source, not_finite)[0]
+
+
+def decode_text(content: bytes, source: str, max_bytes: int, not_finite: bool) -> tuple[dict[str, Any], str]:
+    """`decode`, and the text that the document is, with its numbers spelled as in JSON; "" for a binary one."""
+    if format_of(content) != "json":
+        return decode(content, source, max_bytes, not_finite), ""
+    return parse_json(text_of(content, source), source, not_finite)
 
 
 # writing

@@ -1,23 +1,34 @@
 """How the numbers of a text were printed, and so how exactly they are known.
 
-A text holds its numbers only to the digits printed, and no number says by itself how many these are: printf's "%g"
-writes 0.5 for 0.500000. So they are judged from all numbers of a text together (`printed_style`).
+A number in a text is known to half a unit of its last printed place, or better: formats such as printf's "%g", Python's
+repr and NumPy leave out trailing zeros, and write 0.5 for 0.500000. So two things are said of every number:
+
+- `widest`: half a unit of its own last place. A right program is never further off, whatever it prints with.
+- `half_unit`: the same for what was printed before trailing zeros were left out, as the numbers beside it tell.
+
+They are judged by array, for NumPy, PyTorch, R and MATLAB choose the format of each array for itself, and from the
+whole text where that says more. Where it is evident how an array was printed, both are the same. Where it is not, as
+with few numbers such as 0.5 and 0.25, six digits are assumed, since nobody's default prints fewer but PyTorch's and
+MATLAB's: an error between the two cannot be judged, and the verdict there is UNDECIDED.
 """
 
 import re
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
-FEWEST_DIGITS = 6  # nobody's default prints fewer: printf's %g and %f, C++ streams
-ENOUGH = 8  # so many different numbers show that fewer were printed
+from functional_mlp.oracle.documents.spelling import NO_EXPONENT
+
+FEWEST_DIGITS = 6  # printf's %g and %f, C++ streams
 
 
 @dataclass(frozen=True)
 class Printed:
-    """How the decimal numbers of a text were printed.
+    """How all numbers were printed, as it is declared or told from them.
 
     Attributes:
         style: "significant", a number of significant digits (%g, %e, repr); or "fixed", a number of decimals (%f).
@@ -39,172 +50,205 @@ class Printed:
         Returns:
             float64 of the same shape, finite and not negative.
         """
-        array = np.asarray(values, np.float64)
-        finite = np.isfinite(array)
-        size = np.abs(np.where(finite, array, 0.0))
+        return _with_reading(np.asarray(values, np.float64), self.half)
+
+    def __str__(self) -> str:
+        """As `printed_as` takes it."""
+        return f"%.{self.digits}f" if self.style == "fixed" else str(self.digits)
+
+    def widest(self, values: np.ndarray | float) -> np.ndarray:
+        """The same: nothing is in doubt."""
+        return self.half_unit(values)
+
+    def half(self, size: np.ndarray) -> np.ndarray:
+        """Half a unit in the last printed place of numbers of these magnitudes."""
         if self.style == "fixed":
-            half = np.full(array.shape, _half(-self.digits))
-        else:
-            exponents = np.searchsorted(_POWERS, size, side="right") - 1
-            half = np.where(size > 0, _HALVES[np.maximum(exponents - min(self.digits, 10**6) + 1, _NONE)], 0.0)
-        return np.where(finite, half + np.spacing(size) / 2, 0.0)
+            return np.full(size.shape, half_at(self.digits))
+        exponents = np.searchsorted(_POWERS, size, side="right") - 1
+        return np.where(size > 0, _HALVES[np.maximum(exponents - min(self.digits, 10**6) + 1, _NONE)], 0.0)
+
+    def written(self, value: float) -> str:
+        """A finite number in this style, or to the last digit where that would change it."""
+        digits = max(self.digits, 0)
+        text = f"{value:.{digits}f}" if self.style == "fixed" else f"{value:.{max(digits, 1) - 1}e}"
+        return text if float(text) == value else repr(value)
+
+
+def _with_reading(values: np.ndarray, half: Any) -> np.ndarray:
+    """`half` of the magnitudes of values, and what reading a decimal adds; 0 for what is not finite."""
+    finite = np.isfinite(values)
+    size = np.abs(np.where(finite, values, 0.0))
+    return np.asarray(np.where(finite, half(size) + np.spacing(size) / 2, 0.0))
 
 
 def _half(exponent: int) -> float:
     return float(f"5e{exponent - 1}")
 
 
-_LEAST = -324  # the exponent of ten of the smallest subnormal, 4.9e-324; as a float64 this power itself is 0
-_POWERS = np.array([float(f"1e{exponent}") for exponent in range(_LEAST, 309)])
+_LEAST, _LARGEST = -324, 308  # the first is the exponent of the smallest subnormal, 4.9e-324; as a float64 it is 0
+_POWERS = np.array([float(f"1e{exponent}") for exponent in range(_LEAST, _LARGEST + 1)])
 # half of 10^(_LEAST + i) at index i; at negative indices, that is from the end, nothing is left
-_HALVES = np.array([*map(_half, range(_LEAST, 309)), 0.0])
+_HALVES = np.array([*map(_half, range(_LEAST, _LARGEST + 1)), 0.0])
 _NONE = -1
 
-_NUMBER = rb"-?\d[\d.eE+-]*+"
-# a text, with the one number that stands behind it if it is the name of a field
-_QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(?:\s*+:\s*+' + _NUMBER + rb")?", re.DOTALL)
-_LOSS = re.compile(rb'"loss"\s*+:\s*+(' + _NUMBER + rb")")
-_BLANKS = bytes(char if char in b"0123456789.eE+-" else ord(" ") for char in range(256))
-_CHUNK = 2**18  # characters looked at together
-_WIDTH = 64  # of a number; one with more digits is exact, whatever the others are
-_NO_EXPONENT = 1000
+
+def half_at(place: Any) -> np.ndarray:
+    """Half a unit of the place 10^-place."""
+    index = np.minimum(-np.asarray(place, np.int64), _LARGEST) - _LEAST
+    return np.asarray(_HALVES[np.maximum(index, _NONE)])
 
 
-class _Shape(NamedTuple):
-    """What numbers printed alike share.
+_DECLARED = re.compile(r"%?\.(\d{1,3})([eEfFgG])")
+
+
+def printed_as(digits: Any) -> Printed:
+    """What a person declares of the digits of all numbers.
+
+    Args:
+        digits: a number of significant digits, such as 6; or a format of printf: "%.4f" for 4 decimals, "%.6g", "%.8e".
+
+    Raises:
+        TypeError, ValueError: for anything else.
+
+    Example:
+        >>> printed_as(6), printed_as("%.4f")
+        (Printed(style='significant', digits=6), Printed(style='fixed', digits=4))
+    """
+    if isinstance(digits, Printed):
+        return digits
+    if isinstance(digits, str) and digits.isdecimal() and len(digits) < 4:
+        digits = int(digits)
+    if isinstance(digits, str):
+        found = _DECLARED.fullmatch(digits)
+        if found is not None:
+            number, letter = int(found[1]), found[2].lower()
+            style = "fixed" if letter == "f" else "significant"
+            return Printed(style, number + (letter == "e") if style == "fixed" or letter == "e" else max(number, 1))
+    elif isinstance(digits, int) and not isinstance(digits, bool) and digits >= 1:
+        return Printed("significant", digits)
+    elif isinstance(digits, bool) or not isinstance(digits, int | float):
+        raise TypeError(f"expected digits to be a number or a format such as '%.4f', got {type(digits).__name__}")
+    raise ValueError(
+        f"expected digits to be a number of significant digits of at least 1, or a format such as '%.4f' for decimals,"
+        f" got {digits!r}"
+    )
+
+
+# one array
+
+
+@dataclass(frozen=True, eq=False)
+class PrintedArray:
+    """How each number of an array was printed, found by its value: in whatever layout the array is looked at.
 
     Attributes:
-        digits: significant ones, trailing zeros included; 0 for a zero.
-        decimals: printed behind the point.
-        power: the exponent; _NO_EXPONENT if none is printed.
-        last: the last digit before an exponent.
+        values: the different numbers, ascending.
+        known: half a unit of each as it was printed before trailing zeros were left out.
+        most: half a unit of the last place that stands there.
+        others: the styles that other numbers in its place might have been printed in.
+        decimals, powers: of the text of each; `NO_EXPONENT` where it has none.
     """
 
-    digits: int
-    decimals: int
-    power: int
-    last: int
+    values: np.ndarray
+    known: np.ndarray
+    most: np.ndarray
+    others: tuple[Printed, ...]
+    decimals: np.ndarray
+    powers: np.ndarray
 
-    @property
-    def place(self) -> int:
-        """The last printed place is 10^-place."""
-        return self.decimals - (self.power if self.has_exponent else 0)
+    def half_unit(self, values: np.ndarray | float) -> np.ndarray:
+        """As `Printed.half_unit`, of what was printed before trailing zeros were left out."""
+        return self._looked_up(np.asarray(values, np.float64), self.known)
 
-    @property
-    def has_exponent(self) -> bool:
-        return self.power != _NO_EXPONENT
+    def widest(self, values: np.ndarray | float) -> np.ndarray:
+        """As `half_unit`, by the last place that stands there alone: never less."""
+        return self._looked_up(np.asarray(values, np.float64), self.most)
 
-    @property
-    def is_integer(self) -> bool:
-        return self.decimals == 0 and not self.has_exponent
+    def _looked_up(self, values: np.ndarray, halves: np.ndarray) -> np.ndarray:
+        def half(size: np.ndarray) -> np.ndarray:
+            other = np.max([style.half(size) for style in self.others], axis=0)
+            if not self.values.size:
+                return np.asarray(other)
+            index = np.minimum(np.searchsorted(self.values, values), self.values.size - 1)
+            return np.where(self.values[index] == values, halves[index], other)
+
+        return _with_reading(values, half)
+
+    def written(self, value: float) -> str:
+        """A finite number as it stood in the text, or to the last digit where it did not stand there."""
+        index = min(int(np.searchsorted(self.values, value)), self.values.size - 1)
+        if index < 0 or self.values[index] != value:
+            return repr(value)
+        decimals, power = int(self.decimals[index]), int(self.powers[index])
+        scaled, end = (value, "") if power == NO_EXPONENT else (Decimal(repr(value)).scaleb(-power), f"e{power}")
+        text = f"{scaled:.{decimals}f}{end}"
+        return text if float(text) == value else repr(value)
 
 
-def printed_style(text: str) -> Printed | None:
-    """How the numbers in the arrays of a JSON text were printed, judged from all of them together.
+Digits = Printed | PrintedArray
 
-    A format of significant digits and one of decimals both either print trailing zeros or leave them out, and most
-    numbers have none. So the style is the one whose full number of digits more of the numbers have; where that does not
-    tell, it is "fixed" if all have the same decimals and none is an integer, which no fixed format prints.
 
-    Few numbers such as 0.5 and 0.25 are short in any format. Less than 6 digits or decimals are believed only where it
-    is evident that no more were printed: by trailing zeros that most formats would have left out (0.50), or by at
-    least 8 different numbers, most of which have all the digits and end in neither 0 nor 5, as sums of halves would.
-    Otherwise the number of digits is taken as 6 at least: the safer reading, since it overlooks no error of 1 %.
+class Evidence(NamedTuple):
+    """What a whole text tells.
 
-    Quoted texts, and numbers that are fields by themselves (`"learning_rate": 0.1`), do not count.
-
-    Returns:
-        None if no number has a point or an exponent: integers are exact.
+    Attributes:
+        decimals: of arrays whose numbers all have so many, trailing zeros included.
+        digits: the same of significant digits.
+        styles: in which trailing zeros were left out, where that is evident for all arrays of the text; or ().
     """
-    counts, different = _shapes(text.encode("ascii", "replace"))
-    printed = [shape for shape in counts if not shape.is_integer]
-    if not printed:
-        return None
-    nonzero = {shape: count for shape, count in counts.items() if shape.digits}
-    digits = max((shape.digits for shape in nonzero), default=0)
-    place = max(shape.place for shape in printed)
-    full_digits = sum(count for shape, count in nonzero.items() if shape.digits == digits)
-    full_place = sum(count for shape, count in nonzero.items() if shape.place == place)
-    longest = max((shape.place for shape in nonzero if shape.digits == digits), default=place)
 
-    padded = any(shape.decimals >= 2 and shape.last == 0 for shape in printed)
-    alike = len({(shape.decimals, shape.power) for shape in printed}) == 1 and not printed[0].has_exponent
-    no_integers = len(printed) == len(counts)
-    in_doubt = alike and no_integers and (padded or sum(counts.values()) > 1)
-    # in a fixed format the longest numbers are the largest, and rarely end in two zeros
-    fixed = (full_place > full_digits and longest >= place - 1) or (full_place == full_digits and in_doubt)
-
-    total = sum(nonzero.values())
-    plain = sum(count for shape, count in nonzero.items() if shape.last not in (0, 5))
-    many = different >= ENOUGH and 2 * plain >= total
-    if fixed:
-        if place >= FEWEST_DIGITS or (padded and alike) or (many and 2 * full_place >= total):
-            return Printed("fixed", place)
-    elif (padded and nonzero and full_digits == total) or (many and 2 * full_digits >= total):
-        return Printed("significant", digits)
-    return Printed("significant", max(digits, FEWEST_DIGITS))
+    decimals: frozenset[int]
+    digits: frozenset[int]
+    styles: tuple[Printed, ...]
 
 
-def _shapes(text: bytes) -> tuple[dict[_Shape, int], int]:
-    """How often each shape of number occurs, and how many different numbers were seen, up to ENOUGH."""
-    blank = _QUOTED.sub(b" ", text).translate(_BLANKS)
-    counts: Counter[_Shape] = Counter()
-    different: set[bytes] = set()
-    start = 0
-    while start < len(blank):
-        end = blank.find(b" ", start + _CHUNK)
-        end = len(blank) if end < 0 else end
-        written = blank[start:end].split()
-        start = end
-        counts.update(_shapes_of(written))
-        for number in set(written):
-            if len(different) == ENOUGH:
-                break
-            different.add(number.strip(b"+-0."))
-            different.discard(b"")
-    return counts, len(different)
+NOTHING = Evidence(frozenset(), frozenset(), ())
 
 
-def _shapes_of(written: list[bytes]) -> dict[_Shape, int]:
-    """The shapes of some numbers, all read at once, character by character."""
-    width = min(max(map(len, written), default=1), _WIDTH)
-    characters = np.array(written, f"S{width}").view(np.uint8).reshape(len(written), width)
-    is_number, behind_point, behind_e, is_small = np.zeros((4, len(written)), bool)
-    digits, decimals, power, last = np.zeros((4, len(written)), np.int16)
-    for column in np.ascontiguousarray(characters.T):
-        value = column - np.uint8(ord("0"))  # modulo 256
-        is_digit = value < 10
-        behind_e |= (column | 32) == ord("e")
-        behind_point |= column == ord(".")
-        in_mantissa = is_digit & ~behind_e
-        is_number |= in_mantissa
-        digits += in_mantissa & ((value > 0) | (digits > 0))
-        decimals += in_mantissa & behind_point
-        last = np.where(in_mantissa, value, last)
-        if behind_e.any():
-            is_small |= behind_e & (column == ord("-"))
-            # beyond 400 a number is 0 or infinite, whatever its digits
-            power = np.where(is_digit & behind_e, np.minimum(10 * power + value, 400), power)
-    power = np.where(behind_e, np.where(is_small, -power, power), _NO_EXPONENT)
-    shapes = np.stack([digits, decimals, power, last], axis=1).astype(np.int16)[is_number]
-    keys, counts = np.unique(shapes.view(np.int64), return_counts=True)  # four numbers of 16 bits are one of 64
-    rows = keys.view(np.int16).reshape(-1, 4).tolist()
-    return {_Shape(*row): count for row, count in zip(rows, counts.tolist(), strict=True)}
+@dataclass(frozen=True, eq=False)
+class PrintedText:
+    """How the numbers of a text were printed.
 
-
-def loss_style(text: str, arrays: Printed | None) -> Printed | None:
-    """How the loss was printed: like the arrays where it looks so, but never to more than 6 digits if it shows fewer.
-
-    People print it by another statement than the arrays; alone, it tells little.
+    Attributes:
+        arrays: by path, such as "params[0].weights"; of layers that are no objects "params[0]".
+        evidence: what all of them tell together.
     """
-    name = _LOSS.search(text.encode("ascii", "replace"))
-    loss = [] if name is None else [shape for shape in _shapes(name[1])[0] if not shape.is_integer]
-    if not loss:
-        return None
-    shape = loss[0]
-    if arrays is not None and arrays.style == "fixed" and not shape.has_exponent and shape.decimals == arrays.digits:
-        return arrays
-    digits = max(shape.digits, FEWEST_DIGITS)
-    if arrays is not None and arrays.style == "significant" and shape.digits <= arrays.digits:
-        digits = min(digits, arrays.digits)
-    return Printed("significant", digits)
+
+    arrays: Mapping[str, PrintedArray]
+    evidence: Evidence = NOTHING
+
+    def of(self, path: str) -> PrintedArray:
+        """How an array was printed; one that was made of others, as of a last row, may hold the numbers of each."""
+        return self.arrays.get(path) or self.together
+
+    @cached_property
+    def together(self) -> PrintedArray:
+        """All arrays as one; of equal numbers that were printed differently, the less exact."""
+        parts = list(self.arrays.values())
+        columns = [np.concatenate(column) for column in zip(*(_columns(part) for part in parts), strict=True)]
+        others = tuple(dict.fromkeys(style for part in parts for style in part.others))
+        return array_of(*columns, others=others)
+
+
+def _columns(part: PrintedArray) -> tuple[np.ndarray, ...]:
+    return part.values, part.known, part.most, part.decimals, part.powers
+
+
+def array_of(
+    values: np.ndarray,
+    known: np.ndarray,
+    most: np.ndarray,
+    decimals: np.ndarray,
+    powers: np.ndarray,
+    *,
+    others: tuple[Printed, ...],
+) -> PrintedArray:
+    """The numbers of an array, each value once: as it was printed least exactly."""
+    order = np.lexsort((-known, -most, values))
+    values = values[order]
+    first = np.ones(values.size, bool)
+    first[1:] = values[1:] != values[:-1]
+    first &= np.isfinite(values)
+    columns = (column[order][first] for column in (known, most, decimals, powers))
+    known, most, decimals, powers = columns
+    return PrintedArray(values[first], known, most, others, decimals, powers)

@@ -116,6 +116,7 @@ def _sentence(error: Any) -> str:
         "maxItems": "a list no longer than",
         "maxLength": "a text no longer than",
         "minimum": "a number of at least",
+        "maximum": "a number of at most",
         "exclusiveMinimum": "a number above",
     }[error.validator]
     return f"expected {phrase} {' or '.join(wanted) if isinstance(wanted, list) else wanted}, got {_short(got)}"

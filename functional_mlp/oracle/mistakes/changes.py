@@ -22,7 +22,7 @@ import numpy as np
 
 from functional_mlp.activations import Activation, numpy_value, numpy_vjp
 from functional_mlp.backward_pass import Cotangents, already_through
-from functional_mlp.losses import Loss, reduced
+from functional_mlp.losses import Loss, penalty_value, reduced
 from functional_mlp.network import Network
 from functional_mlp.oracle.mistakes.program import (
     OF_PROBABILITIES,
@@ -85,7 +85,7 @@ class Context(NamedTuple):
     def coefficients(self) -> Array:
         """What the loss multiplies every term with, (n, 1)."""
         dtype = self.targets.dtype
-        return self.loss.coefficients(self.targets.shape, self.sample_weights, dtype, np).astype(dtype)
+        return self.loss.coefficients(self.targets, self.sample_weights, dtype, np).astype(dtype)
 
     def values(self, offset: int) -> tuple[Array, Array]:
         """z and a of the layer `offset` after this one."""
@@ -158,24 +158,63 @@ def rescaled(context: Context, factor: float) -> Loss:
     return replace(context.loss, scale=context.loss.scale * factor)
 
 
-def in_probabilities(function: Callable[[Context, Loss, Activation, Array], Array]) -> Change:
+def in_probabilities(
+    function: Callable[[Context, Loss, Activation, Array], Array],
+    terms: Callable[[Context, Loss, Activation, Array], Array] | None = None,
+) -> Change:
     """For losses that see probabilities, their own or made inside: `function` returns the cotangent of the logits.
 
-    It is given the loss of probabilities, the activation that makes them, and the logits (n, K).
+    It is given the loss of probabilities, the activation that makes them, and the logits (n, K); and so is `terms`,
+    which returns the terms (n, K) of the loss that is reported.
     """
 
     def apply(context: Context) -> Program:
         program, loss = context.program, context.loss
-        if loss.kind in OF_PROBABILITIES:
-            kind, activation = OF_PROBABILITIES[loss.kind]
-            of_probabilities = Loss(kind, loss.over_samples, loss.over_outputs, loss.scale)
-            ct_a = function(context, of_probabilities, activation, program.tape.activations[-1])
-            return program._replace(ct_outputs=ct_a)
-        ct_z = function(context, loss, program.network.activations[-1], program.tape.pre_activations[-1])
-        last = program.stages[-1]._replace(through_activation=already_through)
-        return program._replace(ct_outputs=ct_z, stages=(*program.stages[:-1], last))
+        if terms is not None:
+            program = program._replace(value=reported(context, terms(context, *_of_probabilities(context))))
+        ct_z = function(context, *_of_probabilities(context))
+        return program._replace(ct_outputs=ct_z) if loss.kind in OF_PROBABILITIES else _past_outputs(program, ct_z)
 
     return Change("output_cotangent", apply)
+
+
+def _of_probabilities(context: Context) -> tuple[Loss, Activation, Array]:
+    """The loss that sees probabilities, what makes them, and the logits that they are made of."""
+    program, loss = context.program, context.loss
+    if loss.kind not in OF_PROBABILITIES:
+        return loss, program.network.activations[-1], program.tape.pre_activations[-1]
+    kind, activation = OF_PROBABILITIES[loss.kind]
+    return loss.of_kind(kind), activation, program.tape.activations[-1]
+
+
+def _past_outputs(program: Program, ct_z: Array) -> Program:
+    """`program` whose backward pass starts from the cotangent of the last pre-activations."""
+    last = program.stages[-1]._replace(through_activation=already_through)
+    return program._replace(ct_outputs=ct_z, stages=(*program.stages[:-1], last))
+
+
+def reported(context: Context, terms: Array) -> Any:
+    """The value of the loss whose terms (n, K) are these, penalty included."""
+    return (context.coefficients * terms).sum() + penalty_value(context.loss, context.program.params)
+
+
+def in_softmax(function: Callable[[Context, Array], Array]) -> Change:
+    """For cross-entropies of a softmax: `function` maps logits (n, K) to what is used as probabilities."""
+
+    def apply(context: Context) -> Program:
+        program = context.program
+        _, _, z = _of_probabilities(context)
+        p, targets = function(context, z), context.loss.effective_targets(context.targets)
+        ct_z = context.coefficients * (p * targets.sum(axis=1, keepdims=True) - targets)
+        absent = targets == 0
+        terms = np.where(absent, np.zeros_like(p), -targets * np.log(np.where(absent, np.ones_like(p), p)))
+        program = program._replace(value=reported(context, terms))
+        if context.loss.kind in OF_PROBABILITIES:
+            return program._replace(ct_outputs=ct_z)
+        tape = program.tape._replace(activations=(*program.tape.activations[:-1], p))
+        return _past_outputs(program._replace(tape=tape), ct_z)
+
+    return Change("forward", apply)
 
 
 def cotangent_of_logits(loss: Loss, activation: Activation, z: Array, context: Context) -> Array:
@@ -268,12 +307,20 @@ def in_gathered(function: Callable[[Context, Cotangents], Cotangents]) -> Change
 
 
 def in_penalty(added: Callable[[Context, Array, Array], Array], on_bias: bool | None = None) -> Change:
-    """`added` returns what is added to the gradient of an array, given both; `on_bias` replaces the `l2_on_bias`."""
+    """`added` returns what an L2 penalty adds to the gradient of an array, given both; that of an L1 penalty stays.
+
+    `on_bias` replaces the `l2_on_bias`.
+    """
 
     def apply(context: Context) -> Program:
         loss = context.loss
         biases = on_bias if on_bias is not None else loss is not None and loss.l2_on_bias
-        return with_penalty(context.program, lambda ct, leaf: added(context, ct, leaf), biases)
+        if loss is None or loss.l1 == 0:
+            return with_penalty(context.program, lambda ct, leaf: added(context, ct, leaf), biases)
+        kept = replace(loss, l2=0.0)
+        return with_penalty(
+            context.program, lambda ct, leaf: added(context, ct, leaf) + kept.penalty_gradient(leaf), biases
+        )
 
     return Change("penalty", apply)
 

@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.activations import Activation
+from functional_mlp.activations import FACTORIES, Activation
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.mistakes.program import OF_PROBABILITIES
@@ -171,9 +171,11 @@ SUM_OVER_OUTPUTS = Condition("a loss that sums over outputs", _of(lambda loss: l
 MEAN_OVER_OUTPUTS = Condition("a loss that averages over outputs", _of(lambda loss: loss.over_outputs == "mean"))
 SCALED = Condition("a loss with another scale than 1", _of(lambda loss: loss.scale != 1))
 OF_PROBABILITIES_GIVEN = Condition("a loss of probabilities", _of(lambda loss: KINDS[loss.kind].of_probabilities))
-CROSS_ENTROPY = Condition("a cross-entropy", _of(lambda loss: loss.kind != "squared_error"))
+CROSS_ENTROPIES = (*OF_PROBABILITIES, *(kind for kind, _ in OF_PROBABILITIES.values()))
+CROSS_ENTROPY = Condition("a cross-entropy", _of(lambda loss: loss.kind in CROSS_ENTROPIES))
 UNWEIGHTED = Condition("samples without weights", lambda site: site.case.sample_weights is None)
 PENALTY = Condition("an L2 penalty", _of(lambda loss: loss.l2 != 0))
+NO_L1_PENALTY = Condition("a case without L1 penalty", lambda site: site.loss is None or site.loss.l1 == 0)
 NO_PENALTY = Condition("a case without L2 penalty", lambda site: site.loss is None or site.loss.l2 == 0)
 PENALTY_ON_BIAS = Condition("an L2 penalty on the biases", _of(lambda loss: loss.l2 != 0 and loss.l2_on_bias))
 NO_PENALTY_ON_BIAS = Condition("an L2 penalty that spares the biases", _of(lambda loss: not loss.l2_on_bias))
@@ -209,11 +211,40 @@ HALF_DEAD_UNIT = Condition(
 )
 INACTIVE_UNIT = Condition("a negative pre-activation", lambda site: bool((site.pre_activations < 0).any()))
 PIECEWISE = ("identity", "relu", "leaky_relu", "elu")  # alike where z > 0
+# whose shapes are alike: what is taken for what, beside the most usual activations, which are taken for any
+ALIKE = (
+    ("gelu", "gelu_tanh", "quick_gelu", "silu", "mish", "hard_swish"),
+    ("elu", "selu", "celu"),
+    ("relu", "relu6", "leaky_relu", "prelu"),
+    ("sigmoid", "hard_sigmoid"),
+    ("tanh", "hardtanh", "scaled_tanh", "softsign"),
+    ("sin", "cos"),
+)
+USUAL = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax")
+LOOKALIKES = tuple(name for names in ALIKE for name in names if name not in USUAL)
+GELU_FORMS = {"gelu": "erf", "gelu_tanh": "tanh", "quick_gelu": "sigmoid"}
+
+
+def taken_for(site: Site) -> bool:
+    """Whether people take the activation that the variant names for that of the layer; forms of gelu stand apart."""
+    own, other = site.activation.name, site.variant
+    if own in GELU_FORMS and other in GELU_FORMS:
+        return False
+    return other not in FACTORIES or other in USUAL or any(own in names and other in names for names in ALIKE)
+
+
 DIFFERS_FROM_IDENTITY = Condition(
     "a pre-activation that the activation changes",
     lambda site: site.activation.name not in PIECEWISE or INACTIVE_UNIT.test(site),
 )
-AT_A_KINK = Condition("a pre-activation of exactly 0", lambda site: bool((site.pre_activations == 0).any()))
+AT_A_KINK = Condition(
+    "a pre-activation exactly at a kink, where one side is chosen",
+    lambda site: any(
+        bool((site.pre_activations == kink.position).any())
+        for kink in site.activation.kinks
+        if kink.left + kink.right != 2 * site.activation.derivative_at(kink)
+    ),
+)
 
 
 # the update rule

@@ -236,7 +236,7 @@ def places(
 
 
 def applies(
-    case: Case,
+    case: Case | Prepared,
     mistake_id: str,
     layer: int | None = None,
     *,
@@ -248,11 +248,12 @@ def applies(
     Raises:
         TypeError, ValueError: for arguments that the mistake does not take.
     """
-    mistake, prepared = _known(mistake_id), prepare(case)
+    mistake, prepared = _known(mistake_id), prepare(case) if isinstance(case, Case) else case
     _check(mistake, layer, variant, value)
-    if mistake.scope == "layer" and layer is not None and not 0 <= layer < len(case.params):
+    count = len(prepared.case.params)
+    if mistake.scope == "layer" and layer is not None and not 0 <= layer < count:
         return False
-    layers = range(len(case.params)) if mistake.scope == "layer" and layer is None else (layer,)
+    layers = range(count) if mistake.scope == "layer" and layer is None else (layer,)
     variants = (variant,) if variant is not None else mistake.variants or (None,)
     with np.errstate(all="ignore"):
         sites = [site_of(prepared, mistake, at, name, value) for name in variants for at in layers]

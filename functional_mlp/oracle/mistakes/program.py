@@ -19,7 +19,7 @@ from functional_mlp._dtypes import DTYPES, working_dtype
 from functional_mlp.activations import Activation, numpy_value, numpy_vjp, sigmoid, softmax
 from functional_mlp.backward_pass import Cotangents, Residuals, Stages, already_through
 from functional_mlp.forward_pass import Tape
-from functional_mlp.losses import Loss, l2_penalty, reduced
+from functional_mlp.losses import Loss, penalty_value, reduced
 from functional_mlp.network import Dense, Network
 from functional_mlp.oracle.case import Case, layer_of, not_a_case
 from functional_mlp.oracle.truth import computing
@@ -29,6 +29,7 @@ from functional_mlp.update_rules import Descent, RuleState, UpdateRule
 OF_PROBABILITIES = {
     "sigmoid_cross_entropy": ("binary_cross_entropy", sigmoid()),
     "softmax_cross_entropy": ("categorical_cross_entropy", softmax()),
+    "softmax_kl_divergence": ("kl_divergence", softmax()),
 }
 
 
@@ -205,8 +206,8 @@ def _right_program(case: Case, dtype: str) -> Program:
         )
     )
     program = program._replace(found=_found(program))
-    if loss is not None and loss.l2 != 0:
-        program = with_penalty(program, lambda gradient, parameter: times(loss.l2, parameter), loss.l2_on_bias)
+    if loss is not None and loss.penalises:
+        program = with_penalty(program, lambda gradient, parameter: loss.penalty_gradient(parameter), loss.l2_on_bias)
     return program._replace(right=program)
 
 
@@ -242,7 +243,7 @@ def with_loss(program: Program) -> Program:
     computed, outputs = seen_by_loss(program.network, loss, program.tape)
     value, ct_outputs = reduced(computed, outputs, program.targets, program.sample_weights)
     last = RIGHT if computed is loss else RIGHT._replace(through_activation=already_through)
-    value = value + l2_penalty(loss, program.params)
+    value = value + penalty_value(loss, program.params)
     return program._replace(value=value, ct_outputs=ct_outputs, stages=(*program.stages[:-1], last))
 
 

@@ -1,9 +1,9 @@
+from .elementary import kink_positions as kink_positions
+from .elementary import kinks_of as kinks_of
 from .floors import Floor as Floor
 from .floors import Limits as Limits
 from .floors import Noise as Noise
 from .floors import estimate_noise as estimate_noise
-from .operations import jump as jump
-from .operations import left_slope as left_slope
 from .precision import FLOAT64 as FLOAT64
 from .precision import FORMATS as FORMATS
 from .precision import PRECISIONS as PRECISIONS

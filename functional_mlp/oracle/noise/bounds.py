@@ -15,7 +15,8 @@ import numpy as np
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.noise.operations import elementary, jump, kind
+from functional_mlp.oracle.noise.elementary import elementary, jumps, kind, steepest_side
+from functional_mlp.oracle.noise.losses import cotangent_bound, flipped
 from functional_mlp.oracle.noise.precision import Precision
 from functional_mlp.oracle.noise.sites import Survey, is_fused
 from functional_mlp.oracle.truth import Solution
@@ -39,6 +40,7 @@ class Slack(NamedTuple):
     Attributes:
         deltas, grads, ct_inputs: bounds, as in `Worst`.
         kinks: (layer, sample, unit) of the units that may be on the other side.
+        loss_kinks: (sample, unit) of the outputs that may be on the other side of a kink of the loss.
         saturated: (sample, unit) of the outputs whose probability is lost.
     """
 
@@ -46,6 +48,7 @@ class Slack(NamedTuple):
     grads: tuple[tuple[Array, Array], ...]
     ct_inputs: Array
     kinks: list[tuple[int, int, int]]
+    loss_kinks: list[tuple[int, int]]
     saturated: list[tuple[int, int]]
 
 
@@ -118,7 +121,12 @@ def _backward(
 
 
 def slack_of(
-    case: Case, solution: Solution, surveyed: Survey, tails: tuple[Array, ...], ct_tails: tuple[Array, ...]
+    case: Case,
+    solution: Solution,
+    surveyed: Survey,
+    tails: tuple[Array, ...],
+    ct_tails: tuple[Array, ...],
+    end_tail: Array,
 ) -> Slack:
     """What units within `tails` of a kink, and lost probabilities, may do to every gradient.
 
@@ -126,30 +134,34 @@ def slack_of(
         case, solution, surveyed: the true pass.
         tails: how far the noise may move the pre-activations, per layer.
         ct_tails: how far it may move the cotangents of the activations, which a unit that flips lets through.
+        end_tail: how far it may move the outputs.
     """
     layers = range(len(case.params))
-    jumps = [
-        jump(activation, float(elementary(activation).slope(z, a).max()) if not kind(activation) else 1.0)
-        for activation, z, a in zip(
-            case.network.activations, solution.pre_activations, solution.activations, strict=True
-        )
-    ]
-    near = [
-        (np.abs(z) <= tail) if height else np.zeros(z.shape, bool)
-        for z, tail, height in zip(solution.pre_activations, tails, jumps, strict=True)
+    heights = [
+        jumps(activation, z, tail)
+        for activation, z, tail in zip(case.network.activations, solution.pre_activations, tails, strict=True)
     ]
     lost = np.zeros_like(solution.outputs) if surveyed.end is None else surveyed.end.lost
-    places = ((layer, *place) for layer in layers for place in np.argwhere(near[layer])[:MAX_PLACES].tolist())
+    places = ((layer, *place) for layer in layers for place in np.argwhere(heights[layer] > 0)[:MAX_PLACES].tolist())
     kinks = list(itertools.islice(places, MAX_PLACES))
-    saturated = [(int(i), int(j)) for i, j in np.argwhere(lost > 0)[:MAX_PLACES]]
-    if not kinks and not saturated:
+    saturated = _places(lost > 0)
+    jumps_of_loss = np.zeros_like(lost)
+    if surveyed.ending is not None:
+        targets_moved = AMPLITUDES * surveyed.amplitude("targets")
+        jumps_of_loss = flipped(surveyed.ending, surveyed.coefficients, end_tail, targets_moved)
+    loss_kinks = _places(jumps_of_loss > 0)
+    if not kinks and not saturated and not loss_kinks:
         zeros = tuple((np.zeros_like(w), np.zeros(w.shape[1])) for w, _ in case.params)
         deltas = tuple(np.zeros_like(delta) for delta in solution.deltas)
-        return Slack(deltas, zeros, np.zeros_like(solution.ct_inputs), [], [])
-    locals_ = [Local(0.0, 0.0, jumps[layer] * near[layer], 0.0, 0.0, (0.0, 0.0)) for layer in layers]
+        return Slack(deltas, zeros, np.zeros_like(solution.ct_inputs), [], [], [])
+    locals_ = [Local(0.0, 0.0, heights[layer], 0.0, 0.0, (0.0, 0.0)) for layer in layers]
     ct_a = tuple(np.abs(ct) + tail for ct, tail in zip(surveyed.ct_a, ct_tails, strict=True))
-    worst = _backward(case, solution, ct_a, lost, locals_, [0.0] * (len(layers) + 1))
-    return Slack(worst.deltas, worst.grads, worst.ct_inputs, kinks, saturated)
+    worst = _backward(case, solution, ct_a, lost + jumps_of_loss, locals_, [0.0] * (len(layers) + 1))
+    return Slack(worst.deltas, worst.grads, worst.ct_inputs, kinks, loss_kinks, saturated)
+
+
+def _places(where: Any) -> list[tuple[int, int]]:
+    return [(int(i), int(j)) for i, j in np.argwhere(where)[:MAX_PLACES]]
 
 
 def running_error(case: Case, solution: Solution, precision: Precision, surveyed: Survey) -> Worst:
@@ -176,10 +188,8 @@ def running_error(case: Case, solution: Solution, precision: Precision, surveyed
             entry = elementary(activation)
             curvature = entry.curvature()
             grown = entry.slope(z, a) * z_error + 0.5 * curvature * z_error**2
-            if jump(activation) > 0:  # a unit that crosses the kink stays below the steeper side
-                grown = np.maximum(
-                    grown, max(1.0, float(entry.slope(-np.ones((1, 1)), -np.ones((1, 1)))[0, 0])) * z_error
-                )
+            # a unit that crosses a kink stays below the steeper side
+            grown = np.maximum(grown, steepest_side(activation) * z_error)
             derivative = curvature * z_error + AMPLITUDES * precision.storage.unit * entry.derivative(z, a)
         locals_.append(Local(errors[-1], w_error, derivative, _rounding(surveyed, f"delta[{layer}]"), unit, storage))
         errors.append(grown + _rounding(surveyed, f"a[{layer}]"))
@@ -195,18 +205,9 @@ def _rounding(surveyed: Survey, name: str) -> Any:
 
 def _end_error(case: Case, solution: Solution, surveyed: Survey, errors: list[Array], z_error: Array) -> Array:
     """The error of what the loss hands over, given those of logits and outputs."""
-    if case.loss is None or case.targets is None:
+    ending = surveyed.ending
+    if case.loss is None or ending is None:
         return np.zeros_like(solution.outputs) + _rounding(surveyed, "ct_outputs")
-    c, t = np.abs(surveyed.coefficients), np.abs(case.targets)
-    t_error, rounding = _rounding(surveyed, "targets"), _rounding(surveyed, "end")
-    on_logits = case.loss.on_logits(case.network.activations[-1])
-    of_loss = (on_logits or case.loss).kind
-    logit_error = z_error if on_logits is not None else errors[-1]
-    if of_loss == "squared_error":
-        return c * 2 * (errors[-1] + t_error) + rounding
-    if of_loss == "sigmoid_cross_entropy":  # (1 - t) s(z) - t s(-z); the slope of s is at most 1/4
-        return c * (0.25 * logit_error * (1 + 2 * t + t_error) + t_error) + rounding
-    if of_loss == "softmax_cross_entropy":
-        whole = (t + t_error).sum(axis=-1, keepdims=True)
-        return c * (np.expm1(2 * logit_error.max(axis=-1, keepdims=True)) * whole + 2 * t_error) + rounding
-    return np.full_like(solution.outputs, np.inf)
+    moved = z_error if case.loss.on_logits(case.network.activations[-1]) is not None else errors[-1]
+    bound = cotangent_bound(ending, surveyed.coefficients, moved, _rounding(surveyed, "targets"))
+    return bound + _rounding(surveyed, "end")

@@ -27,7 +27,7 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.noise.bounds import Slack, Worst, running_error, slack_of
-from functional_mlp.oracle.noise.operations import kind
+from functional_mlp.oracle.noise.elementary import kind
 from functional_mlp.oracle.noise.perturbed import Measured, strayed
 from functional_mlp.oracle.noise.precision import Precision
 from functional_mlp.oracle.noise.sites import (
@@ -82,6 +82,7 @@ class Noise(NamedTuple):
         kinks: (layer, sample, unit) of the units whose derivative may be that of the other side, at most 1000.
         saturated: (sample, unit) of outputs that the format rounds to 0 or 1, where that matters, at most 1000.
         limits: by path, what overflows and underflows on the way.
+        other_kinks: in words, the kinks of the loss and of its penalty that are nearer than the noise.
     """
 
     precision: Precision
@@ -89,6 +90,7 @@ class Noise(NamedTuple):
     kinks: list[tuple[int, int, int]]
     saturated: list[tuple[int, int]]
     limits: dict[str, Limits]
+    other_kinks: tuple[str, ...] = ()
 
 
 # floors
@@ -103,10 +105,23 @@ def estimate_noise(case: Case, solution: Solution, precision: Precision) -> Nois
         surveyed = survey(case, solution, precision)
         sigma = strayed(case, solution, precision, surveyed)
         tails = tuple(TAIL * far for far in sigma.pre_activations)
-        slack = slack_of(case, solution, surveyed, tails, _cotangent_tails(case, surveyed, sigma))
+        ct_tails = _cotangent_tails(case, surveyed, sigma)
+        slack = slack_of(case, solution, surveyed, tails, ct_tails, TAIL * sigma.outputs)
         bound = running_error(case, solution, precision, surveyed)
         floors = _floors(case, solution, precision, surveyed, sigma, slack, bound)
-        return Noise(precision, floors, slack.kinks, slack.saturated, _limits(case, solution, surveyed))
+        limits, other_kinks = _limits(case, solution, surveyed), _other_kinks(case, slack)
+        return Noise(precision, floors, slack.kinks, slack.saturated, limits, other_kinks)
+
+
+def _other_kinks(case: Case, slack: Slack) -> tuple[str, ...]:
+    """The kinks of the loss and of its penalty, in words; of each the first one."""
+    of_loss = [f"output {unit} at the kink of the loss in sample {sample}" for sample, unit in slack.loss_kinks[:1]]
+    zeros = ["a parameter of 0, at the kink of the L1 penalty"] if _zero_and_penalised(case) else []
+    return (*of_loss, *zeros)
+
+
+def _zero_and_penalised(case: Case) -> bool:
+    return case.loss is not None and case.loss.l1 != 0 and not penalised_parameters(case).all()
 
 
 def _cotangent_tails(case: Case, surveyed: Survey, sigma: Measured) -> tuple[Array, ...]:
@@ -139,7 +154,8 @@ def _floors(
     n = len(case.inputs)
     underflow = accumulation.smallest * n
     for layer, true in enumerate(solution.grads):
-        far, lost, most = sigma.grads[layer], slack.grads[layer], bound.grads[layer]
+        far, most = sigma.grads[layer], bound.grads[layer]
+        lost = tuple(_with_zeros(case, *pair) for pair in zip(slack.grads[layer], case.params[layer], strict=True))
         more = _decay(case, case.params[layer].weights, precision) + underflow
         path = f"params[{layer}]"
         floors[f"{path}.weights"] = floor(far[0], true.weights, lost[0], most[0], surveyed.weights[layer], more)
@@ -165,7 +181,9 @@ def _loss_rounding(case: Case, surveyed: Survey, precision: Precision) -> float:
     assert case.loss is not None
     assert end is not None
     summed = _sum_rounding(end.size.ravel(), accumulation.unit)
-    summed += 0.5 * case.loss.l2 * _sum_rounding(penalised_parameters(case) ** 2, accumulation.unit)
+    penalised = penalised_parameters(case)
+    summed += 0.5 * case.loss.l2 * _sum_rounding(penalised**2, accumulation.unit)
+    summed += case.loss.l1 * _sum_rounding(np.abs(penalised), accumulation.unit)
     rounding = storage.unit * (float(end.terms.sum()) + 8 * penalty_of(case))
     rounding += TAIL * divisor_rounding(case, accumulation.unit) * float(end.size.sum())
     underflow = storage.smallest * float(scaled_underflow(surveyed.coefficients, end.size).sum())
@@ -182,9 +200,17 @@ def _sum_rounding(terms: Array, unit: float) -> float:
 
 def _decay(case: Case, leaf: Array | None, precision: Precision, of_bias: bool = False) -> Any:
     """What the gradient of the penalty rounds."""
-    if case.loss is None or case.loss.l2 == 0 or leaf is None or (of_bias and not case.loss.l2_on_bias):
+    if case.loss is None or not case.loss.penalises or leaf is None or (of_bias and not case.loss.l2_on_bias):
         return 0.0
-    return 4 * precision.storage.unit * case.loss.l2 * np.abs(leaf)
+    return 4 * precision.storage.unit * (case.loss.l2 * np.abs(leaf) + case.loss.l1)
+
+
+def _with_zeros(case: Case, slack: Array, leaf: Array | None) -> Array:
+    """The slack of a parameter's gradient with that of the L1 penalty: at 0 its derivative is any from -l1 to l1."""
+    l1 = 0.0 if case.loss is None else case.loss.l1
+    if l1 == 0 or leaf is None or (leaf.ndim == 1 and not case.loss.l2_on_bias):  # type: ignore[union-attr]
+        return slack
+    return slack + l1 * (leaf == 0)
 
 
 def _limits(case: Case, solution: Solution, surveyed: Survey) -> dict[str, Limits]:

@@ -12,10 +12,10 @@ import jax
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.activations import numpy_value, numpy_vjp
+from functional_mlp.activations import Activation, numpy_value, numpy_vjp
 from functional_mlp.losses import KINDS
 from functional_mlp.oracle.case import Case, parameter_of, parse_path
-from functional_mlp.oracle.noise.operations import jump
+from functional_mlp.oracle.noise.elementary import kink_positions
 from functional_mlp.oracle.noise.precision import Precision
 from functional_mlp.oracle.noise.sites import OF_ALL, RoundingSite, Survey, is_fused, penalty_of
 from functional_mlp.oracle.truth import Solution, computing
@@ -159,13 +159,13 @@ def _perturbed(case: Case, true_z: tuple[Array, ...] | None, errors: dict[str, A
         pre_activations.append(z)
         activations.append(a)
         before.append(a)
-    value, ct = _end(case, pre_activations[-1], a, noisy)
+    value, ct = _end(case, pre_activations[-1], a, noisy, None if true_z is None else true_z[-1])
     deltas, grads = [], []
     for i in reversed(layers):
         activation, z = case.network.activations[i], pre_activations[i]
         if not (i == layers[-1] and is_fused(case)):
-            if true_z is not None and jump(activation) > 0:
-                z = np.where(np.sign(z) == np.sign(true_z[i]), z, true_z[i])
+            if true_z is not None:
+                z = _on_the_sides_of(true_z[i], z, activation)
             ct = numpy_vjp(activation, z, activations[i], ct)
         ct = noisy(ct, f"delta[{i}]")
         deltas.append(ct)
@@ -173,6 +173,13 @@ def _perturbed(case: Case, true_z: tuple[Array, ...] | None, errors: dict[str, A
         grads.append((np.matmul(before[i].transpose(0, 2, 1), ct), bias))
         ct = noisy(_product(ct, np.swapaxes(weights[i], -1, -2)), f"before[{i}]")
     return Measured(value, a, tuple(pre_activations), tuple(deltas[::-1]), tuple(grads[::-1]), ct)
+
+
+def _on_the_sides_of(true_z: Array, z: Array, activation: Activation) -> Array:
+    """Pre-activations (r, n, n_l), those that are on another side of a kink than the true ones replaced by these."""
+    for position in kink_positions(activation):
+        z = np.where(np.sign(z - position) == np.sign(true_z - position), z, true_z)
+    return z
 
 
 def _product(left: Array, right: Array) -> Array:
@@ -183,19 +190,22 @@ def _product(left: Array, right: Array) -> Array:
     return product
 
 
-def _end(case: Case, z: Array, outputs: Array, noisy: Any) -> tuple[Any, Array]:
-    """The loss (r,) and what it hands over to the backward pass (r, n, K)."""
+def _end(case: Case, z: Array, outputs: Array, noisy: Any, true_z: Array | None) -> tuple[Any, Array]:
+    """The loss (r,) and what it hands over to the backward pass (r, n, K); `true_z` chooses the side of its kinks."""
     loss, runs = case.loss, len(z)
     if loss is None:
         return np.zeros(runs), np.broadcast_to(noisy(case.ct_outputs, "ct_outputs"), outputs.shape)
     of_logits = loss.on_logits(case.network.activations[-1])
-    kind, seen = (loss.kind, outputs) if of_logits is None else (of_logits.kind, z)
+    computed, seen = (loss, outputs) if of_logits is None else (of_logits, z)
     targets = np.broadcast_to(noisy(case.targets, "targets"), outputs.shape)
     flat = (runs * len(case.inputs), outputs.shape[-1])
     terms, derivatives = (
-        part.reshape(outputs.shape) for part in KINDS[kind].term(seen.reshape(flat), targets.reshape(flat))
+        part.reshape(outputs.shape) for part in computed.terms(seen.reshape(flat), targets.reshape(flat))
     )
-    coefficients = loss.coefficients(case.inputs.shape[:1] + flat[1:], case.sample_weights, np.float64, np)
-    counted = True if case.sample_weights is None else (case.sample_weights != 0)[:, None]
+    if KINDS[computed.kind].piecewise_linear and true_z is not None:
+        side = computed.terms(numpy_value(case.network.activations[-1], true_z), np.asarray(case.targets))[1]
+        derivatives = np.broadcast_to(side, outputs.shape)
+    coefficients = loss.coefficients(np.asarray(case.targets), case.sample_weights, np.float64, np)
+    counted = coefficients != 0
     value = np.where(counted, coefficients * terms, 0.0).sum(axis=(1, 2))
     return value, noisy(np.where(counted, coefficients * derivatives, 0.0), "end")

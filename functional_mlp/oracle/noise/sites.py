@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from functional_mlp._dtypes import Array
 from functional_mlp.activations import Activation
 from functional_mlp.oracle.case import Case
-from functional_mlp.oracle.noise.operations import End, elementary, exponential, kind, loss_end, softmax_pulled
+from functional_mlp.oracle.noise.elementary import elementary, kind
+from functional_mlp.oracle.noise.losses import End, Ending, ending_of, loss_end
+from functional_mlp.oracle.noise.operations import exponential, softmax_pulled
 from functional_mlp.oracle.noise.precision import FORMATS, Format, Precision
 from functional_mlp.oracle.noise.sums import SumSizes, sum_sizes
 from functional_mlp.oracle.truth import Solution
@@ -60,7 +62,8 @@ class Survey(NamedTuple):
             the layer before, or ct_inputs).
         ct_a: cotangents of the activations per layer.
         forward, backward, weights, bias: `SumSizes` of z, of ct_a of the layer before, of ct_W and of ct_b.
-        end: what the loss rounds; None for a bare cotangent.
+        ending: the end of the network as the loss sees it; None for a bare cotangent.
+        end: what the loss rounds; None likewise.
         coefficients: of the loss, (n, 1).
         divisor: of the means in the loss: sum of the sample weights, times outputs.
     """
@@ -71,6 +74,7 @@ class Survey(NamedTuple):
     backward: tuple[SumSizes, ...]
     weights: tuple[SumSizes, ...]
     bias: tuple[SumSizes, ...]
+    ending: Ending | None
     end: End | None
     coefficients: Array
     divisor: float
@@ -122,9 +126,9 @@ def survey(case: Case, solution: Solution, precision: Precision) -> Survey:
     walk = _Walk(case, solution, precision, {})
     walk.sites.update(_reads(case, precision.storage, walk.factors))
     forward = _forward_sums(walk)
-    end, coefficients, divisor, ct = _end_of_loss(walk)
+    ending, end, coefficients, divisor, ct = _end_of_loss(walk)
     ct_a, backward, weights, bias = _backward_sums(walk, ct)
-    return Survey(walk.sites, ct_a, forward, backward, weights, bias, end, coefficients, divisor)
+    return Survey(walk.sites, ct_a, forward, backward, weights, bias, ending, end, coefficients, divisor)
 
 
 def _forward_sums(walk: _Walk) -> tuple[SumSizes, ...]:
@@ -145,22 +149,26 @@ def _forward_sums(walk: _Walk) -> tuple[SumSizes, ...]:
     return tuple(sums)
 
 
-def _end_of_loss(walk: _Walk) -> tuple[End | None, Array, float, Array]:
-    """What the loss rounds, its coefficients and divisor, and the cotangent that it hands over; its site is noted."""
+def _end_of_loss(walk: _Walk) -> tuple[Ending | None, End | None, Array, float, Array]:
+    """The end as the loss sees it, what it rounds, its coefficients and divisor, the cotangent that it hands over.
+
+    Its site is noted.
+    """
     case, solution, storage = walk.case, walk.solution, walk.precision.storage
     if case.loss is None or case.targets is None:
-        return None, walk.ones, 1.0, np.asarray(case.ct_outputs)
+        return None, None, walk.ones, 1.0, np.asarray(case.ct_outputs)
     coefficients, divisor = _coefficients(case)
     fused = is_fused(case)
-    kind_of_loss = (case.loss.on_logits(case.network.activations[-1]) or case.loss).kind
-    logits = solution.pre_activations[-1] if fused else solution.outputs
-    end = loss_end(case.loss, kind_of_loss, logits, solution.outputs, case.targets, coefficients, storage)
+    computed = case.loss.on_logits(case.network.activations[-1]) or case.loss
+    seen = solution.pre_activations[-1] if fused else solution.outputs
+    ending = ending_of(case.loss, computed, seen, case.targets, float(np.abs(coefficients).max()), storage)
+    end = loss_end(ending, coefficients)
     ct = solution.deltas[-1] if fused else end.ct
     # the divisor is one number, which a whole array shares
     of_divisor = np.abs(ct) * (divisor_rounding(case, walk.precision.accumulation.unit) / OF_ALL)
     underflow = storage.smallest * scaled_underflow(coefficients, ct)
     walk.rounds("end", ct, storage.unit * end.cotangent + underflow, of_divisor)
-    return end, coefficients, divisor, ct
+    return ending, end, coefficients, divisor, ct
 
 
 def _backward_sums(walk: _Walk, ct: Array) -> tuple[tuple[Any, ...], ...]:
@@ -226,60 +234,85 @@ def scaled_underflow(coefficients: Array, values: Array) -> Array:
 
 
 def _value_amplitude(activation: Activation, z: Array, a: Array, storage: Format) -> Array | None:
-    if kind(activation) in ("identity", "relu"):
+    if kind(activation) == "softmax":
+        return storage.unit * (a * exponential(z)) + _tail(storage)
+    entry = elementary(activation)
+    if entry.exact:
         return None
-    units = a * exponential(z) if kind(activation) == "softmax" else elementary(activation).value(z, a)
-    return storage.unit * units + _tail(activation, z, storage)
+    return storage.unit * entry.value(z, a) + _tail(storage, z if entry.times_z else None)
 
 
 def _derivative_amplitude(
     activation: Activation, z: Array, a: Array, ct_a: Array, delta: Array, storage: Format
 ) -> Array | None:
-    if kind(activation) in ("identity", "relu"):
-        return None
     if kind(activation) == "softmax":
-        units = softmax_pulled(a, exponential(z), ct_a)
+        units, tail = softmax_pulled(a, exponential(z), ct_a), _tail(storage)
     else:
-        units = np.abs(ct_a) * elementary(activation).derivative(z, a)
-    tail = np.abs(ct_a) * _tail(activation, z, storage)
+        entry = elementary(activation)
+        if entry.exact:
+            return None
+        units, tail = np.abs(ct_a) * entry.derivative(z, a), _tail(storage, z if entry.times_z else None)
+    tail = np.abs(ct_a) * tail
     return storage.unit * (units + 2 * np.abs(delta)) + tail + 2 * storage.smallest
 
 
-def _tail(activation: Activation, z: Array, storage: Format) -> Any:
+def _tail(storage: Format, z: Array | None = None) -> Any:
     """What is lost of a small a or f'(z): a naive sigmoid is 0 where exp(-z) overflows, and silu multiplies it by z."""
     lost = max(storage.smallest, 1 / storage.largest)
-    return lost * (1 + np.abs(z)) if kind(activation) in ("silu", "gelu", "") else lost
+    return lost if z is None else lost * (1 + np.abs(z))
 
 
 def _coefficients(case: Case) -> tuple[Array, float]:
     """What the loss multiplies the terms of each sample with (n, 1), and the divisor that is part of it."""
-    loss, n, outputs = case.loss, len(case.inputs), case.network.sizes[-1]
+    loss, outputs = case.loss, case.network.sizes[-1]
     assert loss is not None
-    weights = np.ones(n) if case.sample_weights is None else case.sample_weights
-    divisor = (outputs if loss.over_outputs == "mean" else 1) * (weights.sum() if loss.over_samples == "mean" else 1)
-    return (loss.scale / divisor * weights)[:, None], float(divisor)
+    weights = _sample_weights(case)
+    totals = {"sum": 1, "mean": _weights_in_mean(case).sum(), "batch_mean": max(1, np.count_nonzero(weights))}
+    divisor = (outputs if loss.over_outputs == "mean" else 1) * totals[loss.over_samples]
+    return (loss.scale / (divisor or 1) * weights)[:, None], float(divisor)
+
+
+def _sample_weights(case: Case) -> Array:
+    """Of every sample (n,); 0 for those that are ignored."""
+    assert case.loss is not None
+    weights = np.ones(len(case.inputs)) if case.sample_weights is None else case.sample_weights
+    counted = case.loss.counted(case.targets)
+    return weights if counted is None else weights * counted
+
+
+def _weights_in_mean(case: Case) -> Array:
+    """What the divisor of a mean is the sum of (n,): sample weights, times the weights of the samples' classes."""
+    assert case.loss is not None
+    assert case.targets is not None
+    classes = case.loss.class_weights
+    return _sample_weights(case) * (1.0 if classes is None else case.targets @ np.array(classes))
 
 
 def penalised_parameters(case: Case) -> Array:
-    """Every parameter that the L2 penalty covers, in one row."""
+    """Every parameter that the penalties cover, in one row."""
     loss = case.loss
-    if loss is None or loss.l2 == 0:
+    if loss is None or not loss.penalises:
         return np.zeros(0)
     biases = [layer.bias for layer in case.params if loss.l2_on_bias and layer.bias is not None]
     return np.concatenate([leaf.ravel() for leaf in [*(layer.weights for layer in case.params), *biases]])
 
 
 def penalty_of(case: Case) -> float:
-    """The L2 penalty of a case, a float64."""
-    return 0.0 if case.loss is None else 0.5 * case.loss.l2 * float(np.sum(penalised_parameters(case) ** 2))
+    """The penalties of a case, a float64."""
+    if case.loss is None:
+        return 0.0
+    penalised = penalised_parameters(case)
+    return 0.5 * case.loss.l2 * float(np.sum(penalised**2)) + case.loss.l1 * float(np.sum(np.abs(penalised)))
 
 
 def divisor_rounding(case: Case, unit: float) -> float:
-    """By how much, relative to it, the sum of the sample weights rounds that a mean divides by."""
-    if case.loss is None or case.sample_weights is None or case.loss.over_samples == "sum":
+    """By how much, relative to it, the sum of the weights rounds that a mean divides by."""
+    if case.loss is None or case.loss.over_samples != "mean":
         return 0.0
-    sizes = sum_sizes(np.ones((1, len(case.inputs))), case.sample_weights[:, None], unit)
-    return unit * float(sizes.random[0, 0] / sizes.total[0, 0])
+    if case.sample_weights is None and case.loss.class_weights is None:
+        return 0.0
+    sizes = sum_sizes(np.ones((1, len(case.inputs))), _weights_in_mean(case)[:, None], unit)
+    return unit * float(sizes.random[0, 0] / sizes.total[0, 0]) if sizes.total[0, 0] else 0.0
 
 
 def _reads(case: Case, storage: Format, factors: float) -> dict[str, RoundingSite]:

@@ -19,8 +19,8 @@ import numpy as np
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import parameter_of, params_by_path
+from functional_mlp.oracle.noise.elementary import kink_positions
 from functional_mlp.oracle.noise.floors import Floor, Limits, Noise, estimate_noise
-from functional_mlp.oracle.noise.operations import jump
 from functional_mlp.oracle.noise.perturbed import perturbed_gradients
 from functional_mlp.oracle.noise.precision import FLOAT32, FORMATS, Format, Precision
 from functional_mlp.oracle.noise.rounded import Rounded, signs
@@ -36,7 +36,7 @@ FEW_UNITS = 16  # of underflow, from which on a square has digits
 def estimate_trajectory_noise(trajectory: Trajectory, precision: Precision) -> tuple[Noise, ...]:
     """The noise of the parameters after each step: floors, limits and kinks by the paths of parameters."""
     noises = [estimate_noise(step.case, step.solution, precision) for step in trajectory.steps]
-    kinked = any(jump(activation) > 0 for activation in trajectory.steps[0].case.network.activations)
+    kinked = any(kink_positions(activation) for activation in trajectory.steps[0].case.network.activations)
     with np.errstate(all="ignore"):
         smooth = _strayed(trajectory, noises, flips=False)
         whole = _strayed(trajectory, noises, flips=True) if kinked or any(map(_has_slack, noises)) else smooth

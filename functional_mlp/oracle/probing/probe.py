@@ -19,10 +19,10 @@ from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Precision, estimate_noise, precision_named
 from functional_mlp.oracle.probing.asking import Asking
 from functional_mlp.oracle.probing.call import Ask, Call, Fault, Reference, Skipped, listed, restricted
-from functional_mlp.oracle.probing.probe_cases import SIDES, at_zero_of, is_meant, purpose_of, with_side
+from functional_mlp.oracle.probing.probe_cases import SIDES, at_kinks_of, is_meant, purpose_of, with_side
 from functional_mlp.oracle.probing.repeats import after_another, is_overwritten, repeated
 from functional_mlp.oracle.truth import solve
-from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, as_differences, judge, worst_of
+from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, as_differences, by_convention, judge, worst_of
 
 
 class Probed(NamedTuple):
@@ -96,13 +96,14 @@ def probe_code(
         reference = Reference(case, solution, estimate_noise(case, solution, declared))
         reused = (REUSED,) if before is not None and is_overwritten(before) else ()
         leaves, sides = _judged(reference, first)
+        leaves, conventions, unexplained = by_convention(*reference, first.answer, leaves)
         if worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG:
-            differences = as_differences(*reference, first.answer)
+            differences = as_differences(*reference, unexplained)
             if differences is not None:
                 reference = reference._replace(noise=differences[0])
-                leaves, sides = _judged(reference, first)
+                leaves, sides = _judged(reference, first._replace(answer=unexplained))
                 sides = (*sides, differences[1])
-        as_float32 = notes_of(case, solution, first.answer, reference.noise, leaves, given)
+        as_float32 = notes_of(case, solution, unexplained, reference.noise, leaves, given)
         faults, again = repeated(ask, reference, first) if repeat else ((), ())
         if first.changed:
             words = f"changes its arguments ({listed(first.changed)}); work on copies"
@@ -110,8 +111,11 @@ def probe_code(
         faults = (*first.faults, *faults)
         kept = _kept(first)
         wrong = worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG
-        asked = Asked(*reference, kept, leaves, group=case.name) if wrong and kept is not None else None
-        notes = (*first.notes, *reused, *sides, *again)
+        asked = None
+        if wrong and kept is not None:
+            asked = Asked(*reference, kept._replace(loss=kept.loss if unexplained.loss is not None else None), leaves)
+            asked = asked._replace(group=case.name)
+        notes = (*first.notes, *reused, *sides, *conventions, *again)
         probed.append(Probed(case.name, leaves, faults, notes, as_float32, first, kept, asked, reference))
         if any(fault.id == "accumulates" for fault in faults) or (given is None and first.dtype != "float64"):
             break
@@ -190,9 +194,10 @@ def _judged(reference: Reference, call: Call) -> tuple[tuple[Leaf, ...], tuple[s
     for side, layers in sides.items():
         names = dict.fromkeys(case.network.activations[layer].name for layer in layers)
         where = f"layer{'s' if len(layers) > 1 else ''} {listed(list(map(str, layers)))} ({listed(list(names))})"
-        declared = listed(list(dict.fromkeys(f"{at_zero_of(case.network.activations[layer]):g}" for layer in layers)))
+        activations = [case.network.activations[layer] for layer in layers]
+        declared = listed(list(dict.fromkeys(words for activation in activations for words in at_kinks_of(activation))))
         notes.append(
-            f"exactly at the kink, z = 0, the derivative of the {side} is taken in {where}; the network"
-            f" declares {declared} there: either is right"
+            f"exactly at the kink, the derivative of the {side} is taken in {where}; the network declares {declared}:"
+            " either is right"
         )
     return tuple(leaves.values()), tuple(notes)

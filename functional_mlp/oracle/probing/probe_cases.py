@@ -19,10 +19,9 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.activations import Activation
 from functional_mlp.forward_pass import forward
-from functional_mlp.losses import Loss
+from functional_mlp.losses import KINDS, Loss
 from functional_mlp.network import Dense, Network
 from functional_mlp.oracle.case import (
-    TARGETS,
     Case,
     Layout,
     draw_targets,
@@ -32,7 +31,7 @@ from functional_mlp.oracle.case import (
     rounded,
 )
 from functional_mlp.oracle.documents import Gradients
-from functional_mlp.oracle.noise import Precision, estimate_noise, jump, left_slope, precision_named
+from functional_mlp.oracle.noise import Precision, estimate_noise, kink_positions, precision_named
 from functional_mlp.oracle.probing.asking import Asking
 from functional_mlp.oracle.truth import float64_on_cpu, solve
 from functional_mlp.oracle.verdict import Verdict, judge
@@ -48,7 +47,7 @@ PURPOSES = {
     "soft targets": "targets between 0 and 1: are they rounded, or taken for classes?",
     "targets not summing to 1": "targets whose rows do not sum to 1: p - t is the gradient only where they do; in"
     " general it is p sum(t) - t",
-    "at the kink": "units exactly at the kink of their activation, where z = 0",
+    "at the kink": "units exactly at a kink of their activation, where z = 0 (relu6: or 6; hard_swish: -3 or 3)",
 }
 # by the name of a case, for which declared targets a right program must have it right
 MEANT_FOR = {"soft targets": ("soft", "any"), "targets not summing to 1": ("any",)}
@@ -170,7 +169,7 @@ def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str
     """The plans of all cases, by their names."""
     batches = batch_sizes(network)
     targets = drawn_kind(network, loss, None)
-    others = {} if loss is None else OTHER_TARGETS.get(TARGETS[loss.kind], {})
+    others = {} if loss is None else OTHER_TARGETS.get(KINDS[loss.kind].targets, {})
     moderate = (MODERATE, MODERATE)
     plans = {
         "several samples": _Plan(batches.several, moderate, targets),
@@ -190,7 +189,7 @@ def _drawn(
 ) -> Case:
     """The least doubtful of a few draws, or the first one without doubts."""
     dtype, most = declared.storage.name, batch_sizes(network).several
-    kinks = kinked_layers(network) if name == "at the kink" else []
+    kinks = kinked_layers(network) if name == "at the kink" else {}
     tried: list[tuple[int, Case]] = []
     while len(tried) < ATTEMPTS and all(doubts for doubts, _ in tried):
         rng = np.random.default_rng([seed, len(tried), *name.encode()])
@@ -209,7 +208,11 @@ def _doubts(case: Case, precision: Precision) -> int:
     solution = solve(case)
     noise = estimate_noise(case, solution, precision)
     leaves = judge(case, solution, noise, Gradients(solution.grads))
-    near_kinks = [place for place in noise.kinks if solution.pre_activations[place[0]][place[1:]] != 0]
+    near_kinks = [
+        (layer, *unit)
+        for layer, *unit in noise.kinks
+        if solution.pre_activations[layer][tuple(unit)] not in kink_positions(case.network.activations[layer])
+    ]
     return sum(leaf.verdict is not Verdict.CONSISTENT for leaf in leaves) + len(near_kinks)
 
 
@@ -236,7 +239,14 @@ def _saturation(network: Network, loss: Loss | None, precision: Precision) -> tu
     of_logits = loss is not None and loss.kind in ("sigmoid_cross_entropy", "softmax_cross_entropy")
     fused = loss is not None and loss.on_logits(network.activations[-1]) is not None
     exact = precision.name == "float64" and (fused or (of_logits and network.activations[-1].name == "identity"))
-    return hidden, LARGE_LOGITS if exact else MODERATE
+    last = LARGE_LOGITS if exact else MODERATE
+    return max(hidden, _beyond_kinks(network.activations[:-1])), max(last, _beyond_kinks(network.activations[-1:]))
+
+
+def _beyond_kinks(activations: Sequence[Activation]) -> float:
+    """How far apart pre-activations are that lie on either side of every kink."""
+    positions = [abs(position) for activation in activations for position in kink_positions(activation)]
+    return 2.5 * max(positions, default=0.0)
 
 
 # pre-activations where they tell most
@@ -266,7 +276,7 @@ def _placed(
     reach: tuple[float, float],
     dtype: str,
     rng: np.random.Generator,
-    kinks: Sequence[int],
+    kinks: Mapping[int, tuple[float, ...]],
     *,
     biased: bool,
 ) -> tuple[list[Dense], Array]:
@@ -279,8 +289,10 @@ def _placed(
         reach: largest minus smallest pre-activation of a unit, in hidden layers and in the last one.
         dtype: to which all numbers are rounded.
         rng: of the draws.
-        kinks: layers whose first unit gets weights and bias 0, so that it is exactly at 0, in whatever order summed.
-        biased: whether there are biases; without them, the weights are made so that pre-activations have mean 0.
+        kinks: layer -> positions of kinks, at which its first units are: they get no weights, and the position as the
+            bias, so that they are exactly there, in whatever order summed.
+        biased: whether there are biases; without them, the weights are made so that pre-activations have mean 0, and
+            no kink but that at 0 is met.
     """
     inputs = rounded(rng.normal(size=(samples, network.sizes[0])), dtype)
     params: list[Any] = [
@@ -301,10 +313,11 @@ def _placed(
             )
             weights = params[layer].weights * factor
             bias = -_widest_gap(z * factor) if biased else None
-            if layer in kinks:
-                weights[:, 0] = 0.0
+            for unit, position in enumerate(kinks.get(layer, ())):
                 if bias is not None:
-                    bias[0] = 0.0
+                    weights[:, unit], bias[unit] = 0.0, position
+                elif position == 0:
+                    weights[:, unit] = 0.0
             bias = None if bias is None else rounded(bias, dtype)
             params[layer] = Dense(rounded(weights, dtype), bias)  # type: ignore[arg-type]
         pre_activations = _pre_activations(network, tuple(params), inputs)
@@ -330,26 +343,31 @@ def _widest_gap(z: Array) -> Array:
 # kinks
 
 
-def kinked_layers(network: Network) -> list[int]:
-    """The layers that have a unit to spare, and an activation whose derivative jumps at 0."""
-    return [
-        layer
-        for layer, activation in enumerate(network.activations)
-        if jump(activation) > 0 and network.sizes[layer + 1] > 1
-    ]
+def kinked_layers(network: Network) -> dict[int, tuple[float, ...]]:
+    """The positions of the kinks of each layer whose activation has some, as many as it has units to spare."""
+    positions = {layer: kink_positions(activation) for layer, activation in enumerate(network.activations)}
+    spare = {layer: found[: network.sizes[layer + 1] - 1] for layer, found in positions.items()}
+    return {layer: found for layer, found in spare.items() if found}
 
 
-SIDES = ("left side", "right side", "middle")
+# which side is taken at the first kink of an activation, and at the others: 0 is left, 1 right
+SIDES: Mapping[str, tuple[float, float]] = {
+    "left side": (0.0, 0.0),
+    "right side": (1.0, 1.0),
+    "middle": (0.5, 0.5),
+    "outer side": (0.0, 1.0),
+    "inner side": (1.0, 0.0),
+}
 
 
 def with_side(case: Case, side: str) -> Case:
-    """The case with the derivative of one of `SIDES` taken at every kink; "middle" is the mean of the two others."""
+    """The case with the derivative of one of `SIDES` taken at every kink; "middle" is the mean of left and right."""
     activations = []
     for activation in case.network.activations:
         parameters = dict(activation.parameters)
-        if "at_zero" in parameters:
-            left = left_slope(activation)
-            parameters["at_zero"] = {"left side": left, "right side": 1.0, "middle": (1.0 + left) / 2}[side]
+        for number, kink in enumerate(activation.kinks):
+            share = SIDES[side][number > 0]
+            parameters[kink.parameter] = (1 - share) * kink.left + share * kink.right
         activations.append(dataclasses.replace(activation, parameters=tuple(parameters.items())))
     return _with(case, Network(case.network.sizes, activations), case.name)
 
@@ -365,6 +383,6 @@ def _with(case: Case, network: Network, name: str) -> Case:
     return Case(network, case.loss, *data, name, case.dtype, layout=own).laid_out(case.layout)
 
 
-def at_zero_of(activation: Activation) -> float:
-    """The derivative that a kinked activation takes at 0."""
-    return dict(activation.parameters)["at_zero"]
+def at_kinks_of(activation: Activation) -> tuple[str, ...]:
+    """What a kinked activation takes at each of its kinks, in words: "0 at z = 6"."""
+    return tuple(f"{activation.derivative_at(kink):g} at z = {kink.position:g}" for kink in activation.kinks)

@@ -31,6 +31,7 @@ from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case, Schedule
 from functional_mlp.oracle.checking import formerly_by_place
+from functional_mlp.oracle.documents import Printed, printed_as, with_digits
 from functional_mlp.oracle.probing import (
     Activations,
     Ask,
@@ -82,6 +83,7 @@ def drive(
     layout: Any = None,
     bias: bool = True,
     only: Sequence[str] = (),
+    digits: int | str | None = None,
     update: str | UpdateRule | None = None,
     epochs: int = 1,
     batch_size: int | None = None,
@@ -103,6 +105,7 @@ def drive(
         layout: in which cases are written, and gradients expected; as `check_function` takes it, where it is not None.
             In a file parameters are always a list of layers with weights and bias.
         bias: whether layers have biases.
+        digits: that the program prints, as in `check`.
         update: the rule by which the program updates, as in `check_update`, where it writes parameters: a document
             "functional-mlp/update", which holds the learning rate that it uses.
         epochs, batch_size: as in `check_update`, for these.
@@ -140,6 +143,8 @@ def drive(
         return [answer if isinstance(answer, Probed) else Probed(answer.group) for answer in answers]
 
     with submission as submitter:
+        if digits is not None:
+            submitter = submitter._replace(ask=_of_digits(submitter.ask, printed_as(digits)))
         if rule is not None:
             batteries = [filter(partial(_shows_updates, asking), battery) for battery in batteries]
         probed, chosen = _probed(batteries, submitter, cases, progress or (lambda: None), probe)
@@ -208,6 +213,18 @@ def _probed(
         probed += probe(_counted(submitter.ask, progress), chosen, submitter.repeats)
         cases += chosen
     return probed, cases
+
+
+def _of_digits(ask: Ask, printed: Printed) -> Ask:
+    """`ask`, with answers whose numbers are known to the digits that were declared."""
+
+    def declared(case: Case) -> Call | Fault | Skipped:
+        result = ask(case)
+        if not isinstance(result, Call):
+            return result
+        return result._replace(answer=with_digits(result.answer, printed))
+
+    return declared
 
 
 def _counted(ask: Ask, progress: Callable[[], object]) -> Ask:

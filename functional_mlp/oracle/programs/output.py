@@ -1,7 +1,7 @@
 """What a program printed, parsed: gradients, a case that it does not support, or what is wrong with it.
 
 Of what cannot be read the reason is looked for: gradients on the wrong stream, decimal commas, text around the
-document, an answer that was broken off. Numbers that C prints as `nan` and `inf` are read, and said to be no JSON.
+document, an answer that was broken off. Numbers as other languages spell them are read, and said to be no JSON.
 """
 
 import re
@@ -10,7 +10,7 @@ import signal
 from functional_mlp.files import FileError
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import dtype_of
-from functional_mlp.oracle.documents import Gradients, UnsupportedError, Update, format_of, parse_answer
+from functional_mlp.oracle.documents import Gradients, UnsupportedError, Update, as_json, format_of, parse_answer
 from functional_mlp.oracle.probing import Call, Fault, Skipped, values_of
 from functional_mlp.oracle.programs.process import AnswerLimits, Ending, Ran
 from functional_mlp.oracle.verdict import Misfit
@@ -22,11 +22,9 @@ DOCUMENTS = {"gradients": "gradients", "update": "an update"}  # what an answer 
 _MARK, _KINDS = b"functional-mlp", (b"gradients", b"update")
 # a quoted text, or one that is never closed: none of these looks at a character more than a few times
 _TEXT = r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)'
-# nan, -nan(ind), inf: outside of quoted texts
-_NOT_FINITE = re.compile(
-    rf"{_TEXT}|(?P<sign>[-+]?)(?P<name>nan|infinity|inf)\b(?:\([^()]*+\))?", re.IGNORECASE | re.DOTALL
-)
-_SPELLED, _COMMA = re.compile(rb"nan|inf", re.IGNORECASE), re.compile(rb"\d,\d")  # without these, there are none
+# without these, numbers are spelled as in JSON
+_SPELLED = re.compile(rb"nan|inf|\+\.?\d|\d\.[^\d]|[^\d]\.\d|\d[df]|[\d\]]\s+[-\d\[]", re.IGNORECASE)
+_COMMA = re.compile(rb"\d,\d")
 _DECIMAL_COMMA = re.compile(rf"{_TEXT}|(?<!\d)(-?\d++),(\d++(?:[eE][-+]?\d++)?)", re.DOTALL)
 
 
@@ -66,19 +64,14 @@ DECIMAL_COMMAS = Fault(
 
 def _read(output: bytes, limits: AnswerLimits) -> tuple[Gradients | Update, tuple[str, ...]]:
     """The answer, and notes; errors as `parse_answer`."""
-    try:
-        return _parsed(output, limits), ()
-    except UnsupportedError:
-        raise
-    except FileError as error:
-        mended, count = _as_json(output)
-        if not count:
-            raise
-        try:
-            answer = _parsed(mended, limits)
-        except FileError:
-            raise error from None
-        return answer, ("JSON has no nan and inf; those that your program prints are read as NaN and Infinity",)
+    answer = _parsed(output, limits)
+    if format_of(output) != "json" or not _SPELLED.search(output):
+        return answer, ()
+    first = as_json(output.decode("utf-8", "replace")).first
+    if first is None:
+        return answer, ()
+    was, becomes = (text if text.strip() else "a space between numbers" for text in first)
+    return answer, (f"what your program prints is no JSON: {_short(was)} is read as {_short(becomes)}",)
 
 
 def _parsed(output: bytes, limits: AnswerLimits) -> Gradients | Update:
@@ -164,24 +157,6 @@ def _is_document(line: bytes, limits: AnswerLimits) -> bool:
     except FileError as error:
         return isinstance(error, UnsupportedError)
     return True
-
-
-def _as_json(output: bytes) -> tuple[bytes, int]:
-    """Output with nan and inf, however C spells them, as NaN and Infinity; and how many were spelled otherwise."""
-    count = 0
-
-    def replaced(found: re.Match[str]) -> str:
-        nonlocal count
-        if found["name"] is None:
-            return found[0]
-        sign = "-" if found["sign"] == "-" else ""
-        spelled = "NaN" if found["name"].lower() == "nan" else f"{sign}Infinity"
-        count += spelled != found[0]
-        return spelled
-
-    if format_of(output) != "json" or not _SPELLED.search(output):
-        return output, 0
-    return _NOT_FINITE.sub(replaced, output.decode("utf-8", "replace")).encode(), count
 
 
 def _with_points(output: bytes, case: Case, limits: AnswerLimits) -> bool:

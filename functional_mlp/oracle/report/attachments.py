@@ -14,22 +14,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp.files import FileError
-from functional_mlp.oracle.case import Case, numbers, pairs_in
+from functional_mlp.oracle.case import Case, delta_path, numbers, pairs_in, parameter_path
 from functional_mlp.oracle.documents import (
     Gradients,
     Printed,
     Update,
     answer_document,
     check_schema,
+    digits_of,
     document_of,
     encode,
-    printed_style,
+    printed_text,
 )
 from functional_mlp.oracle.verdict import coarsest
 
 MAX_PAGE_BYTES = 2 * 2**20  # of all files of one report together
 LEAST_BYTES = 3  # of a number in a list of them
-EXACT_DIGITS = 17  # significant ones; they tell every float64 from its neighbours
+EXACT = Printed("significant", 17)  # so many tell every float64 from its neighbours
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,21 @@ class Bundle(NamedTuple):
     Attributes:
         groups: of the answers.
         case, answers: the files.
+        digits: that were declared for all their numbers, as `--digits` takes them; or "".
     """
 
     groups: tuple[str, ...]
     case: File
     answers: tuple[File, ...]
+    digits: str = ""
 
     def command(self, precision: str) -> str:
         """What judges them again, or "" if a file is missing."""
         files = (self.case, *self.answers)
         if any(file.reason for file in files):
             return ""
-        return " ".join(["functional-mlp check", *(file.name for file in files), "--precision", precision])
+        digits = ["--digits", self.digits] if self.digits else []
+        return " ".join(["functional-mlp check", *(file.name for file in files), "--precision", precision, *digits])
 
 
 def bundles(exhibits: Iterable[Exhibit], max_bytes: int = MAX_PAGE_BYTES) -> tuple[Bundle, ...]:
@@ -104,13 +108,15 @@ def bundles(exhibits: Iterable[Exhibit], max_bytes: int = MAX_PAGE_BYTES) -> tup
             counted = f"{number}-{j}" if len(of_one_case) > 1 else number
             answers.append(_answer_file(counted, exhibit.answer, left))
             left -= len(answers[-1].content)
-        made.append(Bundle(tuple(exhibit.group for exhibit in of_one_case), case, tuple(answers)))
+        groups = tuple(exhibit.group for exhibit in of_one_case)
+        styles = {str(exhibit.answer.printed) for exhibit in of_one_case if isinstance(exhibit.answer.printed, Printed)}
+        made.append(Bundle(groups, case, tuple(answers), styles.pop() if len(styles) == 1 else ""))
     return tuple(made)
 
 
 def _case_file(stem: str, case: Case, left: int) -> File:
     def write() -> tuple[str, bytes]:
-        return ".json", _text(document_of(case), repr).encode()
+        return ".json", _text(document_of(case), lambda _: repr).encode()
 
     entries = sum(leaf.size for layer in case.params for leaf in layer if leaf is not None) + case.inputs.size
     return _file(stem, "case", entries, left, write)
@@ -181,56 +187,65 @@ def _arrays(value: Any) -> Iterator[np.ndarray]:
 # text
 
 
-def _as_printed(document: dict[str, Any], answer: Gradients | Update) -> str:
-    """The document as JSON that the reader takes for printed as the answer was.
-
-    An answer that came as arrays is exact; as short decimals (0.5, 0.25) it would be taken for rounded to six digits.
-    """
-    printed = answer.printed or Printed("significant", EXACT_DIGITS)
-    loss = answer.printed_loss if isinstance(answer, Gradients) else None
-    of_loss = printed if loss is None else loss
-    shortest = _text(document, repr, repr)
-    style = printed_style(shortest)
-    if of_loss == printed and (style == printed or (style is None and answer.printed is None)):
-        return shortest
-    return _text(document, _form(printed), _form(of_loss))
-
-
 Form = Callable[[float], str]  # how a number is written
 
 
-def _form(printed: Printed) -> Form:
-    """Writes a number in a style, or to the last digit where that would change it."""
-    digits = max(printed.digits, 0)
-    form = f"%.{digits}f" if printed.style == "fixed" else f"%.{max(digits, 1) - 1}e"
+def _as_printed(document: dict[str, Any], answer: Gradients | Update) -> str:
+    """The document as JSON that the reader takes for printed as the answer was.
 
-    def written(value: float) -> str:
-        text = form % value
-        return text if float(text) == value else repr(value)
+    An answer that came as arrays is exact; as short decimals (0.5, 0.25) it might be taken for rounded.
+    """
+    if answer.printed is None and getattr(answer, "printed_loss", None) is None:
+        shortest = _text(document, lambda _: repr)
+        return shortest if _is_exact(shortest) else _text(document, lambda _: EXACT.written)
+    return _text(document, lambda path: (digits_of(answer, path) or EXACT).written)
 
-    return written
+
+def _is_exact(text: str) -> bool:
+    """Whether all numbers of a text are read as known to their last digit."""
+    printed = printed_text(text, json.loads(text))
+    if printed is None:
+        return True
+    values = printed.together.values
+    return bool((printed.together.widest(values) <= 2 * np.spacing(np.abs(values))).all())
 
 
-def _text(document: dict[str, Any], form: Form, of_loss: Form | None = None) -> str:
-    """JSON with a line for every field and every row; NaN and infinities as Python writes them."""
+def _text(document: dict[str, Any], form: Callable[[str], Form]) -> str:
+    """JSON with a line for every field and every row; NaN and infinities as Python writes them.
+
+    Args:
+        document: the fields.
+        form: how the numbers of an array are written, by its path.
+    """
     fields = []
     for name, value in document.items():
-        # what is no array is written plainly: the network, the loss of a case, the rate of a step
-        written = of_loss if name == "loss" and isinstance(value, float) else form if name in ARRAY_FIELDS else None
-        fields.append(f" {json.dumps(name)}: {_numbers(value, written) if written else json.dumps(value)}")
+        if name == "params":
+            layers = [
+                ", ".join(
+                    f"{json.dumps(field)}: {_numbers(leaf, form(parameter_path(i, field)))}"
+                    for field, leaf in layer.items()
+                )
+                for i, layer in enumerate(value)
+            ]
+            written = "[" + ",\n  ".join(f"{{{layer}}}" for layer in layers) + "]"
+        elif name == "deltas":
+            written = "[" + ",\n  ".join(_numbers(delta, form(delta_path(i))) for i, delta in enumerate(value)) + "]"
+        elif name in ARRAY_FIELDS or (name == "loss" and isinstance(value, float)):
+            written = _numbers(value, form(name))
+        else:  # what is no array is written plainly: the network, the loss of a case, the rate of a step
+            written = json.dumps(value)
+        fields.append(f" {json.dumps(name)}: {written}")
     return "{\n" + ",\n".join(fields) + "\n}\n"
 
 
-ARRAY_FIELDS = ("params", "inputs", "targets", "ct_outputs", "sample_weights", "outputs", "deltas", "ct_inputs")
+ARRAY_FIELDS = ("inputs", "targets", "ct_outputs", "sample_weights", "outputs", "ct_inputs")
 
 
 def _numbers(value: Any, form: Form) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(name)}: {_numbers(item, form)}" for name, item in value.items()) + "}"
     if isinstance(value, np.ndarray):
         value = np.asarray(value, np.float64).tolist()
     if isinstance(value, list | tuple):
-        nested = any(isinstance(item, list | tuple | dict | np.ndarray) for item in value)
+        nested = any(isinstance(item, list | tuple | np.ndarray) for item in value)
         return "[" + (",\n  " if nested else ", ").join(_numbers(item, form) for item in value) + "]"
     if isinstance(value, int):
         return str(value)

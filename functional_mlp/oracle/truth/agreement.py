@@ -77,12 +77,16 @@ def derived_by_autodiff(
 
 
 def _kink_as_chosen(activation: Activation) -> Activation:
-    """`activation` with a value whose automatic derivative at 0 is the chosen one: at_zero z there, else the value."""
-    if "at_zero" not in dict(activation.parameters):
+    """`activation` with a value whose automatic derivative at each kink is the chosen one: of a line through it."""
+    if not activation.kinks:
         return activation
 
-    def value(z: Any, at_zero: float, **others: float) -> Any:
-        return jnp.where(z == 0, at_zero * z, activation.value_fn(z, at_zero=at_zero, **others))
+    def value(z: Any, **parameters: float) -> Any:
+        a = activation.value_fn(z, **parameters)
+        for kink in activation.kinks:
+            line = jax.lax.stop_gradient(a) + activation.derivative_at(kink) * (z - kink.position)
+            a = jnp.where(z == kink.position, line, a)
+        return a
 
     return dataclasses.replace(activation, value_fn=value)
 
@@ -135,8 +139,12 @@ def _sizes(network: Network, loss: Loss | None, params: Params, arrays: dict[str
         stages = (_ABSOLUTE,) * len(params)
     else:
         end = output_cotangent(network, loss, tape, arrays["targets"], arrays.get("sample_weights"))
-        terms = loss.coefficients(end.cotangent.shape, arrays.get("sample_weights"), jnp.float64)
-        start = jnp.abs(end.cotangent) + jnp.abs(terms) * (1 + jnp.abs(arrays["targets"])) + smallest
+        terms = loss.coefficients(arrays["targets"], arrays.get("sample_weights"), jnp.float64)
+        start = (
+            jnp.abs(end.cotangent)
+            + jnp.abs(terms) * (1 + jnp.abs(loss.effective_targets(arrays["targets"])))
+            + smallest
+        )
         fused = end.stages[-1].through_activation is already_through
         last = _ABSOLUTE._replace(through_activation=already_through) if fused else _ABSOLUTE
         stages = (*(_ABSOLUTE,) * (len(params) - 1), last)

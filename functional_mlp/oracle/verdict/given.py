@@ -27,7 +27,7 @@ from functional_mlp.oracle.case import (
     weights_and_bias,
     without_layout,
 )
-from functional_mlp.oracle.documents import Gradients, Printed
+from functional_mlp.oracle.documents import Digits, Gradients
 from functional_mlp.oracle.noise import FORMATS
 from functional_mlp.oracle.verdict.leaf import Cause
 
@@ -216,13 +216,14 @@ def _dtype_names(array: Any) -> set[str]:
     return {dtype.newbyteorder("=").name if isinstance(dtype, np.dtype) else str(dtype).removeprefix("torch.")}
 
 
-def known_to(handed: Handed, printed: Printed | None, values: Array | None = None) -> Array:
+def known_to(handed: Handed, printed: Digits | None, values: Array | None = None, *, widest: bool = False) -> Array:
     """How far numbers may be from those that were computed, as they came: rounded to a dtype, or printed.
 
     Args:
         handed: the array.
         printed: how it was printed, if it was.
         values: other numbers, that might have come the same way; None: the array's own.
+        widest: whether to take every printed number at its own word, where its digits are in doubt (`Digits.widest`).
     """
     values = handed.values if values is None else values
     half = np.zeros_like(values)
@@ -230,4 +231,6 @@ def known_to(handed: Handed, printed: Printed | None, values: Array | None = Non
         form = FORMATS[handed.dtype]
         size = np.abs(np.where(np.isfinite(values), values, 0.0))
         half = np.maximum(form.unit * size, form.smallest)
-    return np.asarray(half if printed is None else half + printed.half_unit(values))
+    if printed is None:
+        return half
+    return np.asarray(half + (printed.widest(values) if widest else printed.half_unit(values)))

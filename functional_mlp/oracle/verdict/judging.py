@@ -1,9 +1,10 @@
 """The verdict: what somebody computed against the truth, entry by entry, by the noise floor of its precision.
 
-An entry within the smooth floor is CONSISTENT; beyond it, but within the floor plus the slack of kinks and lost
-probabilities, UNDECIDED; else WRONG. A leaf is WRONG if any entry is, else UNDECIDED if any entry is. It is UNDECIDED
-too where even a gradient of zeros would pass and the given one is not much nearer to the truth, since then the noise is
-as large as the signal, and where the format overflows. NaN and infinity, another shape and a missing leaf are WRONG.
+An entry within the smooth floor is CONSISTENT; beyond it, but within the floor plus the slack of kinks, lost
+probabilities and digits in doubt, UNDECIDED; else WRONG. A leaf is WRONG if any entry is, else UNDECIDED if any entry
+is. It is UNDECIDED too where even a gradient of zeros would pass and the given one is not much nearer to the truth,
+since then the noise is as large as the signal, and where the format overflows. NaN and infinity, another shape and a
+missing leaf are WRONG.
 Comparisons are written so that NaN fails.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case, by_path
-from functional_mlp.oracle.documents import Gradients, Printed
+from functional_mlp.oracle.documents import Digits, Gradients, digits_of
 from functional_mlp.oracle.noise import FLOAT64, Floor, Format, Limits, Noise
 from functional_mlp.oracle.truth import Solution
 from functional_mlp.oracle.verdict.given import Handed, Misfit, given_leaves, known_to
@@ -47,7 +48,7 @@ class Question(NamedTuple):
     got: Handed
     signal: Array
     floor: Floor
-    printed: Printed | None
+    printed: Digits | None
     limits: Limits
 
 
@@ -74,7 +75,7 @@ def judge(case: Case, solution: Solution, noise: Noise, given: Gradients) -> tup
         elif path not in truth:  # a loss, where the case has only a cotangent
             leaves.append(misfit_leaf(path, Misfit(Cause.SHAPE, "given, but the case has no loss")))
         else:
-            printed = given.printed_loss if path == "loss" else given.printed
+            printed = digits_of(given, path)
             question = Question(path, truth[path], got, truth[path], noise.floors[path], printed, noise.limits[path])
             leaf = judge_leaf(question, noise)
             leaves.append(_for_every_unit(leaf) if got.one_for_all else leaf)
@@ -108,11 +109,13 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
     """The verdict on one array."""
     path, true, handed, signal, floor, printed, limits = question
     storage, got, half = noise.precision.storage, handed.values, known_to(handed, printed)
+    doubt = np.maximum(known_to(handed, printed, widest=True) - half, 0.0)
     overflows = limits.largest > storage.largest / 2
     with np.errstate(all="ignore"):
         error = np.abs(got - true)
         smooth = floor.smooth + half
-        whole = smooth + floor.slack
+        without_doubt = smooth + floor.slack
+        whole = without_doubt + doubt
         finite = np.isfinite(got)
         excusable = overflows | np.isinf(floor.slack) | (~finite & (limits.unnormalised > storage.largest / 2))
         excusable = excusable | (~finite & bool(noise.saturated))
@@ -125,19 +128,21 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
         blinding = overflows or bool(np.isinf(floor.slack).any())
         farthest = np.abs(true) + whole  # a change as large as that may have been printed less exactly
         certain = np.nan_to_num(
-            whole - half + np.maximum(half, known_to(handed, printed, np.asarray(farthest))), nan=np.inf
+            whole - half + np.maximum(half, known_to(handed, printed, np.asarray(farthest), widest=True)), nan=np.inf
         )
         detectable = np.inf if blinding else float(np.linalg.norm(certain))
     # the worst entry of the worst kind
     worst = np.argmax(np.where(entries == entries.max(), ratios, -1.0))
     index = tuple(int(i) for i in np.unravel_index(worst, true.shape))
     verdict = OF_ENTRIES[int(entries.max())]
-    blind = _is_blind(question, np.asarray(whole), np.asarray(error), storage)
+    blind = _is_blind(question, np.asarray(without_doubt), np.asarray(error), storage)
     cause: Cause | None = None
     if verdict is Verdict.WRONG:
         cause = Cause.VALUE if np.isfinite(got[index]) else Cause.NOT_FINITE
     elif verdict is Verdict.UNDECIDED:
-        cause = _undecided_cause(question, noise, bool(overflows or limits.unnormalised > storage.largest / 2), index)
+        overflowing = bool(overflows or limits.unnormalised > storage.largest / 2)
+        by_digits = without_doubt[index] < error[index] <= whole[index]
+        cause = Cause.DIGITS if by_digits else _undecided_cause(question, noise, overflowing, index)
     elif blind:
         verdict, cause = Verdict.UNDECIDED, _blind_cause(question, noise, overflows)
     leaf = Leaf(
@@ -183,12 +188,16 @@ def _is_blind(question: Question, whole: Array, error: Array, storage: Format) -
 NEAR_TRUTH = 0.25  # of the signal's norm: an array that comes so near has the signal in it, though zeros would pass too
 
 
+def _has_kinks(noise: Noise) -> bool:
+    return bool(noise.kinks or noise.other_kinks)
+
+
 def _undecided_cause(question: Question, noise: Noise, overflows: bool, index: tuple[int, ...]) -> Cause:
     if overflows:
         return Cause.OVERFLOW
-    if noise.saturated and (not np.isfinite(question.got.values[index]) or not noise.kinks):
+    if noise.saturated and (not np.isfinite(question.got.values[index]) or not _has_kinks(noise)):
         return Cause.SATURATION
-    if not np.isfinite(question.floor.smooth[index]) or not noise.kinks:
+    if not np.isfinite(question.floor.smooth[index]) or not _has_kinks(noise):
         return Cause.ROUNDING
     return Cause.KINK
 
@@ -202,6 +211,6 @@ def _blind_cause(question: Question, noise: Noise, overflows: bool) -> Cause:
     if not (signal <= floor.smooth + floor.slack).all():
         return Cause.DIGITS
     if not (signal <= floor.smooth + known_to(question.got, question.printed)).all():
-        return Cause.SATURATION if noise.saturated and not noise.kinks else Cause.KINK
+        return Cause.SATURATION if noise.saturated and not _has_kinks(noise) else Cause.KINK
     lowest = question.limits.delicate * storage.unit  # what the last digits of its numbers stand for
     return Cause.UNDERFLOW if 0 < lowest < 64 * storage.smallest else Cause.ROUNDING

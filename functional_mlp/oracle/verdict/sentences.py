@@ -4,14 +4,15 @@ from functional_mlp.oracle.noise import Noise, wider
 from functional_mlp.oracle.verdict.leaf import Cause, Leaf
 
 REMEDIES = {
-    Cause.KINK: "decide it by a case whose pre-activations keep away from 0: change a bias or an input a little, or"
-    " take another seed",
+    Cause.KINK: "decide it by a case whose pre-activations keep away from 0, and outputs from the kinks of the loss:"
+    " change a bias or an input a little, or take another seed",
     Cause.SATURATION: "decide it by a case with smaller weights, whose outputs are not all but 0 or 1; or compute the"
     " loss from logits and declare sigmoid_cross_entropy or softmax_cross_entropy",
     Cause.ROUNDING: "decide it in {wider}, or by a case with fewer layers or fewer samples",
     Cause.UNDERFLOW: "decide it in {wider}, or scale the loss up, so that no number falls below {smallest:.1e}",
     Cause.OVERFLOW: "decide it in {wider}, or scale inputs and weights down, so that no number exceeds {largest:.1e}",
-    Cause.DIGITS: 'decide it by printing more digits: "%.17g" in C, repr in Python',
+    Cause.DIGITS: 'decide it by printing more digits: "%.17g" in C, repr in Python; or declare the digits that were'
+    " printed (digits=4, digits='%.4f')",
     Cause.MISSING: "give an array for every weight matrix and bias of the case",
     Cause.SHAPE: "give arrays of the shapes of the case's own parameters and data",
 }
@@ -49,13 +50,14 @@ def sentence_about(leaf: Leaf, noise: Noise, blind: bool) -> str:
         Cause.KINK: f"as far as {_kinks(noise)} may bring it",
         Cause.SATURATION: f"an output rounds to 0 or 1 in {name}, where a loss of probabilities loses its gradient",
         Cause.OVERFLOW: f"numbers on the way to it overflow in {name}",
+        Cause.DIGITS: "so few digits stand there that they do not tell, unless they are all, and zeros were left out",
     }.get(leaf.cause or Cause.ROUNDING, f"the rounding noise of {name} has no bound here")
     return f"{found}: {why}; {leaf.undecided} of {leaf.size} entries are undecided"
 
 
 def _kinks(noise: Noise) -> str:
     if not noise.kinks:
-        return ""
+        return noise.other_kinks[0] if noise.other_kinks else ""
     layer, sample, unit = noise.kinks[0]
     more = f" and {len(noise.kinks) - 1} like it" if len(noise.kinks) > 1 else ""
     return f"unit {unit} of layer {layer} at its kink in sample {sample}{more}"

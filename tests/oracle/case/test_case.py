@@ -313,7 +313,7 @@ BAD = {
     ),
     "class labels beyond the classes": Refused(
         ValueError,
-        ["class labels", "from 0 to 1", "2 for sample 3"],
+        ["class labels", "from 0 to 1", "2 at sample 3"],
         lambda: make(**TWO_CLASSES, targets=[0, 1, 1, 2]),
     ),
     "class labels that are no integers": Refused(

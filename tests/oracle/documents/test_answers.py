@@ -7,8 +7,6 @@ import tracemalloc
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from functional_mlp.files import FileError
 from functional_mlp.oracle.case import numbers
@@ -23,28 +21,11 @@ from functional_mlp.oracle.documents.answers import (
     write_gradients,
     write_update,
 )
-from functional_mlp.oracle.documents.digits import Printed, printed_style
 from functional_mlp.oracle.documents.schema import write_document
 from tests.helpers.documents import EXAMPLES, FORMATS, npz, tensors, text
+from tests.helpers.printers import draw, row
 
 GRADIENTS, UPDATE = EXAMPLES["gradients"], EXAMPLES["update"]
-
-
-def draw(seed, count, low, high):
-    """Random numbers of both signs, their magnitudes evenly spread over 10^low … 10^high."""
-    rng = np.random.default_rng(seed)
-    return rng.choice([-1.0, 1.0], count) * rng.uniform(1, 10, count) * 10.0 ** rng.integers(low, high, count)
-
-
-def document(form, values):
-    """A gradients file with one row of weights, each printed by `form`, with a few words and fields around them."""
-    row = ", ".join(form(value) if callable(form) else form % value for value in values.tolist())
-    head = '"format": "functional-mlp/gradients", "version": 1, "loss": 0.6931471805599453'
-    return f'{{{head}, "params": [{{"weights": [[{row}]], "bias": null}}]}}'
-
-
-def values_in(written):
-    return np.array(json.loads(written)["params"][0]["weights"][0], np.float64)
 
 
 # what a program says of itself
@@ -61,175 +42,6 @@ def test_a_program_may_say_that_it_does_not_support_a_case(tmp_path):
         read_answer(path)
     path.write_text(json.dumps(GRADIENTS | {"case": "a name"}))
     assert read_answer(path).case == "a name"
-
-
-# how numbers were printed
-
-
-@pytest.mark.parametrize(
-    ("form", "style", "digits"),
-    [
-        ("%g", "significant", 6),
-        ("%e", "significant", 7),
-        ("%.3g", "significant", 3),
-        ("%.2e", "significant", 3),
-        ("%.9g", "significant", 9),
-        ("%.17g", "significant", 17),
-        ("%.18e", "significant", 19),
-        ("%#.4g", "significant", 4),
-        ("%f", "fixed", 6),
-        ("%.3f", "fixed", 3),
-        ("%.2f", "fixed", 2),
-        ("%.10f", "fixed", 10),
-        (repr, "significant", 17),
-        (lambda value: repr(round(value, 6)), "fixed", 6),
-        (lambda value: repr(round(value, 4)), "fixed", 4),
-        (lambda value: repr(float(f"{value:.8g}")), "significant", 8),
-        (lambda value: f"{value:.6f}".rstrip("0").rstrip("."), "fixed", 6),
-    ],
-)
-@pytest.mark.parametrize("count", [10, 100])
-@pytest.mark.parametrize("seed", range(5))
-def test_usual_formats_are_recognised(form, style, digits, count, seed):
-    values = draw(seed, count, -3, 3)
-    written = document(form, values)
-    printed = printed_style(written)
-    assert printed.style == style
-    assert digits - (form is repr) <= printed.digits <= digits  # repr writes 17 only where it needs them
-    assert (np.abs(values_in(written) - values) <= printed.half_unit(values_in(written))).all()
-
-
-@pytest.mark.parametrize("form", ["%g", "%f", "%e", "%.9g", "%.17g", "%.3f", repr])
-def test_zeros_and_what_is_not_finite_do_not_hide_the_format(form):
-    values = draw(1, 30, -3, 3)
-    mixed = np.concatenate([np.zeros(40), values, [math.nan, math.inf, -math.inf]])
-    written = document(form, mixed).replace("nan", "NaN").replace("inf", "Infinity")
-    printed = printed_style(written)
-    assert printed == printed_style(document(form, values))
-    half = printed.half_unit(values_in(written))
-    assert (half[:40] == (0.0 if printed.style == "significant" else 0.5 * 10.0**-printed.digits)).all()
-    assert (half[-3:] == 0.0).all()
-
-
-@given(
-    seed=st.integers(0, 2**32),
-    count=st.integers(20, 60),
-    low=st.integers(-300, 295),
-    span=st.integers(1, 600),
-    digits=st.integers(3, 17),
-    kind=st.sampled_from(["g", "e"]),
-)
-@settings(max_examples=100)
-def test_significant_digits_of_all_magnitudes_are_within_half_a_unit(seed, count, low, span, digits, kind):
-    values = draw(seed, count, low, min(low + span, 300))
-    written = document(f"%.{digits}g" if kind == "g" else f"%.{digits - 1}e", values)
-    printed = printed_style(written)
-    read = values_in(written)
-    if printed is None:
-        assert kind == "g"
-        assert low >= 0
-        assert (read == np.round(read)).all()
-        return
-    if span > 2:
-        assert printed == Printed("significant", digits)
-    assert (np.abs(read - values) <= printed.half_unit(read)).all()
-
-
-@given(seed=st.integers(0, 2**32), low=st.integers(-6, 3), span=st.integers(1, 6), decimals=st.integers(3, 17))
-@settings(max_examples=60)
-def test_decimals_are_within_half_a_unit(seed, low, span, decimals):
-    values = draw(seed, 40, low, low + span)
-    written = document(f"%.{decimals}f", values)
-    printed = printed_style(written)
-    assert printed == Printed("fixed", decimals)
-    read = values_in(written)
-    assert (np.abs(read - values) <= printed.half_unit(read)).all()
-    assert (printed.half_unit(read) < 0.51 * 10.0**-decimals + 1.2e-16 * np.abs(read)).all()
-
-
-@given(seed=st.integers(0, 2**32), count=st.integers(1, 7), digits=st.integers(6, 17), span=st.integers(1, 8))
-@settings(max_examples=60)
-def test_few_numbers_are_read_to_6_digits_and_within_half_a_unit(seed, count, digits, span):
-    values = draw(seed, count, -4, -4 + span)
-    for form in (f"%.{digits}g", f"%.{digits - 1}e"):
-        read = values_in(document(form, values))
-        printed = printed_style(document(form, values))
-        assert (np.abs(read - values) <= printed.half_unit(read)).all() or printed.digits > 15
-        assert printed.digits >= 6
-
-
-@pytest.mark.parametrize(
-    ("written", "printed"),
-    [
-        ("[]", None),
-        ("[1, -2, 30000000]", None),
-        ("[NaN, Infinity, -Infinity, 3]", None),
-        ('{"0.5": [1, "2.5", "a\\"3.5"], "x": 0.25, "e5": 1e5, "y" : -1.5e-7}', None),
-        ('["\\\\", 0.123456789, "0.1234567890123"]', Printed("significant", 9)),
-        ("[0.5, 0.25]", Printed("significant", 6)),
-        ("[0.25]", Printed("significant", 6)),
-        ("[0.123, 0.456, 1.789]", Printed("significant", 6)),
-        ("[0.0, 0.0]", Printed("significant", 6)),
-        ("[0, 1e3]", Printed("significant", 6)),
-        ("[0.000000e+00]", Printed("significant", 6)),
-        ("[1e-999999999999999999999, 1e99999, 0.5]", Printed("significant", 6)),
-        # sums of halves, however many
-        ("[0.5, 1.5, 2.5, -3.5, 4.0, 5.5, 6.5, 7.5, 8.5, 9.5, 10.5]", Printed("significant", 6)),
-        ("[0.5, 0.25, 0.375, 1.125, 2.25, 0.625, 0.875, 3.125, 4.375, 7.5]", Printed("significant", 6)),
-        # the same few numbers, however often
-        ("[" + "0.1, 0.2, 0.3, " * 20 + "0]", Printed("significant", 6)),
-        # %.8g of one large number among fractions of powers of two
-        ("[123456.79, 0.015625, 0.046875]", Printed("significant", 8)),
-        ("[123457, 0.123457, 0.25]", Printed("significant", 6)),
-        ("[0.50]", Printed("fixed", 2)),
-        ("[0.000, 0.000]", Printed("fixed", 3)),
-        ("[0.123456, 12.345678]", Printed("fixed", 6)),
-        ("[0.001234, 0.234567, 0]", Printed("fixed", 6)),
-        ("[1.50e-03, 2.25e+00]", Printed("significant", 3)),
-    ],
-)
-def test_what_is_told_from_few_numbers(written, printed):
-    assert printed_style(written) == printed
-
-
-def test_half_a_unit_is_exact_at_powers_of_ten_and_at_the_ends_of_the_range():
-    values = np.array([1.0, -10.0, 1000.0, 999999.0, 1e22, 1e23, 0.1, 1e-5, 9.99999e-6, 1e300, 1.7e308])
-    half = Printed("significant", 6).half_unit(values)
-    expected = [5e-6, 5e-5, 5e-3, 0.5, 5e16, 5e17, 5e-7, 5e-11, 5e-12, 5e294, 5e302]
-    np.testing.assert_allclose(half, expected, rtol=1e-9)
-    ends = np.array([[5e-324, 1e-320, 2.2e-308], [0.0, math.nan, -math.inf]])
-    for printed in (Printed("significant", 3), Printed("significant", 17), Printed("significant", 10**9)):
-        half = printed.half_unit(ends)
-        assert half.shape == ends.shape
-        assert (half[1] == 0).all()
-        assert (half >= 0).all()
-        assert (half <= np.abs(np.nan_to_num(ends))).all()
-    assert Printed("fixed", 2).half_unit(ends)[1].tolist() == [0.005, 0.0, 0.0]
-    assert Printed("fixed", 6).half_unit(0.5).shape == ()
-    assert Printed("fixed", 10**9).half_unit(0.0) == 0.0
-    assert Printed("significant", 17).half_unit(1.0) < 2e-16
-
-
-@pytest.mark.parametrize(
-    ("arrays", "loss", "printed"),
-    [
-        ("%.17g", "0.693147", Printed("significant", 6)),
-        ("%.17g", "0.69314718055994529", Printed("significant", 17)),
-        ("%.17g", "0.5", Printed("significant", 6)),
-        ("%.17g", "2", None),
-        ("%.3f", "0.693", Printed("fixed", 3)),
-        ("%.3f", "0.6931471805599453", Printed("significant", 16)),
-        ("%.3g", "0.69", Printed("significant", 3)),
-        ("%d", "0.693147", Printed("significant", 6)),
-        ("%d", "6.931472e-01", Printed("significant", 7)),
-    ],
-)
-def test_the_loss_is_read_by_itself(tmp_path, arrays, loss, printed):
-    path = tmp_path / "gradients.json"
-    path.write_text(document(arrays, draw(0, 30, -3, 3)).replace("0.6931471805599453", loss))
-    answer = read_gradients(path)
-    assert answer.printed_loss == printed
-    assert (answer.printed is None) == (arrays == "%d")
 
 
 # reading
@@ -406,7 +218,7 @@ def test_what_is_no_array_of_numbers_is_not_written(tmp_path, says):
 @pytest.mark.parametrize(("form", "size"), [("%.17g", 2**22), ("%g", 2**21), ("%d", 2**17)])
 def test_memory_for_many_numbers_is_bounded(tmp_path, form, size):
     path = tmp_path / "gradients.json"
-    block = document(form, draw(0, 10_000, -3, 3))
+    block = row(form, draw(0, 10_000, -3, 3))
     start, stop = block.index("[[") + 1, block.index("]]") + 1
     rows = [block[start:stop]] * (size // (stop - start))
     path.write_text(block[:start] + ",".join(rows) + block[stop:])

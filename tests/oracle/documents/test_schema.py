@@ -45,9 +45,9 @@ def test_the_schemas_list_what_the_code_knows():
     assert set(properties["loss"]["properties"]["kind"]["enum"]) == set(KINDS)
     assert set(properties["loss"]["properties"]) == {field.name for field in fields(fm.Loss)}
     for field in fields(fm.Loss)[1:]:
-        assert properties["loss"]["properties"][field.name]["default"] == field.default
-    for reduction in ("over_samples", "over_outputs"):
-        assert tuple(properties["loss"]["properties"][reduction]["enum"]) == REDUCTIONS
+        assert properties["loss"]["properties"][field.name].get("default") == field.default
+    assert tuple(properties["loss"]["properties"]["over_samples"]["enum"]) == REDUCTIONS
+    assert tuple(properties["loss"]["properties"]["over_outputs"]["enum"]) == REDUCTIONS[:2]
     assert set(properties["dtype"]["enum"]) == set(DTYPES)
     assert tuple(properties["weights_layout"]["enum"]) == WEIGHTS_LAYOUTS
     assert tuple(properties["bias_layout"]["enum"]) == BIAS_LAYOUTS
@@ -80,6 +80,8 @@ def test_the_schemas_list_what_the_code_knows():
         {"network": {"sizes": [1, 2], "activations": [5]}},
         {"network": {"sizes": [1, 2], "activations": {"slope": 1}}},
         {"loss": {"kind": "squared_error", "l2": -1}},
+        {"loss": {"kind": "huber", "delta": 0}},
+        {"loss": {"kind": "softmax_cross_entropy", "label_smoothing": 2}},
         {"weights_layout": "transposed"},
     ],
 )

@@ -131,6 +131,44 @@ def test_the_penalty():
     np.testing.assert_allclose(decayed, truth_of("bare").grads[0].weights + added, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["bare", "softmax", "mean"])
+def test_an_l1_penalty_comes_on_top_of_an_l2_penalty_and_spares_the_biases(name):
+    case, right = case_of(name), truth_of(name)
+    wrong = plant(case, "l1-penalty", value=0.3)
+    for layer, own, true in zip(case.params, wrong.grads, right.grads, strict=True):
+        np.testing.assert_allclose(own.weights, true.weights + 0.3 * np.sign(layer.weights), rtol=1e-12)
+        if case.loss is None or not case.loss.l2_on_bias:
+            np.testing.assert_array_equal(own.bias, true.bias)
+
+
+def test_mistakes_of_one_penalty_leave_the_other_alone():
+    loss = fm.Loss("squared_error", l2=0.1, l1=0.02)
+    case = changed(draw((3, 4, 2), "tanh", "squared_error"), loss=loss)
+    right, sign = plant_together(case, ()).grads, [np.sign(layer.weights) for layer in case.params]
+    expected = {"l2-missing": -0.1, "l2-sign": -0.2, "l2-factor": 0.1}
+    for mistake_id, factor in expected.items():
+        for layer, wrong, true in zip(case.params, plant(case, mistake_id).grads, right, strict=True):
+            np.testing.assert_allclose(wrong.weights, true.weights + factor * layer.weights, rtol=1e-12)
+    plain = plant_together(changed(case, loss=fm.Loss("squared_error", l2=0.1)), ()).grads
+    for own, true, signs in zip(right, plain, sign, strict=True):
+        np.testing.assert_allclose(own.weights, true.weights + 0.02 * signs, rtol=1e-12)
+
+
+def test_the_losses_that_are_taken_for_each_other():
+    from functional_mlp.oracle.mistakes import places
+
+    def variants(kind, last="identity"):
+        return {variant for _, variant in places(draw((3, 4, 3), ("tanh", last), kind), "loss-mismatch")}
+
+    assert variants("huber") == {"squared_error", "half_squared_error", "absolute_error", "log_cosh"}
+    assert variants("sigmoid_focal") == {"squared_error", "half_squared_error", "sigmoid_cross_entropy"}
+    assert "categorical_cross_entropy" not in variants("kl_divergence", "softmax")  # the same gradient
+    case = draw((3, 4, 3), ("tanh", "identity"), "softmax_focal", gamma=3.0)
+    plain = changed(case, loss=fm.Loss("softmax_cross_entropy"))
+    wrong = plant(case, "loss-mismatch", variant="softmax_cross_entropy")
+    assert relative_difference(wrong.grads, plant_together(plain, ()).grads) <= 1e-13
+
+
 def test_reductions_are_those_of_other_losses():
     case = case_of("mean")
     kind = {"kind": "binary_cross_entropy", "l2": 0.1, "l2_on_bias": True}

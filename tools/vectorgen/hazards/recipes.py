@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.losses import Loss
+from functional_mlp.losses import KINDS, Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle import Case
-from functional_mlp.oracle.case import TARGETS
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 WIDE = ("float64", "float32")
@@ -138,7 +137,7 @@ def moderate(numbers: Numbers, network: Network, loss: Loss | None, samples: int
 
 
 def _end(numbers: Numbers, loss: Loss | None, shape: tuple[int, int]) -> Array:
-    kind = "real" if loss is None else TARGETS[loss.kind]
+    kind = "real" if loss is None else KINDS[loss.kind].targets
     if kind == "real":
         return numbers.uniform(shape, -1.5, 1.5)
     if kind == "bits":

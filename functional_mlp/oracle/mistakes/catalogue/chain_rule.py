@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp.activations import FACTORIES, numpy_vjp, softmax_vjp
+from functional_mlp.activations import FACTORIES, numpy_value, numpy_vjp, softmax_vjp
 from functional_mlp.backward_pass import Cotangents
 from functional_mlp.network import Dense
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
@@ -28,16 +28,19 @@ from functional_mlp.oracle.mistakes.conditions import (
     HIDDEN,
     INACTIVE_UNIT,
     LAST,
+    LOOKALIKES,
     NOT_IDENTITY,
     PENALTY,
     PIECEWISE,
     SEVERAL_LAYERS,
     SEVERAL_UNITS,
     SQUARE,
+    USUAL,
     Condition,
     Site,
     activation_in,
     for_variant,
+    taken_for,
 )
 from functional_mlp.oracle.mistakes.program import (
     previous_cotangent,
@@ -80,8 +83,11 @@ def _same_function(site: Site, offset: int) -> bool:
 
 
 def _other_side(layer: Any, ct: Array) -> Array:
-    right = through_activation(layer, ct)
-    return np.where(layer.z == 0, ct - right, right)
+    pulled = through_activation(layer, ct)
+    for kink in layer.activation.kinks:
+        both = ct.dtype.type(kink.left + kink.right) * ct
+        pulled = np.where(layer.z == kink.position, both - pulled, pulled)
+    return pulled
 
 
 def _with_weights(layer: Any, weights: Array, ct: Array) -> Array:
@@ -90,8 +96,15 @@ def _with_weights(layer: Any, weights: Array, ct: Array) -> Array:
 
 def differ(site: Site) -> bool:
     """Whether the layer's activation and the one that the variant names differ somewhere in this case."""
-    alike = site.activation.name in PIECEWISE and site.variant in PIECEWISE
-    return not alike or INACTIVE_UNIT.test(site)
+    if site.activation.name in PIECEWISE and site.variant in PIECEWISE:
+        return INACTIVE_UNIT.test(site)
+    usual = site.variant in USUAL and site.activation.name in (*USUAL, "identity")
+    if usual or site.variant not in FACTORIES:
+        return True
+    other, z = FACTORIES[site.variant](), site.pre_activations
+    own = [numpy_value(site.activation, z), vjp_at(site.activation, z, np.ones_like(z))]
+    others = [numpy_value(other, z), vjp_at(other, z, np.ones_like(z))]
+    return not np.allclose(own, others, rtol=1e-6, atol=1e-9)
 
 
 def _derivative_of(name: str, layer: Any, ct: Array) -> Array:
@@ -99,9 +112,10 @@ def _derivative_of(name: str, layer: Any, ct: Array) -> Array:
 
 
 OTHER_DERIVATIVES: Mapping[str, Callable[[Any, Array], Array]] = {
-    **{name: partial(_derivative_of, name) for name in FACTORIES if name != "identity"},
+    **{name: partial(_derivative_of, name) for name in USUAL},
     "sigmoid-of-output": lambda layer, ct: ct * (layer.a * (1 - layer.a)),
     "tanh-of-output": lambda layer, ct: ct * (1 - layer.a * layer.a),
+    **{name: partial(_derivative_of, name) for name in LOOKALIKES},
 }
 WRONG_TANH: Mapping[str, Callable[[Array], Array]] = {
     "tanh": lambda a: a,
@@ -227,6 +241,7 @@ CHAIN_RULE_MISTAKES = (
         in_activation(lambda context, layer, ct: OTHER_DERIVATIVES[context.variant](layer, ct)),
         (
             Condition("another activation than the layer's own", lambda site: site.variant != site.activation.name),
+            Condition("an activation that is taken for it", taken_for),
             Condition("a unit on which the two differ", differ),
             for_variant(
                 "an activation with another derivative",
@@ -307,11 +322,11 @@ CHAIN_RULE_MISTAKES = (
     ),
     Mistake(
         "kink-other-side",
-        "At a pre-activation of exactly 0 the derivative is that of the other side.",
+        "At a pre-activation exactly at a kink, 0 for relu, the derivative is that of the other side.",
         "f'(0) = 1 where the case says otherwise, or the reverse",
         "f'(0) as the case declares it (at_zero): by default that of the left side",
         in_activation(lambda context, layer, ct: _other_side(layer, ct)),
-        (activation_in("relu"), AT_A_KINK),
+        (AT_A_KINK,),
         convention=True,
     ),
     Mistake(

@@ -1,7 +1,9 @@
 """Mistakes of the forward pass: the gradient is right, for another function."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,13 +35,17 @@ from functional_mlp.oracle.mistakes.changes import (
 from functional_mlp.oracle.mistakes.conditions import (
     BIAS_NOT_ZERO,
     DIFFERS_FROM_IDENTITY,
+    GELU_FORMS,
     INACTIVE_UNIT,
     LAST,
+    LOOKALIKES,
     NOT_IDENTITY,
     SEVERAL_OUTPUTS,
+    USUAL,
     Condition,
     Site,
     activation_in,
+    taken_for,
 )
 from functional_mlp.oracle.mistakes.program import Program, bias_cotangent, times
 
@@ -66,7 +72,9 @@ def _activation_missing() -> Change:
 
 
 def _swapped_fits(site: Site) -> bool:
-    if site.variant == site.activation.name or (site.variant == "softmax" and site.fan_out == 1) or not differ(site):
+    if site.variant == site.activation.name or (site.variant == "softmax" and site.fan_out == 1):
+        return False
+    if not taken_for(site) or not differ(site):
         return False
     needs = site.is_last and site.loss is not None and KINDS[site.loss.kind].of_probabilities
     return not needs or FACTORIES[site.variant]().probabilities
@@ -166,6 +174,22 @@ def _approximated(context: Context) -> Program:
     )
 
 
+_FORMS = {form: FACTORIES[name]() for name, form in GELU_FORMS.items()}
+_MIXED = {f"{forward}-{backward}": (forward, backward) for forward, backward in itertools.permutations(_FORMS, 2)}
+_A_GELU = activation_in(*GELU_FORMS)
+
+
+def _mixed_gelu(context: Context) -> Program:
+    """A gelu whose forward pass has one form, and whose backward pass another."""
+    forward, backward = (_FORMS[form] for form in _MIXED[context.variant])
+
+    def vjp(z: Array, a: Array, ct_a: Array) -> Array:
+        return numpy_vjp(backward, z, a, ct_a)
+
+    mixed = _of_arrays(f"gelu, {context.variant}", partial(numpy_value, forward), vjp, probabilities=False)
+    return with_activation(context, mixed)
+
+
 def _with_bias(factor: float) -> Callable[[Context], Program]:
     def change(context: Context) -> Program:
         used = list(context.program.used)
@@ -197,7 +221,7 @@ FORWARD_PASS_MISTAKES = (
         "a = f(z)",
         in_forward(lambda context: with_activation(context, FACTORIES[context.variant]())),
         (Condition("another activation that fits the layer and the loss", _swapped_fits),),
-        variants=tuple(name for name in FACTORIES if name != "identity"),
+        variants=(*USUAL, *LOOKALIKES),
     ),
     Mistake(
         "slope-different",
@@ -206,7 +230,7 @@ FORWARD_PASS_MISTAKES = (
         "the slope that the case declares",
         in_forward(lambda context: with_activation(context, _with_slope(context.activation, context.value))),
         (
-            activation_in("relu", "leaky_relu", "elu"),
+            activation_in("relu", "leaky_relu", "prelu", "elu"),
             INACTIVE_UNIT,
             Condition("another slope than the layer has", lambda site: site.value != _own_slope(site)),
         ),
@@ -266,5 +290,29 @@ FORWARD_PASS_MISTAKES = (
             ),
         ),
         variants=tuple(dict.fromkeys(variant for _, variant in APPROXIMATED)),
+        unsearched=("gelu-tanh", "gelu-sigmoid"),
+    ),
+    Mistake(
+        "gelu-form-other",
+        "A gelu has another of its forms than the case says, forward and backward: a slightly different function.",
+        "a = z Φ(z) by the error function (erf), z (1 + tanh(√(2/π) (z + 0.044715 z³)))/2 (tanh), or z σ(1.702 z)"
+        " (sigmoid), and its own derivative",
+        "the form that the case declares; or declare the program's: gelu (erf), gelu_tanh (tanh), quick_gelu (sigmoid)",
+        in_forward(lambda context: with_activation(context, _FORMS[context.variant])),
+        (
+            _A_GELU,
+            Condition("another form", lambda site: site.variant != GELU_FORMS[site.activation.name]),
+        ),
+        variants=tuple(_FORMS),
+        convention=True,
+    ),
+    Mistake(
+        "gelu-forms-mixed",
+        "The forward pass computes one form of gelu, and the backward pass the derivative of another.",
+        "a = f(z), ct_z = ct_a g'(z), f and g two of the forms erf, tanh and sigmoid",
+        "ct_z = ct_a f'(z) with the form of the forward pass; gelu_tanh and quick_gelu are activations of their own",
+        in_forward(_mixed_gelu),
+        (_A_GELU,),
+        variants=tuple(_MIXED),
     ),
 )

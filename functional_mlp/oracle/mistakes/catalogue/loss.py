@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp.activations import Activation, numpy_value, numpy_vjp
+from functional_mlp.activations import Activation, numpy_value, numpy_vjp, shifted_exponentials
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, constant
 from functional_mlp.oracle.mistakes.changes import (
@@ -19,6 +19,7 @@ from functional_mlp.oracle.mistakes.changes import (
     in_loss,
     in_previous,
     in_probabilities,
+    in_softmax,
     rescaled,
 )
 from functional_mlp.oracle.mistakes.conditions import (
@@ -60,9 +61,39 @@ def _saturated(site: Site) -> bool:
     return bool(((p < site.value) | (p > 1 - site.value)).any())
 
 
+def _terms_with_epsilon(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
+    """-t log(p + ε), and of a binary cross-entropy -(1 - t) log(1 - p + ε) beside it."""
+    p, epsilon, targets = numpy_value(activation, z), z.dtype.type(context.value), context.targets
+    terms = -targets * np.log(p + epsilon)
+    if loss.kind == "binary_cross_entropy":
+        terms = terms - (1 - targets) * np.log((1 - p) + epsilon)
+    return terms
+
+
+def _cotangent_with_epsilon(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
+    """The derivative of the same."""
+    p, epsilon, targets = numpy_value(activation, z), z.dtype.type(context.value), context.targets
+    ct = -targets / (p + epsilon)
+    if loss.kind == "binary_cross_entropy":
+        ct = ct + (1 - targets) / ((1 - p) + epsilon)
+    return numpy_vjp(activation, z, p, context.coefficients * ct)
+
+
+def _divided_with_epsilon(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
+    p, targets = numpy_value(activation, z), context.targets
+    slope = p * (1 - p)
+    return numpy_vjp(activation, z, p, context.coefficients * ((p - targets) / (slope + z.dtype.type(context.value))))
+
+
+def _softmax_with_epsilon(context: Context, z: Array) -> Array:
+    e, _ = shifted_exponentials(z)
+    p: Array = e / (e.sum(axis=1, keepdims=True) + z.dtype.type(context.value))
+    return p
+
+
 def _without_second_part(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
     p = numpy_value(activation, z)
-    half = replace(loss, kind="categorical_cross_entropy")  # −t/p, all that is left
+    half = loss.of_kind("categorical_cross_entropy")  # −t/p, all that is left
     return numpy_vjp(activation, z, p, cotangent_of(half, p, context))
 
 
@@ -75,18 +106,44 @@ def _diagonal_inside(context: Context, loss: Loss, activation: Activation, z: Ar
     return cotangent_of(loss, p, context) * (p * (1 - p))
 
 
+# the losses that people take for each other, besides the squared error for any
+ALIKE = (
+    ("binary_cross_entropy", "categorical_cross_entropy", "sigmoid_cross_entropy", "softmax_cross_entropy"),
+    ("squared_error", "absolute_error", "huber", "log_cosh"),
+    ("sigmoid_cross_entropy", "sigmoid_focal"),
+    ("softmax_cross_entropy", "softmax_focal", "multiclass_hinge"),
+    ("categorical_cross_entropy", "kl_divergence"),
+)
+# of these the gradients differ from those of the others only where targets do not sum to 1
+SAME_GRADIENT = {"kl_divergence": "categorical_cross_entropy", "softmax_kl_divergence": "softmax_cross_entropy"}
+MISMATCHES = (
+    *("squared_error", "binary_cross_entropy", "categorical_cross_entropy"),
+    *("sigmoid_cross_entropy", "softmax_cross_entropy", "half_squared_error"),
+    *("absolute_error", "huber", "log_cosh", "multiclass_hinge", "sigmoid_focal", "softmax_focal"),
+)
+
+
 def _mismatched(context: Context) -> Loss:
     if context.variant == "half_squared_error":
-        return replace(context.loss, kind="squared_error", scale=context.loss.scale / 2)
-    return replace(context.loss, kind=context.variant)
+        return replace(context.loss.of_kind("squared_error"), scale=context.loss.scale / 2)
+    loss: Loss = context.loss.of_kind(context.variant)
+    return loss
 
 
 def _mismatch_fits(site: Site) -> bool:
     own, kind = site.loss.kind, site.variant.removeprefix("half_")
+    own = SAME_GRADIENT.get(own, own)
     if kind == own or kind == "squared_error":
         return kind != own
     # of losses of probabilities and of logits, those that belong after this output layer
-    return KINDS[kind].of_probabilities == site.case.network.activations[-1].probabilities
+    fits = KINDS[kind].of_probabilities == site.case.network.activations[-1].probabilities
+    return _taken_for(own, kind) and (fits or kind in ALIKE[1])
+
+
+def _taken_for(own: str, kind: str) -> bool:
+    """Whether a loss is among those that may be meant by another: all old ones for the squared error."""
+    family = ALIKE[0] if own == "squared_error" else ()
+    return kind in family or any(own in alike and kind in alike for alike in ALIKE)
 
 
 def _of_probabilities_at_logits(context: Context, ct: Array) -> Array:
@@ -100,6 +157,8 @@ def _difference(context: Context) -> Array:
     return (context.coefficients * (outputs - targets)).astype(outputs.dtype)
 
 
+# what people write, and the distance of 1 to the next float64 and float32
+EPSILONS = (*(10.0**-power for power in range(4, 17)), 2.0**-52, 2.0**-23)
 TO_LOGITS = {kind: logits for logits, (kind, _) in OF_PROBABILITIES.items()}
 
 LOSS_MISTAKES = (
@@ -171,14 +230,18 @@ LOSS_MISTAKES = (
         "ct_z = p − t",
         "ct_z = p · (sum of t over the outputs) − t",
         in_probabilities(
-            lambda context, loss, activation, z: context.coefficients * (numpy_value(activation, z) - context.targets)
+            lambda context, loss, activation, z: (
+                context.coefficients * (numpy_value(activation, z) - loss.effective_targets(context.targets))
+            )
         ),
         (
-            loss_in("categorical_cross_entropy", "softmax_cross_entropy"),
+            loss_in(*("categorical_cross_entropy", "softmax_cross_entropy", "kl_divergence", "softmax_kl_divergence")),
             probabilities_by("softmax"),
             Condition(
                 "targets that do not sum to 1",
-                lambda site: bool((np.abs(site.case.targets.sum(axis=1) - 1) > 1e-9).any()),  # type: ignore[union-attr]
+                lambda site: bool(
+                    (np.abs(site.loss.effective_targets(site.case.targets).sum(axis=1) - 1) > 1e-9).any()
+                ),
             ),
         ),
         scope="network",
@@ -194,6 +257,37 @@ LOSS_MISTAKES = (
         tag="fitted",
         parameter=constant("the clipping distance ε", 1e-7, choices=tuple(10.0**-power for power in range(3, 16))),
         variants=("zero", "clipped"),
+    ),
+    Mistake(
+        "epsilon-in-log",
+        "A small number is added in a logarithm, a division or the softmax, and changes the gradient where it shows.",
+        "log(p + ε), (p − t)/(p(1 − p) + ε), or e/(sum of e + ε)",
+        "use the loss of the logits, which needs no ε: ct_z = p − t",
+        by_variant(
+            {
+                "log": in_probabilities(_cotangent_with_epsilon, _terms_with_epsilon),
+                "division": in_probabilities(_divided_with_epsilon),
+                "softmax": in_softmax(_softmax_with_epsilon),
+            }
+        ),
+        (
+            CROSS_ENTROPY,
+            Condition("an ε above 0", lambda site: site.value > 0),
+            for_variant(
+                "a binary cross-entropy for a division, a categorical one after softmax for the softmax",
+                {
+                    "division": loss_in("binary_cross_entropy", "sigmoid_cross_entropy").test,
+                    "softmax": lambda site: (
+                        loss_in("categorical_cross_entropy", "softmax_cross_entropy").test(site)
+                        and probabilities_by("softmax").test(site)
+                    ),
+                },
+            ),
+        ),
+        scope="network",
+        tag="fitted",
+        parameter=constant("the small number ε", 1e-7, choices=EPSILONS),
+        variants=("log", "division", "softmax"),
     ),
     Mistake(
         "cross-entropy-half",
@@ -236,7 +330,7 @@ LOSS_MISTAKES = (
         in_loss(_mismatched),
         (A_LOSS, Condition("another loss that fits the output layer", _mismatch_fits)),
         scope="network",
-        variants=(*KINDS, "half_squared_error"),
+        variants=MISMATCHES,
         convention=True,
     ),
     Mistake(

@@ -51,6 +51,7 @@ class Mistake:
         second: for that tag: "another case", "another learning rate", "the left-over batch", "a second step".
         parameter: its free number, or None.
         variants: ways to make it, or ().
+        unsearched: those of them that another mistake explains better: they are made, and not searched for.
         convention: whether it is another convention, right for another loss of the family, a factor, the other sign or
             another layout, rather than plainly wrong.
     """
@@ -66,6 +67,7 @@ class Mistake:
     second: str | None = None
     parameter: Parameter | None = None
     variants: tuple[str, ...] = ()
+    unsearched: tuple[str, ...] = ()
     convention: bool = False
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from functional_mlp.losses import l2_penalty, reduced
+from functional_mlp.losses import penalty_value, reduced
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter, constant
 from functional_mlp.oracle.mistakes.changes import (
     Change,
@@ -59,7 +59,7 @@ def _every_pair(context: Context) -> Program:
     every_target = np.broadcast_to(context.targets.T, (n, n)).reshape(-1, 1)
     value, pairs = reduced(loss, every_output, every_target, None)
     ct = summed(pairs.reshape(n, n), axis=1, keepdims=True)
-    return program._replace(value=value + l2_penalty(loss, program.params), ct_outputs=ct)
+    return program._replace(value=value + penalty_value(loss, program.params), ct_outputs=ct)
 
 
 def _next_power_of_two(site: Site) -> float:

@@ -1,9 +1,12 @@
-"""Mistakes in the L2 penalty."""
+"""Mistakes in the penalties."""
+
+import numpy as np
 
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, constant
-from functional_mlp.oracle.mistakes.changes import Change, by_variant, in_penalty
+from functional_mlp.oracle.mistakes.changes import Array, Change, Context, by_variant, in_penalty
 from functional_mlp.oracle.mistakes.conditions import (
     A_BIAS_NOT_ZERO,
+    NO_L1_PENALTY,
     NO_PENALTY,
     NO_PENALTY_ON_BIAS,
     PENALTY,
@@ -16,6 +19,11 @@ from functional_mlp.oracle.mistakes.program import times
 
 def _penalty_times(factor: float) -> Change:
     return in_penalty(lambda context, ct, leaf: times(factor * context.loss.l2, leaf))
+
+
+def _with_signs(context: Context, ct: Array, leaf: Array) -> Array:
+    signs = times(context.value, np.sign(leaf))
+    return signs if context.loss is None or context.loss.l2 == 0 else signs + times(context.loss.l2, leaf)
 
 
 REGULARISER_MISTAKES = (
@@ -55,6 +63,17 @@ REGULARISER_MISTAKES = (
         "ct_W",
         in_penalty(lambda context, ct, leaf: times(context.value, leaf), on_bias=False),
         (NO_PENALTY, Condition("a coefficient other than 0", lambda site: site.value != 0)),
+        scope="network",
+        tag="fitted",
+        parameter=constant("the coefficient λ", 0.01),
+    ),
+    Mistake(
+        "l1-penalty",
+        "An L1 penalty is added that the case does not have.",
+        "ct_W + λ sign(W)",
+        "ct_W; or declare the loss with l1=λ",
+        in_penalty(_with_signs, on_bias=False),
+        (NO_L1_PENALTY, Condition("a coefficient other than 0", lambda site: site.value != 0)),
         scope="network",
         tag="fitted",
         parameter=constant("the coefficient λ", 0.01),

@@ -9,7 +9,7 @@ from functional_mlp._dtypes import DTYPES
 from functional_mlp.activations import numpy_value
 from functional_mlp.backward_pass import Stages
 from functional_mlp.forward_pass import Tape
-from functional_mlp.losses import l2_penalty, reduced
+from functional_mlp.losses import penalty_value, reduced
 from functional_mlp.oracle.mistakes.catalogue.chain_rule import derivative_from
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
 from functional_mlp.oracle.mistakes.changes import (
@@ -190,10 +190,10 @@ def _losses(program: Program, changed: int, name: str, leaves: Array) -> Array:
         return np.sum(a * program.ct_outputs, axis=(1, 2), dtype=a.dtype)
     loss, outputs = seen_by_loss(program.network, program.loss, Tape(program.inputs, (z,), (a,)))  # type: ignore[arg-type]
     values = [reduced(loss, own, program.targets, program.sample_weights)[0] for own in outputs]  # type: ignore[arg-type]
-    if program.loss.l2 == 0:
+    if not program.loss.penalises:
         return np.array(values)
     params = list(program.params)
-    penalties = [l2_penalty(program.loss, _with_leaf(params, changed, name, leaf)) for leaf in leaves]
+    penalties = [penalty_value(program.loss, _with_leaf(params, changed, name, leaf)) for leaf in leaves]
     return np.array(values) + np.array(penalties)
 
 

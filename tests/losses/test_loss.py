@@ -27,8 +27,19 @@ DEFINITIONS = {
     "categorical_cross_entropy": lambda p, t: -t * np.log(p),
     "sigmoid_cross_entropy": lambda o, t: -(t * np.log(1 / (1 + np.exp(-o))) + (1 - t) * np.log(1 / (1 + np.exp(o)))),
     "softmax_cross_entropy": lambda o, t: -t * log_softmax(o),
+    "absolute_error": lambda o, t: np.abs(o - t),
+    "huber": lambda o, t: np.where(np.abs(o - t) <= 1, (o - t) ** 2 / 2, np.abs(o - t) - 0.5),
+    "log_cosh": lambda o, t: np.log(np.cosh(o - t)),
+    "hinge": lambda o, t: np.maximum(0, 1 - t * o),
+    "multiclass_hinge": lambda o, t: (1 - t) * np.maximum(0, 1 + o - (t * o).sum(axis=1, keepdims=True)),
+    "kl_divergence": lambda p, t: t * np.log(t / p),
+    "softmax_kl_divergence": lambda o, t: t * (np.log(t) - log_softmax(o)),
+    "sigmoid_focal": lambda o, t: (
+        (t + 1 / (1 + np.exp(-o)) * (1 - 2 * t)) ** 2 * DEFINITIONS["sigmoid_cross_entropy"](o, t)
+    ),
+    "softmax_focal": lambda o, t: -t * (1 - np.exp(log_softmax(o))) ** 2 * log_softmax(o),
 }
-REDUCE = {"sum": np.sum, "mean": np.mean}
+REDUCE = {"sum": np.sum, "mean": np.mean, "batch_mean": np.mean}
 
 
 def minus_log(p, complement):
@@ -43,18 +54,20 @@ def draw(kind, samples, outputs, seed):
         if KINDS[kind].of_probabilities
         else rng.normal(size=(samples, outputs))
     )
-    return o, rng.normal(size=(samples, outputs)), rng.uniform(0, 2, samples)
+    positive = KINDS[kind].targets == "probabilities"
+    t = rng.uniform(0.1, 1, (samples, outputs)) if positive else rng.normal(size=(samples, outputs))
+    return o, t, rng.uniform(0, 2, samples)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @given(
     st.sampled_from([1, 2, 7]),
     st.sampled_from([1, 2, 5]),
-    st.sampled_from(["sum", "mean"]),
+    st.sampled_from(["sum", "mean", "batch_mean"]),
     st.sampled_from(["sum", "mean"]),
     st.integers(0),
 )
-@settings(max_examples=8)
+@settings(max_examples=6)
 def test_value_and_cotangent_follow_the_definition(kind, samples, outputs, over_samples, over_outputs, seed):
     o, t, _ = draw(kind, samples, outputs, seed % 2**32)
     loss = fm.Loss(kind, over_samples, over_outputs, scale=1.7)
@@ -194,6 +207,8 @@ def test_probability_losses_are_refused_after_other_activations_with_the_reason(
 
 def test_bad_input(says):
     says(ValueError, ["'mse'", "known", "squared_error"], fm.Loss, "mse")
+    says(ValueError, ["reduction over outputs", "'batch_mean'"], fm.Loss, "squared_error", "sum", "batch_mean")
+    says(ValueError, ["l1", "-1"], lambda: fm.Loss("squared_error", l1=-1.0))
     says(ValueError, ["did you mean 'binary_cross_entropy'"], fm.Loss, "binary_crossentropy")
     says(ValueError, ["reduction", "'average'"], fm.Loss, "squared_error", "average")
     says(ValueError, ["l2", "-1"], lambda: fm.Loss("squared_error", l2=-1))

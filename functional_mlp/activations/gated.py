@@ -1,0 +1,78 @@
+"""Activations that multiply z with a smooth gate: silu and its variant quick_gelu, and mish."""
+
+from fractions import Fraction
+
+import numpy as np
+
+from functional_mlp._dtypes import EitherArray, namespace
+from functional_mlp.activations.activation import Activation
+from functional_mlp.activations.primitives import finite, logistic, logistic_times, magnitude, negative_part
+
+# silu: a = z sigmoid(z), and quick gelu: a = z sigmoid(1.702 z)
+
+QUICK_RATE = 1.702
+_QUICK = Fraction(QUICK_RATE)
+_SATURATED = 1e4  # beyond the derivatives are 0 or 1 in every format, and no multiple of z overflows
+
+
+def silu_value(z: EitherArray) -> EitherArray:
+    # the lowest number for -inf: times exp(-inf) = 0 that is 0, the limit, and not NaN
+    return logistic_times(z, namespace(z).maximum(z, np.finfo(z.dtype).min))
+
+
+def silu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
+    z = finite(z)  # as above, on both sides
+    # d/dz z s(z) = s + z s (1 - s) = s(z) (1 + z s(-z))
+    return ct_a * logistic_times(z, 1 + z * logistic(-z))
+
+
+def silu() -> Activation:
+    """a = z sigmoid(z), also called swish."""
+    return Activation("silu", silu_value, silu_vjp)
+
+
+def quick_gelu_value(z: EitherArray) -> EitherArray:
+    return logistic_times(z, namespace(z).maximum(z, np.finfo(z.dtype).min), _QUICK)
+
+
+def quick_gelu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
+    z = namespace(z).clip(z, -_SATURATED, _SATURATED)
+    # with s(z) = sigmoid(r z): d/dz z s(z) = s(z) (1 + r z s(-z))
+    return ct_a * logistic_times(z, 1 + QUICK_RATE * (z * logistic(-z, _QUICK)), _QUICK)
+
+
+def quick_gelu() -> Activation:
+    """a = z sigmoid(1.702 z), an approximation of gelu."""
+    return Activation("quick_gelu", quick_gelu_value, quick_gelu_vjp)
+
+
+# mish: a = z tanh(softplus(z)) = z w, w = n / (n + 2), n = e (e + 2), e = exp(z);
+# da/dz = e (e^3 + 4 e^2 + 6 e + 4 + 4 z (e + 1)) / (n + 2)^2
+#
+# For z > 0 both are written in g = exp(-z), numerator and denominator divided by e^2 and e^4.
+
+
+def mish_value(z: EitherArray) -> EitherArray:
+    xp = namespace(z)
+    h = xp.exp(0.5 * negative_part(z))  # e = h^2: exp(z) alone underflows too early
+    e, g = h * h, xp.exp(-magnitude(z))
+    left = (h * xp.maximum(z, np.finfo(z.dtype).min)) * h * ((e + 2) / (e * (e + 2) + 2))
+    return xp.where(z <= 0, left, z * ((1 + 2 * g) / (1 + 2 * g * (1 + g))))
+
+
+def mish_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
+    xp, z = namespace(z), namespace(z).clip(z, -_SATURATED, _SATURATED)
+    h = xp.exp(0.5 * negative_part(z))
+    e, g = h * h, xp.exp(-magnitude(z))
+    low = negative_part(z)
+    size = e * (e + 2) + 2
+    factor = e * (6 + e * (4 + e)) + 4 * (1 + low * (1 + e))
+    left = (h * (factor / (size * size))) * h
+    whole = 1 + 2 * g * (1 + g)
+    right = (1 + g * (4 + g * (6 + 4 * g)) + 4 * (g * z) * (g * (1 + g))) / (whole * whole)
+    return ct_a * xp.where(z <= 0, left, right)
+
+
+def mish() -> Activation:
+    """a = z tanh(log(1 + exp(z))), from Misra, 2019."""
+    return Activation("mish", mish_value, mish_vjp)

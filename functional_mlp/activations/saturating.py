@@ -1,0 +1,136 @@
+"""Activations that saturate: sigmoid, tanh and scaled tanh, softsign, and softmax, which mixes the units of a row."""
+
+from fractions import Fraction
+
+import numpy as np
+from jax import lax
+
+from functional_mlp._checks import finite_float
+from functional_mlp._dtypes import EitherArray, namespace
+from functional_mlp.activations.activation import Activation
+from functional_mlp.activations.primitives import (
+    exponential,
+    finite,
+    logistic,
+    magnitude,
+    positive_float,
+    sigmoid_parts,
+)
+
+# sigmoid: a = 1 / (1 + exp(-z)); da/dz = a (1 - a)
+#
+# With e = exp(-|z|) and r = 1 / (1 + e): a = r and 1 - a = e r for z > 0, and the other way round for z < 0, so that
+# a (1 - a) = e r^2 without 1 - a, which is 0 from z = 37 on. The derivative computes e and r again: to keep two arrays
+# from the forward pass for it takes more time than an exponential, and twice the memory.
+
+
+def sigmoid_value(z: EitherArray) -> EitherArray:
+    return logistic(z)
+
+
+def sigmoid_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
+    e, r = sigmoid_parts(z if isinstance(z, np.ndarray) else lax.optimization_barrier(z))
+    return ct_a * (e * r * r)
+
+
+def sigmoid() -> Activation:
+    """a = 1 / (1 + exp(-z))."""
+    return Activation("sigmoid", sigmoid_value, sigmoid_vjp, probabilities=True)
+
+
+# tanh: da/dz = 1 - a^2
+
+
+def tanh_value(z: EitherArray) -> EitherArray:
+    return namespace(z).tanh(z)
+
+
+def tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
+    # 1 - tanh^2 z = (1 / cosh z)^2 and 1 / cosh z = 2h / (1 + h^2), h = exp(-|z|): no cancellation near a = +-1, and
+    # squaring last keeps exp(-2|z|) from underflowing before the factor 4 is in
+    xp = namespace(z)
+    h = xp.exp(-xp.abs(z))
+    reciprocal_cosh = 2 * h / (1 + h * h)
+    return ct_a * (reciprocal_cosh * reciprocal_cosh)
+
+
+def tanh() -> Activation:
+    """a = tanh z."""
+    return Activation("tanh", tanh_value, tanh_vjp)
+
+
+# scaled tanh: a = scale tanh(rate z); da/dz = scale rate (1 - tanh^2(rate z))
+
+
+def scaled_tanh_value(z: EitherArray, scale: float, rate: float) -> EitherArray:
+    return scale * namespace(z).tanh(rate * z)
+
+
+def scaled_tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, scale: float, rate: float) -> EitherArray:
+    # as tanh, with exp(-|rate z|) to all its digits: that of a rounded product loses them in the tail
+    h = exponential(-magnitude(z), Fraction(rate))
+    reciprocal_cosh = 2 * h / (1 + h * h)
+    return ct_a * (scale * rate * reciprocal_cosh * reciprocal_cosh)
+
+
+def scaled_tanh(scale: float = 1.7159, rate: float = 2 / 3) -> Activation:
+    """a = scale tanh(rate z), by default with f(1) = 1 and f(-1) = -1, as in LeCun, Bottou, Orr and Müller, 1998."""
+    parameters = (("scale", finite_float("scale", scale)), ("rate", positive_float("rate", rate)))
+    return Activation("scaled_tanh", scaled_tanh_value, scaled_tanh_vjp, parameters)
+
+
+# softsign: a = z / (1 + |z|); da/dz = 1 / (1 + |z|)^2
+
+
+def softsign_value(z: EitherArray) -> EitherArray:
+    z = finite(z)
+    return z / (1 + magnitude(z))
+
+
+def softsign_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
+    r = 1 / (1 + magnitude(z))
+    return ct_a * (r * r)
+
+
+def softsign() -> Activation:
+    """a = z / (1 + |z|)."""
+    return Activation("softsign", softsign_value, softsign_vjp)
+
+
+# softmax over the last axis: a_i = exp(z_i) / sum_j exp(z_j); da_i/dz_j = a_i (delta_ij - a_j)
+
+
+def shifted_exponentials(z: EitherArray) -> tuple[EitherArray, EitherArray]:
+    """exp(z - max z) over the last axis, and the shifted z - max z itself, both of the shape and dtype of z.
+
+    The rounding error r of the subtraction (Knuth's two-sum) is put back, exp(d + r) = exp(d) (1 + r): without that an
+    entry 700 below the largest is wrong by 350 ulp. The maximum is taken by its index, not by max, because the loss
+    that is built on this counts that entry as exactly 1, and jax.grad should too where several are largest.
+    """
+    xp = namespace(z)
+    top = xp.take_along_axis(z, xp.argmax(z, axis=-1, keepdims=True), axis=-1)
+    shifted = z - top
+    recovered = shifted - z
+    r = (z - (shifted - recovered)) - (top + recovered)
+    r = r if isinstance(r, np.ndarray) else lax.stop_gradient(r)
+    r = xp.where(xp.isfinite(r), r, xp.zeros_like(r))  # z - max z overflowed: exp is 0 anyway
+    return xp.exp(shifted) * (1 + r), shifted
+
+
+def softmax_value(z: EitherArray) -> EitherArray:
+    e, _ = shifted_exponentials(z)
+    return e / namespace(e).sum(e, axis=-1, keepdims=True)
+
+
+def softmax_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
+    # ct_z_i = a_i (ct_i - sum_j a_j ct_j). The Jacobian annihilates constants, so ct is first taken relative to that of
+    # the largest unit: near saturation ct_i - sum_j a_j ct_j would cancel there.
+    xp = namespace(a, ct_a)
+    top = xp.argmax(a, axis=-1, keepdims=True)
+    relative = ct_a - xp.take_along_axis(ct_a, top, axis=-1)
+    return a * (relative - xp.sum(a * relative, axis=-1, keepdims=True))
+
+
+def softmax() -> Activation:
+    """a_i = exp(z_i) / sum_j exp(z_j) over the units of a layer."""
+    return Activation("softmax", softmax_value, softmax_vjp, probabilities=True)
