@@ -11,8 +11,8 @@ import numpy as np
 from functional_mlp._checks import known_name
 from functional_mlp.oracle.case import FIELDS, Case, layers_in, not_a_case, pairs_in, rounded
 from functional_mlp.oracle.diagnosis import Asked, diagnose
-from functional_mlp.oracle.documents import Gradients, Printed, Update, digits_of, with_digits
-from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
+from functional_mlp.oracle.documents import Gradients, Update, digits_of, with_digits
+from functional_mlp.oracle.noise import Precision, estimate_noise, precision_named
 from functional_mlp.oracle.report import Exhibit, Report
 from functional_mlp.oracle.truth import Solution, solve
 from functional_mlp.oracle.verdict import (
@@ -23,10 +23,10 @@ from functional_mlp.oracle.verdict import (
     by_convention,
     coarsest,
     given_leaves,
-    given_params,
     has_dtype,
     judge,
     known_to,
+    notes_on,
     worst_of,
 )
 
@@ -135,6 +135,7 @@ def check(
         again = by_convention(case, solution, coarser, given, judge(case, solution, coarser, given))
         if not _is_wrong(again.leaves):
             notes = (AS_STORED.format(assumed), *again.notes)
+            notes += notes_on(case, solution, coarser, again.given, again.leaves, assumed)
             report = report_on(case, coarser.precision, again.leaves, notes)
             return dataclasses.replace(report, exhibits=(Exhibit("", case, given),))
     leaves = judged.leaves
@@ -143,7 +144,7 @@ def check(
     if differences is not None:
         noise, notes = differences[0], (*notes, differences[1])
         leaves = judge(case, solution, noise, judged.given)
-    notes += notes_of(case, solution, judged.given, noise, leaves, precision)
+    notes += notes_on(case, solution, noise, judged.given, leaves, precision)
     report = report_on(case, declared, leaves, notes)
     finder = partial(diagnose, Asked(case, solution, noise, judged.given, leaves)) if _is_wrong(leaves) else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
@@ -242,60 +243,6 @@ def dtype_of(params: Any) -> str:
     """The dtype that parameters or gradients were handed over in."""
     pairs = pairs_in(params if hasattr(params, "__len__") else [])
     return coarsest(leaf for pair in pairs for leaf in pair if leaf is not None)
-
-
-def notes_of(
-    case: Case,
-    solution: Solution,
-    given: Gradients,
-    noise: Noise,
-    leaves: tuple[Leaf, ...],
-    precision: str | None,
-) -> tuple[str, ...]:
-    """What a wrong verdict may be due to: an undeclared precision, or few digits."""
-    if worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG:
-        return ()
-    for digits in _rounded_to(case, given):
-        fewer = judge(case, solution, noise, with_digits(given, digits))
-        if not any(leaf.verdict is Verdict.WRONG for leaf in fewer):
-            is_fixed = digits.style == "fixed"
-            words = f"{digits.digits} {'decimals' if is_fixed else 'digits'}"
-            declared = repr(str(digits)) if is_fixed else str(digits)
-            note = (
-                f"as numbers rounded to {words} these would not be wrong. If they were rounded, declare it"
-                f" (digits={declared}); errors that such digits hide are not seen then."
-            )
-            return (note,)
-    # the noise of float32 takes seconds to compile; it is not asked for where it could not explain the worst error
-    if noise.precision.name != "float64" or any(leaf.error > HOPELESS * leaf.floor > 0 for leaf in leaves):
-        return ()
-    lower = judge(case, solution, estimate_noise(case, solution, precision_named("float32")), given)
-    if any(leaf.verdict is Verdict.WRONG for leaf in lower):
-        return ()
-    how = "Declare it (precision 'float32')." if precision is None else "Is the declared precision right?"
-    return (f"as float32 these numbers would be consistent. {how}",)
-
-
-HOPELESS = 1e3 * 2.0**29  # times the floor of float64: a thousand times what float32's digits lose
-
-
-def _rounded_to(case: Case, given: Gradients) -> tuple[Printed, ...]:
-    """To how few decimals, or digits, numbers that came without a text may have been rounded; () if they look exact."""
-    if given.printed is not None:
-        return ()
-    leaves = (leaf.values for leaf in given_params(case, given.params).values() if isinstance(leaf, Handed))
-    most = {"%.*f": 0, "%.*e": 0}
-    for value in (float(value) for leaf in leaves for value in leaf.flat if np.isfinite(value)):
-        for form, digits in most.items():
-            fewest = (n for n in range(digits, MOST_ROUNDED + 1) if float(form % (n, value)) == value)
-            most[form] = next(fewest, MOST_ROUNDED + 1)
-        if min(most.values()) > MOST_ROUNDED:
-            return ()
-    styles = (Printed("fixed", most["%.*f"]), Printed("significant", most["%.*e"] + 1))
-    return tuple(style for style in styles if FEWEST_ROUNDED <= style.digits <= MOST_ROUNDED)
-
-
-FEWEST_ROUNDED, MOST_ROUNDED = 3, 10  # digits of numbers that look rounded
 
 
 @formerly_by_place("precision")

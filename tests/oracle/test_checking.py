@@ -180,7 +180,7 @@ def test_no_note_where_float32_would_not_help():
     given = answer(question())
     given[0][0] = 2 * given[0][0]
     assert check(question(), given).notes == ()
-    assert check(question(), answer(question())).notes == ()
+    assert not any("would be" in note for note in check(question(), answer(question())).notes)
 
 
 def test_numbers_printed_to_few_digits_are_judged_to_these():

@@ -22,6 +22,7 @@ from functional_mlp.oracle.probing import (
     call_function,
     combined_report,
     draw_probe_cases,
+    left_out,
     probe_code,
 )
 from functional_mlp.oracle.report import Report
@@ -143,10 +144,7 @@ def check_adapted(
     cases = draw_probe_cases(adapted.network, adapted.loss, declared, seed, asking)
     cases = tuple(_fitted(adapted, case) for case in cases)
     probed = probe_code(ask, cases, declared, declared, asking=asking)
-    left_out = tuple(
-        f"the case {probe.name!r} was left out: {probe.skipped}." for probe in probed if probe.skipped is not None
-    )
-    return combined_report(probed, declared, left_out, cases=cases, code="your model")
+    return combined_report(probed, declared, left_out(probed), cases=cases, code="your model")
 
 
 def _with_l2(loss: Loss, l2: float) -> Loss:

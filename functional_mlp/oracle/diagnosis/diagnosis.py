@@ -5,7 +5,9 @@ numbers are compared with the given ones, entry by entry, by the noise floor of 
 is fitted first. If none explains everything, two are tried: one that explains one of the wrong arrays nearest to the
 outputs, and another that explains the rest. Mistakes that the case cannot tell apart are all named.
 
-Nothing is named that does not reproduce the numbers; then only the first wrong quantity on the way back is.
+Nothing is named that does not reproduce the numbers; then only the first wrong quantity on the way back is. With one
+sample and one output, or two classes, any error at the output multiplies the gradients by some number: no convention is
+named there that does only that.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,6 +19,7 @@ from functional_mlp.oracle.case import Case, layer_of, parameter_of, weights_and
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, relative_sizes
 from functional_mlp.oracle.diagnosis.search import (
+    SCALES,
     Evidence,
     Explanation,
     Named,
@@ -25,7 +28,7 @@ from functional_mlp.oracle.diagnosis.search import (
     named,
 )
 from functional_mlp.oracle.documents import Gradients, digits_of
-from functional_mlp.oracle.mistakes import MISTAKES, prepare
+from functional_mlp.oracle.mistakes import MISTAKES, only_scales, prepare
 from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.truth import Solution
 from functional_mlp.oracle.verdict import (
@@ -208,6 +211,8 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
         return unsearched
     truth = {path: array for path, array in true.items() if path in arrays}
     way_back = sorted(wrong, key=lambda path: (path != "outputs", -layer_of(path), arrays[path].size, path))
+    if only_scales(case):  # any number might be meant, so that none shows a convention
+        excluded |= SCALES | {"loss-scaled", "loss-mismatch"}
     storage = noise.precision.storage.name
     dtype = "float64" if all(np.isfinite(array).all() for array in arrays.values()) else storage
     loss, loss_noise = _loss_and_noise(asked)

@@ -1,3 +1,4 @@
+from .elementary import kind as kind
 from .elementary import kink_positions as kink_positions
 from .elementary import kinks_of as kinks_of
 from .floors import Floor as Floor

@@ -7,6 +7,7 @@ from .call import Skipped as Skipped
 from .call import call_function as call_function
 from .call import values_of as values_of
 from .combine import combined_report as combined_report
+from .combine import left_out as left_out
 from .functions import check_function as check_function
 from .probe import Probed as Probed
 from .probe import probe_code as probe_code

@@ -45,8 +45,9 @@ def combined_report(
         for (id_, sentence), names in where.items()
     )
     wrong = [probe for probe in answered if any(leaf.verdict is Verdict.WRONG for leaf in probe.leaves)]
-    if wrong and all(probe.as_float32 for probe in wrong):
-        notes += wrong[0].as_float32
+    hints = [probe.hint for probe in wrong if probe.hint is not None]
+    if wrong and len(hints) == len(wrong):
+        notes += (max(hints, key=lambda hint: hint.unit).sentence,)  # what the coarsest explains, explains all
     elif not findings:
         notes += _pattern({probe.reference.case: probe in wrong for probe in answered if probe.reference is not None})
     random = any(finding.id == "nondeterministic" for finding in findings)
@@ -72,6 +73,13 @@ def combined_report(
             for probe in answered
             if probe.reference is not None and probe.kept is not None
         ),
+    )
+
+
+def left_out(probed: Sequence[Probed]) -> tuple[str, ...]:
+    """Notes on the cases that were not answered because they are not supported, with the reason of each."""
+    return tuple(
+        f"the case {probe.name!r} was left out: {probe.skipped}." for probe in probed if probe.skipped is not None
     )
 
 

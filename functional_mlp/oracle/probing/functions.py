@@ -20,7 +20,7 @@ from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import formerly_by_place
 from functional_mlp.oracle.probing.asking import Asking, asking_of, found_out, note_on
 from functional_mlp.oracle.probing.call import Ask, GradientFunction, beginning_with, call_function, restricted
-from functional_mlp.oracle.probing.combine import combined_report
+from functional_mlp.oracle.probing.combine import combined_report, left_out
 from functional_mlp.oracle.probing.probe import probe_code
 from functional_mlp.oracle.probing.probe_cases import Activations, draw_probe_cases, probe_network
 from functional_mlp.oracle.report import Report
@@ -104,8 +104,9 @@ def check_function(
     probed = probe_code(ask, cases, precision or "float64", precision, asking=found)
     narrower = next((probe.call.dtype for probe in probed if probe.call is not None), "float64")
     if precision is not None or narrower == "float64":
-        return combined_report(probed, precision or "float64", notes, cases=cases)
+        return combined_report(probed, precision or "float64", (*notes, *left_out(probed)), cases=cases)
     cases = drawn(found, narrower)
     words = f"for float64 arguments your function returns {narrower}, so it is judged as {narrower}; to have it"
     notes += (f"{words} judged as float64, declare that",)
-    return combined_report(probe_code(ask, cases, narrower, narrower, asking=found), narrower, notes, cases=cases)
+    probed = probe_code(ask, cases, narrower, narrower, asking=found)
+    return combined_report(probed, narrower, (*notes, *left_out(probed)), cases=cases)

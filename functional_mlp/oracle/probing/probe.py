@@ -13,16 +13,34 @@ import numpy as np
 
 from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle.case import FIELDS, Case, delta_path, layer_of, pairs_in, parameter_path
-from functional_mlp.oracle.checking import notes_of
 from functional_mlp.oracle.diagnosis import Asked
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Precision, estimate_noise, precision_named
 from functional_mlp.oracle.probing.asking import Asking
 from functional_mlp.oracle.probing.call import Ask, Call, Fault, Reference, Skipped, listed, restricted
-from functional_mlp.oracle.probing.probe_cases import SIDES, at_kinks_of, is_meant, purpose_of, with_side
+from functional_mlp.oracle.probing.probe_cases import (
+    FAR_TAIL,
+    SIDES,
+    at_kinks_of,
+    is_explained,
+    is_meant,
+    purpose_of,
+    remedied,
+    with_side,
+)
 from functional_mlp.oracle.probing.repeats import after_another, is_overwritten, repeated
 from functional_mlp.oracle.truth import solve
-from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, as_differences, by_convention, judge, worst_of
+from functional_mlp.oracle.verdict import (
+    Cause,
+    Hint,
+    Leaf,
+    Verdict,
+    as_differences,
+    by_convention,
+    hint_on,
+    judge,
+    worst_of,
+)
 
 
 class Probed(NamedTuple):
@@ -33,7 +51,7 @@ class Probed(NamedTuple):
         leaves: verdicts on the first answer.
         faults: of the program.
         notes: what changes no verdict.
-        as_float32: of a wrong answer in float64: whether it would be consistent in float32.
+        hint: of a wrong answer: in which other precision it would not be wrong, if in any.
         call: the first one, if it gave an answer.
         kept: the first answer, in arrays of its own.
         asked: the same with all that it was judged by, if it is wrong and to be explained.
@@ -46,7 +64,7 @@ class Probed(NamedTuple):
     leaves: tuple[Leaf, ...] = ()
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
-    as_float32: tuple[str, ...] = ()
+    hint: Hint | None = None
     call: Call | None = None
     kept: Gradients | None = None
     asked: Asked | None = None
@@ -103,20 +121,20 @@ def probe_code(
                 reference = reference._replace(noise=differences[0])
                 leaves, sides = _judged(reference, first._replace(answer=unexplained))
                 sides = (*sides, differences[1])
-        as_float32 = notes_of(case, solution, unexplained, reference.noise, leaves, given)
+        hint = hint_on(case, solution, reference.noise, unexplained, leaves, given)
         faults, again = repeated(ask, reference, first) if repeat else ((), ())
         if first.changed:
             words = f"changes its arguments ({listed(first.changed)}); work on copies"
             faults = (Fault("mutates", words), *faults)
         faults = (*first.faults, *faults)
         kept = _kept(first)
-        wrong = worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG
+        wrong = worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG and not is_explained(case, leaves)
         asked = None
         if wrong and kept is not None:
             asked = Asked(*reference, kept._replace(loss=kept.loss if unexplained.loss is not None else None), leaves)
             asked = asked._replace(group=case.name)
         notes = (*first.notes, *reused, *sides, *conventions, *again)
-        probed.append(Probed(case.name, leaves, faults, notes, as_float32, first, kept, asked, reference))
+        probed.append(Probed(case.name, leaves, faults, notes, hint, first, kept, asked, reference))
         if any(fault.id == "accumulates" for fault in faults) or (given is None and first.dtype != "float64"):
             break
         before = first
@@ -176,6 +194,8 @@ def _judged(reference: Reference, call: Call) -> tuple[tuple[Leaf, ...], tuple[s
     """
     case = reference.case
     leaves = {leaf.path: leaf for leaf in judge(*reference, call.answer)}
+    if purpose_of(case) == FAR_TAIL:
+        return remedied(list(leaves.values()), case, reference.noise.precision), ()
     sides: dict[str, list[int]] = {}
     for side in SIDES:
         undecided = {layer_of(path) for path, leaf in leaves.items() if leaf.cause is Cause.KINK}

@@ -9,6 +9,9 @@ from .given import given_params as given_params
 from .given import has_dtype as has_dtype
 from .given import is_asked_for as is_asked_for
 from .given import known_to as known_to
+from .hints import Hint as Hint
+from .hints import hint_on as hint_on
+from .hints import notes_on as notes_on
 from .judging import Question as Question
 from .judging import floor_of_step as floor_of_step
 from .judging import judge as judge

@@ -11,8 +11,8 @@ import pytest
 import functional_mlp as fm
 from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle.documents import Gradients
-from functional_mlp.oracle.probing import probe_cases
 from functional_mlp.oracle.probing.functions import check_function
+from functional_mlp.oracle.probing.probe_cases import plans as probe_cases
 from functional_mlp.oracle.verdict import Verdict
 
 NETWORK = fm.Network((4, 5, 6), ("relu", "tanh"))
@@ -205,7 +205,7 @@ def of_wrong_variable(params, inputs, targets):
 
 @pytest.mark.parametrize(
     ("fn", "groups"),
-    [(averaged_bias, 5), (transposed, 6), (of_wrong_variable, 6)],
+    [(averaged_bias, 6), (transposed, 7), (of_wrong_variable, 7)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_planted_mistake_is_wrong(fn, groups):
@@ -236,7 +236,8 @@ def test_a_nominal_batch_size_shows_in_other_batches():
 
 def softmax_gradients(params, inputs, targets, normalised):
     [(w, b)] = params
-    e = np.exp(inputs @ w + b)
+    z = inputs @ w + b
+    e = np.exp(z - z.max(axis=1, keepdims=True))
     p = e / e.sum(axis=1, keepdims=True)
     ct_z = p - targets if normalised else p * targets.sum(axis=1, keepdims=True) - targets
     return [(inputs.T @ ct_z, ct_z.sum(axis=0))]
@@ -283,7 +284,7 @@ def test_an_exception_is_named_and_the_other_cases_are_judged():
     assert finding.id == "raises"
     assert "'one sample'" in finding.sentence
     assert "IndexError: row 1 of 1 (line " in finding.sentence
-    assert len({leaf.group for leaf in report.leaves}) == 5
+    assert len({leaf.group for leaf in report.leaves}) == 6
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), TypeError("")])

@@ -11,16 +11,13 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
-from functional_mlp._dtypes import Array
 from functional_mlp.activations import Activation
-from functional_mlp.forward_pass import forward
 from functional_mlp.losses import KINDS, Loss
-from functional_mlp.network import Dense, Network
+from functional_mlp.network import Network
 from functional_mlp.oracle.case import (
     Case,
     Layout,
@@ -33,7 +30,9 @@ from functional_mlp.oracle.case import (
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Precision, estimate_noise, kink_positions, precision_named
 from functional_mlp.oracle.probing.asking import Asking
-from functional_mlp.oracle.truth import float64_on_cpu, solve
+from functional_mlp.oracle.probing.probe_cases.far_tail import FAR_TAIL, far_offsets
+from functional_mlp.oracle.probing.probe_cases.placing import Placing, placed
+from functional_mlp.oracle.truth import solve
 from functional_mlp.oracle.verdict import Verdict, judge
 
 # by the name of a case, what it shows if it alone comes out wrong
@@ -47,6 +46,7 @@ PURPOSES = {
     "soft targets": "targets between 0 and 1: are they rounded, or taken for classes?",
     "targets not summing to 1": "targets whose rows do not sum to 1: p - t is the gradient only where they do; in"
     " general it is p sum(t) - t",
+    FAR_TAIL: "pre-activations whose exponentials overflow: is a quotient of two infinities, or a 0 times one, taken?",
     "at the kink": "units exactly at a kink of their activation, where z = 0 (relu6: or 6; hard_swish: -3 or 3)",
 }
 # by the name of a case, for which declared targets a right program must have it right
@@ -63,7 +63,6 @@ LARGE = 12.0
 LARGE_LOGITS = 40.0  # probabilities down to 1e-9, which people clip at 1e-7
 COARSE = 1e-4  # unit roundoff of 16 bits, in which a case may well be undecided: then others are tried
 ATTEMPTS = 8
-STEEPEST = 8.0  # weights are not scaled up by more than so much per unit of that
 
 
 class Batches(NamedTuple):
@@ -123,8 +122,9 @@ def draw_probe_cases(
         asking: in which layout, with biases or without, and whether targets are class labels.
 
     Returns:
-        Cases with the names of `PURPOSES`, where they apply: "soft targets" to losses of classes and of bits, "targets
-        not summing to 1" to those of classes, "at the kink" to networks with a kinked activation.
+        Cases with the names of `PURPOSES`, where they apply: "large pre-activations" to networks and losses of
+        exponentials (`far_tail.py`), "soft targets" to losses of classes and of bits, "targets not summing to 1" to
+        those of classes, "at the kink" to networks with a kinked activation.
 
     Raises:
         TypeError: for what is no network, no loss, or no integer seed.
@@ -132,7 +132,7 @@ def draw_probe_cases(
 
     Example:
         >>> import functional_mlp as fm
-        >>> [case.name for case in draw_probe_cases(fm.Network((4, 5, 6), "tanh"), fm.Loss("squared_error"))]
+        >>> [case.name for case in draw_probe_cases(fm.Network((4, 5, 6), "identity"), fm.Loss("squared_error"))]
         ['several samples', 'partial batch', 'one sample', 'near saturation', 'small pre-activations']
     """
     asking = Asking() if asking is None else asking
@@ -179,6 +179,8 @@ def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str
         "small pre-activations": _Plan(batches.several, (SMALL, SMALL), targets),
     }
     plans |= {name: _Plan(batches.several, moderate, kind) for name, kind in others.items()}
+    if any(offsets.any() for offsets in far_offsets(network, loss, declared)):
+        plans[FAR_TAIL] = _Plan(batches.several, moderate, targets)
     if kinked_layers(network):
         plans["at the kink"] = _Plan(batches.several, moderate, targets)
     return plans
@@ -190,10 +192,12 @@ def _drawn(
     """The least doubtful of a few draws, or the first one without doubts."""
     dtype, most = declared.storage.name, batch_sizes(network).several
     kinks = kinked_layers(network) if name == "at the kink" else {}
+    offsets = far_offsets(network, loss, declared) if name == FAR_TAIL else ()
+    placing = Placing(plan.reach, kinks, offsets, biased=asking.bias is not False)
     tried: list[tuple[int, Case]] = []
     while len(tried) < ATTEMPTS and all(doubts for doubts, _ in tried):
         rng = np.random.default_rng([seed, len(tried), *name.encode()])
-        params, inputs = _placed(network, most, plan.reach, dtype, rng, kinks, biased=asking.bias is not False)
+        params, inputs = placed(network, most, placing, dtype, rng)
         end = rounded(draw_targets(plan.targets, (plan.samples, network.sizes[-1]), rng), dtype)
         targets, ct_outputs = (None, end) if loss is None else (end, None)
         case = Case(network, loss, params, inputs[: plan.samples], targets, ct_outputs, name=name, dtype=dtype)
@@ -203,7 +207,7 @@ def _drawn(
 
 def _doubts(case: Case, precision: Precision) -> int:
     """In how many places the true gradients would be hard to tell from others; 0 in precisions where that is rare."""
-    if precision.storage.unit < COARSE:
+    if precision.storage.unit < COARSE and purpose_of(case) != FAR_TAIL:
         return 0
     solution = solve(case)
     noise = estimate_noise(case, solution, precision)
@@ -247,97 +251,6 @@ def _beyond_kinks(activations: Sequence[Activation]) -> float:
     """How far apart pre-activations are that lie on either side of every kink."""
     positions = [abs(position) for activation in activations for position in kink_positions(activation)]
     return 2.5 * max(positions, default=0.0)
-
-
-# pre-activations where they tell most
-
-
-@jax.jit
-def _pre_activations(network: Network, params: Any, inputs: Any) -> Any:
-    return forward(network, params, inputs)[1].pre_activations
-
-
-@jax.jit
-def _activations(network: Network, params: Any, inputs: Any) -> Any:
-    return forward(network, params, inputs)[1].activations
-
-
-def _of_mean_zero(weights: Array, before: Array) -> Array:
-    """Weights (fan_in, fan_out) whose pre-activations have mean 0 over the samples, if there are inputs enough."""
-    mean = before.mean(axis=0)
-    if len(mean) < 2 or not mean.any():
-        return weights
-    return weights - np.outer(mean, mean @ weights) / (mean @ mean)
-
-
-def _placed(
-    network: Network,
-    samples: int,
-    reach: tuple[float, float],
-    dtype: str,
-    rng: np.random.Generator,
-    kinks: Mapping[int, tuple[float, ...]],
-    *,
-    biased: bool,
-) -> tuple[list[Dense], Array]:
-    """Parameters and inputs (n, n_0) for which the pre-activations of every unit have both signs and are `reach` apart.
-
-    The samples come in the order of how many units they activate.
-
-    Args:
-        network, samples: the shapes.
-        reach: largest minus smallest pre-activation of a unit, in hidden layers and in the last one.
-        dtype: to which all numbers are rounded.
-        rng: of the draws.
-        kinks: layer -> positions of kinks, at which its first units are: they get no weights, and the position as the
-            bias, so that they are exactly there, in whatever order summed.
-        biased: whether there are biases; without them, the weights are made so that pre-activations have mean 0, and
-            no kink but that at 0 is met.
-    """
-    inputs = rounded(rng.normal(size=(samples, network.sizes[0])), dtype)
-    params: list[Any] = [
-        Dense(rng.normal(size=shape) / np.sqrt(shape[0]), np.zeros(shape[1]) if biased else None)  # type: ignore[arg-type]
-        for shape in network.shapes
-    ]
-    last = len(params) - 1
-    with float64_on_cpu():
-        for layer in range(len(params)):
-            if not biased:
-                before = inputs if layer == 0 else np.asarray(_activations(network, tuple(params), inputs)[layer - 1])
-                params[layer] = Dense(_of_mean_zero(params[layer].weights, before), None)  # type: ignore[arg-type]
-            z = np.asarray(_pre_activations(network, tuple(params), inputs)[layer])
-            distance = reach[layer == last]
-            spread = np.ptp(z, axis=0)
-            factor = np.where(
-                spread > 0, np.minimum(distance / np.where(spread > 0, spread, 1), STEEPEST * distance), 1
-            )
-            weights = params[layer].weights * factor
-            bias = -_widest_gap(z * factor) if biased else None
-            for unit, position in enumerate(kinks.get(layer, ())):
-                if bias is not None:
-                    weights[:, unit], bias[unit] = 0.0, position
-                elif position == 0:
-                    weights[:, unit] = 0.0
-            bias = None if bias is None else rounded(bias, dtype)
-            params[layer] = Dense(rounded(weights, dtype), bias)  # type: ignore[arg-type]
-        pre_activations = _pre_activations(network, tuple(params), inputs)
-        active = np.min([np.mean(np.asarray(z) > 0, axis=1) for z in pre_activations], axis=0)
-    return params, inputs[np.argsort(-active, kind="stable")]
-
-
-def _widest_gap(z: Array) -> Array:
-    """The middle (fan_out,) of the widest gap between the pre-activations (n, fan_out) of each unit.
-
-    With more than 3 samples at least two lie on either side.
-    """
-    if len(z) < 2:
-        return np.zeros(z.shape[1])
-    ordered = np.sort(z, axis=0)
-    rim = 1 if len(z) > 3 else 0
-    gaps = np.diff(ordered, axis=0)[rim : len(z) - 1 - rim]
-    below = np.argmax(gaps, axis=0)[None, :] + rim
-    middle = np.take_along_axis(ordered, below, axis=0) + np.take_along_axis(ordered, below + 1, axis=0)
-    return middle[0] / 2
 
 
 # kinks

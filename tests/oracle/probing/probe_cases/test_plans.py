@@ -3,7 +3,7 @@
 import numpy as np
 
 import functional_mlp as fm
-from functional_mlp.oracle.probing import probe_cases
+from functional_mlp.oracle.probing.probe_cases import plans as probe_cases
 
 NETWORK = fm.Network((4, 5, 6), ("relu", "tanh"))
 MEAN = fm.Loss("squared_error", over_samples="mean", l2=0.125)

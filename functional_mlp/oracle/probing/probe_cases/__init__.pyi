@@ -1,0 +1,14 @@
+from .far_tail import FAR_TAIL as FAR_TAIL
+from .far_tail import is_explained as is_explained
+from .far_tail import remedied as remedied
+from .plans import PURPOSES as PURPOSES
+from .plans import SIDES as SIDES
+from .plans import Activations as Activations
+from .plans import Spec as Spec
+from .plans import at_kinks_of as at_kinks_of
+from .plans import draw_probe_cases as draw_probe_cases
+from .plans import is_meant as is_meant
+from .plans import probe_network as probe_network
+from .plans import purpose_of as purpose_of
+from .plans import renamed as renamed
+from .plans import with_side as with_side
