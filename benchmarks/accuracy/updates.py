@@ -105,7 +105,7 @@ def optax_rows(seed: int) -> Iterator[Right]:
         if case.loss is None or case.sample_weights is not None:
             return
         for name, optimizer in OPTIMIZERS.items():
-            with jax.enable_x64(precision == "float64"):
+            with jax.enable_x64(precision == "float64"), jax.numpy_dtype_promotion("standard"):
                 report = judged(case, _by_optax(case, optimizer, precision), FORMS[name], precision, {"epochs": 3})
             yield Right(f"{name} (optax)", precision, report.verdict.value)
 
