@@ -28,7 +28,7 @@ NEXT ?= .venv-next
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts diagnosis vectors vectors-archive conformance mutations bench accelerator clean
+.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts programs diagnosis vectors vectors-archive conformance mutations bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -82,6 +82,9 @@ certify: $(VENV)/installed
 
 verdicts: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.verdicts --output docs/measured/verdicts.md
+
+programs: $(VENV)/installed
+	$(BIN)/python -m benchmarks.accuracy.programs --output docs/measured/programs.md
 
 diagnosis: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.diagnosis --output docs/measured/diagnosis.md

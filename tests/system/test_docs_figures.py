@@ -96,6 +96,18 @@ def test_the_rates_in_the_readme_are_those_of_the_diagnosis() -> None:
     assert quoted("README.md", "Of", planted, "planted mistakes", named, "were named; of", unlisted, "errors", "none")
 
 
+def test_no_correct_program_of_the_corpus_is_called_wrong() -> None:
+    page = measured("programs.md")
+    said = r"(\d+) correct programs, (\d+) questions: \d+ consistent, (\d+) undecided, (\d+) wrong, (\d+) refused"
+    [counts] = re.findall(said, page)
+    programs, questions, undecided, *wrong = map(int, counts)
+    assert programs >= 40
+    assert undecided <= 0.03 * questions
+    assert wrong == [0, 0]
+    [(asked, answered)] = re.findall(r"with a mistake, (\d+) questions: (\d+) wrong", page)
+    assert asked == answered
+
+
 def test_the_rates_of_the_oracle_are_those_of_the_verdicts() -> None:
     page = measured("verdicts.md")
     [(reports, arrays, false)] = re.findall(r"^([\d,]+) reports on ([\d,]+) arrays .*; false alarms: (\d+)", page, re.M)
