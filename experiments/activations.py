@@ -44,6 +44,21 @@ FORMULAS = {
     "softplus": (r"a=\ln(1+e^z)", r"a'=1/(1+e^{-z})"),
     "silu": (r"a=z\,s,\ s=1/(1+e^{-z})", r"a'=s\,(1+z(1-s))"),
     "gelu": (r"a=z\,\Phi(z)", r"a'=\Phi(z)+z\,\varphi(z)"),
+    "gelu_tanh": (r"a=z\,s(2u),\ u=c\,(z+0.0447z^3)", r"a'=s(2u)\,(1+2u'z\,s(-2u))"),
+    "quick_gelu": (r"a=z\,s(1.702z)", r"a'=s\,(1+1.702z(1-s))"),
+    "mish": (r"a=z\tanh p,\ p=\ln(1+e^z)", r"a'=\tanh p+z\,s(z)\,(1-\tanh^2 p)"),
+    "selu": (r"a=1.05z\ (z>0),\ 1.76(e^z-1)\ (z\leq 0)", r"a'=1.05\ (z>0),\ 1.76e^z\ (z\leq 0)"),
+    "celu": (r"a=z\ (z>0),\ e^z-1\ (z\leq 0)", r"a'=1\ (z>0),\ e^z\ (z\leq 0)"),
+    "prelu": (r"a=z\ (z>0),\ pz\ (z\leq 0)", r"a'=1\ (z>0),\ p\ (z\leq 0)"),
+    "relu6": (r"a=\min(\max(z,0),6)", r"a'=1\ (0<z<6)"),
+    "hardtanh": (r"a=\min(\max(z,-1),1)", r"a'=1\ (|z|<1)"),
+    "hard_sigmoid": (r"a=\min(\max(z/6+1/2,0),1)", r"a'=1/6\ (|z|<3)"),
+    "hard_swish": (r"a=z\,h(z)", r"a'=(2z+3)/6\ (|z|<3)"),
+    "scaled_tanh": (r"a=1.7159\tanh(2z/3)", r"a'=1.1439\,(1-\tanh^2(2z/3))"),
+    "softsign": (r"a=z/(1+|z|)", r"a'=1/(1+|z|)^2"),
+    "sin": (r"a=\sin z", r"a'=\cos z"),
+    "cos": (r"a=\cos z", r"a'=-\sin z"),
+    "gaussian": (r"a=e^{-z^2}", r"a'=-2z\,e^{-z^2}"),
     "softmax": (r"a_i=e^{z_i}/\Sigma_k\,e^{z_k}", r"\partial a_i/\partial z_1=a_i(\delta_{i1}-a_1)"),
 }
 
@@ -158,11 +173,11 @@ def draw(activation: fm.Activation, function: Any, derivative: Any, dashed: bool
         for part in (slice(None, middle), slice(middle, None)):
             colour = colours[1][unit]
             derivative.plot(z[part], slope[part, unit], style, color=colour, label=label if part.stop else None)
-    left, at_zero, right = values_and_derivatives(activation, jnp.float32([-1e-6, 0, 1e-6]))[1][:, 0].tolist()
-    if abs(left - right) > 1e-3:
-        for limit in (left, right):
-            face = VERMILION if limit == at_zero else "white"
-            derivative.plot(0, limit, "o", color=VERMILION, markerfacecolor=face, markersize=5)
+    for kink in activation.kinks:
+        if abs(kink.left - kink.right) > 1e-3 and DRAWN_RANGE[0] < kink.position < DRAWN_RANGE[1]:
+            for limit in (kink.left, kink.right):
+                face = VERMILION if limit == activation.derivative_at(kink) else "white"
+                derivative.plot(kink.position, limit, "o", color=VERMILION, markerfacecolor=face, markersize=5)
     if not dashed:  # the scale of a derivative starts at 0
         derivative.set_ylim(min(1.1 * float(slope.min()), -0.02), 1.1 * float(slope.max()))
 
@@ -171,13 +186,13 @@ def draw_overview(activations: list[fm.Activation]) -> Any:
     """All functions and derivatives in one figure of small panels."""
     from experiments._figures import new_figure
 
-    figure, axes = new_figure(2, 5, (12.5, 5.6), sharex=True)
+    figure, axes = new_figure(5, 5, (12.5, 13.0), sharex=True)
     for panel, activation in zip(axes.flat, activations, strict=True):
         draw(activation, panel, panel, dashed=True)
         note = {"leaky_relu": f", $p={SLOPE_DRAWN}$", "softmax": " ($i=1$ of 3)"}.get(activation.name, "")
         panel.set_title(f"{activation.name}{note}\n${FORMULAS[activation.name][0]}$", fontsize=10)
-    for panel in axes[1]:
-        panel.set_xlabel("$z$ ($z_1$ for softmax)" if panel is axes[1, -1] else "$z$")
+    for panel in axes[-1]:
+        panel.set_xlabel("$z$ ($z_1$ for softmax)" if panel is axes[-1, -1] else "$z$")
     handles, _ = axes[0, 0].get_legend_handles_labels()
     figure.legend(
         handles, ["activation $a$", r"derivative $\mathrm{d}a/\mathrm{d}z$"], loc="outside upper center", ncols=2

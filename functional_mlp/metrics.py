@@ -43,7 +43,8 @@ def accuracy(seen: Evaluation) -> Array:
     """Share of samples of the right class, sample weights not counted; a sample with a NaN output is wrong.
 
     Of several outputs the largest names the class. A single output is compared with 1/2, or with 0 where it is a logit
-    (sigmoid_cross_entropy); its target with 1/2. For other codings of the classes pass a function of your own.
+    or a score (sigmoid_cross_entropy, sigmoid_focal, hinge); its target with 1/2. For other codings of the classes pass
+    a function of your own.
     """
     outputs, targets = seen.tape.activations[-1], seen.targets
     if outputs.shape[1] > 1:

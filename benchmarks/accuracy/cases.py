@@ -29,7 +29,11 @@ SPECIAL = ("overflow", "underflow", "kinks", "saturated", "saturated-units", "ne
 MAX_DEPTH, MAX_WIDTH, MAX_BATCH = 10, 1024, 4096
 MAX_WORK = 1e7
 UNIT_WORK = 30  # what an activation, or an input, costs, in multiplications
-HIDDEN = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax", "identity")
+HIDDEN = (
+    *("relu", "tanh", "sigmoid", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax", "identity"),
+    *("gelu_tanh", "quick_gelu", "mish", "selu", "celu", "prelu", "relu6", "hardtanh", "hard_sigmoid", "hard_swish"),
+    *("scaled_tanh", "softsign", "sin", "cos", "gaussian"),
+)
 ENDS = (  # activation of the last layer and loss, with how often; None is drawn
     ("identity", "squared_error", 3),
     (None, "squared_error", 2),
@@ -42,6 +46,16 @@ ENDS = (  # activation of the last layer and loss, with how often; None is drawn
     ("softmax", "binary_cross_entropy", 1),
     ("sigmoid", "categorical_cross_entropy", 1),
     (None, None, 2),
+    ("identity", "absolute_error", 1),
+    ("identity", "huber", 1),
+    (None, "huber", 1),
+    ("identity", "log_cosh", 1),
+    ("identity", "hinge", 1),
+    ("identity", "multiclass_hinge", 1),
+    ("softmax", "kl_divergence", 1),
+    ("identity", "softmax_kl_divergence", 1),
+    ("identity", "sigmoid_focal", 1),
+    ("identity", "softmax_focal", 1),
 )
 INPUTS = {"normal": 10, "image": 2, "binary": 1, "one_hot": 1, "ones": 1}
 PARAMS = {"random": 14, "constant": 1, "zero_layer": 1}
@@ -142,7 +156,7 @@ def _activation(rng: np.random.Generator, name: str) -> Activation:
     parameters: dict[str, float] = {}
     if name == "leaky_relu":
         parameters["slope"] = float(rng.choice([0.01, 0.1, 0.25]))
-    if name == "elu":
+    if name in ("elu", "celu"):
         parameters["alpha"] = float(rng.choice([1.0, 0.5, 2.0]))
     if name in ("relu", "leaky_relu", "elu") and rng.uniform() < 0.2:
         parameters["at_zero"] = float(rng.choice([0.0, 0.5, 1.0]))
@@ -162,26 +176,43 @@ def _network(rng: np.random.Generator, sizes: tuple[int, ...]) -> tuple[Network,
     return Network(sizes, [*hidden, _activation(rng, last or str(rng.choice(HIDDEN)))]), kind
 
 
-def _loss(rng: np.random.Generator, kind: str) -> Loss:
+def _loss(rng: np.random.Generator, kind: str, outputs: int) -> Loss:
     return Loss(
         kind,
-        over_samples=str(rng.choice(["sum", "mean"])),
+        over_samples=str(rng.choice(["sum", "mean", "batch_mean"], p=[0.45, 0.45, 0.1])),
         over_outputs=str(rng.choice(["sum", "mean"])),
         scale=1.0 if rng.uniform() < 0.75 else float(10 ** rng.uniform(-6, 3)),
         l2=0.0 if rng.uniform() < 0.75 else float(10 ** rng.uniform(-4, 0)),
         l2_on_bias=bool(rng.integers(2)),
+        l1=0.0 if rng.uniform() < 0.9 else float(10 ** rng.uniform(-4, 0)),
+        **_options(rng, kind, outputs),
     )
+
+
+def _options(rng: np.random.Generator, kind: str, outputs: int) -> dict[str, Any]:
+    """Some of the options that a kind of loss has, each at times."""
+    drawn: dict[str, Any] = {
+        "delta": float(rng.choice([0.25, 0.5, 2.0])),
+        "gamma": float(rng.choice([0.5, 1.0, 3.0])),
+        "alpha": 0.25,
+        "pos_weight": float(rng.choice([0.5, 3.0])),
+        "label_smoothing": 0.1,
+        "class_weights": (rng.integers(1, 9, outputs) / 4.0).tolist(),
+        "epsilon": float(10 ** rng.uniform(-9, -3)),
+    }
+    return {name: value for name, value in drawn.items() if name in KINDS[kind].options and rng.uniform() < 0.15}
 
 
 def _targets(rng: np.random.Generator, kind: str, classes: Array, outputs: int) -> Array:
     """(n, outputs): of the samples' classes, or soft."""
-    shape, way = (len(classes), outputs), rng.uniform()
-    if kind == "squared_error":
+    shape, way, targets = (len(classes), outputs), rng.uniform(), KINDS[kind].targets
+    if targets == "real":
         return rng.normal(size=shape) if way < 0.7 else np.eye(outputs)[classes % outputs]
-    if kind in ("binary_cross_entropy", "sigmoid_cross_entropy"):
-        bits = (classes[:, None] + np.arange(outputs)) % 2
-        return bits.astype(float) if way < 0.7 else rng.uniform(size=shape)
-    if way < 0.7:
+    if targets in ("bits", "signs"):
+        bits = ((classes[:, None] + np.arange(outputs)) % 2).astype(float)
+        bits = 2 * bits - 1 if targets == "signs" else bits
+        return bits if way < 0.7 or targets == "signs" else rng.uniform(size=shape)
+    if way < 0.7 and targets == "one_hot":
         return np.eye(outputs)[classes % outputs]
     soft = rng.uniform(size=shape)  # sums to anything
     return soft / soft.sum(axis=1, keepdims=True) if way < 0.85 else soft
@@ -227,7 +258,7 @@ def draw_recipe(rng: np.random.Generator, *, max_work: float = MAX_WORK) -> Reci
     """
     sizes, samples = _shape(rng, max_work)
     network, kind = _network(rng, sizes)
-    loss = None if kind is None else _loss(rng, kind)
+    loss = None if kind is None else _loss(rng, kind, sizes[-1])
     return Recipe(
         network, loss, samples, biased=rng.uniform() > 0.15, weighted=loss is not None and rng.uniform() < 0.2
     )
@@ -320,9 +351,9 @@ def tags_of(case: Case, answer: Answer) -> frozenset[str]:
         np.abs(a) @ np.abs(w) + (0 if b is None else np.abs(b)) for a, (w, b) in zip(activations, params, strict=False)
     ]
     kinked = [
-        (np.abs(z), size)
+        (np.abs(z - kink.position), size)
         for z, size, activation in zip(zs, sizes, case.network.activations, strict=True)
-        if "at_zero" in dict(activation.parameters)
+        for kink in activation.kinks
     ]
     held = _held(case, answer)
     bounds = [*held, *sizes, *_sums(answer, activations, params), np.array(answer.loss or 0.0)]

@@ -41,9 +41,16 @@ class Mapped:
         """The values, of the shape of z."""
         return jnp.vectorize(self.fn)(z)  # type: ignore[no-any-return]
 
-    def vjp(self, z: Array, a: Array, ct_a: Array) -> Array:
-        """The cotangent by JAX's derivative of the function."""
-        return jax.vjp(self, z)[1](ct_a)[0]  # type: ignore[no-any-return]
+
+@dataclass(frozen=True)
+class MappedVjp:
+    """The VJP of such a function, by JAX's derivative."""
+
+    mapped: Mapped
+
+    def __call__(self, z: Array, a: Array, ct_a: Array) -> Array:
+        """The cotangent of z."""
+        return jax.vjp(self.mapped, z)[1](ct_a)[0]  # type: ignore[no-any-return]
 
 
 @jax.tree_util.register_static
@@ -113,7 +120,7 @@ class Activation:
         if getattr(result, "shape", None) != () or not jnp.issubdtype(result.dtype, jnp.floating):
             raise TypeError(f"expected activation {called!r} to give one real number for one number, got {result}")
         mapped = Mapped(fn)
-        return cls("own" if called == "<lambda>" else called, mapped, mapped.vjp if vjp is None else vjp)
+        return cls("own" if called == "<lambda>" else called, mapped, MappedVjp(mapped) if vjp is None else vjp)
 
     def derivative_at(self, kink: Kink) -> float:
         """The derivative that is taken exactly at a kink: what its parameter says."""

@@ -2,7 +2,7 @@
 
 The grammar: numbers, z, pi, + - * / and parentheses, ** with an exponent that does not depend on z, the functions of
 `FUNCTIONS`, max(a, b), min(a, b) and where(condition, a, b) with one of < <= > >=. The derivative is by forward rules;
-where it jumps it is what JAX takes: 0 for abs, the mean of both sides for max and min, the branch taken for where.
+where it jumps it is what JAX takes: 1 for abs at 0, the mean of both sides for max and min, the branch taken for where.
 Refused: everything else, and texts longer than `MAX_CHARACTERS`.
 """
 
@@ -50,7 +50,7 @@ FUNCTIONS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] 
     "log": (_of_namespace("log"), lambda x, a: 1 / x),
     "log1p": (_of_namespace("log1p"), lambda x, a: 1 / (1 + x)),
     "sqrt": (_of_namespace("sqrt"), lambda x, a: 0.5 / a),
-    "abs": (_of_namespace("abs"), lambda x, a: namespace(x).sign(x)),
+    "abs": (_of_namespace("abs"), lambda x, a: namespace(x).where(x >= 0, 1.0, -1.0)),
     "sin": (_of_namespace("sin"), lambda x, a: namespace(x).cos(x)),
     "cos": (_of_namespace("cos"), lambda x, a: -namespace(x).sin(x)),
     "sinh": (_of_namespace("sinh"), lambda x, a: namespace(x).cosh(x)),
@@ -102,11 +102,20 @@ def _tree(text: str, node: Any, depth: int) -> Tree:
         raise _refused(text, "more than 40 levels of parentheses")
     tree = _operation(text, node, lambda part: _tree(text, part, depth - 1))
     if isinstance(tree, tuple) and not _depends(tree):
-        with np.errstate(all="ignore"):
-            tree = float(_dual(tree, np.zeros(1))[0] + np.zeros(1))
+        tree = _constant(tree)
         if not math.isfinite(tree):
             raise _refused(text, "a constant that is not finite")
     return tree
+
+
+def _constant(tree: Tree) -> float:
+    """The number that a tree without z is; NaN for what is none, or beyond float64."""
+    try:
+        with np.errstate(all="ignore"):
+            [number] = _dual(tree, np.zeros(1))[0] + np.zeros(1)
+    except ArithmeticError:
+        return math.nan
+    return float(number) if isinstance(number, np.floating) else math.nan
 
 
 def _operation(text: str, node: Any, tree: Callable[[Any], Tree]) -> Tree:
@@ -187,7 +196,8 @@ def _slope(operation: str, xp: Any, left: tuple[Any, Any], right: tuple[Any, Any
     if operation == "**":
         return None if da is None else (b * _VALUES["**"](xp, a, b - 1)) * da if b != 1 else da
     if operation in ("max", "min"):
-        weight = xp.where(a == b, 0.5, (a > b) if operation == "max" else (a < b))
+        first, second = (a, b) if operation == "max" else (b, a)
+        weight = xp.where(first > second, 1.0, xp.where(first < second, 0.0, 0.5))
         weights = (weight, 1 - weight)
     else:
         weights = {"+": (1, 1), "-": (1, -1), "*": (b, a)}.get(operation) or (1 / b, -(a / b) / b)

@@ -1,3 +1,4 @@
+from .arguments import check_sample_weights as check_sample_weights
 from .cross_entropies import binary_cross_entropy as binary_cross_entropy
 from .cross_entropies import categorical_cross_entropy as categorical_cross_entropy
 from .cross_entropies import kl_divergence as kl_divergence
@@ -14,7 +15,6 @@ from .labels import one_hot as one_hot
 from .labels import targets_of_labels as targets_of_labels
 from .loss import REDUCTIONS as REDUCTIONS
 from .loss import Loss as Loss
-from .loss import check_sample_weights as check_sample_weights
 from .loss import penalty_value as penalty_value
 from .loss import reduced as reduced
 from .margins import hinge as hinge

@@ -21,9 +21,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import finite_float, floating_array, is_concrete, known_name
+from functional_mlp._checks import finite_float, floating_array, known_name
 from functional_mlp._dtypes import EitherArray, namespace, working_dtype
 from functional_mlp.activations import Activation, sigmoid, softmax
+from functional_mlp.losses.arguments import as_array, checked_arguments, factors_of
 from functional_mlp.losses.kinds import KINDS, OPTIONS
 from functional_mlp.losses.labels import is_labels, targets_of_labels
 from functional_mlp.losses.names import known_kind
@@ -75,7 +76,7 @@ class Loss:
     Example:
         >>> Loss("squared_error", over_samples="mean", scale=0.5).kind
         'squared_error'
-        >>> Loss("softmax_cross_entropy", class_weights=[1, 2, 0.5]).class_weights
+        >>> Loss("softmax_cross_entropy", class_weights=[1.0, 2.0, 0.5]).class_weights
         (1.0, 2.0, 0.5)
     """
 
@@ -128,9 +129,9 @@ class Loss:
                 raise TypeError(f"expected ignore_index to be an integer or None, got {self.ignore_index!r}")
             object.__setattr__(self, "ignore_index", int(self.ignore_index))
         if self.class_weights is not None:
-            object.__setattr__(self, "class_weights", _factors("class_weights", self.class_weights))
+            object.__setattr__(self, "class_weights", factors_of("class_weights", self.class_weights))
         several = isinstance(self.pos_weight, Sequence | np.ndarray) and np.ndim(self.pos_weight) > 0
-        one = _factors("pos_weight", self.pos_weight if several else [self.pos_weight])
+        one = factors_of("pos_weight", self.pos_weight if several else [self.pos_weight])
         object.__setattr__(self, "pos_weight", one if several else one[0])
 
     def as_fields(self) -> dict[str, Any]:
@@ -169,7 +170,7 @@ class Loss:
             ValueError: for shapes that do not match, labels out of range, an empty batch, or weights that are negative,
                 not finite, all 0.
         """
-        return reduced(self, *_checked(self, outputs, targets, sample_weights))
+        return reduced(self, *checked_arguments(self, outputs, targets, sample_weights))
 
     def value(self, outputs: ArrayLike, targets: ArrayLike, sample_weights: ArrayLike | None = None) -> Array:
         """The data term of the loss; arguments and errors as in `value_and_cotangent`."""
@@ -186,7 +187,7 @@ class Loss:
             TypeError: for arrays that hold neither floats nor labels.
             ValueError: for labels that are out of range, or where the loss takes none.
         """
-        given: Any = targets if isinstance(targets, jax.Array) else _as_labels(targets)
+        given: Any = targets if isinstance(targets, jax.Array) else as_array(targets)
         if given is None or not is_labels(given):
             return floating_array(what, targets)
         return jnp.asarray(targets_of_labels(KINDS[self.kind].targets, given, outputs, self.ignore_index, dtype))
@@ -315,22 +316,6 @@ class Loss:
                 raise ValueError(f"expected {name} for {outputs} outputs, got {len(given)} numbers")
 
 
-def _as_labels(targets: Any) -> np.ndarray | None:
-    """What is no array of JAX as one of NumPy's; None where it is no array at all."""
-    try:
-        return np.asarray(targets)
-    except Exception:  # whatever a stranger's __array__ raises; `floating_array` says what
-        return None
-
-
-def _factors(name: str, given: Any) -> tuple[float, ...]:
-    """Numbers that are not negative, and not all 0."""
-    factors = tuple(finite_float(name, value) for value in given)
-    if not factors or min(factors) < 0 or not any(factors):
-        raise ValueError(f"expected {name} to be not negative and not all 0, got {given!r}")
-    return factors
-
-
 def reduced(
     loss: Loss, outputs: EitherArray, targets: EitherArray, weights: EitherArray | None
 ) -> tuple[Any, EitherArray]:
@@ -369,48 +354,3 @@ def _add_penalty(loss: Loss, ct: Array, leaf: Array) -> Array:
     wide = leaf.astype(work)
     total = ct.astype(work) + loss.l2 * wide if loss.l2 else ct.astype(work)
     return (total + loss.l1 * namespace(wide).sign(wide) if loss.l1 else total).astype(ct.dtype)
-
-
-def _checked(
-    loss: Loss, outputs: ArrayLike, targets: ArrayLike, sample_weights: ArrayLike | None
-) -> tuple[Array, Array, Array | None]:
-    outputs = floating_array("outputs", outputs, 2, "(n, K)")
-    targets = loss.targets_of("targets", targets, outputs.shape[1], outputs.dtype)
-    if targets.shape != outputs.shape:
-        hint = ""
-        if targets.ndim == 1 and targets.shape == outputs.shape[:1]:
-            column = (
-                "; use targets[:, None]"
-                if outputs.shape[1] == 1
-                else "; class labels must be integers (n,), or one-hot rows"
-            )
-            hint = f", which would broadcast to a wrong result{column}"
-        raise ValueError(f"expected targets of the shape of the outputs {outputs.shape}, got {targets.shape}{hint}")
-    if targets.dtype != outputs.dtype:
-        raise TypeError(
-            f"expected targets of the outputs' dtype {outputs.dtype}, got {targets.dtype}; cast one of them"
-        )
-    if outputs.size == 0:
-        raise ValueError(f"expected at least one sample and one output, got outputs of shape {outputs.shape}")
-    if sample_weights is None:
-        return outputs, targets, None
-    return outputs, targets, check_sample_weights(sample_weights, outputs)
-
-
-def check_sample_weights(sample_weights: ArrayLike, samples: Array) -> Array:
-    """`sample_weights` as an array (n,), fitting `samples` (n, ...) in length and dtype; values checked if concrete.
-
-    Raises:
-        TypeError: if it does not hold floats of the samples' dtype.
-        ValueError: if its shape differs, or it holds negative or non-finite weights, or only zeros.
-    """
-    weights = floating_array("sample_weights", sample_weights)
-    if weights.shape != samples.shape[:1]:
-        raise ValueError(f"expected sample_weights of shape {samples.shape[:1]}, got {weights.shape}")
-    if weights.dtype != samples.dtype:
-        raise TypeError(f"expected sample_weights of dtype {samples.dtype}, got {weights.dtype}; cast them")
-    if is_concrete(weights):
-        values = np.asarray(weights, dtype=np.float64)
-        if not np.isfinite(values).all() or (values < 0).any() or not values.any():
-            raise ValueError("expected sample_weights to be finite, not negative, and not all 0")
-    return weights

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._checks import finite_float
-from functional_mlp.oracle.case import Case, Schedule, not_a_case, parameter_of, params_by_path
+from functional_mlp.oracle.case import Case, Schedule, layers_in, not_a_case, parameter_of, params_by_path
 from functional_mlp.oracle.checking import ORDER, Rates, dtype_of, formerly_by_place, only_of, report_on
 from functional_mlp.oracle.diagnosis import Asked, AskedSteps, diagnose_several, diagnose_steps, taken_after
 from functional_mlp.oracle.documents import (
@@ -88,6 +88,7 @@ def check_update(
     if isinstance(rule, UpdateRule) and learning_rate is None:
         learning_rate = rule.learning_rate
     updates = [with_digits(update, digits) for update in _updates(params_after, learning_rate)]
+    updates = [update._replace(params=layers_in(update.params, len(case.params))) for update in updates]
     schedule, judged_alone = Schedule(epochs, batch_size), only_of(only)
     declared = precision_named(precision or dtype_of([layer for update in updates for layer in update.params]))
     steps = len(schedule.rows(len(case.inputs)))
@@ -304,7 +305,7 @@ def _updates(params_after: Any, learning_rate: Any) -> list[Update]:
     for step, rate in zip(steps, rates, strict=True):
         if isinstance(step, Gradients | Solution):
             raise TypeError(f"expected the parameters after a step, got {type(step).__name__}; gradients are for check")
-        if not isinstance(getattr(step, "params", step), list | tuple):
+        if not isinstance(getattr(step, "params", step), list | tuple | Mapping):
             kind = type(step).__name__
             raise TypeError(f"expected parameters to be a list with one (weights, bias) pair per layer, got {kind}")
         number = finite_float("learning_rate", rate)

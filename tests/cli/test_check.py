@@ -265,3 +265,13 @@ def test_so_are_the_parameters_after_their_step(variant, code, ring, tmp_path):
     after = circles.updated(circles.initial_params(), gradients[variant], circles.LEARNING_RATE)
     write(tmp_path / "after.json", after, "update", learning_rate=circles.LEARNING_RATE)
     assert run(path, tmp_path / "after.json").exit_code == code
+
+
+def test_digits_are_declared(folder, case):
+    gradients = oracle.solve(case).grads
+    write(folder / "short.json", [[np.round(leaf, 3) for leaf in layer] for layer in gradients])
+    assert run(folder / "case.json", folder / "short.json").exit_code == 1
+    assert run(folder / "case.json", folder / "short.json", "--digits", "%.3f").exit_code != 1
+    done = run(folder / "case.json", folder / "short.json", "--digits", "none")
+    assert done.exit_code == 2
+    assert "expected digits to be a number of significant digits" in done.output

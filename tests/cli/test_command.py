@@ -113,6 +113,14 @@ def test_info_names_versions_and_devices():
         (["case", "new", "--sizes", "2,x", "--activations", "relu", "-o", "OUT"], ["--sizes", "'2,x'"]),
         (["case", "new", "--sizes", "2,1", "--activations", "rleu", "-o", "OUT"], ["did you mean 'relu'"]),
         (["case", "new", "--sizes", "2,1", "--activations", "relu", "--loss", "mse", "-o", "OUT"], ["unknown loss"]),
+        (["case", "new", "--sizes", "2,1", "--activations", "relu", "--loss-option", "delta=x", "-o", "OUT"],
+         ["--loss-option delta=NUMBER", "'delta=x'"]),
+        (["case", "new", "--sizes", "2,1", "--activations", "relu", "--loss-option", "dleta=1", "-o", "OUT"],
+         ["did you mean 'delta'"]),
+        (["case", "new", "--sizes", "2,1", "--activations", "relu", "--loss-option", "delta=1", "--loss", "none",
+          "-o", "OUT"], ["without a loss"]),
+        (["case", "new", "--sizes", "2,1", "--activations", "relu", "--loss-option", "delta=2", "-o", "OUT"],
+         ["no delta with squared_error", "huber"]),
         (["case", "new", "--sizes", "2,1", "--activations", "relu", "--loss", "binary_cross_entropy", "-o", "OUT"],
          ["logarithm"]),
         (["case", "new", "--sizes", "2,1", "--activations", "relu", "--samples", "0", "-o", "OUT"], ["samples"]),
@@ -160,3 +168,13 @@ def test_mistakes_are_listed_and_shown():
     unknown = run("mistakes", "show", "bias-gradient-averged")
     assert unknown.returncode == 2
     assert "did you mean 'bias-gradient-averaged'?" in unknown.stderr
+
+
+def test_options_of_a_loss_are_in_the_case_that_is_written(tmp_path):
+    path = tmp_path / "case.json"
+    options = ["--loss-option", "class_weights=1,2,0.5", "--loss-option", "ignore_index=-1", "--loss-option", "l1=0.25"]
+    arguments = ["--sizes", "2,3", "--activations", "identity", "--loss", "softmax_cross_entropy", *options]
+    assert run("case", "new", *arguments, "-o", path).returncode == 0
+    written = json.loads(path.read_text())["loss"]
+    assert (written["class_weights"], written["ignore_index"], written["l1"]) == ([1.0, 2.0, 0.5], -1, 0.25)
+    assert run("solve", path).returncode == 0

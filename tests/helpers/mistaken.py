@@ -44,6 +44,14 @@ def with_kink_and_dead_unit():
 
 
 CASES = {
+    "options": lambda: draw(
+        *((3, 4, 3), ("tanh", "identity"), "softmax_cross_entropy"),
+        l1=0.05,
+        label_smoothing=0.1,
+        class_weights=(0.5, 2.0, 1.0),
+    ),
+    "weighted bits": lambda: draw((3, 4, 2), ("tanh", "identity"), "sigmoid_cross_entropy", pos_weight=3.0),
+    "focal": lambda: draw((3, 4, 2), ("tanh", "identity"), "sigmoid_focal", alpha=0.25),
     "softmax": lambda: draw((3, 4, 4, 2), ("tanh", "sigmoid", "softmax"), "categorical_cross_entropy", l2=0.1),
     "mean": lambda: draw(
         *((4, 4, 4, 1), ("relu", "leaky_relu", "sigmoid"), "binary_cross_entropy"),

@@ -19,7 +19,7 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.oracle import checking
+from functional_mlp.oracle import checking, updates
 from functional_mlp.oracle.checking import assert_gradients, check
 from functional_mlp.oracle.documents import Gradients, Printed, Update
 from functional_mlp.oracle.noise import PRECISIONS, estimate_noise
@@ -463,7 +463,7 @@ def test_once_the_diagnosis_was_asked_for_a_report_keeps_no_noise(ask, monkeypat
         floors.extend(weakref.ref(noise.floors[path].smooth) for path in noise.floors if path.startswith("params"))
         return noise
 
-    for module in (checking, probe):
+    for module in (checking, updates, probe):
         monkeypatch.setattr(module, "estimate_noise", remembered)
     half = [(0.5 * weights, bias) for weights, bias in answer(question())]
     report = {

@@ -117,3 +117,11 @@ def test_rates_may_be_an_array_and_equal_rates_stay_apart():
         "learning rate 0.5",
     ]
     assert check_update(question(), given[0], 1).verdict is Verdict.CONSISTENT
+
+
+def test_parameters_may_have_the_forms_that_gradients_may_have():
+    case, after = question(), steps(question(), 0.1)
+    flat = [leaf for pair in after for leaf in pair]
+    named = oracle.names_of(after)
+    for given in (flat, named, tuple(zip(*after, strict=True))):
+        assert check_update(case, given, 0.1).verdict is Verdict.CONSISTENT

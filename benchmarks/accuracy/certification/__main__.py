@@ -53,8 +53,8 @@ def sizes(question: Any, truth: Leaves) -> Leaves:
     deltas = [np.abs(truth[f"deltas.{layer}"]) for layer in range(layers)]
     weights = [np.abs(w) for w, _ in params]
     biases = [0.0 if b is None else np.abs(b) for _, b in params]
-    decay = 0.0 if loss is None else loss.l2
-    bias_decay = decay if loss is not None and loss.l2_on_bias else 0.0
+    decay, signs = (0.0, 0.0) if loss is None else (loss.l2, loss.l1)
+    of_bias = loss is not None and loss.l2_on_bias
     found: Leaves = {"ct_inputs": deltas[0] @ weights[0].T}
 
     def through(layer: int, flow: Array) -> Array:
@@ -64,14 +64,14 @@ def sizes(question: Any, truth: Leaves) -> Leaves:
         return flow * np.abs(plain.UNITS[unit.name].derivative(z, value, **unit.parameters))
 
     for layer in range(layers):
-        found[f"grads.{layer}.weights"] = a[layer].T @ deltas[layer] + decay * weights[layer]
-        found[f"grads.{layer}.bias"] = deltas[layer].sum(axis=0) + bias_decay * biases[layer]
+        found[f"grads.{layer}.weights"] = a[layer].T @ deltas[layer] + decay * weights[layer] + signs
+        found[f"grads.{layer}.bias"] = deltas[layer].sum(axis=0) + of_bias * (decay * biases[layer] + signs)
         if layer < layers - 1:
             found[f"deltas.{layer}"] = through(layer, deltas[layer + 1] @ weights[layer + 1].T)
     found["outputs"] = through(layers - 1, a[-2] @ weights[-1] + biases[-1])
     if loss is not None:
         size = np.abs(truth["outputs"]) + np.abs(question.targets)
-        if loss.kind == "squared_error":
+        if loss.kind in ("squared_error", "absolute_error", "huber", "log_cosh"):
             size = through(layers - 1, 2 * (size + found["outputs"]))
         elif last != "softmax":
             size = size * (1 + question.targets.shape[1] * (last != "identity"))

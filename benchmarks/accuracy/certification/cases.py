@@ -24,7 +24,27 @@ PAIRS = (
     ("identity", "sigmoid_cross_entropy"),
     ("identity", "softmax_cross_entropy"),
 )
-HIDDEN = ("tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax", "identity")
+OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("identity", {"kind": "absolute_error"}),
+    ("identity", {"kind": "huber", "delta": 0.5}),
+    ("identity", {"kind": "log_cosh"}),
+    ("identity", {"kind": "hinge"}),
+    ("identity", {"kind": "multiclass_hinge"}),
+    ("softmax", {"kind": "kl_divergence"}),
+    ("identity", {"kind": "softmax_kl_divergence"}),
+    ("identity", {"kind": "sigmoid_focal", "alpha": 0.25}),
+    ("identity", {"kind": "softmax_focal", "gamma": 3.0}),
+    ("identity", {"kind": "softmax_cross_entropy", "label_smoothing": 0.1, "over_samples": "batch_mean"}),
+    ("identity", {"kind": "sigmoid_cross_entropy", "pos_weight": 3.0, "l1": 0.01}),
+    ("sigmoid", {"kind": "binary_cross_entropy", "epsilon": 1e-7}),
+    ("softmax", {"kind": "categorical_cross_entropy", "epsilon": 1e-7}),
+)
+ONE_HOT = ("categorical_cross_entropy", "softmax_cross_entropy", "multiclass_hinge", "softmax_focal")
+HIDDEN = (
+    *("tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax", "identity"),
+    *("gelu_tanh", "quick_gelu", "mish", "selu", "celu", "prelu", "relu6", "hardtanh", "hard_sigmoid", "hard_swish"),
+    *("scaled_tanh", "softsign", "sin", "cos", "gaussian"),
+)
 KINKED = (
     {"name": "relu", "at_zero": 0.5},
     {"name": "leaky_relu", "slope": 0.25, "at_zero": 1.0},
@@ -62,7 +82,11 @@ def _case(recipe: Recipe, rng: np.random.Generator, params: Any, inputs: Array, 
         return Case(recipe.sizes, recipe.activations, params, inputs, ct_outputs=rng.normal(size=shape))
     if targets is None:
         targets = rng.uniform(size=shape)
-        if recipe.loss["kind"] in ("categorical_cross_entropy", "softmax_cross_entropy"):
+        if recipe.loss["kind"] == "hinge":
+            targets = np.sign(targets - 0.5)
+        if "divergence" in recipe.loss["kind"]:
+            targets = targets / targets.sum(axis=1, keepdims=True)
+        if recipe.loss["kind"] in ONE_HOT:
             targets = np.eye(shape[1])[rng.integers(shape[1], size=shape[0])]
     weights = rng.uniform(0.1, 2, shape[0]) * (rng.uniform(size=shape[0]) > 0.3) if recipe.weighted else None
     if weights is not None:
@@ -190,6 +214,9 @@ def recipes() -> list[Recipe]:
         weighted = (samples == "mean") == (outputs == "mean")
         group = "sample weights" if weighted else "losses"
         add(group, ("tanh", last), loss, moderate, width=32, weighted=weighted)
+    for number, (last, loss) in enumerate(OTHERS):
+        for l2, hidden in ((0.0, "tanh"), (0.1, "gelu")):
+            add("other losses", (hidden, last), loss | {"l2": l2}, moderate, weighted=number % 2 == 1)
     for depth in range(1, 11):
         last, kind = PAIRS[depth % 5]
         add("depth", (*("tanh", "silu")[: depth - 1], *("tanh",) * (depth - 3), last), {"kind": kind}, moderate)

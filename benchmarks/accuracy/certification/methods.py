@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
@@ -62,9 +63,11 @@ def by_numpy(case: Case) -> Leaves:
 
 
 def _own_activation(activation: Activation, z: Any) -> Any:
-    parameters = dict(activation.parameters)
     a = activation.value(z)
-    return jnp.where(z == 0, parameters["at_zero"] * z, a) if "at_zero" in parameters else a
+    for kink in activation.kinks:
+        line = jax.lax.stop_gradient(a) + activation.derivative_at(kink) * (z - kink.position)
+        a = jnp.where(z == kink.position, line, a)
+    return a
 
 
 def _own_loss(loss: fm.Loss, kind: str, end: Any, targets: Any, weights: Any, params: Any) -> Any:

@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.accuracy.implementations.jax_losses import jax_loss, penalty
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.activations import Activation
-from functional_mlp.losses import Loss
+from functional_mlp.activations import Activation, numpy_value
+from functional_mlp.losses import OPTIONS, Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle import Case
 from functional_mlp.oracle.truth import float64_on_cpu
@@ -31,10 +32,25 @@ JAX_VALUES: Values = {
     "relu": jax.nn.relu,
     "leaky_relu": lambda z, slope: jax.nn.leaky_relu(z, slope),
     "elu": lambda z, alpha: jax.nn.elu(z, alpha),
-    "softplus": jax.nn.softplus,
+    "softplus": lambda z, beta: jax.nn.softplus(z) if beta == 1 else jax.nn.softplus(beta * z) / beta,
     "silu": jax.nn.silu,
     "gelu": lambda z: jax.nn.gelu(z, approximate=False),
     "softmax": jax.nn.softmax,
+    "gelu_tanh": lambda z: jax.nn.gelu(z, approximate=True),
+    "quick_gelu": lambda z: z * jax.nn.sigmoid(1.702 * z),
+    "mish": jax.nn.mish,
+    "selu": jax.nn.selu,
+    "celu": lambda z, alpha: jax.nn.celu(z, alpha),
+    "prelu": lambda z, slope: jax.nn.leaky_relu(z, slope),
+    "relu6": jax.nn.relu6,
+    "hardtanh": lambda z, low, high: jnp.clip(z, low, high),
+    "hard_sigmoid": lambda z, low, high: jnp.clip((z - low) / (high - low), 0, 1),
+    "hard_swish": jax.nn.hard_swish,
+    "scaled_tanh": lambda z, scale, rate: scale * jnp.tanh(rate * z),
+    "softsign": jax.nn.soft_sign,
+    "sin": jnp.sin,
+    "cos": jnp.cos,
+    "gaussian": lambda z: jnp.exp(-z * z),
 }
 
 
@@ -47,10 +63,13 @@ def activate(values: Values, where: Callable[..., Any], activation: Activation, 
         activation: as declared.
         z: pre-activations (n, K).
     """
-    parameters = dict(activation.parameters)
-    at_zero = parameters.pop("at_zero", None)
+    chosen = {kink.parameter for kink in activation.kinks}
+    parameters = {name: value for name, value in activation.parameters if name not in chosen}
     a = values[activation.name](z, **parameters)
-    return a if at_zero is None else where(z == 0, at_zero * z, a)
+    for kink in activation.kinks:
+        at = float(numpy_value(activation, np.full((1, 1), kink.position))[0, 0])
+        a = where(z == kink.position, at + activation.derivative_at(kink) * (z - kink.position), a)
+    return a
 
 
 def has_torch() -> bool:
@@ -65,34 +84,11 @@ def _as_jax_comes() -> Iterator[None]:
         yield
 
 
-def _log_where_wanted(target: Any, p: Any) -> Any:
-    # both wheres are needed: the derivative of the branch not taken must be finite too
-    absent = target == 0
-    return jnp.where(absent, 0, target * jnp.log(jnp.where(absent, 1, p)))
-
-
-JAX_TERMS: dict[str, Callable[[Any, Any], Any]] = {
-    "squared_error": lambda o, t: (o - t) ** 2,
-    "binary_cross_entropy": lambda o, t: -(_log_where_wanted(t, o) + _log_where_wanted(1 - t, 1 - o)),
-    "categorical_cross_entropy": lambda o, t: -_log_where_wanted(t, o),
-    "sigmoid_cross_entropy": lambda o, t: -t * jax.nn.log_sigmoid(o) - (1 - t) * jax.nn.log_sigmoid(-o),
-    "softmax_cross_entropy": lambda o, t: -t * jax.nn.log_softmax(o),
+OF_LOGITS = {
+    "binary_cross_entropy": "sigmoid_cross_entropy",
+    "categorical_cross_entropy": "softmax_cross_entropy",
+    "kl_divergence": "softmax_kl_divergence",
 }
-OF_LOGITS = {"binary_cross_entropy": "sigmoid_cross_entropy", "categorical_cross_entropy": "softmax_cross_entropy"}
-
-
-def _jax_loss(loss: Loss, kind: str, end: Any, targets: Any, weights: Any, params: Any) -> Any:
-    terms = JAX_TERMS[kind](end, targets)
-    rows = jnp.mean(terms, axis=1) if loss.over_outputs == "mean" else jnp.sum(terms, axis=1)
-    if weights is not None:
-        total = jnp.sum(rows * weights) / (jnp.sum(weights) if loss.over_samples == "mean" else 1)
-    else:
-        total = jnp.mean(rows) if loss.over_samples == "mean" else jnp.sum(rows)
-    total = loss.scale * total
-    if loss.l2:
-        covered = [x for w, b in params for x in (w, b if loss.l2_on_bias else None) if x is not None]
-        total = total + 0.5 * loss.l2 * sum((jnp.sum(x**2) for x in covered), jnp.zeros((), total.dtype))
-    return total
 
 
 class Formulas(NamedTuple):
@@ -107,7 +103,7 @@ class Formulas(NamedTuple):
     loss: Callable[[Loss, str, Any, Any, Any, Any], Any]
 
 
-TEXTBOOK = Formulas(partial(activate, JAX_VALUES, jnp.where), _jax_loss)
+TEXTBOOK = Formulas(partial(activate, JAX_VALUES, jnp.where), jax_loss)
 
 
 @partial(jax.jit, static_argnames=("formulas", "network", "loss", "fused"))
@@ -179,11 +175,32 @@ def _torch_values(torch: Any) -> dict[str, Callable[..., Any]]:
         "leaky_relu": lambda z, slope: functional.leaky_relu(z, slope),
         "elu": lambda z, alpha: functional.elu(z, alpha),
         # at its default threshold of 20 it returns z above, which float64 tells from softplus up to 37
-        "softplus": lambda z: functional.softplus(z, threshold=40),
+        "softplus": lambda z, beta: functional.softplus(z, beta=beta, threshold=40),
         "silu": functional.silu,
         "gelu": functional.gelu,
         "softmax": lambda z: torch.softmax(z, dim=1),
+        "gelu_tanh": lambda z: functional.gelu(z, approximate="tanh"),
+        "quick_gelu": lambda z: z * torch.sigmoid(1.702 * z),
+        "mish": functional.mish,
+        "selu": functional.selu,
+        "celu": lambda z, alpha: functional.celu(z, alpha),
+        "prelu": lambda z, slope: functional.leaky_relu(z, slope),
+        "relu6": functional.relu6,
+        "hardtanh": lambda z, low, high: functional.hardtanh(z, low, high),
+        "hard_sigmoid": lambda z, low, high: torch.clamp((z - low) / (high - low), 0, 1),
+        "hard_swish": functional.hardswish,
+        "scaled_tanh": lambda z, scale, rate: scale * torch.tanh(rate * z),
+        "softsign": functional.softsign,
+        "sin": torch.sin,
+        "cos": torch.cos,
+        "gaussian": lambda z: torch.exp(-z * z),
     }
+
+
+TORCH_LOSSES = (
+    *("squared_error", "binary_cross_entropy", "categorical_cross_entropy", "sigmoid_cross_entropy"),
+    *("softmax_cross_entropy", "absolute_error", "huber", "softmax_kl_divergence"),
+)
 
 
 def _torch_data_loss(torch: Any, case: Case, z: Any, a: Any, t: Any, weights: Any) -> Any:
@@ -218,13 +235,26 @@ def _torch_data_loss(torch: Any, case: Case, z: Any, a: Any, t: Any, weights: An
             a, t, reduction=reduction
         ),
         "softmax_cross_entropy": lambda reduction: functional.cross_entropy(a, t, reduction=reduction),
+        "absolute_error": lambda reduction: functional.l1_loss(a, t, reduction=reduction),
+        "huber": lambda reduction: functional.huber_loss(a, t, reduction=reduction, delta=loss.delta),
+        "softmax_kl_divergence": lambda reduction: functional.kl_div(
+            torch.log_softmax(a, dim=1), t, reduction=reduction
+        ),
     }
     factor = loss.scale / (a.shape[1] if loss.over_outputs == "mean" else 1)
     if weights is None:
-        return factor / (len(a) if loss.over_samples == "mean" else 1) * losses[kind]("sum")
+        return factor / (len(a) if loss.over_samples != "sum" else 1) * losses[kind]("sum")
     terms = losses[kind]("none")
     total = ((terms if terms.ndim == 1 else terms.sum(dim=1)) * weights).sum()
-    return factor * (total / weights.sum() if loss.over_samples == "mean" else total)
+    divisors = {"sum": 1, "mean": weights.sum(), "batch_mean": (weights != 0).sum()}
+    return factor * total / divisors[loss.over_samples]
+
+
+def torch_has_loss(case: Case) -> bool:
+    """Whether `torch_gradients` knows the loss of a case with its options."""
+    return case.loss is None or (
+        case.loss.kind in TORCH_LOSSES and not ({*OPTIONS} - {"delta"}) & {*case.loss.as_fields()}
+    )
 
 
 def _reduced(terms: Any, reduction: str) -> Any:
@@ -254,9 +284,7 @@ def torch_gradients(case: Case) -> Answer:
         total = (a * tensor(case.ct_outputs, False)).sum()
     else:
         total = _torch_data_loss(torch, case, z, a, tensor(case.targets, False), tensor(case.sample_weights, False))
-        if loss.l2:
-            covered = [x for w, b in params for x in (w, b if loss.l2_on_bias else None) if x is not None]
-            total = total + 0.5 * loss.l2 * sum((x**2).sum() for x in covered)
+        total = total + penalty(loss, params, torch.zeros((), dtype=dtype))
     total.backward()
     return Answer(
         tuple((array(w.grad).T, None if b is None else array(b.grad)) for w, b in params),

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.compiler import shared_object
 from functional_mlp._dtypes import DTYPES
+from functional_mlp.losses import OPTIONS
 from functional_mlp.oracle import Case
 from reference.plain import Answer, Array, is_fused
 
@@ -23,6 +24,19 @@ LOSSES = (
     *(None, "squared_error", "binary_cross_entropy", "categorical_cross_entropy"),
     *("sigmoid_cross_entropy", "softmax_cross_entropy"),
 )
+
+
+def knows(case: Case) -> bool:
+    """Whether the C program has the activations and the loss of a case: one of the first five, without options."""
+    loss = case.loss
+    has_activations = all(
+        activation.name in ACTIVATIONS and dict(activation.parameters).get("beta", 1.0) == 1.0
+        for activation in case.network.activations
+    )
+    if loss is None:
+        return has_activations
+    plain = loss.over_samples != "batch_mean" and not {"l1", *OPTIONS} & {*loss.as_fields()}
+    return has_activations and plain and loss.kind in LOSSES
 
 
 @functools.cache

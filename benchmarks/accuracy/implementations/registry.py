@@ -45,7 +45,7 @@ class Implementation:
         run: maps a case that it supports to the answer.
         fused: whether cross-entropy after its own activation is differentiated as p - t.
         available: whether it can run on this machine.
-        fits: whether a case is small enough.
+        fits: whether a case is small enough, and its activations are known.
     """
 
     name: str
@@ -98,14 +98,20 @@ def _every() -> list[Implementation]:
             run = partial(autodiff.jax_gradients, fused=True, jit=False)
             every.append(Implementation(f"jax-{dtype}-eager", precision, run))
         every.append(
-            Implementation(f"torch-{dtype}", precision, autodiff.torch_gradients, available=autodiff.has_torch)
+            Implementation(
+                f"torch-{dtype}",
+                precision,
+                autodiff.torch_gradients,
+                available=autodiff.has_torch,
+                fits=autodiff.torch_has_loss,
+            )
         )
     for dtype in compiled.C_TYPES:
         for name, flags in (("c", compiled.STRICT), ("c-fast", compiled.FAST)):
             for suffix, fused in (("", True), ("-unfused", False)):
                 run = partial(compiled.c_gradients, flags=flags, fused=fused)
                 available = has_compiler
-                every.append(Implementation(f"{name}-{dtype}{suffix}", dtype, run, fused, available))
+                every.append(Implementation(f"{name}-{dtype}{suffix}", dtype, run, fused, available, compiled.knows))
     return every
 
 

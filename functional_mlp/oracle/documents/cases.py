@@ -76,7 +76,8 @@ def document_of(case: Case) -> dict[str, Any]:
         fields["name"] = case.name
     fields |= {"dtype": case.dtype, "network": network_fields(case.network)}
     if case.loss is not None:
-        fields["loss"] = case.loss.as_fields()
+        options = case.loss.as_fields().items()
+        fields["loss"] = {name: list(value) if isinstance(value, tuple) else value for name, value in options}
     layout = case.layout
     declared = {"weights_layout": case.weights_layout, "bias_layout": case.bias_layout, "samples": layout.samples}
     fields |= {name: value for name, value in declared.items() if value not in ("in_out", "separate", "rows")}

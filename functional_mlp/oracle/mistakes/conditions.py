@@ -175,6 +175,7 @@ CROSS_ENTROPIES = (*OF_PROBABILITIES, *(kind for kind, _ in OF_PROBABILITIES.val
 CROSS_ENTROPY = Condition("a cross-entropy", _of(lambda loss: loss.kind in CROSS_ENTROPIES))
 UNWEIGHTED = Condition("samples without weights", lambda site: site.case.sample_weights is None)
 PENALTY = Condition("an L2 penalty", _of(lambda loss: loss.l2 != 0))
+L1_PENALTY = Condition("an L1 penalty", _of(lambda loss: loss.l1 != 0))
 NO_L1_PENALTY = Condition("a case without L1 penalty", lambda site: site.loss is None or site.loss.l1 == 0)
 NO_PENALTY = Condition("a case without L2 penalty", lambda site: site.loss is None or site.loss.l2 == 0)
 PENALTY_ON_BIAS = Condition("an L2 penalty on the biases", _of(lambda loss: loss.l2 != 0 and loss.l2_on_bias))

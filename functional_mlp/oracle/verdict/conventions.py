@@ -1,4 +1,4 @@
-"""Conventions that change the function a little: an epsilon in the log, a division or softmax; clipped probabilities.
+"""Conventions that change the function a little: an epsilon in log, division or softmax; clipped probabilities.
 
 Whoever computes log(p + 1e-7) computes another function, though nobody means another one. Where a loss or gradients are
 WRONG, they are compared with those of this family, by the same floors. The one free number is no continuous one, which
@@ -142,7 +142,7 @@ def _gradients_explained(
 ) -> tuple[dict[str, Leaf], str] | None:
     """The wrong arrays as consistent leaves, and which convention it is; None if none explains all that was given."""
     truth = truth_of(solution)
-    if any(_change(judged.handed[path].values, truth[path]) > 2 * MATERIAL for path in wrong):
+    if not all(_change(judged.handed[path].values, truth[path]) <= 2 * MATERIAL for path in wrong):
         return None  # nothing that changes so much is a convention
     first = min(wrong, key=lambda path: truth[path].size)
     paths = [path for path in judged.handed if path != "loss"]

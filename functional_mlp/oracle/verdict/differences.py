@@ -22,6 +22,7 @@ RATES = np.unique(
 )
 TRIED_FIRST = 64  # entries
 ENOUGH = 18.0  # bits by which numbers on the grid are beyond chance, of which ten are for the number of rates
+PLACES = 16  # of the grid: a number is on one of so many by chance
 SLIPS = 4.0  # roundings of the subtraction, the division, the product with the rate, and the rate
 SLIPS_OF_TWO = 1.0  # of the subtraction alone, where the rate is a power of two
 
@@ -72,7 +73,11 @@ def _on_grid(before: Array, got: Array, unit: Array, rate: Array | float, bits: 
     moved, slips = got * rate, np.where(np.frexp(rate)[0] == 0.5, SLIPS_OF_TWO, SLIPS)
     smaller = np.minimum(np.abs(before), np.abs(before - moved))
     spacing = np.ldexp(1.0, np.frexp(smaller)[1] - bits)
-    off, allowed = np.abs(moved - spacing * np.round(moved / spacing)), slips * unit * np.abs(moved)
-    evidence = np.log2(np.maximum(spacing / (2 * allowed), 1.0)).sum(axis=-1)
-    found: Array = (off <= allowed).all(axis=-1) & (evidence >= ENOUGH)
+    steps = np.round(moved / spacing)
+    off, allowed = np.abs(moved - spacing * steps), slips * unit * np.abs(moved)
+    evidence = np.log2(np.maximum(spacing / (2 * allowed), 1.0))
+    # short numbers, as of a narrower format, lie on any fine grid, but on few of its places
+    counted = (evidence > 0).sum(axis=-1)
+    short = ((evidence > 0) & (np.remainder(steps, PLACES) == 0)).sum(axis=-1) > counted / 2
+    found: Array = (off <= allowed).all(axis=-1) & (evidence.sum(axis=-1) >= ENOUGH) & ~short
     return found

@@ -109,7 +109,8 @@ def test_every_hidden_activation(unit):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_reduction_weighting_and_penalty(kind):
-    last = {"binary_cross_entropy": "sigmoid", "categorical_cross_entropy": "softmax"}.get(kind, "identity")
+    last = {"binary_cross_entropy": "sigmoid", "categorical_cross_entropy": "softmax", "kl_divergence": "softmax"}
+    last = last.get(kind, "identity")
     ways = itertools.product(("sum", "mean"), ("sum", "mean"), (0.0, 0.25), (False, True), (False, True))
     for samples, outputs, l2, weighted, biased in ways:
         loss = {"over_samples": samples, "over_outputs": outputs, "l2": l2, "l2_on_bias": weighted, "scale": 1.5}

@@ -378,3 +378,17 @@ def test_a_step_shows_the_mistake_too(slip, rates, among):
 def test_a_right_step_has_no_diagnosis():
     case = case_of("softmax")
     assert oracle.check_update(case, plant_update(case, None, 0.5), 0.5).diagnosis is None
+
+
+@pytest.mark.parametrize("coefficient", [0.003, 0.2])
+def test_an_l1_penalty_is_named_with_its_coefficient(coefficient):
+    found = diagnosed(CASE, plant(CASE, "l1-penalty", value=coefficient))
+    assert ids(found.mistakes) == ["l1-penalty"]
+    assert found.mistakes[0].value == pytest.approx(coefficient, rel=1e-9)
+
+
+def test_a_focal_loss_whose_factor_was_left_out_is_named_as_another_loss():
+    network, loss = fm.Network((3, 5, 4), ("tanh", "identity")), fm.Loss("softmax_focal", over_samples="mean")
+    case = oracle.draw_case(network, loss, samples=9)
+    found = diagnosed(case, plant(case, "loss-mismatch", variant="softmax_cross_entropy"))
+    assert ids(found.mistakes) == ["loss-mismatch"]

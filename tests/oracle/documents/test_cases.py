@@ -415,3 +415,19 @@ def test_a_bias_of_one_unit_may_be_a_number_in_a_file(tmp_path):
     [bias] = document["params"][0]["bias"]
     path.write_text(json.dumps(document | {"params": [document["params"][0] | {"bias": bias}]}))
     assert oracle.read_case(path).params[0].bias.tolist() == [bias]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_options_of_a_loss_are_written_where_they_are_set(tmp_path, form):
+    settings = {"class_weights": (1.0, 0.5), "label_smoothing": 0.125, "ignore_index": -100, "l1": 0.25}
+    losses = [
+        fm.Loss("softmax_cross_entropy", "batch_mean", **settings),
+        fm.Loss("sigmoid_cross_entropy", pos_weight=(2.0, 3.0)),
+        fm.Loss("sigmoid_focal", gamma=0.5, alpha=0.25),
+    ]
+    for number, loss in enumerate(losses):
+        case = Case(fm.Network((1, 2), "identity"), loss, [([[1.0, 2.0]], None)], [[1.0]], [[1.0, 0.0]])
+        write_case(tmp_path / f"{number}.{form}", case)
+        assert read_case(tmp_path / f"{number}.{form}").loss == loss
+    if form == "json":
+        assert "alpha" not in (tmp_path / "0.json").read_text()

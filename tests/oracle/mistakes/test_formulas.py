@@ -141,6 +141,18 @@ def test_an_l1_penalty_comes_on_top_of_an_l2_penalty_and_spares_the_biases(name)
             np.testing.assert_array_equal(own.bias, true.bias)
 
 
+def test_options_of_a_loss_left_out():
+    case = case_of("options")
+    settings = {"l1": 0.05, "label_smoothing": 0.1, "class_weights": (0.5, 2.0, 1.0)}
+    for variant in ("label_smoothing", "class_weights"):
+        kept = {name: value for name, value in settings.items() if name != variant}
+        other = changed(case, loss=fm.Loss("softmax_cross_entropy", **kept))
+        wrong = plant(case, "loss-option-missing", variant=variant)
+        assert relative_difference(wrong.grads, plant_together(other, ()).grads) <= 1e-13
+    other = changed(case, loss=fm.Loss("softmax_cross_entropy", **{**settings, "l1": 0.0}))
+    assert relative_difference(plant(case, "l1-missing").grads, plant_together(other, ()).grads) <= 1e-13
+
+
 def test_mistakes_of_one_penalty_leave_the_other_alone():
     loss = fm.Loss("squared_error", l2=0.1, l1=0.02)
     case = changed(draw((3, 4, 2), "tanh", "squared_error"), loss=loss)

@@ -82,6 +82,8 @@ REQUIRED = [
     "l2-missing",
     "l2-unexpected",
     "l1-penalty",
+    "l1-missing",
+    "loss-option-missing",
     "l2-on-bias",
     "l2-not-averaged",
     "l2-on-gradient",

@@ -147,6 +147,19 @@ def test_few_printed_digits_are_no_mistake():
     assert oracle.drive([sys.executable, "-c", code], NETWORK, LOSS, cases=3).verdict == "consistent"
 
 
+@pytest.mark.slow
+def test_digits_of_a_program_are_declared_and_numbers_that_are_no_json_are_said():
+    code = (
+        f"import sys, json, re; sys.path.insert(0, {str(PROGRAM.parent)!r})\n"
+        "import faulty_program as program\n"
+        "text = json.dumps(program.gradients(json.load(sys.stdin)))\n"
+        "print(re.sub(r'(?<=[ [])[0-9]+[.][0-9e+-]+', lambda found: f'+{round(float(found[0]), 9)}', text))"
+    )
+    report = oracle.drive([sys.executable, "-c", code], NETWORK, LOSS, cases=3, digits="%.9f")
+    assert report.verdict == "consistent"
+    assert any(note.startswith("what your program prints is no JSON: +") for note in report.notes)
+
+
 # faults
 
 

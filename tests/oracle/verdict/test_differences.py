@@ -74,3 +74,12 @@ def test_a_function_that_reads_its_gradients_from_steps_is_right(rate):
     network = fm.Network((3, 5, 2), ("tanh", "identity"))
     report = oracle.check_function(gradients, network, fm.Loss("squared_error", scale=0.5))
     assert report.verdict == "consistent", report.text()
+
+
+def test_short_numbers_are_no_differences():
+    """Those of float32 are multiples of every unit in the last place of a float64."""
+    case = oracle.draw_case(NETWORK, LOSS, samples=5, seed=1)
+    narrow = [tuple(leaf.astype("float32").astype("float64") for leaf in layer) for layer in oracle.solve(case).grads]
+    report = oracle.check(case, narrow)
+    assert report.verdict == "wrong"
+    assert not any("divided by a rate" in note for note in report.notes)

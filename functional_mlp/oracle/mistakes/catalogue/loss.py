@@ -159,6 +159,13 @@ def _difference(context: Context) -> Array:
 
 # what people write, and the distance of 1 to the next float64 and float32
 EPSILONS = (*(10.0**-power for power in range(4, 17)), 2.0**-52, 2.0**-23)
+PLAIN = Loss("squared_error")  # every option as it is where it is not set
+
+
+def _has_option(site: Site) -> bool:
+    return bool(site.variant in site.loss.as_fields())
+
+
 TO_LOGITS = {kind: logits for logits, (kind, _) in OF_PROBABILITIES.items()}
 
 LOSS_MISTAKES = (
@@ -332,6 +339,16 @@ LOSS_MISTAKES = (
         scope="network",
         variants=MISMATCHES,
         convention=True,
+    ),
+    Mistake(
+        "loss-option-missing",
+        "An option of the loss is left out of the gradient: label smoothing, or the weights of the classes.",
+        "the cotangent of the loss without that option",
+        "take targets, and weights of the classes, as the loss declares them",
+        in_loss(lambda context: replace(context.loss, **{context.variant: getattr(PLAIN, context.variant)})),
+        (A_LOSS, Condition("an option of the loss that changes it", _has_option)),
+        scope="network",
+        variants=("label_smoothing", "class_weights", "pos_weight", "alpha"),
     ),
     Mistake(
         "scale-by-layer",

@@ -6,6 +6,7 @@ from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, constant
 from functional_mlp.oracle.mistakes.changes import Array, Change, Context, by_variant, in_penalty
 from functional_mlp.oracle.mistakes.conditions import (
     A_BIAS_NOT_ZERO,
+    L1_PENALTY,
     NO_L1_PENALTY,
     NO_PENALTY,
     NO_PENALTY_ON_BIAS,
@@ -14,7 +15,7 @@ from functional_mlp.oracle.mistakes.conditions import (
     SEVERAL_SAMPLES,
     Condition,
 )
-from functional_mlp.oracle.mistakes.program import times
+from functional_mlp.oracle.mistakes.program import Program, times, with_penalty
 
 
 def _penalty_times(factor: float) -> Change:
@@ -24,6 +25,11 @@ def _penalty_times(factor: float) -> Change:
 def _with_signs(context: Context, ct: Array, leaf: Array) -> Array:
     signs = times(context.value, np.sign(leaf))
     return signs if context.loss is None or context.loss.l2 == 0 else signs + times(context.loss.l2, leaf)
+
+
+def _without_l1(context: Context) -> Program:
+    loss = context.loss
+    return with_penalty(context.program, lambda ct, leaf: times(loss.l2, leaf), loss.l2_on_bias)
 
 
 REGULARISER_MISTAKES = (
@@ -77,6 +83,15 @@ REGULARISER_MISTAKES = (
         scope="network",
         tag="fitted",
         parameter=constant("the coefficient λ", 0.01),
+    ),
+    Mistake(
+        "l1-missing",
+        "The L1 penalty is left out of the gradient.",
+        "ct_W",
+        "ct_W + λ sign(W)",
+        Change("penalty", _without_l1),
+        (L1_PENALTY,),
+        scope="network",
     ),
     Mistake(
         "l2-on-bias",
