@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -196,15 +196,30 @@ def handed_over(result: Any) -> Gradients:
         raise TypeError("expected gradients, got an Update: the parameters after a step are for check_update")
     if isinstance(result, Solution):
         raise TypeError("expected gradients, got a Solution; its gradients are solution.grads")
-    if isinstance(result, tuple | list) and len(result) == 2:
-        first, second = result
-        if _is_number(first):
-            return Gradients(second, first)
-        if _is_number(second) and isinstance(first, list | tuple | Mapping):
-            return Gradients(first, second)
+    if isinstance(result, Iterator):
+        result = list(result)
+    if isinstance(result, tuple | list) and len(result) >= 2:
+        first, *others = result
+        *before, last = result
+        if _is_number(first):  # (loss, gradients), or (loss, dW1, db1, …): no gradient of weights is a number
+            return Gradients(_gathered(others), first)
+        if _is_number(last) and _are_gradients(before):
+            return Gradients(_gathered(before), last)
     if isinstance(result, Mapping) and _is_number(result.get("loss")):
-        return Gradients({name: value for name, value in result.items() if name != "loss"}, result["loss"])
+        named = {name: value for name, value in result.items() if name != "loss"}
+        apart = [named[name] for name in ("grads", "gradients") if set(named) == {name}]
+        return Gradients(apart[0] if apart and not _is_number(apart[0]) else named, result["loss"])
     return Gradients(result)
+
+
+def _gathered(parts: list[Any]) -> Any:
+    """What stands beside a loss: gradients in a form of their own, or arrays in turn."""
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _are_gradients(parts: list[Any]) -> bool:
+    """Whether a number behind these is a loss, and not the gradient of the only bias of the last layer."""
+    return isinstance(parts[0], list | tuple | Mapping) if len(parts) == 1 else len(parts) % 2 == 0
 
 
 def _is_number(value: Any) -> bool:

@@ -31,7 +31,7 @@ from functional_mlp.oracle.case.layouts import (
     shape_of,
 )
 from functional_mlp.oracle.case.paths import layer_path, parameter_path, parse_path
-from functional_mlp.oracle.case.targets import are_labels, labels_of_rows, rows_of_labels
+from functional_mlp.oracle.case.targets import are_labels, labels_of_rows, may_be_labels, rows_of_labels
 
 MAX_NAME = 1000
 HASHED_ROWS = 16  # of the inputs: enough to tell most cases apart
@@ -119,12 +119,18 @@ class Case:
             layout: as `layout_of` takes it; what it leaves open stays as it is.
 
         Raises:
-            TypeError, ValueError: for what is no layout, and for class labels where targets are no one-hot rows.
+            TypeError, ValueError: for what is no layout, and for class labels where targets are neither one-hot rows
+                nor bits of one output.
         """
         whole = layout_of(layout).completed(self.layout)
-        if whole.targets == "labels" and not _are_one_hot(self):
+        if whole.targets == "labels" and (
+            self.loss is None or self.targets is None or not may_be_labels(self.targets, self.loss)
+        ):
             got = "no loss" if self.loss is None else f"targets of {self.loss.kind} that are none"
-            raise ValueError(f"expected one-hot targets of a loss of several classes, for class labels, got {got}")
+            raise ValueError(
+                "expected one-hot targets of a loss of several classes, or bits of one output, for class labels, got"
+                f" {got}"
+            )
         case = object.__new__(Case)
         for field in dataclasses.fields(self):
             object.__setattr__(case, field.name, getattr(self, field.name))
@@ -230,16 +236,6 @@ class Case:
         if (weights < 0).any() or not weights.any():
             raise ValueError("expected sample_weights to be not negative and not all 0")
         return {"targets": targets, "sample_weights": weights}, layout
-
-
-def _are_one_hot(case: Case) -> bool:
-    """Whether the targets may be written as class labels."""
-    if case.loss is None or case.targets is None:
-        return False
-    n, classes = case.targets.shape
-    sums, ignored = case.targets.sum(axis=1), case.loss.ignore_index is not None
-    ones = ((case.targets == 0) | (case.targets == 1)).all() and ((sums == 1) | (ignored & (sums == 0))).all()
-    return bool(ones) and are_labels(case.loss, (n,), (n, classes))
 
 
 def _rows(what: str, given: Any, shape: tuple[int, int], layout: Layout) -> Array:

@@ -68,9 +68,9 @@ def layers_in(given: Any, layers: int) -> Any:
     if not isinstance(given, list | tuple):
         return given
     if len(given) == layers:
-        return _zipped(*given) if layers == 2 and _are_two_lists(*given) else given
+        return _in_order(given) if layers == 2 and _are_two_lists(*given) else given
     if len(given) == 2 and all(isinstance(part, list | tuple) and len(part) == layers for part in given):
-        return _zipped(*given)
+        return _in_order(given)
     if len(given) == 2 * layers:
         grouped = list(zip(given[:layers], given[layers:], strict=True))
         in_turn = list(zip(given[::2], given[1::2], strict=True))
@@ -81,12 +81,20 @@ def layers_in(given: Any, layers: int) -> Any:
     return given
 
 
-def _are_two_lists(weights: Any, biases: Any) -> bool:
-    """Whether these are the weights of two layers and their biases, and not two layers."""
-    if not all(isinstance(part, list | tuple) and len(part) == 2 for part in (weights, biases)):
+def _are_two_lists(first: Any, second: Any) -> bool:
+    """Whether these are the weights of two layers and their biases, in either order, and not two layers."""
+    if not all(isinstance(part, list | tuple) and len(part) == 2 for part in (first, second)):
         return False
-    pairs = [tuple(pair) for pair in zip(weights, biases, strict=True)]
-    return all(_fit(*pair) for pair in pairs) and not (_fit(*weights) and _fit(*biases))
+    if _fit(*first) and _fit(*second):
+        return False
+    return all(map(_fit, first, second)) or all(map(_fit, second, first))
+
+
+def _in_order(lists: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Pairs from a list of weights and one of biases; from biases and weights where only these fit."""
+    first, second = lists
+    biases_first = all(map(_fit, second, first)) and not all(map(_fit, first, second))
+    return _zipped(second, first) if biases_first else _zipped(first, second)
 
 
 def names_of(params: Iterable[Any], weights: str = "W", bias: str = "b", first: int = 1) -> dict[str, Any]:
@@ -154,9 +162,9 @@ def _from_names(named: Mapping[str, Any]) -> list[tuple[Any, Any]]:
         bare = GRADIENT.sub("", text, count=1)
         numbered = NUMBERED.match(bare)
         stem, number = (GRADIENT.sub("", numbered[1]), int(numbered[2])) if numbered else (bare.strip("_"), -1)
-        if dot and stem in (*WEIGHTS, *BIASES):
+        kind = _kind_of(stem)
+        if dot and kind:
             number = modules.setdefault(module, len(modules))
-        kind = "weights" if stem in WEIGHTS else "bias" if stem in BIASES else ""
         if kind:
             (plain if bare == text else gradients)[kind, number] = value
     found = gradients or plain
@@ -170,6 +178,11 @@ def _from_names(named: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     )
 
 
+def _kind_of(stem: str) -> str:
+    """Which field of a layer a name stands for, in small letters and without a number; empty for neither."""
+    return "weights" if stem in WEIGHTS else "bias" if stem in BIASES else ""
+
+
 # one layer
 
 
@@ -180,10 +193,13 @@ def weights_and_bias(what: str, layer: Any) -> tuple[Any, Any]:
         ValueError: for a mapping with other fields.
     """
     if isinstance(layer, dict):
-        unknown = [name for name in layer if name not in FIELDS]
-        if unknown or "weights" not in layer:
-            raise ValueError(f"expected {what} to have the fields weights and bias, got {list(map(str, layer))}")
-        return layer["weights"], layer.get("bias")
+        fields = {_kind_of(GRADIENT.sub("", str(name).lower(), count=1)): value for name, value in layer.items()}
+        if len(fields) < len(layer) or "" in fields or "weights" not in fields:
+            raise ValueError(
+                f"expected {what} to have the fields {' and '.join(FIELDS)} (or W and b, dW and db), got"
+                f" {list(map(str, layer))}"
+            )
+        return fields["weights"], fields.get("bias")
     if hasattr(layer, "weights"):
         return layer.weights, getattr(layer, "bias", None)
     if isinstance(layer, tuple | list) and len(layer) == 2 and not _are_rows(*layer):

@@ -56,7 +56,8 @@ class Layout:
         params: what a function is given as parameters: "pairs", [(W1, b1), …]; "flat", [W1, b1, W2, b2]; "lists",
             ([W1, W2], [b1, b2]); "dict", {"W1": …, "b1": …}; or "weights" alone, [W1, W2]. What it returns may have any
             of these forms.
-        targets: "rows", such as one-hot rows; or "labels", the class of each sample as an integer, (n,).
+        targets: "rows", such as one-hot rows; or "labels", the class of each sample as an integer, (n,); for one output
+            0 or 1.
 
     Raises:
         TypeError, ValueError: for values that are none of these.

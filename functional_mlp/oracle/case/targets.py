@@ -100,7 +100,22 @@ def rows_of_labels(labels: Array, loss: Loss, classes: int) -> Array:
     return rows
 
 
+def may_be_labels(rows: Array, loss: Loss) -> bool:
+    """Whether targets (n, K) can be written as class labels: one-hot rows of classes, or the bits of one output."""
+    n, outputs = rows.shape
+    if not ((rows == 0) | (rows == 1)).all():
+        return False
+    if outputs == 1:
+        return KINDS[loss.kind].targets == "bits"
+    sums, ignored = rows.sum(axis=1), loss.ignore_index is not None
+    ones = ((sums == 1) | (ignored & (sums == 0))).all()
+    return bool(ones) and are_labels(loss, (n,), (n, outputs))
+
+
 def labels_of_rows(rows: Array, loss: Loss) -> Array:
-    """The class labels (n,) of one-hot rows; of rows of zeros the one that the loss ignores."""
+    """The class labels (n,) of one-hot rows, of rows of zeros the one that the loss ignores; of one output its bits."""
+    if rows.shape[1] == 1:
+        bits: Array = rows[:, 0].astype(np.int64)
+        return bits
     labels = rows.argmax(axis=1)
     return labels if loss.ignore_index is None else np.where(rows.any(axis=1), labels, loss.ignore_index)
