@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -119,8 +119,8 @@ def check(
     """
     if not isinstance(case, Case):
         raise not_a_case(case, ORDER)
-    given = handed_over(gradients)
-    given = given._replace(params=layers_in(given.params, len(case.params)), only=only_of(only) or given.only)
+    given = handed_over(gradients, len(case.params))
+    given = given._replace(only=only_of(only) or given.only)
     more = {"loss": loss, "outputs": outputs, "deltas": deltas, "ct_inputs": ct_inputs}
     given = with_digits(given._replace(**{name: value for name, value in more.items() if value is not None}), digits)
     if given.case is not None and case.name and given.case != case.name:
@@ -184,42 +184,47 @@ def _assumed(case: Case, given: Gradients) -> tuple[str, ...]:
 SHORT = "bfloat16"  # what all numbers of 8 bits are
 
 
-def handed_over(result: Any) -> Gradients:
-    """What somebody's code handed over: `Gradients`, the bare gradients, or a pair of the loss and the gradients.
+def handed_over(result: Any, layers: int) -> Gradients:
+    """What somebody's code handed over: `Gradients`, the bare gradients, or those with the loss, in whichever form.
+
+    Args:
+        result: what it was.
+        layers: of the network, which tell a loss before the arrays from a bias behind them.
+
+    Returns:
+        `Gradients` with one entry per layer, if they have a form that `layers_in` takes.
 
     Raises:
         TypeError: for the parameters after a step, and for a solution.
     """
+    given = _taken_apart(result, layers)
+    return given._replace(params=layers_in(given.params, layers))
+
+
+def _taken_apart(result: Any, layers: int) -> Gradients:
+    """Gradients and the loss, which may stand before or behind them, or beside them in a mapping."""
     if isinstance(result, Gradients):
         return result
     if isinstance(result, Update):
         raise TypeError("expected gradients, got an Update: the parameters after a step are for check_update")
     if isinstance(result, Solution):
         raise TypeError("expected gradients, got a Solution; its gradients are solution.grads")
-    if isinstance(result, Iterator):
-        result = list(result)
-    if isinstance(result, tuple | list) and len(result) >= 2:
-        first, *others = result
-        *before, last = result
-        if _is_number(first):  # (loss, gradients), or (loss, dW1, db1, …): no gradient of weights is a number
-            return Gradients(_gathered(others), first)
-        if _is_number(last) and _are_gradients(before):
-            return Gradients(_gathered(before), last)
-    if isinstance(result, Mapping) and _is_number(result.get("loss")):
-        named = {name: value for name, value in result.items() if name != "loss"}
-        apart = [named[name] for name in ("grads", "gradients") if set(named) == {name}]
-        return Gradients(apart[0] if apart and not _is_number(apart[0]) else named, result["loss"])
+    if isinstance(result, tuple | list) and len(result) == 2:
+        first, second = result
+        if _is_number(first):
+            return Gradients(second, first)
+        if _is_number(second) and isinstance(first, list | tuple | Mapping):
+            return Gradients(first, second)
+    if isinstance(result, tuple | list) and len(result) in (layers + 1, 2 * layers + 1) and layers > 1:
+        for loss, params in ((result[0], result[1:]), (result[-1], result[:-1])):
+            if _is_number(loss) and not any(map(_is_number, params[:: 1 + (len(params) > layers)])):
+                return Gradients(list(params), loss)
+    if isinstance(result, Mapping):
+        loss = result["loss"] if _is_number(result.get("loss")) else None
+        rest = {name: value for name, value in result.items() if name != "loss"}
+        nested = [value for name, value in rest.items() if name in ("grads", "gradients", "params")]
+        return Gradients(nested[0] if len(nested) == len(rest) == 1 else rest, loss)
     return Gradients(result)
-
-
-def _gathered(parts: list[Any]) -> Any:
-    """What stands beside a loss: gradients in a form of their own, or arrays in turn."""
-    return parts[0] if len(parts) == 1 else parts
-
-
-def _are_gradients(parts: list[Any]) -> bool:
-    """Whether a number behind these is a loss, and not the gradient of the only bias of the last layer."""
-    return isinstance(parts[0], list | tuple | Mapping) if len(parts) == 1 else len(parts) % 2 == 0
 
 
 def _is_number(value: Any) -> bool:

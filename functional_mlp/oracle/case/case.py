@@ -31,7 +31,7 @@ from functional_mlp.oracle.case.layouts import (
     shape_of,
 )
 from functional_mlp.oracle.case.paths import layer_path, parameter_path, parse_path
-from functional_mlp.oracle.case.targets import are_labels, labels_of_rows, may_be_labels, rows_of_labels
+from functional_mlp.oracle.case.targets import are_labels, are_written_as_labels, labels_of_rows, rows_of_labels
 
 MAX_NAME = 1000
 HASHED_ROWS = 16  # of the inputs: enough to tell most cases apart
@@ -119,18 +119,17 @@ class Case:
             layout: as `layout_of` takes it; what it leaves open stays as it is.
 
         Raises:
-            TypeError, ValueError: for what is no layout, and for class labels where targets are neither one-hot rows
-                nor bits of one output.
+            TypeError, ValueError: for what is no layout, and for class labels where targets are no one-hot rows.
         """
         whole = layout_of(layout).completed(self.layout)
-        if whole.targets == "labels" and (
-            self.loss is None or self.targets is None or not may_be_labels(self.targets, self.loss)
-        ):
-            got = "no loss" if self.loss is None else f"targets of {self.loss.kind} that are none"
-            raise ValueError(
-                "expected one-hot targets of a loss of several classes, or bits of one output, for class labels, got"
-                f" {got}"
-            )
+        if whole.targets == "labels":
+            if self.loss is None or self.targets is None:
+                raise ValueError("expected a loss of classes, for class labels, got none")
+            if not are_written_as_labels(self.loss, self.targets):
+                raise ValueError(
+                    f"expected one-hot targets of a loss of classes, for class labels, got targets of {self.loss.kind}"
+                    " that are none"
+                )
         case = object.__new__(Case)
         for field in dataclasses.fields(self):
             object.__setattr__(case, field.name, getattr(self, field.name))

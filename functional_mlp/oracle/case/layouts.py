@@ -56,8 +56,7 @@ class Layout:
         params: what a function is given as parameters: "pairs", [(W1, b1), …]; "flat", [W1, b1, W2, b2]; "lists",
             ([W1, W2], [b1, b2]); "dict", {"W1": …, "b1": …}; or "weights" alone, [W1, W2]. What it returns may have any
             of these forms.
-        targets: "rows", such as one-hot rows; or "labels", the class of each sample as an integer, (n,); for one output
-            0 or 1.
+        targets: "rows", such as one-hot rows; or "labels", the class of each sample as an integer, (n,).
 
     Raises:
         TypeError, ValueError: for values that are none of these.
@@ -125,7 +124,7 @@ class Layout:
 
 # by names that people know them by
 LAYOUTS: Mapping[str, Layout] = {
-    "columns": Layout("out_in", "column", "columns", "dict"),
+    "columns": Layout("out_in", "column", "columns"),
     "torch": Layout("out_in", "vector", "rows"),
 }
 

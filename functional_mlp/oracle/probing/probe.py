@@ -31,6 +31,7 @@ from functional_mlp.oracle.probing.probe_cases import (
 from functional_mlp.oracle.probing.repeats import after_another, is_overwritten, repeated
 from functional_mlp.oracle.truth import solve
 from functional_mlp.oracle.verdict import (
+    MATERIAL,
     Cause,
     Hint,
     Leaf,
@@ -73,6 +74,7 @@ class Probed(NamedTuple):
     beyond: bool | None = None
 
 
+SATURATED = ("near saturation", FAR_TAIL)
 REUSED = "arrays that were returned are overwritten by the next call: correct, but whoever keeps them must copy them"
 
 
@@ -104,7 +106,7 @@ def probe_code(
     for case in cases:
         first = ask(case)
         if not is_meant(case, asking):
-            probed.append(Probed(case.name, beyond=_is_right(first, declared)))
+            probed.append(_beyond(first, case, declared))
             continue
         if not isinstance(first, Call):
             unanswered = {"skipped": first.reason} if isinstance(first, Skipped) else {"faults": (first,)}
@@ -114,7 +116,8 @@ def probe_code(
         reference = Reference(case, solution, estimate_noise(case, solution, declared))
         reused = (REUSED,) if before is not None and is_overwritten(before) else ()
         leaves, sides = _judged(reference, first)
-        leaves, conventions, unexplained = by_convention(*reference, first.answer, leaves)
+        material = np.inf if purpose_of(case) in SATURATED else MATERIAL
+        leaves, conventions, unexplained = by_convention(*reference, first.answer, leaves, material=material)
         if worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG:
             differences = as_differences(*reference, unexplained)
             if differences is not None:
@@ -149,13 +152,18 @@ def probe_code(
     return probed
 
 
-def _is_right(first: Call | Fault | Skipped, declared: Precision) -> bool:
-    """Whether an answer has nothing wrong."""
+def _beyond(first: Call | Fault | Skipped, case: Case, declared: Precision) -> Probed:
+    """What an answer shows of a case that the code is not made for: whether it is right nevertheless."""
     if not isinstance(first, Call):
-        return False
-    solution = solve(first.case)
-    leaves = judge(first.case, solution, estimate_noise(first.case, solution, declared), first.answer)
-    return worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG
+        return Probed(case.name, beyond=isinstance(first, Skipped))
+    solution = solve(case)
+    noise = estimate_noise(case, solution, declared)
+    leaves = by_convention(case, solution, noise, first.answer, judge(case, solution, noise, first.answer)).leaves
+    right = worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG
+    if right or not is_explained(case, leaves):
+        return Probed(case.name, beyond=right)
+    remedy = next(leaf.remedy for leaf in remedied(leaves, case, declared) if leaf.cause is Cause.NOT_FINITE)
+    return Probed(case.name, beyond=False, notes=(f"right where pre-activations are not so large; but {remedy}",))
 
 
 def _kept(call: Call) -> Gradients | None:

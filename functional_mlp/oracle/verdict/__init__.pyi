@@ -1,3 +1,4 @@
+from .conventions import MATERIAL as MATERIAL
 from .conventions import by_convention as by_convention
 from .differences import as_differences as as_differences
 from .given import Given as Given
