@@ -11,7 +11,7 @@ import pytest
 
 import functional_mlp as fm
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.oracle.case.case import Case
+from functional_mlp.oracle.case.case import Case, declared_data
 from functional_mlp.oracle.case.layouts import Layer, Layout, canonical_layer, declared_layer
 from functional_mlp.oracle.case.random_cases import draw_case
 
@@ -152,6 +152,14 @@ def test_class_labels_are_one_hot_rows():
 
 def test_targets_of_one_output_may_be_a_vector():
     assert make(targets=np.ravel(TARGETS)) == make()
+
+
+def test_bits_of_one_output_may_be_written_as_class_labels():
+    loss = fm.Loss("binary_cross_entropy")
+    case = Case(fm.Network((2, 1), "sigmoid"), loss, [([[1], [2]], [0])], [[1, 2], [3, 4]], [[1], [0]])
+    labels = declared_data(case.laid_out({"targets": "labels"}))["targets"]
+    assert labels.tolist() == [1, 0]
+    assert labels.dtype.kind == "i"
 
 
 def test_last_row_by_hand():
