@@ -19,14 +19,13 @@ from functional_mlp.oracle.verdict import (
     Handed,
     Leaf,
     Verdict,
-    as_differences,
-    by_convention,
     coarsest,
     given_leaves,
     has_dtype,
     judge,
     known_to,
     notes_on,
+    with_allowances,
     worst_of,
 )
 
@@ -128,25 +127,20 @@ def check(
     declared = precision_named(precision or dtype_of(given.params))
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
-    leaves = judge(case, solution, noise, given)
-    judged = by_convention(case, solution, noise, given, leaves)
-    for assumed in _assumed(case, given) if precision is None and _is_wrong(judged.leaves) else ():
+    allowed = with_allowances(case, solution, noise, given, judge(case, solution, noise, given))
+    for assumed in _assumed(case, given) if precision is None and _is_wrong(allowed.leaves) else ():
         coarser = estimate_noise(case, solution, precision_named(assumed))
-        again = by_convention(case, solution, coarser, given, judge(case, solution, coarser, given))
+        again = with_allowances(case, solution, coarser, given, judge(case, solution, coarser, given))
         if not _is_wrong(again.leaves):
             notes = (AS_STORED.format(assumed), *again.notes)
-            notes += notes_on(case, solution, coarser, again.given, again.leaves, assumed)
+            notes += notes_on(case, solution, again.noise, again.given, again.leaves, assumed)
             report = report_on(case, coarser.precision, again.leaves, notes)
             return dataclasses.replace(report, exhibits=(Exhibit("", case, given),))
-    leaves = judged.leaves
-    notes = judged.notes
-    differences = as_differences(case, solution, noise, judged.given) if _is_wrong(leaves) else None
-    if differences is not None:
-        noise, notes = differences[0], (*notes, differences[1])
-        leaves = judge(case, solution, noise, judged.given)
-    notes += notes_on(case, solution, noise, judged.given, leaves, precision)
+    leaves = allowed.leaves
+    notes = (*allowed.notes, *notes_on(case, solution, allowed.noise, allowed.given, leaves, precision))
     report = report_on(case, declared, leaves, notes)
-    finder = partial(diagnose, Asked(case, solution, noise, judged.given, leaves)) if _is_wrong(leaves) else None
+    asked = Asked(case, solution, allowed.noise, allowed.given, leaves, coarser=allowed.coarser)
+    finder = partial(diagnose, asked) if _is_wrong(leaves) else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
 
 

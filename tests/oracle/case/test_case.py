@@ -260,7 +260,7 @@ BAD = {
         ValueError, ["params[0].bias", "(3,)", "()"], changed("params", [(WEIGHTS[0], 0.5), PARAMS[1]])
     ),
     "unknown field of a layer": Refused(
-        ValueError, ["params[0]", "weights and bias", "gamma"], changed("params", [{"gamma": 1}, PARAMS[1]])
+        ValueError, ["params[0]", "weights and bias", "history"], changed("params", [{"history": 1}, PARAMS[1]])
     ),
     "layer a text": Refused(TypeError, ["params[0].weights", "U4"], changed("params", ["tanh", PARAMS[1]])),
     "layer None": Refused(TypeError, ["params[0].weights", "object"], changed("params", [None, PARAMS[1]])),

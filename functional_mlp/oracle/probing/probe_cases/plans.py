@@ -153,12 +153,7 @@ def draw_probe_cases(
 
 
 def is_meant(case: Case, asking: Asking) -> bool:
-    """Whether a right program must have this case right, of all that is declared of its targets.
-
-    In float64 nobody's pre-activations are as large as exponentials that overflow: that is only noted.
-    """
-    if purpose_of(case) == FAR_TAIL:
-        return case.dtype != "float64"
+    """Whether a right program must have this case right, of all that is declared of its targets."""
     return purpose_of(case) not in MEANT_FOR or asking.targets in MEANT_FOR[purpose_of(case)]
 
 
