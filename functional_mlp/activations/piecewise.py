@@ -105,8 +105,9 @@ def prelu_ct_slope(z: EitherArray, ct_a: EitherArray, per_unit: bool = False) ->
     if z.shape != ct_a.shape:
         raise ValueError(f"expected z and ct_a of one shape, got {z.shape} and {ct_a.shape}")
     # 0 where z > 0, also for an infinite cotangent of a unit on which the slope has no influence
-    terms = namespace(z, ct_a).where(z > 0, namespace(z).zeros_like(z), ct_a * negative_part(z))
-    return namespace(terms).asarray(terms.sum(axis=tuple(range(z.ndim - 1)) if per_unit else None))
+    xp = namespace(z, ct_a)
+    terms = xp.where(z > 0, xp.zeros_like(ct_a), ct_a) * negative_part(z)
+    return xp.asarray(terms.sum(axis=tuple(range(z.ndim - 1)) if per_unit else None))
 
 
 # between two kinks: relu6, hardtanh, hard sigmoid, hard swish
