@@ -44,7 +44,7 @@ class Verification(NamedTuple):
         release: of the vectors.
         outcomes: in the order of the vectors.
         notes: the hazard of each flag, in words.
-        steps: how many vectors have the parameters after a step, too, which a program is not asked for.
+        steps: how many vectors have the parameters after steps, too, which a program is not asked for.
         unasked: how many more there are, if the program hung and was not asked them.
     """
 
@@ -86,7 +86,7 @@ class Verification(NamedTuple):
                 "Every wrong one is a float64 vector. If your program computes in float32: --precision float32.",
             ]
         if self.steps:
-            lines += ["", f"{self.steps} vectors have the parameters after a step, too; only gradients were asked for."]
+            lines += ["", f"{self.steps} vectors have the parameters after steps, too; only gradients were asked for."]
         reasons = Counter(outcome.sentence for outcome in self.outcomes if outcome.status == UNSUPPORTED)
         if reasons:
             lines += ["", "Not supported, in the program's own words:"]
