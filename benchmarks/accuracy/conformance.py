@@ -167,7 +167,8 @@ def by_oracle(vector: Vector) -> Checked:
     assert vector.wrong is not None
     assert vector.mistake is not None
     if isinstance(vector.wrong, oracle.Update):
-        report = oracle.check_update(vector.case, vector.wrong)
+        rule: Any = vector.rule
+        report = oracle.check_update(vector.case, vector.wrong, rule=rule, epochs=vector.steps)
     else:
         report = oracle.check(vector.case, vector.wrong)
     found = report.diagnosis

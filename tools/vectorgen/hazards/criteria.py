@@ -106,7 +106,8 @@ def classification() -> Iterator[Recipe]:
     yield _of(group, "sigmoid-focal-soft", "Targets between 0 and 1.", ("SoftTargets",), Loss("sigmoid_focal"), soft)
     for kind in ("kl_divergence", "softmax_kl_divergence", "sigmoid_focal", "softmax_focal"):
         for side, flag in (("right", "Saturation"), ("wrong", "WrongSideSaturation")):
-            for word, size in (("sure", 12.0), ("surest", 200.0)):
+            surest = 40.0 if kind == "softmax_focal" else 200.0  # who divides by p must not divide by 0
+            for word, size in (("sure", 12.0), ("surest", surest)):
                 sure = followed(biased(1, (size, 0.0, -size)), targets(_on_unit(0 if side == "right" else 2)))
                 slug, comment = f"{short(kind)}-{word}-{side}", f"An output that is sure, and {side}."
                 yield _of(group, slug, comment, (flag,), Loss(kind), sure)
@@ -191,11 +192,3 @@ def _absolute_penalties() -> Iterator[Recipe]:
         comment = f"A penalty of 1/8 on |w|: {', '.join(f'{key} {value}' for key, value in more.items()) or 'plain'}."
         loss = Loss("squared_error", l1=0.125, **more)
         yield _of("options", f"l1-{name}", comment, ("L1", "Regulariser"), loss)
-    comment, loss = "Weights that are 0: no gradient of the penalty.", Loss("squared_error", l1=0.5, l2_on_bias=True)
-    yield _of("options", "l1-zero-weights", comment, ("L1", "Regulariser"), loss, _some_zero)
-
-
-def _some_zero(numbers: Numbers, drawn: Drawn) -> Drawn:
-    weights, bias = (np.array(part) for part in drawn.params[0])
-    weights[0, 1:], bias[0] = 0, 0
-    return drawn.with_layer(0, weights, bias)

@@ -150,7 +150,7 @@ FLAGS: Mapping[str, Note] = {
     "ClassWeightMean": Note("With weights of classes a mean divides by the sum of those of its samples' classes."),
     "IgnoredSamples": Note("Samples of an ignored label: they add nothing, and a mean does not count them."),
     "BatchMean": Note("A mean over the number of samples, whatever they weigh; those of weight 0 do not count."),
-    "L1": Note("A penalty on |w|: its gradient is l1 · sign(w), and 0 at 0.", ("l1-missing", "l1-penalty")),
+    "L1": Note("A penalty on |w|: its gradient is l1 · sign(w).", ("l1-missing", "l1-penalty")),
     "UpdateRule": Note(
         "The parameters after a step of momentum, Nesterov's, Adam, AdamW, RMSprop, or of descent with a decay.",
         (
