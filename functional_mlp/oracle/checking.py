@@ -19,14 +19,13 @@ from functional_mlp.oracle.verdict import (
     Handed,
     Leaf,
     Verdict,
-    as_differences,
-    by_convention,
     coarsest,
     given_leaves,
     has_dtype,
     judge,
     known_to,
     notes_on,
+    with_allowances,
     worst_of,
 )
 
@@ -119,8 +118,8 @@ def check(
     """
     if not isinstance(case, Case):
         raise not_a_case(case, ORDER)
-    given = handed_over(gradients)
-    given = given._replace(params=layers_in(given.params, len(case.params)), only=only_of(only) or given.only)
+    given = handed_over(gradients, len(case.params))
+    given = given._replace(only=only_of(only) or given.only)
     more = {"loss": loss, "outputs": outputs, "deltas": deltas, "ct_inputs": ct_inputs}
     given = with_digits(given._replace(**{name: value for name, value in more.items() if value is not None}), digits)
     if given.case is not None and case.name and given.case != case.name:
@@ -128,25 +127,20 @@ def check(
     declared = precision_named(precision or dtype_of(given.params))
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
-    leaves = judge(case, solution, noise, given)
-    judged = by_convention(case, solution, noise, given, leaves)
-    for assumed in _assumed(case, given) if precision is None and _is_wrong(judged.leaves) else ():
+    allowed = with_allowances(case, solution, noise, given, judge(case, solution, noise, given))
+    for assumed in _assumed(case, given) if precision is None and _is_wrong(allowed.leaves) else ():
         coarser = estimate_noise(case, solution, precision_named(assumed))
-        again = by_convention(case, solution, coarser, given, judge(case, solution, coarser, given))
+        again = with_allowances(case, solution, coarser, given, judge(case, solution, coarser, given))
         if not _is_wrong(again.leaves):
             notes = (AS_STORED.format(assumed), *again.notes)
-            notes += notes_on(case, solution, coarser, again.given, again.leaves, assumed)
+            notes += notes_on(case, solution, again.noise, again.given, again.leaves, assumed)
             report = report_on(case, coarser.precision, again.leaves, notes)
             return dataclasses.replace(report, exhibits=(Exhibit("", case, given),))
-    leaves = judged.leaves
-    notes = judged.notes
-    differences = as_differences(case, solution, noise, judged.given) if _is_wrong(leaves) else None
-    if differences is not None:
-        noise, notes = differences[0], (*notes, differences[1])
-        leaves = judge(case, solution, noise, judged.given)
-    notes += notes_on(case, solution, noise, judged.given, leaves, precision)
+    leaves = allowed.leaves
+    notes = (*allowed.notes, *notes_on(case, solution, allowed.noise, allowed.given, leaves, precision))
     report = report_on(case, declared, leaves, notes)
-    finder = partial(diagnose, Asked(case, solution, noise, judged.given, leaves)) if _is_wrong(leaves) else None
+    asked = Asked(case, solution, allowed.noise, allowed.given, leaves, coarser=allowed.coarser)
+    finder = partial(diagnose, asked) if _is_wrong(leaves) else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
 
 
@@ -184,12 +178,25 @@ def _assumed(case: Case, given: Gradients) -> tuple[str, ...]:
 SHORT = "bfloat16"  # what all numbers of 8 bits are
 
 
-def handed_over(result: Any) -> Gradients:
-    """What somebody's code handed over: `Gradients`, the bare gradients, or a pair of the loss and the gradients.
+def handed_over(result: Any, layers: int) -> Gradients:
+    """What somebody's code handed over: `Gradients`, the bare gradients, or those with the loss, in whichever form.
+
+    Args:
+        result: what it was.
+        layers: of the network, which tell a loss before the arrays from a bias behind them.
+
+    Returns:
+        `Gradients` with one entry per layer, if they have a form that `layers_in` takes.
 
     Raises:
         TypeError: for the parameters after a step, and for a solution.
     """
+    given = _taken_apart(result, layers)
+    return given._replace(params=layers_in(given.params, layers))
+
+
+def _taken_apart(result: Any, layers: int) -> Gradients:
+    """Gradients and the loss, which may stand before or behind them, or beside them in a mapping."""
     if isinstance(result, Gradients):
         return result
     if isinstance(result, Update):
@@ -202,8 +209,15 @@ def handed_over(result: Any) -> Gradients:
             return Gradients(second, first)
         if _is_number(second) and isinstance(first, list | tuple | Mapping):
             return Gradients(first, second)
-    if isinstance(result, Mapping) and _is_number(result.get("loss")):
-        return Gradients({name: value for name, value in result.items() if name != "loss"}, result["loss"])
+    if isinstance(result, tuple | list) and len(result) in (layers + 1, 2 * layers + 1) and layers > 1:
+        for loss, params in ((result[0], result[1:]), (result[-1], result[:-1])):
+            if _is_number(loss) and not any(map(_is_number, params[:: 1 + (len(params) > layers)])):
+                return Gradients(list(params), loss)
+    if isinstance(result, Mapping):
+        loss = result["loss"] if _is_number(result.get("loss")) else None
+        rest = {name: value for name, value in result.items() if name != "loss"}
+        nested = [value for name, value in rest.items() if name in ("grads", "gradients", "params")]
+        return Gradients(nested[0] if len(nested) == len(rest) == 1 else rest, loss)
     return Gradients(result)
 
 

@@ -55,7 +55,7 @@ def judge(vector: Vector, answer: Any) -> Mismatch | None:
         leaves = {after[path]: leaf for path, leaf in given.items()}
         printed = {after[path]: digits_of(answer, path) for path in given}
     else:
-        gradients = handed_over(answer)
+        gradients = handed_over(answer, len(vector.case.params))
         leaves = given_leaves(vector.case, gradients)
         printed = {path: digits_of(gradients, path) for path in leaves}
     first = None

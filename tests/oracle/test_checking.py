@@ -52,6 +52,47 @@ def test_whatever_else_is_given_is_judged_too(name):
         assert inside.json() == report.json()
 
 
+def flat(pairs):
+    return [leaf for pair in pairs for leaf in pair]
+
+
+RETURNED = {
+    "biases before weights": lambda pairs, loss: tuple(zip(*pairs, strict=True))[::-1],
+    "a dict for each layer": lambda pairs, loss: [{"dW": w, "db": b} for w, b in pairs],
+    "an iterator of pairs": lambda pairs, loss: zip(*zip(*pairs, strict=True), strict=True),
+    "the loss before the arrays": lambda pairs, loss: (loss, *flat(pairs)),
+    "the loss behind the arrays": lambda pairs, loss: (*flat(pairs), loss),
+    "the loss beside gradients in a dict": lambda pairs, loss: {"loss": loss, "grads": [*pairs]},
+}
+
+
+@pytest.mark.parametrize("form", RETURNED)
+def test_gradients_are_taken_in_the_forms_that_functions_return(form):
+    loss = everything(question())["loss"]
+    pairs = [tuple(layer) for layer in answer(question())]
+    paths = [*PATHS, *(["loss"] if "loss" in form else [])]
+    assert verdicts(check(question(), RETURNED[form](pairs, loss))) == dict.fromkeys(paths, CONSISTENT)
+    spoilt = [(2 * w, b) if i == 1 else (w, b) for i, (w, b) in enumerate(pairs)]
+    found = verdicts(check(question(), RETURNED[form](spoilt, loss)))
+    assert {path for path, verdict in found.items() if verdict == WRONG} == {"params[1].weights"}
+
+
+def test_two_lists_of_two_layers_are_told_apart_from_two_pairs():
+    case = oracle.draw_case(fm.Network((3, 5, 2), "tanh"), LOSS, samples=4)
+    pairs = [tuple(layer) for layer in answer(case)]
+    weights, biases = map(list, zip(*pairs, strict=True))
+    for form in (pairs, (weights, biases), (biases, weights)):
+        assert check(case, form).verdict is Verdict.CONSISTENT
+
+
+def test_the_number_behind_the_arrays_is_the_bias_of_one_output_where_it_completes_them():
+    case = oracle.draw_case(fm.Network((3, 5, 1), "tanh"), LOSS, samples=4)
+    (w1, b1), (w2, b2) = answer(case)
+    assert verdicts(check(case, [w1, b1, w2, float(b2[0])]))["params[1].bias"] == CONSISTENT
+    with_loss = verdicts(check(case, [w1, b1, w2, float(b2[0]), everything(case)["loss"]]))
+    assert (with_loss["params[1].bias"], with_loss["loss"]) == (CONSISTENT, CONSISTENT)
+
+
 @pytest.mark.parametrize("pair", [tuple, list])
 @pytest.mark.parametrize("number", [float, np.float64, np.asarray])
 def test_the_loss_and_the_gradients_may_come_as_a_pair(pair, number):
@@ -161,12 +202,11 @@ def test_float32_numbers_in_lists_are_judged_as_float32_and_a_note_says_so():
     lists = [[leaf.tolist() for leaf in layer] for layer in as_dtype(np.float32)]
     report = check(question(), lists)
     assert (report.verdict, report.precision) == (Verdict.CONSISTENT, "float32")
-    (note,) = report.notes
-    assert "judged as float32" in note
-    (asked,) = check(question(), lists, precision="float64").notes
-    assert "Is the declared precision right?" in asked
+    assert "judged as float32" in report.notes[0]
+    assert "Is the declared precision right?" in check(question(), lists, precision="float64").notes[0]
     declared = check(question(), lists, precision="float32")
-    assert (declared.verdict, declared.notes) == (Verdict.CONSISTENT, ())
+    assert declared.verdict is Verdict.CONSISTENT
+    assert not any("float32" in note for note in declared.notes)
     off = [(2 * np.array(weights), bias) for weights, bias in lists]
     assert (check(question(), off).verdict, check(question(), off).precision) == (Verdict.WRONG, "float64")
 
@@ -252,7 +292,7 @@ def test_digits_too_few_to_tell_it_from_zero_are_undecided():
         (TypeError, ["learning_rate"], lambda: check_update(question(), [Update(question().params, 0.1), []])),
         (TypeError, ["precision", "32"], lambda: check(question(), answer(question()), precision=32)),
         (TypeError, ["list with one (weights, bias) pair per layer", "got str"], lambda: check(question(), "abc")),
-        (TypeError, ["pair per layer", "got dict"], lambda: check(question(), {"gradients": [[1.0]]})),
+        (TypeError, ["pair per layer", "got dict"], lambda: check(question(), {"history": [[1.0]]})),
         (TypeError, ["pair per layer", "got int"], lambda: check(question(), 5)),
         (TypeError, ["pair per layer", "got NoneType"], lambda: check(question(), None)),
         (TypeError, ["Update", "check_update"], lambda: check(question(), Update(question().params, 0.1))),

@@ -102,6 +102,12 @@ NETWORKS = (
     _of("sums", Network((2, 2), "identity"), Loss("squared_error"), _whole, samples=300),
     _of("step", Network((2, 3, 2), ("tanh", "sigmoid")), Loss("squared_error"), _short),
     _of("one-sample", Network((1, 1, 1), "identity"), Loss("squared_error"), _one_product, samples=1),
+    _of(
+        *("options", Network((3, 4, 3), ("tanh", "identity"))),
+        Loss("softmax_cross_entropy", l1=0.0625, label_smoothing=0.125, class_weights=(0.5, 2.0, 1.0)),
+    ),
+    _of("weighted-bits", Network((2, 3, 2), ("tanh", "identity")), Loss("sigmoid_cross_entropy", pos_weight=3.0)),
+    _of("focal", Network((2, 3, 2), ("tanh", "identity")), Loss("sigmoid_focal", alpha=0.25)),
 )
 # Of release 1.1.0, which added mistakes: the group of these vectors, and the networks where they are looked for.
 LATER = "slips"

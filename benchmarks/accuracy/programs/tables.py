@@ -16,10 +16,11 @@ HEADER = """# Programs of many styles
 
 Written by `python -m benchmarks.accuracy.programs`; change nothing by hand.
 
-Correct programs as people write them ({folder}), each asked as its author
-would, in its own layout and with its own conventions: by the call that stands in the column *asked by*, with at most
-one declaration. Each is asked for several networks with several seeds. Then a mistake is planted at one place of its
-source, and the same question asked again. *Seconds* are the median of a question, on the machine that wrote this page.
+Correct programs as people write them ({folder}),
+each asked as its author would, in its own layout and with its own conventions: by the call that stands in the column
+*asked by*, with at most one declaration. Each is asked for several networks with several seeds. Then a mistake is
+planted at one place of its source, and the same question asked again. *Seconds* are the median of a question on the
+machine that wrote this page.
 """
 HEAD = ("program", "style", "asked by", "declared", "asked", *VERDICTS, "seconds")
 PLANTED = """

@@ -31,7 +31,7 @@ from functional_mlp.oracle.case.layouts import (
     shape_of,
 )
 from functional_mlp.oracle.case.paths import layer_path, parameter_path, parse_path
-from functional_mlp.oracle.case.targets import are_labels, labels_of_rows, rows_of_labels
+from functional_mlp.oracle.case.targets import are_labels, are_written_as_labels, labels_of_rows, rows_of_labels
 
 MAX_NAME = 1000
 HASHED_ROWS = 16  # of the inputs: enough to tell most cases apart
@@ -122,9 +122,14 @@ class Case:
             TypeError, ValueError: for what is no layout, and for class labels where targets are no one-hot rows.
         """
         whole = layout_of(layout).completed(self.layout)
-        if whole.targets == "labels" and not _are_one_hot(self):
-            got = "no loss" if self.loss is None else f"targets of {self.loss.kind} that are none"
-            raise ValueError(f"expected one-hot targets of a loss of several classes, for class labels, got {got}")
+        if whole.targets == "labels":
+            if self.loss is None or self.targets is None:
+                raise ValueError("expected a loss of classes, for class labels, got none")
+            if not are_written_as_labels(self.loss, self.targets):
+                raise ValueError(
+                    f"expected one-hot targets of a loss of classes, for class labels, got targets of {self.loss.kind}"
+                    " that are none"
+                )
         case = object.__new__(Case)
         for field in dataclasses.fields(self):
             object.__setattr__(case, field.name, getattr(self, field.name))
@@ -230,16 +235,6 @@ class Case:
         if (weights < 0).any() or not weights.any():
             raise ValueError("expected sample_weights to be not negative and not all 0")
         return {"targets": targets, "sample_weights": weights}, layout
-
-
-def _are_one_hot(case: Case) -> bool:
-    """Whether the targets may be written as class labels."""
-    if case.loss is None or case.targets is None:
-        return False
-    n, classes = case.targets.shape
-    sums, ignored = case.targets.sum(axis=1), case.loss.ignore_index is not None
-    ones = ((case.targets == 0) | (case.targets == 1)).all() and ((sums == 1) | (ignored & (sums == 0))).all()
-    return bool(ones) and are_labels(case.loss, (n,), (n, classes))
 
 
 def _rows(what: str, given: Any, shape: tuple[int, int], layout: Layout) -> Array:

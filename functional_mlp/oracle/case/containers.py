@@ -4,12 +4,12 @@ Nothing is computed, turned or reshaped: a transposed matrix stays one, and the 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from functional_mlp.oracle.case.paths import FIELDS, layer_path
+from functional_mlp.oracle.case.paths import layer_path
 
 WEIGHTS = ("w", "ws", "weight", "weights", "kernel", "kernels", "coef", "coefs")
 BIASES = ("b", "bs", "bias", "biases", "intercept", "intercepts")
@@ -24,7 +24,7 @@ def pairs_of(source: Any) -> list[tuple[Any, Any]]:
         source: one of
             - a list of pairs, [(W1, b1), (W2, b2)];
             - weights and biases in turn, [W1, b1, W2, b2];
-            - two lists, ([W1, W2], [b1, b2]);
+            - two lists, ([W1, W2], [b1, b2]), in either order;
             - a mapping, or an object with attributes, of numbered names, such as W1 and b1, or dW1 and db1;
             - a mapping, or an object with attributes, of two lists, such as weights and biases, or dW and db;
             - a mapping of names of modules, such as fc1.weight and fc1.bias, in the order of the layers.
@@ -65,12 +65,15 @@ def layers_in(given: Any, layers: int) -> Any:
             return pairs_of(named)
         except ValueError:
             return given
+    given = list(given) if isinstance(given, Iterator) else given
     if not isinstance(given, list | tuple):
         return given
-    if len(given) == layers:
-        return _zipped(*given) if layers == 2 and _are_two_lists(*given) else given
     if len(given) == 2 and all(isinstance(part, list | tuple) and len(part) == layers for part in given):
-        return _zipped(*given)
+        for weights, biases in (given, given[::-1]):
+            if _are_two_lists(weights, biases):
+                return _zipped(weights, biases)
+    if len(given) == layers:
+        return given
     if len(given) == 2 * layers:
         grouped = list(zip(given[:layers], given[layers:], strict=True))
         in_turn = list(zip(given[::2], given[1::2], strict=True))
@@ -81,12 +84,10 @@ def layers_in(given: Any, layers: int) -> Any:
     return given
 
 
-def _are_two_lists(weights: Any, biases: Any) -> bool:
-    """Whether these are the weights of two layers and their biases, and not two layers."""
-    if not all(isinstance(part, list | tuple) and len(part) == 2 for part in (weights, biases)):
-        return False
-    pairs = [tuple(pair) for pair in zip(weights, biases, strict=True)]
-    return all(_fit(*pair) for pair in pairs) and not (_fit(*weights) and _fit(*biases))
+def _are_two_lists(weights: Sequence[Any], biases: Sequence[Any]) -> bool:
+    """Whether these are the weights of all layers and their biases, and not two layers."""
+    are_layers = len(weights) == 2 and _fit(*weights) and _fit(*biases)
+    return not are_layers and all(_fit(*pair) for pair in zip(weights, biases, strict=True))
 
 
 def names_of(params: Iterable[Any], weights: str = "W", bias: str = "b", first: int = 1) -> dict[str, Any]:
@@ -143,6 +144,12 @@ def _zipped(weights: Sequence[Any], biases: Sequence[Any] | None) -> list[tuple[
     return list(zip(weights, biases, strict=True))
 
 
+def _kind_of(name: str) -> str:
+    """ "weights" or "bias", of a name such as W or db; "" of others."""
+    stem = GRADIENT.sub("", name.lower(), count=1).strip("_")
+    return "weights" if stem in WEIGHTS else "bias" if stem in BIASES else ""
+
+
 def _from_names(named: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Pairs from numbered names, or from two names of lists."""
     gradients: dict[tuple[str, int], Any] = {}
@@ -180,10 +187,10 @@ def weights_and_bias(what: str, layer: Any) -> tuple[Any, Any]:
         ValueError: for a mapping with other fields.
     """
     if isinstance(layer, dict):
-        unknown = [name for name in layer if name not in FIELDS]
-        if unknown or "weights" not in layer:
+        found = {_kind_of(str(name)): name for name in layer}
+        if "" in found or "weights" not in found or len(found) < len(layer):
             raise ValueError(f"expected {what} to have the fields weights and bias, got {list(map(str, layer))}")
-        return layer["weights"], layer.get("bias")
+        return layer[found["weights"]], layer[found["bias"]] if "bias" in found else None
     if hasattr(layer, "weights"):
         return layer.weights, getattr(layer, "bias", None)
     if isinstance(layer, tuple | list) and len(layer) == 2 and not _are_rows(*layer):

@@ -124,7 +124,7 @@ class Layout:
 
 # by names that people know them by
 LAYOUTS: Mapping[str, Layout] = {
-    "columns": Layout("out_in", "column", "columns", "dict"),
+    "columns": Layout("out_in", "column", "columns"),
     "torch": Layout("out_in", "vector", "rows"),
 }
 

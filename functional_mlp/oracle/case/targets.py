@@ -83,6 +83,17 @@ def are_labels(loss: Loss, given: tuple[int, ...], shape: tuple[int, int]) -> bo
     return KINDS[loss.kind].targets == "one_hot" and classes > 1 and given in ((n,), (n, 1), (1, n))
 
 
+def are_written_as_labels(loss: Loss, targets: Array) -> bool:
+    """Whether targets (n, K) may be handed over as integers (n,): one-hot rows, or bits of one output."""
+    sums, outputs = targets.sum(axis=1), targets.shape[1]
+    if not ((targets == 0) | (targets == 1)).all():
+        return False
+    if KINDS[loss.kind].targets == "bits":
+        return outputs == 1
+    ignored = (sums == 0) & (loss.ignore_index is not None)
+    return KINDS[loss.kind].targets == "one_hot" and outputs > 1 and bool(((sums == 1) | ignored).all())
+
+
 def rows_of_labels(labels: Array, loss: Loss, classes: int) -> Array:
     """Rows (n, classes) with a 1 at each label, those of a label that the loss ignores all 0.
 
@@ -101,6 +112,8 @@ def rows_of_labels(labels: Array, loss: Loss, classes: int) -> Array:
 
 
 def labels_of_rows(rows: Array, loss: Loss) -> Array:
-    """The class labels (n,) of one-hot rows; of rows of zeros the one that the loss ignores."""
+    """The class labels (n,) of one-hot rows; of rows of zeros the one that the loss ignores; of one bit that."""
+    if rows.shape[1] == 1:
+        return rows[:, 0].astype(np.int64)
     labels = rows.argmax(axis=1)
     return labels if loss.ignore_index is None else np.where(rows.any(axis=1), labels, loss.ignore_index)

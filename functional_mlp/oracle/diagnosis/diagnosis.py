@@ -82,6 +82,8 @@ class Asked(NamedTuple):
         case, solution, noise, given, leaves: as there; after a step `given` holds the parameters.
         rate: of the step of gradient descent that they were judged after, or None.
         group: of the leaves, where there are several cases or rates.
+        coarser: another noise, by which the mistake is looked for if it is not found, or None: that of gradients which
+            may have been read from a step.
     """
 
     case: Case
@@ -91,6 +93,7 @@ class Asked(NamedTuple):
     leaves: Sequence[Leaf]
     rate: float | None = None
     group: str = ""
+    coarser: Noise | None = None
 
 
 class _Found(NamedTuple):
@@ -186,7 +189,16 @@ def work_of(case: Case) -> int:
 
 def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | None:
     """Every explanation of gradients that were judged; None if nothing is wrong."""
-    case, solution, noise, given, leaves, rate, group = asked
+    found = _search_by(asked, excluded)
+    if found is None or found.explanations or asked.coarser is None:
+        return found
+    again = _search_by(asked._replace(noise=asked.coarser), excluded)
+    return found if again is None or not again.explanations else again
+
+
+def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
+    """Every explanation to within the noise that is asked for."""
+    case, solution, noise, given, leaves, rate, group, _ = asked
     true = truth_of(solution)
     wrong = frozenset(leaf.path for leaf in leaves if leaf.verdict is Verdict.WRONG)
     if not wrong:

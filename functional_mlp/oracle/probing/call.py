@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.oracle.case import Case, declared_data, declared_layer, in_form, layers_in, parameter_path
+from functional_mlp.oracle.case import Case, declared_data, declared_layer, in_form, parameter_path
 from functional_mlp.oracle.checking import dtype_of, handed_over
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Noise
@@ -162,13 +162,13 @@ def _answer(result: Any, case: Case) -> Gradients:
     Raises:
         TypeError: for None.
     """
-    answer = handed_over(result)
+    answer = handed_over(result, len(case.params))
     if answer.params is None:
         raise TypeError(
             "expected a list with one (weights, bias) pair per layer, got None; return the gradients, and leave the"
             " parameters as they are"
         )
-    return answer._replace(params=layers_in(answer.params, len(case.params)))
+    return answer
 
 
 def raised(error: BaseException, fn: GradientFunction) -> str:

@@ -104,12 +104,13 @@ def _pattern(wrong: Mapping[Case, bool]) -> tuple[str, ...]:
 def _right_for(probed: Sequence[Probed]) -> tuple[str, ...]:
     """For which targets code is right, where it is not for all."""
     beyond = {purpose: all(right) for purpose, right in _by_purpose(probed).items()}
+    notes = tuple(dict.fromkeys(note for probe in probed if probe.beyond is False for note in probe.notes))
     if beyond.get("soft targets") is False:
-        return ("right for targets that are 0 or 1, one-hot where they are classes; not for numbers between",)
+        return (*notes, "right for targets that are 0 or 1, one-hot where they are classes; not for numbers between")
     if beyond.get("targets not summing to 1") is False:
         words = "right for targets whose rows sum to 1, as those of classes do: p - t is the gradient only there"
-        return (f"{words}; declare targets='any' if yours do not",)
-    return ()
+        return (*notes, f"{words}; declare targets='any' if yours do not")
+    return notes
 
 
 def _by_purpose(probed: Sequence[Probed]) -> dict[str, list[bool]]:

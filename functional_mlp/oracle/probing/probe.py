@@ -7,6 +7,7 @@ numbers each time, is found, whatever its gradients are.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle.case import FIELDS, Case, delta_path, layer_of, pairs_in, parameter_path
 from functional_mlp.oracle.diagnosis import Asked
 from functional_mlp.oracle.documents import Gradients
-from functional_mlp.oracle.noise import Precision, estimate_noise, precision_named
+from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
 from functional_mlp.oracle.probing.asking import Asking
 from functional_mlp.oracle.probing.call import Ask, Call, Fault, Reference, Skipped, listed, restricted
 from functional_mlp.oracle.probing.probe_cases import (
@@ -31,14 +32,15 @@ from functional_mlp.oracle.probing.probe_cases import (
 from functional_mlp.oracle.probing.repeats import after_another, is_overwritten, repeated
 from functional_mlp.oracle.truth import solve
 from functional_mlp.oracle.verdict import (
+    MATERIAL,
     Cause,
     Hint,
     Leaf,
     Verdict,
-    as_differences,
     by_convention,
     hint_on,
     judge,
+    with_allowances,
     worst_of,
 )
 
@@ -73,6 +75,7 @@ class Probed(NamedTuple):
     beyond: bool | None = None
 
 
+SATURATED = ("near saturation", FAR_TAIL)
 REUSED = "arrays that were returned are overwritten by the next call: correct, but whoever keeps them must copy them"
 
 
@@ -104,7 +107,7 @@ def probe_code(
     for case in cases:
         first = ask(case)
         if not is_meant(case, asking):
-            probed.append(Probed(case.name, beyond=_is_right(first, declared)))
+            probed.append(_beyond(first, case, declared))
             continue
         if not isinstance(first, Call):
             unanswered = {"skipped": first.reason} if isinstance(first, Skipped) else {"faults": (first,)}
@@ -114,14 +117,16 @@ def probe_code(
         reference = Reference(case, solution, estimate_noise(case, solution, declared))
         reused = (REUSED,) if before is not None and is_overwritten(before) else ()
         leaves, sides = _judged(reference, first)
-        leaves, conventions, unexplained = by_convention(*reference, first.answer, leaves)
-        if worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG:
-            differences = as_differences(*reference, unexplained)
-            if differences is not None:
-                reference = reference._replace(noise=differences[0])
-                leaves, sides = _judged(reference, first._replace(answer=unexplained))
-                sides = (*sides, differences[1])
-        hint = hint_on(case, solution, reference.noise, unexplained, leaves, given)
+        material = np.inf if purpose_of(case) in SATURATED else MATERIAL
+        allowed = with_allowances(
+            *(*reference, first.answer, leaves), material=material, rejudge=partial(_rejudged, reference, first)
+        )
+        leaves, reference = allowed.leaves, reference._replace(noise=allowed.noise)
+        hint = hint_on(case, solution, allowed.noise, allowed.given, leaves, given)
+        overflowed = _overflowed(case, leaves, declared)
+        if overflowed is not None:
+            probed.append(overflowed)
+            continue
         faults, again = repeated(ask, reference, first) if repeat else ((), ())
         if first.changed:
             words = f"changes its arguments ({listed(first.changed)}); work on copies"
@@ -131,9 +136,9 @@ def probe_code(
         wrong = worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG and not is_explained(case, leaves)
         asked = None
         if wrong and kept is not None:
-            asked = Asked(*reference, kept._replace(loss=kept.loss if unexplained.loss is not None else None), leaves)
-            asked = asked._replace(group=case.name)
-        notes = (*first.notes, *reused, *sides, *conventions, *again)
+            kept_loss = kept.loss if allowed.given.loss is not None else None
+            asked = Asked(*reference, kept._replace(loss=kept_loss), leaves, None, case.name, allowed.coarser)
+        notes = (*first.notes, *reused, *sides, *allowed.notes, *again)
         probed.append(Probed(case.name, leaves, faults, notes, hint, first, kept, asked, reference))
         if any(fault.id == "accumulates" for fault in faults) or (given is None and first.dtype != "float64"):
             break
@@ -149,13 +154,22 @@ def probe_code(
     return probed
 
 
-def _is_right(first: Call | Fault | Skipped, declared: Precision) -> bool:
-    """Whether an answer has nothing wrong."""
+def _beyond(first: Call | Fault | Skipped, case: Case, declared: Precision) -> Probed:
+    """What an answer shows of a case that the code is not made for: whether it is right nevertheless."""
     if not isinstance(first, Call):
-        return False
-    solution = solve(first.case)
-    leaves = judge(first.case, solution, estimate_noise(first.case, solution, declared), first.answer)
-    return worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG
+        return Probed(case.name, beyond=isinstance(first, Skipped))
+    solution = solve(case)
+    noise = estimate_noise(case, solution, declared)
+    leaves = by_convention(case, solution, noise, first.answer, judge(case, solution, noise, first.answer)).leaves
+    return Probed(case.name, beyond=worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG)
+
+
+def _overflowed(case: Case, leaves: tuple[Leaf, ...], declared: Precision) -> Probed | None:
+    """What is noted of numbers that are not finite, in float64, whose exponentials nobody has overflow; else None."""
+    remedy = next((leaf.remedy for leaf in leaves if leaf.cause is Cause.NOT_FINITE), "")
+    if case.dtype != "float64" or purpose_of(case) != FAR_TAIL or not remedy:
+        return None
+    return Probed(case.name, beyond=False, notes=(f"right where pre-activations are not so large; but {remedy}",))
 
 
 def _kept(call: Call) -> Gradients | None:
@@ -185,6 +199,12 @@ def _copied(answer: Gradients) -> Gradients | None:
         return answer._replace(params=params, **more)
     except (TypeError, ValueError):
         return None
+
+
+def _rejudged(
+    reference: Reference, first: Call, noise: Noise, given: Gradients
+) -> tuple[tuple[Leaf, ...], tuple[str, ...]]:
+    return _judged(reference._replace(noise=noise), first._replace(answer=given))
 
 
 def _judged(reference: Reference, call: Call) -> tuple[tuple[Leaf, ...], tuple[str, ...]]:

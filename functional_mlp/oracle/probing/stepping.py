@@ -91,7 +91,7 @@ def take_steps(step: StepFunction, form: str, case: Case, count: int) -> Stepped
                 result, state = _with_state(call(params, *data, state))
             else:
                 result = call(params, *data)
-            params = params if _is_nothing(result) else handed_over(result).params
+            params = params if _is_nothing(result) else handed_over(result, len(case.params)).params
             after.append(_copied(params, len(case.params)))
     except (Exception, SystemExit) as error:
         return Fault("raises", f"raises {raised(error, step)}")

@@ -1,5 +1,6 @@
+from .allowances import with_allowances as with_allowances
+from .conventions import MATERIAL as MATERIAL
 from .conventions import by_convention as by_convention
-from .differences import as_differences as as_differences
 from .given import Given as Given
 from .given import Handed as Handed
 from .given import Misfit as Misfit

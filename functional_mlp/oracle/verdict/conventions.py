@@ -49,13 +49,21 @@ class Conventional(NamedTuple):
 
 
 def by_convention(
-    case: Case, solution: Solution, noise: Noise, given: Gradients, leaves: Sequence[Leaf]
+    case: Case,
+    solution: Solution,
+    noise: Noise,
+    given: Gradients,
+    leaves: Sequence[Leaf],
+    *,
+    material: float = MATERIAL,
 ) -> Conventional:
     """What `judge` found, with conventions that change the function a little taken for none but themselves.
 
     Args:
         case, solution, noise, given: as `judge` takes them.
         leaves: as it returned them.
+        material: of an array's norm, the most that a convention may change it by; of a case that was chosen to be
+            saturated that says nothing of the program, and may be infinite.
     """
     found = {leaf.path: leaf for leaf in leaves}
     wrong = {path for path, leaf in found.items() if leaf.verdict is Verdict.WRONG}
@@ -73,7 +81,7 @@ def by_convention(
                 given = given._replace(loss=None)
         others = wrong - {"loss"}
         if others and others <= handed.keys():
-            gradients = _gradients_explained(solution, prepared, judged, others)
+            gradients = _gradients_explained(solution, prepared, judged, others, material)
             if gradients is not None:
                 found |= gradients[0]
                 notes.append(gradients[1])
@@ -138,11 +146,11 @@ def _losses(case: Case, prepared: Prepared) -> Iterator[tuple[float, str]]:
 
 
 def _gradients_explained(
-    solution: Solution, prepared: Prepared, judged: _Judged, wrong: set[str]
+    solution: Solution, prepared: Prepared, judged: _Judged, wrong: set[str], material: float
 ) -> tuple[dict[str, Leaf], str] | None:
     """The wrong arrays as consistent leaves, and which convention it is; None if none explains all that was given."""
     truth = truth_of(solution)
-    if not all(_change(judged.handed[path].values, truth[path]) <= 2 * MATERIAL for path in wrong):
+    if not all(_change(judged.handed[path].values, truth[path]) <= 2 * material for path in wrong):
         return None  # nothing that changes so much is a convention
     first = min(wrong, key=lambda path: truth[path].size)
     paths = [path for path in judged.handed if path != "loss"]
@@ -152,8 +160,13 @@ def _gradients_explained(
         arrays = _arrays(prepared, slip, paths)
         changes = max(_change(arrays[path], truth[path]) for path in paths)
         own = {path: judged.against(path, arrays[path]) for path in paths}
-        if changes <= MATERIAL and all(leaf.verdict is not Verdict.WRONG for leaf in own.values()):
+        if changes <= material and all(leaf.verdict is not Verdict.WRONG for leaf in own.values()):
             words = f"which changes them by at most {changes:.1g} of their norm: a convention, no error"
+            if changes > MATERIAL:
+                words = (
+                    f"which changes them by {changes:.1g} of their norm where outputs are all but 0 or 1; a loss of the"
+                    " logits keeps them"
+                )
             return {path: own[path] for path in wrong}, f"the gradients are those of {_words(slip)}, {words}"
     return None
 
@@ -186,6 +199,7 @@ WORDS = {
     ("epsilon-in-log", "division"): "a division by p(1 - p) + {0:.3g}",
     ("epsilon-in-log", "softmax"): "a softmax with {0:.3g} added to its denominator",
     ("saturated-gradient-clipped", "zero"): "probabilities clipped to [{0:.3g}, 1 - {0:.3g}]",
+    ("saturated-gradient-clipped", "subtracted"): "p - t with p clipped to [{0:.3g}, 1 - {0:.3g}]",
     ("saturated-gradient-clipped", "clipped"): "1/p at p clipped to [{0:.3g}, 1 - {0:.3g}]",
 }
 OF_LOSS = {

@@ -94,7 +94,9 @@ def test_the_page_counts_verdicts_and_mistakes() -> None:
     whole = [row._replace(program=name) for name in programs() for row in rows_of("consistent", 2)]
     text = page([*whole, *rows_of("undecided"), *rows_of("wrong", 3, "the bias averaged")])
     count = 2 * len(programs())
-    assert f"{len(programs())} correct programs, {count + 1} questions: {count} consistent, 1 undecided, 0 wrong" in text
+    assert (
+        f"{len(programs())} correct programs, {count + 1} questions: {count} consistent, 1 undecided, 0 wrong" in text
+    )
     assert "1 programs with a mistake, 3 questions: 3 wrong." in text
     assert (
         "| `plain_function` | One function, two layers, written out | `check_function` | – | 3 | 2 | 1 | 0 | 0 |"

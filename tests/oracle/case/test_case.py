@@ -11,7 +11,7 @@ import pytest
 
 import functional_mlp as fm
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.oracle.case.case import Case
+from functional_mlp.oracle.case.case import Case, declared_data
 from functional_mlp.oracle.case.layouts import Layer, Layout, canonical_layer, declared_layer
 from functional_mlp.oracle.case.random_cases import draw_case
 
@@ -154,6 +154,14 @@ def test_targets_of_one_output_may_be_a_vector():
     assert make(targets=np.ravel(TARGETS)) == make()
 
 
+def test_bits_of_one_output_may_be_written_as_class_labels():
+    loss = fm.Loss("binary_cross_entropy")
+    case = Case(fm.Network((2, 1), "sigmoid"), loss, [([[1], [2]], [0])], [[1, 2], [3, 4]], [[1], [0]])
+    labels = declared_data(case.laid_out({"targets": "labels"}))["targets"]
+    assert labels.tolist() == [1, 0]
+    assert labels.dtype.kind == "i"
+
+
 def test_last_row_by_hand():
     case = make(params=[[*w, b] for w, b in PARAMS], bias_layout="last_row")
     assert case.params[0].bias.tolist() == BIASES[0]
@@ -252,7 +260,7 @@ BAD = {
         ValueError, ["params[0].bias", "(3,)", "()"], changed("params", [(WEIGHTS[0], 0.5), PARAMS[1]])
     ),
     "unknown field of a layer": Refused(
-        ValueError, ["params[0]", "weights and bias", "kernel"], changed("params", [{"kernel": 1}, PARAMS[1]])
+        ValueError, ["params[0]", "weights and bias", "history"], changed("params", [{"history": 1}, PARAMS[1]])
     ),
     "layer a text": Refused(TypeError, ["params[0].weights", "U4"], changed("params", ["tanh", PARAMS[1]])),
     "layer None": Refused(TypeError, ["params[0].weights", "object"], changed("params", [None, PARAMS[1]])),

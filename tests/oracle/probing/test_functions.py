@@ -306,7 +306,7 @@ def test_an_interrupt_passes():
         checked(fn)
 
 
-@pytest.mark.parametrize("result", [None, 3.0, "text", {"history": 1}, [{"w": 1}, {"w": 2}], [("a", "b"), ("c", "d")]])
+@pytest.mark.parametrize("result", [None, 3.0, "text", {"history": 1}, [{"u": 1}, {"u": 2}], [("a", "b"), ("c", "d")]])
 def test_what_holds_no_gradients_is_found(result):
     report = checked(lambda *given: result)
     assert report.verdict is Verdict.WRONG

@@ -39,7 +39,7 @@ def truth(case):
             activations=[{"name": a.name, **dict(a.parameters)} for a in case.network.activations],
             params=case.params,
             inputs=case.inputs,
-            loss=None if case.loss is None else dataclasses.asdict(case.loss),
+            loss=None if case.loss is None else case.loss.as_fields(),
             targets=case.targets,
             sample_weights=case.sample_weights,
             ct_outputs=case.ct_outputs,

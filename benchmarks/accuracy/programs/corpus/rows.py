@@ -333,7 +333,7 @@ def functions_of_one_number():
     ],
 )
 def absolute_value_and_heaviside():
-    """relu as (|z| + z) / 2, its derivative by np.heaviside(z, 0.5)."""
+    """relu as (abs(z) + z) / 2, its derivative by np.heaviside(z, 0.5)."""
 
     def gradients(params, x, t):
         (w1, b1), (w2, b2) = params

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp.activations import Activation, numpy_value, numpy_vjp, shifted_exponentials
+from functional_mlp.activations import Activation, numpy_value, numpy_vjp, shifted_exponentials, softmax
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, constant
 from functional_mlp.oracle.mistakes.changes import (
@@ -47,6 +47,10 @@ def _jacobian_twice(context: Context, loss: Loss, activation: Activation, z: Arr
 def _clipped(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
     p = numpy_value(activation, z)
     inside = np.clip(p, p.dtype.type(context.value), p.dtype.type(1 - context.value))
+    if context.variant == "subtracted":
+        targets = context.loss.effective_targets(context.targets)
+        whole = targets.sum(axis=1, keepdims=True) if activation == softmax() else 1
+        return context.coefficients * (inside * whole - targets)
     ct = cotangent_of(loss, inside, context)
     if context.variant == "zero":
         ct = np.where(inside == p, ct, np.zeros_like(ct))
@@ -59,6 +63,12 @@ def _saturated(site: Site) -> bool:
     if site.loss.kind in OF_PROBABILITIES:
         p = numpy_value(OF_PROBABILITIES[site.loss.kind][1], p)
     return bool(((p < site.value) | (p > 1 - site.value)).any())
+
+
+def _is_own_pair(site: Site) -> bool:
+    """Whether p - t is the cotangent of the logits."""
+    last = site.case.network.activations[-1]
+    return site.loss.kind in OF_PROBABILITIES or site.loss.on_logits(last) is not None
 
 
 def _terms_with_epsilon(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
@@ -256,14 +266,18 @@ LOSS_MISTAKES = (
     Mistake(
         "saturated-gradient-clipped",
         "Probabilities near 0 and 1 are clipped, and with them the gradient: 0 there, or that at the clipped value.",
-        "ct_p = 0 where p is outside [ε, 1 − ε], or dLoss/dp at clip(p, ε, 1 − ε)",
+        "ct_p = 0 where p is outside [ε, 1 − ε], or dLoss/dp at clip(p, ε, 1 − ε), or ct_z = clip(p, ε, 1 − ε) − t",
         "use the loss of the logits: ct_z = p − t needs no clipping",
         in_probabilities(_clipped),
-        (CROSS_ENTROPY, Condition("an output so near 0 or 1 that it is clipped", _saturated)),
+        (
+            CROSS_ENTROPY,
+            Condition("an output so near 0 or 1 that it is clipped", _saturated),
+            for_variant("a cross-entropy after its own activation for clip(p) − t", {"subtracted": _is_own_pair}),
+        ),
         scope="network",
         tag="fitted",
         parameter=constant("the clipping distance ε", 1e-7, choices=tuple(10.0**-power for power in range(3, 16))),
-        variants=("zero", "clipped"),
+        variants=("zero", "clipped", "subtracted"),
     ),
     Mistake(
         "epsilon-in-log",

@@ -24,7 +24,10 @@ from functional_mlp.oracle.verdict import Cause, Leaf, Verdict
 
 FAR_TAIL = "large pre-activations"  # the name of the case
 BEYOND = 1.07  # times the logarithm of the largest number
-WITHOUT_EXPONENTIALS = ("identity", "relu", "leaky_relu")
+WITHOUT_EXPONENTIALS = (
+    *("identity", "relu", "leaky_relu", "prelu", "relu6", "hardtanh", "hard_sigmoid", "hard_swish", "softsign"),
+    *("sin", "cos", "gaussian"),
+)
 BLURRED = 0.1  # a logit that is known no better than to this says little about probabilities
 OF_LOGITS = {"sigmoid_cross_entropy", "softmax_cross_entropy"}
 

@@ -207,9 +207,14 @@ def _drawn(
 
 def _doubts(case: Case, precision: Precision) -> int:
     """In how many places the true gradients would be hard to tell from others; 0 in precisions where that is rare."""
-    if precision.storage.unit < COARSE and purpose_of(case) != FAR_TAIL:
+    biased = any(layer.bias is not None for layer in case.params)
+    if precision.storage.unit < COARSE and purpose_of(case) != FAR_TAIL and biased:
         return 0
     solution = solve(case)
+    if not biased and purpose_of(case) != "at the kink":  # a layer whose units are all 0 makes the next one 0 too
+        dead = sum(int((z == 0).sum()) for z in solution.pre_activations)
+        if dead or (precision.storage.unit < COARSE and purpose_of(case) != FAR_TAIL):
+            return dead
     noise = estimate_noise(case, solution, precision)
     leaves = judge(case, solution, noise, Gradients(solution.grads))
     near_kinks = [

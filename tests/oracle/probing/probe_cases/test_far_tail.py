@@ -129,7 +129,7 @@ def test_stable_textbook_forms_are_consistent(name, precision):
         assert report.verdict is Verdict.CONSISTENT, report.text()
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("precision", ["float32", "float16"])
 @pytest.mark.parametrize("name", OVERFLOWING)
 def test_forms_that_overflow_are_wrong_and_the_fix_is_said(name, precision):
     fn, (network, loss), fix = OVERFLOWING[name]
@@ -142,19 +142,30 @@ def test_forms_that_overflow_are_wrong_and_the_fix_is_said(name, precision):
     assert report.diagnosis is None  # it is known what is wrong: no mistake of the derivative is looked for
 
 
+@pytest.mark.parametrize("name", OVERFLOWING)
+def test_in_float64_whose_exponentials_nobody_has_overflow_that_is_noted(name):
+    fn, (network, loss), fix = OVERFLOWING[name]
+    report = check_function(fn, network, loss)
+    assert report.verdict is Verdict.CONSISTENT, report.text()
+    assert fix in report.notes[0]
+    assert "|z| = 759" in report.notes[0]
+    assert FAR_TAIL not in {leaf.group for leaf in report.leaves}
+
+
 def test_of_two_layers_the_one_whose_derivative_is_not_finite_is_named():
     network = fm.Network((3, 5, 4), ("softplus", "tanh"))
 
     def fn(params, inputs, targets):
         (w1, b1), (w2, b2) = params
         z1 = inputs @ w1 + b1
-        a1 = np.logaddexp(0, z1)
+        a1 = np.logaddexp(0 * z1, z1)
         a2 = np.tanh(a1 @ w2 + b2)
         ct_z2 = 2 * (a2 - targets) * (1 - a2 * a2)
         ct_z1 = ct_z2 @ w2.T * (np.exp(z1) / (1 + np.exp(z1)))
         return [(inputs.T @ ct_z1, ct_z1.sum(axis=0)), (a1.T @ ct_z2, ct_z2.sum(axis=0))]
 
-    [remedy] = {leaf.remedy for leaf in check_function(fn, network, SQUARED).leaves if leaf.remedy}
+    report = check_function(fn, network, SQUARED, precision="float32")
+    [remedy] = {leaf.remedy for leaf in report.leaves if leaf.remedy}
     assert "softplus:" in remedy
     assert "tanh:" not in remedy
 
