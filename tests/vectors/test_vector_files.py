@@ -69,6 +69,16 @@ def test_every_group_of_the_generator_is_there_and_of_its_schema(documents):
         assert document["release"] == make_vectors.RELEASE
 
 
+@pytest.mark.slow
+def test_the_generator_has_a_recipe_for_each_vector_and_no_others(documents):
+    for name, document in documents.items():
+        if name in make_vectors.MISTAKES:
+            made = [making.recipe.id("float64") for making in make_vectors._makings(name)]
+        else:
+            made = [recipe.id(precision) for recipe in make_vectors._recipes(name) for precision in recipe.precisions]
+        assert made == [vector["id"] for vector in document["vectors"]], name
+
+
 def test_there_are_enough_vectors_in_little_space(every):
     valid = [vector for vector in every if vector["result"] != "invalid"]
     assert len(valid) >= 400
@@ -333,3 +343,15 @@ def test_a_kink_for_which_nothing_is_declared_has_alternatives(documents):
         assert vector["result"] == ("acceptable" if open_ else "valid"), vector["id"]
         found[vector["result"]] += 1
     assert min(found.values()) > 10
+
+
+def test_at_two_kinks_any_one_side_is_right_at_both(documents):
+    [vector] = [each for each in documents["piecewise"]["vectors"] if each["id"] == "piecewise/kinks-relu6/float64"]
+    sides = {"": (0, 0), "inner piece": (1, 1), "mean": (0.5, 0.5), "left side": (0, 1), "right side": (1, 0)}
+    answers = vector_of(vector).answers
+    assert len(answers) == len(sides)
+    for answer, (words, (at_zero, at_six)) in zip(answers, sides.items(), strict=True):
+        assert words in answer.comment
+        unit = {"name": "relu6", "at_zero": float(at_zero), "at_six": float(at_six)}
+        case = referee_case(vector_of(vector).case)._replace(activations=[unit, "identity"])
+        assert np.array_equal(exact.solve(case).leaves["grads.0.bias"], answer.expected["params[0].bias"])
