@@ -254,6 +254,11 @@ def complex_step():
     CROSS_ENTROPY,
     [
         ("a sum for the mean", "jnp.mean(jnp.sum(", "jnp.sum(jnp.sum("),
+        (
+            "the softmax without its maximum",
+            "jax.nn.log_softmax(logits, axis=1)",
+            "jnp.log(jnp.exp(logits) / jnp.exp(logits).sum(axis=1)[:, None])",
+        ),
         ("the softmax of another axis", "log_softmax(logits, axis=1)", "log_softmax(logits, axis=0)"),
         ("a hidden layer cut off", "hidden @ w2", "jax.lax.stop_gradient(hidden) @ w2"),
     ],

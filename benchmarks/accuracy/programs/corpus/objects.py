@@ -175,7 +175,6 @@ def functions_with_caches():
     HALF,
     [
         ("the pullback's derivative of the input", "ct * (1 - y * y)", "ct * (1 - x * x)"),
-        ("tanh by exponentials", "y = np.tanh(x)", "y = (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))"),
         ("an error of a thousandth", "ct.sum(0)", "1.001 * ct.sum(0)"),
     ],
 )
@@ -212,7 +211,6 @@ def closures():
     HALF,
     [
         ("the function for its derivative", "return g / (1 + np.exp(-self.z))", "return g * np.logaddexp(0, self.z)"),
-        ("softplus that overflows", "np.logaddexp(0, z), (", "np.log(1 + np.exp(z)), ("),
         ("1/n added", "Tape(outputs - targets)", "Tape((outputs - targets) / len(targets))"),
     ],
 )

@@ -180,6 +180,11 @@ def get_weights():
     HALF,
     [
         ("float16 inside", "dtype=np.float32", "dtype=np.float16"),
+        (
+            "tanh by exponentials, which overflow",
+            "np.tanh(x @ w1 + b1)",
+            "(lambda e: (e - 1 / e) / (e + 1 / e))(np.exp(x @ w1 + b1))",
+        ),
         ("a constant that is a little off", "1 - hid**2", "1 - 0.99 * hid**2"),
     ],
 )
