@@ -195,7 +195,8 @@ where a loss of logits would do; they need not pass, and show what that costs. N
 ## The oracle, on wrong gradients
 
 {refused} of {invalid} invalid vectors are called wrong, and in {named} the mistake is among those named, or the one
-that explains it better; in {alone} it is the only one. In the others, other mistakes give the same numbers in this one case:
+that explains it better; in {alone} it is the only one. In the others, other mistakes give the same numbers in this one
+case:
 
 {ties}
 
