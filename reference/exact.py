@@ -124,15 +124,29 @@ def _decay(factors: tuple[Real, Real], x: Real) -> Real:
     return times(factors[0], x) + factors[1] * fmpq(sign(x) or 0)
 
 
-def _evaluate(problem: Problem, *, exact: bool) -> dict[str, Any]:
-    """Run both passes at the precision of `flint.ctx`; return leaves by name, as nested lists."""
+Params = list[tuple[Matrix, list[Real] | None]]
+
+
+def given_params(problem: Problem, *, exact: bool) -> Params:
+    """Return the parameters of a problem, per layer (weights, bias or None), as rationals or as balls."""
     lift: Callable[[float], Real] = rational if exact else arb  # a float64 is exact as an arb too
+    return [
+        ([[lift(x) for x in row] for row in w.tolist()], None if b is None else [lift(x) for x in b.tolist()])
+        for w, b in problem.params
+    ]
+
+
+def evaluate(problem: Problem, params: Params, *, exact: bool) -> dict[str, Any]:
+    """Run both passes at the precision of `flint.ctx`, and at these parameters; return leaves by name, as nested lists.
+
+    Parameters that the penalty l1 covers must be of a known sign.
+    """
+    lift: Callable[[float], Real] = rational if exact else arb
 
     def matrix(array: NDArray[np.float64]) -> Matrix:
         return [[lift(x) for x in row] for row in array.tolist()]
 
-    weights = [matrix(w) for w, _ in problem.params]
-    biases = [None if b is None else [lift(x) for x in b.tolist()] for _, b in problem.params]
+    weights, biases = [w for w, _ in params], [b for _, b in params]
     leaves: dict[str, Any] = {}
     pre_activations: list[Matrix] = []
     activations = [matrix(problem.inputs)]
@@ -207,7 +221,7 @@ def _rounded(
     return leaves, None
 
 
-def _ladder(start_bits: int, max_bits: int) -> Iterator[tuple[int, bool]]:
+def ladder(start_bits: int, max_bits: int) -> Iterator[tuple[int, bool]]:
     """Yield each precision (four times the last; the limit) and whether rationals are kept: from the second on."""
     bits = start_bits
     while bits < max_bits:
@@ -255,9 +269,10 @@ def solve(case: Case, *, start_bits: int = START_BITS, max_bits: int = MAX_BITS)
         array(0.20482334)
     """
     problem = checked(case)
-    for bits, exact in _ladder(start_bits, max_bits):
+    for bits, exact in ladder(start_bits, max_bits):
         with ctx.workprec(bits):
-            balls = {name: np.array(leaf, dtype=object) for name, leaf in _evaluate(problem, exact=exact).items()}
+            evaluated = evaluate(problem, given_params(problem, exact=exact), exact=exact)
+            balls = {name: np.array(leaf, dtype=object) for name, leaf in evaluated.items()}
             leaves, open_entry = _rounded(balls)
         if open_entry is None:
             return _solution(len(problem.units), bits, leaves, balls)

@@ -9,6 +9,7 @@ p is the parameter, g its gradient, η the rate, λ the decay; the settings have
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,11 @@ from flint import ctx, fmpq
 from reference.balls import ZERO, ZERO_BALL, Near, Real, ball, is_zero, round_to_float64, total
 
 PRECISIONS = (128, 512, 2048)  # bits
+
+
+def exact_settings(settings: Mapping[str, float | bool]) -> dict[str, Any]:
+    """The settings of a rule, its numbers as fmpq."""
+    return {name: value if isinstance(value, bool) else _rational(value) for name, value in settings.items()}
 
 
 def _rational(number: float) -> fmpq:
@@ -104,7 +110,7 @@ def certified_steps(
         >>> certified_steps("descent", {"learning_rate": 0.5, "weight_decay": 0.0}, 1.0, [1.0, 0.5])
         [0.5, 0.25]
     """
-    exact = {name: value if isinstance(value, bool) else _rational(value) for name, value in settings.items()}
+    exact = exact_settings(settings)
     for bits in PRECISIONS:
         with ctx.workprec(bits):
             rounded = [round_to_float64(p) for p in _steps(formula, exact, parameter, gradients)]
@@ -114,15 +120,29 @@ def certified_steps(
 
 
 def _steps(formula: str, settings: Any, parameter: float, gradients: Sequence[float]) -> list[Real]:
-    rate, decay = settings["learning_rate"], settings["weight_decay"]
-    decoupled = settings.get("decoupled", False)
-    p: Real = Near(_rational(parameter), ZERO_BALL)
-    used: list[Real] = []
-    moved: list[Real] = []
-    after: list[Real] = []
-    for gradient in gradients:
-        used.append(_rational(gradient) + (ZERO if decoupled else p * decay))
-        step = FORMULAS[formula](settings, used, moved)
-        p = p - step * rate - (p * (rate * decay) if decoupled else ZERO)
-        after.append(p)
-    return after
+    number = Number(Near(_rational(parameter), ZERO_BALL), [], [])
+    return [number.step(formula, settings, _rational(gradient)) for gradient in gradients]
+
+
+@dataclasses.dataclass
+class Number:
+    """A parameter, and what was done with it: exact numbers or balls, at the precision of `flint.ctx`.
+
+    Attributes:
+        value: after the last step.
+        used: the gradient of each step, a coupled decay in it.
+        moved: what rmsprop sums with its momentum.
+    """
+
+    value: Real
+    used: list[Real]
+    moved: list[Real]
+
+    def step(self, formula: str, settings: Any, gradient: Real) -> Real:
+        """Takes a step, and returns the value after it; `settings` as in `certified_steps`, numbers as fmpq."""
+        p, rate, decay = self.value, settings["learning_rate"], settings["weight_decay"]
+        decoupled = settings.get("decoupled", False)
+        self.used.append(gradient + (ZERO if decoupled else p * decay))
+        step = FORMULAS[formula](settings, self.used, self.moved)
+        self.value = p - step * rate - (p * (rate * decay) if decoupled else ZERO)
+        return self.value

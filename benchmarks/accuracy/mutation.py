@@ -21,7 +21,16 @@ import numpy as np
 
 from benchmarks.markdown import table
 from functional_mlp.oracle import MISTAKES, Gradients, Update
-from functional_mlp.oracle.mistakes import applies, plant, plant_together, plant_update
+from functional_mlp.oracle.mistakes import (
+    OF_UPDATES,
+    Prepared,
+    applies,
+    plant,
+    plant_together,
+    plant_update,
+    prepare,
+)
+from functional_mlp.update_rules import Descent
 from functional_mlp.vectors import Vector, judge, read_vectors
 
 ENOUGH = 0.99
@@ -54,23 +63,27 @@ class Row(NamedTuple):
 def failures(vector: Vector, mistake: str | None, variant: str | None = None) -> tuple[bool, bool]:
     """Whether a vector fails answers with a mistake, or None: by the gradients alone, and by any number."""
     by_gradients = by_others = by_step = False
-    if mistake is None or MISTAKES[mistake].scope != "update":
+    if mistake is None or MISTAKES[mistake].scope not in OF_UPDATES:
         case = vector.case
         answer = plant_together(case, ()) if mistake is None else plant(case, mistake, variant=variant)
         others: Any = (answer.loss, answer.outputs, answer.deltas, answer.ct_inputs)
         by_gradients = judge(vector, Gradients(list(answer.grads))) is not None
         by_others = judge(vector, Gradients(list(answer.grads), *others)) is not None
-    if vector.learning_rate is not None:
-        after = plant_update(vector.case, mistake, vector.learning_rate, variant=variant)
-        by_step = judge(vector, Update(list(after), vector.learning_rate)) is not None
+    if vector.rule is not None:
+        after = plant_update(vector.case, mistake, variant=variant, rule=vector.rule, epochs=vector.steps)
+        by_step = judge(vector, Update(list(after), vector.rule.learning_rate)) is not None
     return by_gradients, by_gradients or by_others or by_step
+
+
+def _prepared(vector: Vector) -> Prepared:
+    return prepare(vector.case, "float64", vector.rule or Descent())
 
 
 def asked(vectors: Sequence[Vector], mistake: str, variant: str | None) -> Row:
     """One mistake in all vectors where it applies, in order."""
-    in_step = MISTAKES[mistake].scope == "update"
-    able = [vector for vector in vectors if vector.learning_rate is not None or not in_step]
-    able = [vector for vector in able if applies(vector.case, mistake, variant=variant)]
+    in_step = MISTAKES[mistake].scope in OF_UPDATES
+    able = [vector for vector in vectors if vector.rule is not None or not in_step]
+    able = [vector for vector in able if applies(_prepared(vector), mistake, variant=variant)]
     found = [(vector, failures(vector, mistake, variant)) for vector in able]
     fail_gradients, fail_anything = (tuple(vector for vector, fails in found if fails[part]) for part in (0, 1))
     return Row(mistake, variant, len(able), fail_gradients, fail_anything)

@@ -15,11 +15,19 @@
 enum { MAX_SIZE = 1000000 };
 
 static jmp_buf without_case;
-static const char *reason;
+static char reason[96];
 
-static _Noreturn void not_supported(const char *why)
+/* The reason; `name` is shown if it is such as the names here, and could not be taken for anything else. */
+static void say(const char *why, const char *name)
 {
-    reason = why;
+    enum { SHOWN = 40 };
+    bool plain = strlen(name) <= SHOWN && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
+    snprintf(reason, sizeof reason, "%s%s", why, plain ? name : "of that name");
+}
+
+static _Noreturn void not_supported(const char *why, const char *name)
+{
+    say(why, name);
     longjmp(without_case, 1);
 }
 
@@ -58,11 +66,11 @@ static void read_row(const Json *row, size_t length, const char *key, real *numb
     }
 }
 
-static const real *read_vector(const Json *object, const char *key, size_t length)
+static real *read_vector(const Json *object, const char *key, size_t length)
 {
     const Json *list = required(object, key, JSON_LIST);
     if (list->first != NULL && list->first->kind == JSON_LIST)
-        not_supported("only biases that are lists of numbers");
+        not_supported("no biases that are rows of a matrix", "");
     if (list->count != length) /* before memory is taken */
         fail("expected the length that the sizes say of ", key);
     real *vector = allocate(length, sizeof(real));
@@ -70,7 +78,7 @@ static const real *read_vector(const Json *object, const char *key, size_t lengt
     return vector;
 }
 
-static const real *read_matrix(const Json *object, const char *key, size_t rows, size_t columns)
+static real *read_matrix(const Json *object, const char *key, size_t rows, size_t columns)
 {
     const Json *list = required(object, key, JSON_LIST);
     if (list->count != rows)
@@ -82,6 +90,19 @@ static const real *read_matrix(const Json *object, const char *key, size_t rows,
     for (const Json *row = list->first; row != NULL; row = row->next, place += columns)
         read_row(row, columns, key, place);
     return matrix;
+}
+
+/* The first field of an object that is not among the known ones, whose list ends with NULL; NULL where all are. */
+static const char *first_other_field(const Json *object, const char *const known[])
+{
+    for (const Json *field = object->first; field != NULL; field = field->next) {
+        size_t k = 0;
+        while (known[k] != NULL && strcmp(field->key, known[k]) != 0)
+            k++;
+        if (known[k] == NULL)
+            return field->key;
+    }
+    return NULL;
 }
 
 /* The network */
@@ -101,7 +122,7 @@ static const Activation *find_activation(const Json *name)
     for (size_t k = 0; k < sizeof ACTIVATIONS / sizeof *ACTIVATIONS; k++)
         if (json_is_text(name, ACTIVATIONS[k].name))
             return &ACTIVATIONS[k];
-    not_supported("only the activations of docs/reference/oracle.md");
+    not_supported("no activation ", name->text);
 }
 
 static bool takes(const Activation *activation, const char *key)
@@ -174,7 +195,7 @@ static const Loss *find_loss(const Json *kind)
     for (size_t k = 0; k < sizeof LOSSES / sizeof *LOSSES; k++)
         if (json_is_text(kind, LOSSES[k].name))
             return &LOSSES[k];
-    not_supported("only the losses of docs/reference/oracle.md");
+    not_supported("no loss ", kind->text);
 }
 
 static LossFunction *loss_after(const Loss *loss, const Activation *last)
@@ -188,16 +209,19 @@ static LossFunction *loss_after(const Loss *loss, const Activation *last)
     fail("expected sigmoid or softmax before ", loss->name);
 }
 
-static bool is_mean(const Json *loss, const char *reduction)
+static bool is_reduced(const Json *loss, const char *reduction, const char *how)
 {
     const Json *field = json_field(loss, reduction);
-    if (field != NULL && !json_is_text(field, "sum") && !json_is_text(field, "mean"))
+    bool known = json_is_text(field, "sum") || json_is_text(field, "mean");
+    if (strcmp(reduction, "over_samples") == 0)
+        known = known || json_is_text(field, "batch_mean");
+    if (field != NULL && !known)
         fail("expected sum or mean for ", reduction);
-    return json_is_text(field, "mean");
+    return json_is_text(field, how);
 }
 
-/* The weights of the samples, 1 each where the case says none; `sum` becomes theirs. */
-static const double *read_weights(const Json *document, size_t samples, double *sum)
+/* The weights of the samples, 1 each where the case says none; `sum` becomes theirs, `count` that of those not 0. */
+static const double *read_weights(const Json *document, size_t samples, double *sum, size_t *count)
 {
     static const char KEY[] = "sample_weights";
     double *weights = allocate(samples, sizeof *weights);
@@ -206,11 +230,13 @@ static const double *read_weights(const Json *document, size_t samples, double *
         fail("expected one number per sample in ", KEY);
     const Json *item = list == NULL ? NULL : list->first;
     *sum = 0;
+    *count = 0;
     for (size_t n = 0; n < samples; n++, item = item == NULL ? NULL : item->next) {
         if (item != NULL && (item->kind != JSON_NUMBER || item->number < 0))
             fail("expected numbers that are not negative in ", KEY);
         weights[n] = item == NULL ? 1 : item->number;
         *sum += weights[n];
+        *count += weights[n] > 0;
     }
     if (!(*sum > 0))
         fail("expected numbers that are not all 0 in ", KEY);
@@ -220,27 +246,42 @@ static const double *read_weights(const Json *document, size_t samples, double *
 /* What the loss of each sample is multiplied by. */
 static const real *read_coefficients(const Json *document, const Json *loss, size_t samples, size_t outputs)
 {
+    size_t count;
     double sum, scale = number_or(loss, "scale", 1);
-    const double *weights = read_weights(document, samples, &sum);
+    const double *weights = read_weights(document, samples, &sum, &count);
     real *coefficients = allocate(samples, sizeof(real));
-    double divisor = is_mean(loss, "over_samples") ? sum : 1;
-    if (is_mean(loss, "over_outputs"))
+    double divisor = is_reduced(loss, "over_samples", "mean") ? sum : 1;
+    if (is_reduced(loss, "over_samples", "batch_mean"))
+        divisor = (double)count;
+    if (is_reduced(loss, "over_outputs", "mean"))
         scale /= (double)outputs;
     for (size_t n = 0; n < samples; n++)
         coefficients[n] = to_real(scale * (weights[n] / divisor), "scale");
     return coefficients;
 }
 
+static real read_penalty(const Json *loss, const char *key)
+{
+    real factor = to_real(number_or(loss, key, 0), key);
+    if (factor < 0)
+        fail("expected a number that is not negative for ", key);
+    return factor;
+}
+
 static void read_loss(const Json *document, const Json *said, Case *asked)
 {
+    static const char *const KNOWN[] = {"kind", "over_samples", "over_outputs", "scale",
+                                        "l2",   "l2_on_bias",   "l1",           NULL};
     const Layer *last = &asked->layers[asked->depth - 1];
     const Loss *loss = find_loss(required(said, "kind", JSON_STRING));
     asked->loss = loss_after(loss, last->activation);
     asked->fused = loss->of_outputs == NULL;
     asked->coefficients = read_coefficients(document, said, asked->samples, last->fan_out);
-    asked->l2 = to_real(number_or(said, "l2", 0), "l2");
-    if (asked->l2 < 0)
-        fail("expected a number that is not negative for ", "l2");
+    const char *other = first_other_field(said, KNOWN);
+    if (other != NULL)
+        not_supported("no option ", other);
+    asked->l2 = read_penalty(said, "l2");
+    asked->l1 = read_penalty(said, "l1");
     const Json *on_bias = json_field(said, "l2_on_bias");
     if (on_bias != NULL && on_bias->kind != JSON_TRUE && on_bias->kind != JSON_FALSE)
         fail("expected true or false for ", "l2_on_bias");
@@ -260,15 +301,11 @@ static void require_format(const Json *document, const char *format)
 
 static void require_known_fields(const Json *document)
 {
-    static const char *const KNOWN[] = {"format", "version", "name",    "dtype",          "network",   "loss",
-                                        "params", "inputs",  "targets", "sample_weights", "ct_outputs"};
-    for (const Json *field = document->first; field != NULL; field = field->next) {
-        size_t k = 0;
-        while (k < sizeof KNOWN / sizeof *KNOWN && strcmp(field->key, KNOWN[k]) != 0)
-            k++;
-        if (k == sizeof KNOWN / sizeof *KNOWN)
-            not_supported("only the usual layout");
-    }
+    static const char *const KNOWN[] = {"format", "version", "name",    "dtype",          "network",    "loss",
+                                        "params", "inputs",  "targets", "sample_weights", "ct_outputs", NULL};
+    const char *other = first_other_field(document, KNOWN);
+    if (other != NULL)
+        not_supported("no field ", other);
 }
 
 /* A case, not solved yet; NULL where it is of a kind that is not known here. */

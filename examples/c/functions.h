@@ -19,7 +19,7 @@ typedef REAL real;
 
 typedef struct {
     real z, a;      /* the derivative finds both, the value only z */
-    real parameter; /* of f: the slope of leaky_relu, the alpha of elu */
+    real parameter; /* of f: the slope of leaky_relu, the alpha of elu, the beta of softplus */
     real at_zero;   /* f'(0), where f has a kink */
 } Unit;
 
@@ -34,7 +34,8 @@ static real sigmoid_derivative(Unit u) { return u.a * (1 - u.a); }
 static real tangent(Unit u) { return tanh(u.z); }
 static real tangent_derivative(Unit u) { return 1 - u.a * u.a; }
 
-static real at_kink(Unit u, real left) { return u.z > 0 ? 1 : u.z < 0 ? left : u.at_zero; }
+static real sided(Unit u, real left, real right) { return u.z > 0 ? right : u.z < 0 ? left : u.at_zero; }
+static real at_kink(Unit u, real left) { return sided(u, left, 1); }
 
 static real relu(Unit u) { return u.z > 0 ? u.z : 0; }
 static real relu_derivative(Unit u) { return at_kink(u, 0); }
@@ -45,14 +46,57 @@ static real leaky_relu_derivative(Unit u) { return at_kink(u, u.parameter); }
 static real elu(Unit u) { return u.z > 0 ? u.z : u.parameter * expm1(u.z); }
 static real elu_derivative(Unit u) { return at_kink(u, u.parameter * exp(u.z)); }
 
+/* the parameter is that of elu, times SELU_SCALE */
+static const real SELU_SCALE = (real)1.0507009873554804934;
+static const double SELU_LEFT = 1.7580993408473768599;
+static real selu(Unit u) { return u.z > 0 ? SELU_SCALE * u.z : u.parameter * expm1(u.z); }
+static real selu_derivative(Unit u) { return sided(u, u.parameter * exp(u.z), SELU_SCALE); }
+
+static real celu(Unit u) { return u.z > 0 ? u.z : u.parameter * expm1(u.z / u.parameter); }
+static real celu_derivative(Unit u) { return u.z > 0 ? 1 : exp(u.z / u.parameter); }
+
 /* log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)); softplus(-z) is -log sigmoid(z) */
 static real log_of_sum(real z) { return (z > 0 ? z : 0) + log1p(exp(-fabs(z))); }
 
-static real softplus(Unit u) { return log_of_sum(u.z); }
-static real softplus_derivative(Unit u) { return logistic(u.z); }
+static real softplus(Unit u) { return log_of_sum(u.parameter * u.z) / u.parameter; }
+static real softplus_derivative(Unit u) { return logistic(u.parameter * u.z); }
 
 static real silu(Unit u) { return u.z * logistic(u.z); }
 static real silu_derivative(Unit u) { return logistic(u.z) * (1 + u.z * logistic(-u.z)); }
+
+/* z times a logistic function of u, whose derivative is `slope` */
+static real gated_derivative(real z, real u, real slope) { return logistic(u) * (1 + z * logistic(-u) * slope); }
+
+static const real QUICK = (real)1.702;
+static real quick_gelu(Unit u) { return u.z * logistic(QUICK * u.z); }
+static real quick_gelu_derivative(Unit u) { return gated_derivative(u.z, QUICK * u.z, QUICK); }
+
+/* (1 + tanh(u)) / 2 is the logistic function of 2u, 2u = 2 sqrt(2 / pi) (z + 0.044715 z^3) */
+static const real GELU_RATE = (real)1.59576912160573071176, GELU_CUBIC = (real)0.044715;
+static real gelu_argument(real z) { return GELU_RATE * (z + GELU_CUBIC * z * z * z); }
+static real gelu_tanh(Unit u) { return u.z * logistic(gelu_argument(u.z)); }
+static real gelu_tanh_derivative(Unit u)
+{
+    return gated_derivative(u.z, gelu_argument(u.z), GELU_RATE * (1 + 3 * GELU_CUBIC * u.z * u.z));
+}
+
+static real mish(Unit u) { return u.z * tanh(log_of_sum(u.z)); }
+static real mish_derivative(Unit u)
+{
+    real gate = tanh(log_of_sum(u.z));
+    return gate + u.z * logistic(u.z) * (1 - gate * gate);
+}
+
+static real softsign(Unit u) { return u.z / (1 + fabs(u.z)); }
+static real softsign_derivative(Unit u) { return 1 / ((1 + fabs(u.z)) * (1 + fabs(u.z))); }
+
+static real sine(Unit u) { return sin(u.z); }
+static real sine_derivative(Unit u) { return cos(u.z); }
+static real cosine(Unit u) { return cos(u.z); }
+static real cosine_derivative(Unit u) { return -sin(u.z); }
+
+static real bell(Unit u) { return exp(-u.z * u.z); }
+static real bell_derivative(Unit u) { return -2 * u.z * u.a; }
 
 static real normal_distribution(real z) { return erfc(-z * (real)0.70710678118654752440) / 2; }
 static real normal_density(real z) { return exp(-z * z / 2) * (real)0.39894228040143267794; }
@@ -117,9 +161,19 @@ static const Activation ACTIVATIONS[] = {
     {"relu", relu, relu_derivative, NULL, 0, true},
     {"leaky_relu", leaky_relu, leaky_relu_derivative, "slope", 0.01, true},
     {"elu", elu, elu_derivative, "alpha", 1, true},
-    {"softplus", softplus, softplus_derivative, NULL, 0, false},
+    {"selu", selu, selu_derivative, NULL, SELU_LEFT, true},
+    {"celu", celu, celu_derivative, "alpha", 1, false},
+    {"prelu", leaky_relu, leaky_relu_derivative, "slope", 0.25, true},
+    {"softplus", softplus, softplus_derivative, "beta", 1, false},
     {"silu", silu, silu_derivative, NULL, 0, false},
     {"gelu", gelu, gelu_derivative, NULL, 0, false},
+    {"gelu_tanh", gelu_tanh, gelu_tanh_derivative, NULL, 0, false},
+    {"quick_gelu", quick_gelu, quick_gelu_derivative, NULL, 0, false},
+    {"mish", mish, mish_derivative, NULL, 0, false},
+    {"softsign", softsign, softsign_derivative, NULL, 0, false},
+    {"sin", sine, sine_derivative, NULL, 0, false},
+    {"cos", cosine, cosine_derivative, NULL, 0, false},
+    {"gaussian", bell, bell_derivative, NULL, 0, false},
     {"softmax", NULL, NULL, NULL, 0, false},
 };
 
@@ -135,6 +189,55 @@ static real squared_error(const real *o, const real *t, size_t count, real *ct)
         ct[k] = 2 * (o[k] - t[k]);
         sum += (o[k] - t[k]) * (o[k] - t[k]);
     }
+    return sum;
+}
+
+static real absolute_error(const real *o, const real *t, size_t count, real *ct)
+{
+    real sum = 0;
+    for (size_t k = 0; k < count; k++) {
+        ct[k] = (real)((o[k] > t[k]) - (o[k] < t[k]));
+        sum += fabs(o[k] - t[k]);
+    }
+    return sum;
+}
+
+/* log cosh x = |x| + log(1 + exp(-2 |x|)) - log 2, and where that cancels log(1 + 2 sinh(x / 2)^2) */
+static real log_cosh(const real *o, const real *t, size_t count, real *ct)
+{
+    real sum = 0;
+    for (size_t k = 0; k < count; k++) {
+        real x = fabs(o[k] - t[k]), half = x < 1 ? sinh(x / 2) : 0;
+        ct[k] = tanh(o[k] - t[k]);
+        sum += x < 1 ? log1p(2 * half * half) : x + log1p(exp(-2 * x)) - (real)0.69314718055994530942;
+    }
+    return sum;
+}
+
+/* Margins: max(0, 1 - t o) of targets -1 and 1 */
+static real hinge(const real *o, const real *t, size_t count, real *ct)
+{
+    real sum = 0;
+    for (size_t k = 0; k < count; k++) {
+        ct[k] = t[k] * o[k] < 1 ? -t[k] : 0;
+        sum += t[k] * o[k] < 1 ? 1 - t[k] * o[k] : 0;
+    }
+    return sum;
+}
+
+/* and max(0, 1 + o - o of the class) of the other classes, of targets that are 1 once */
+static real multiclass_hinge(const real *o, const real *t, size_t count, real *ct)
+{
+    real sum = 0, of_class = 0, counted = 0;
+    for (size_t k = 0; k < count; k++)
+        of_class += t[k] * o[k];
+    for (size_t k = 0; k < count; k++) {
+        ct[k] = 1 + o[k] > of_class ? 1 - t[k] : 0;
+        sum += ct[k] * (1 + o[k] - of_class);
+        counted += ct[k];
+    }
+    for (size_t k = 0; k < count; k++)
+        ct[k] -= t[k] * counted;
     return sum;
 }
 
@@ -166,7 +269,21 @@ static real softmax_categorical(const real *z, const real *t, size_t count, real
     return sum;
 }
 
-/* The other two pairs, which are rare */
+/* t log t, which the divergences have besides */
+static real certainty(const real *t, size_t count)
+{
+    real sum = 0;
+    for (size_t k = 0; k < count; k++)
+        sum += t[k] > 0 ? t[k] * log(t[k]) : 0;
+    return sum;
+}
+
+static real softmax_divergence(const real *z, const real *t, size_t count, real *ct)
+{
+    return softmax_categorical(z, t, count, ct) + certainty(t, count);
+}
+
+/* The other pairs, which are rare */
 
 /* -t log p, p = sigmoid(z); the derivative is -t / p times p (1 - p) */
 static real sigmoid_categorical(const real *z, const real *t, size_t count, real *ct)
@@ -177,6 +294,11 @@ static real sigmoid_categorical(const real *z, const real *t, size_t count, real
         sum += times(t[k], log_of_sum(-z[k]));
     }
     return sum;
+}
+
+static real sigmoid_divergence(const real *z, const real *t, size_t count, real *ct)
+{
+    return sigmoid_categorical(z, t, count, ct) + certainty(t, count);
 }
 
 /* -t log p - (1 - t) log q, p = softmax(z), q = 1 - p; the derivative by z_i is
@@ -209,6 +331,12 @@ typedef struct {
 
 static const Loss LOSSES[] = {
     {"squared_error", squared_error, NULL, NULL},
+    {"absolute_error", absolute_error, NULL, NULL},
+    {"log_cosh", log_cosh, NULL, NULL},
+    {"hinge", hinge, NULL, NULL},
+    {"multiclass_hinge", multiclass_hinge, NULL, NULL},
+    {"softmax_kl_divergence", softmax_divergence, NULL, NULL},
+    {"kl_divergence", NULL, sigmoid_divergence, softmax_divergence},
     {"sigmoid_cross_entropy", sigmoid_binary, NULL, NULL},
     {"softmax_cross_entropy", softmax_categorical, NULL, NULL},
     {"binary_cross_entropy", NULL, sigmoid_binary, softmax_binary},

@@ -13,7 +13,7 @@ typedef struct {
     size_t fan_in, fan_out;
     const Activation *activation;
     real parameter, at_zero;    /* of the activation */
-    const real *weights, *bias; /* bias may be NULL */
+    real *weights, *bias;       /* bias may be NULL */
     real *ct_weights, *ct_bias; /* summed over the samples */
     real *z, *a;                /* of one sample */
     real *ct_z;                 /* of all samples, one row each */
@@ -82,7 +82,7 @@ typedef struct {
     LossFunction *loss;       /* NULL: there is none, and `wanted` holds the cotangents of the outputs */
     bool fused;               /* with the last activation: it is computed from z, and ct_z is its derivative */
     const real *coefficients; /* of the loss of each sample: scale, both divisors, and the sample's weight */
-    real l2;                  /* of the penalty l2 / 2 sum w^2 */
+    real l2, l1;              /* of the penalty l2 / 2 sum w^2 + l1 sum |w| */
     bool l2_on_bias;
     const real *inputs, *wanted;
     real value, *outputs, *ct_inputs;
@@ -132,25 +132,26 @@ static void learn(Case *asked, size_t n)
 }
 
 /* The penalty on some parameters, whose gradient is added to theirs. */
-static real penalise(real l2, const real *w, real *ct_w, size_t count)
+static real penalise(const Case *asked, const real *w, real *ct_w, size_t count)
 {
-    real sum = 0;
+    real squares = 0, sizes = 0;
     for (size_t i = 0; i < count; i++) {
-        sum += w[i] * w[i];
-        ct_w[i] += l2 * w[i];
+        squares += w[i] * w[i];
+        sizes += fabs(w[i]);
+        ct_w[i] += asked->l2 * w[i] + asked->l1 * (real)((w[i] > 0) - (w[i] < 0));
     }
-    return l2 / 2 * sum;
+    return asked->l2 / 2 * squares + asked->l1 * sizes;
 }
 
 static void solve(Case *asked)
 {
     for (size_t n = 0; n < asked->samples; n++)
         learn(asked, n);
-    for (size_t l = 0; l < asked->depth && asked->l2 > 0; l++) {
+    for (size_t l = 0; l < asked->depth && (asked->l2 > 0 || asked->l1 > 0); l++) {
         const Layer *layer = &asked->layers[l];
-        asked->value += penalise(asked->l2, layer->weights, layer->ct_weights, layer->fan_in * layer->fan_out);
+        asked->value += penalise(asked, layer->weights, layer->ct_weights, layer->fan_in * layer->fan_out);
         if (asked->l2_on_bias && layer->bias != NULL)
-            asked->value += penalise(asked->l2, layer->bias, layer->ct_bias, layer->fan_out);
+            asked->value += penalise(asked, layer->bias, layer->ct_bias, layer->fan_out);
     }
 }
 

@@ -4,10 +4,11 @@
  *     ./verify ../../functional_mlp/vectors/GROUP.json ...
  *
  * -DREAL=float and -DMISTAKE are those of mlp.h; a float program skips the vectors of float64. It prints a line for
- * each vector that is wrong, and a count at the end. An invalid vector holds a wrong answer, which must not be found
- * right: so the comparison is checked too. Exit status: 0 if all are right, 1 if any is wrong, 2 for bad input.
+ * each vector that is wrong, and a count at the end; what is not supported is skipped and counted, with reasons. An
+ * invalid vector holds a wrong answer, which must not be found right: so the comparison is checked too. Exit status: 0
+ * if none is wrong, 1 if any is, 2 for bad input.
  */
-#include "case.h"
+#include "rules.h"
 
 /* What was computed: an array, and the first number that is too far off */
 
@@ -47,6 +48,12 @@ typedef struct {
 static Wanted wanted_of(const Json *vector)
 {
     return (Wanted){required(vector, "expected", JSON_OBJECT), required(vector, "allowed", JSON_OBJECT)};
+}
+
+/* The same of what a rule makes of the parameters: lists of layers. */
+static Wanted lists_of(const Json *update)
+{
+    return (Wanted){required(update, "expected", JSON_LIST), required(update, "allowed", JSON_LIST)};
 }
 
 static Wanted field_of(Wanted whole, const char *key)
@@ -108,7 +115,7 @@ static void compare(Wanted wanted, Array array, Miss *miss)
 /* `name` is "params", of the gradients, or "params_after", where a step has been taken in their place. */
 static void compare_params(Wanted wanted, const char *name, const Case *got, Miss *miss)
 {
-    Wanted params = first_of(field_of(wanted, name), got->depth);
+    Wanted params = first_of(wanted, got->depth);
     for (size_t l = 0; l < got->depth; l++, params = next_of(params)) {
         const Layer *layer = &got->layers[l];
         compare(field_of(params, "weights"), weights_of(name, layer, l), miss);
@@ -147,7 +154,24 @@ static const Json *other_number(const Json *decimal, const Json *hex)
 
 /* One vector */
 
-typedef enum { RIGHT, WRONG, OTHER_PRECISION, UPDATE, OUTCOMES } Outcome;
+typedef enum { RIGHT, WRONG, OTHER_PRECISION, UPDATE, UNSUPPORTED, OUTCOMES } Outcome;
+
+/* What is not supported, and how often; further reasons than there is room for are counted with the last one. */
+enum { REASONS = 40 };
+static struct {
+    char text[sizeof reason];
+    size_t count;
+} reasons[REASONS];
+
+static Outcome count_unsupported(void)
+{
+    size_t k = 0;
+    while (k < REASONS - 1 && reasons[k].count > 0 && strcmp(reasons[k].text, reason) != 0)
+        k++;
+    if (reasons[k].count++ == 0)
+        memcpy(reasons[k].text, reason, sizeof reason);
+    return UNSUPPORTED;
+}
 
 static const char *text_of(const Json *vector, const char *key) { return required(vector, key, JSON_STRING)->text; }
 
@@ -184,7 +208,7 @@ static bool fits(const Json *vector, Case *got, bool params_alone, Miss *first)
 {
     for (const Json *right = vector; right != NULL; right = also_right(vector, right)) {
         Miss miss = {.found = false};
-        compare_params(wanted_of(right), "params", got, &miss);
+        compare_params(field_of(wanted_of(right), "params"), "params", got, &miss);
         if (!params_alone)
             compare_the_rest(wanted_of(right), got, &miss);
         if (!miss.found)
@@ -227,21 +251,16 @@ static bool read_answer(const Json *answer, Case *asked)
     return true;
 }
 
-static void step(const real *before, real *gradient, size_t count, real rate)
+/* Compares the parameters themselves, which are put in the place of their gradients. */
+static void compare_after(Wanted params, const Case *trained, Miss *miss)
 {
-    for (size_t i = 0; i < count; i++)
-        gradient[i] = before[i] - rate * gradient[i];
-}
-
-/* Puts the parameters after a step of gradient descent in the place of their gradients. */
-static void descend(const Case *solved, real rate)
-{
-    for (size_t l = 0; l < solved->depth; l++) {
-        const Layer *layer = &solved->layers[l];
-        step(layer->weights, layer->ct_weights, layer->fan_in * layer->fan_out, rate);
+    for (size_t l = 0; l < trained->depth; l++) {
+        const Layer *layer = &trained->layers[l];
+        memcpy(layer->ct_weights, layer->weights, layer->fan_in * layer->fan_out * sizeof(real));
         if (layer->bias != NULL)
-            step(layer->bias, layer->ct_bias, layer->fan_out, rate);
+            memcpy(layer->ct_bias, layer->bias, layer->fan_out * sizeof(real));
     }
+    compare_params(params, "params_after", trained, miss);
 }
 
 static Outcome check_valid(const Json *vector, Case *asked)
@@ -252,8 +271,17 @@ static Outcome check_valid(const Json *vector, Case *asked)
         return print_miss(vector, &miss);
     miss.found = false;
     if (json_field(vector, "learning_rate") != NULL) {
-        descend(asked, (real)required(vector, "learning_rate", JSON_NUMBER)->number);
-        compare_params(wanted_of(vector), "params_after", asked, &miss);
+        Rule plain = {.step = descent, .rate = (real)required(vector, "learning_rate", JSON_NUMBER)->number};
+        train(asked, &plain, 1);
+        compare_after(field_of(wanted_of(vector), "params_after"), asked, &miss);
+    }
+    const Json *update = json_field(vector, "update");
+    if (update != NULL && !miss.found) {
+        Rule rule;
+        if (!read_rule(required(update, "rule", JSON_OBJECT), &rule))
+            return count_unsupported();
+        train(asked, &rule, read_size(required(update, "steps", JSON_NUMBER)));
+        compare_after(lists_of(update), asked, &miss);
     }
     return miss.found ? print_miss(vector, &miss) : RIGHT;
 }
@@ -275,17 +303,18 @@ static Outcome check_vector(const Json *vector)
     bool invalid = strcmp(result, "invalid") == 0;
     if (!invalid && strcmp(result, "valid") != 0 && strcmp(result, "acceptable") != 0)
         fail("expected valid, acceptable or invalid for ", "result");
-    for (const Json *right = vector; right != NULL; right = also_right(vector, right)) {
-        const Json *hex = required(right, "expected_hex", JSON_OBJECT);
-        const Json *other = other_number(required(right, "expected", JSON_OBJECT), hex);
-        if (other != NULL)
-            return print_wrong(vector, "expected is not ", other->text);
-    }
+    const Json *other = NULL, *update = json_field(vector, "update");
+    for (const Json *right = vector; right != NULL && other == NULL; right = also_right(vector, right))
+        other = other_number(required(right, "expected", JSON_OBJECT), required(right, "expected_hex", JSON_OBJECT));
+    if (update != NULL && other == NULL)
+        other = other_number(required(update, "expected", JSON_LIST), required(update, "expected_hex", JSON_LIST));
+    if (other != NULL)
+        return print_wrong(vector, "expected is not ", other->text);
     if (sizeof(real) == sizeof(float) && strcmp(precision, "float64") == 0)
         return OTHER_PRECISION;
     Case *asked = read_case(required(vector, "case", JSON_OBJECT));
     if (asked == NULL)
-        return print_wrong(vector, "not supported: ", reason);
+        return count_unsupported();
     return invalid ? check_invalid(vector, asked) : check_valid(vector, asked);
 }
 
@@ -328,7 +357,12 @@ int main(int argc, char **argv)
         check_file(argv[k], counts);
     for (Outcome k = RIGHT; k < OUTCOMES; k++)
         all += counts[k];
-    printf("%zu vectors of %d files: %zu right, %zu wrong, %zu of another precision and %zu updates skipped\n", all,
+    printf("%zu vectors of %d files: %zu right, %zu wrong, %zu of another precision and %zu updates skipped", all,
            argc - 1, counts[RIGHT], counts[WRONG], counts[OTHER_PRECISION], counts[UPDATE]);
+    if (counts[UNSUPPORTED] > 0)
+        printf(", %zu not supported", counts[UNSUPPORTED]);
+    printf("\n");
+    for (size_t k = 0; k < REASONS && reasons[k].count > 0; k++)
+        printf("not supported, %zu times: %s\n", reasons[k].count, reasons[k].text);
     return counts[WRONG] > 0;
 }

@@ -17,7 +17,29 @@ const ofUnits = ({ value, derivative }) => ({
 });
 
 /** The derivative beside a kink at 0, on whose right side it is 1. */
-const beside = (z, left, atZero) => (z > 0 ? 1 : z < 0 ? left : atZero);
+const beside = (z, left, atZero, right = 1) => (z > 0 ? right : z < 0 ? left : atZero);
+
+/** The derivative of three pieces, and at the two kinks between them. */
+const between = (z, [low, high], [below, inside, above], [atLow, atHigh]) =>
+  z === low ? atLow : z === high ? atHigh : z < low ? below : z > high ? above : inside;
+
+/** From low to high, and its ends outside. */
+const clipped = (z, low, high) => Math.min(Math.max(z, low), high);
+
+/** z times the logistic function of argument(z), whose derivative is slope(z). */
+const gated = (argument, slope) =>
+  ofUnits({
+    value: (z) => z * sigmoid(argument(z)),
+    derivative: (z) => sigmoid(argument(z)) * (1 + z * sigmoid(-argument(z)) * slope(z)),
+  });
+
+const leaky = ({ slope, at_zero = slope }) =>
+  ofUnits({ value: (z) => (z > 0 ? z : slope * z), derivative: (z) => beside(z, slope, at_zero) });
+
+const SELU_SCALE = 1.0507009873554804934;
+const SELU_LEFT = 1.7580993408473768599; // scale times alpha
+const GELU_RATE = 1.59576912160573071176; // 2 sqrt(2 / pi)
+const GELU_CUBIC = 0.044715;
 
 // name: from the parameters to {value, vjp}, where vjp takes ctA = dLoss/da to dLoss/dz
 const ACTIVATIONS = {
@@ -25,20 +47,68 @@ const ACTIVATIONS = {
   sigmoid: () => ofUnits({ value: sigmoid, derivative: (z, a) => a * (1 - a) }),
   tanh: () => ofUnits({ value: Math.tanh, derivative: (z, a) => 1 - a * a }),
   relu: ({ at_zero = 0 }) => ofUnits({ value: (z) => Math.max(z, 0), derivative: (z) => beside(z, 0, at_zero) }),
-  leaky_relu: ({ slope = 0.01, at_zero = slope }) =>
-    ofUnits({ value: (z) => (z > 0 ? z : slope * z), derivative: (z) => beside(z, slope, at_zero) }),
+  leaky_relu: (given) => leaky({ slope: 0.01, ...given }),
+  prelu: (given) => leaky({ slope: 0.25, ...given }),
+  relu6: ({ at_zero = 0, at_six = 0 }) =>
+    ofUnits({ value: (z) => clipped(z, 0, 6), derivative: (z) => between(z, [0, 6], [0, 1, 0], [at_zero, at_six]) }),
+  hardtanh: ({ low = -1, high = 1, at_low = 0, at_high = 0 }) =>
+    ofUnits({
+      value: (z) => clipped(z, low, high),
+      derivative: (z) => between(z, [low, high], [0, 1, 0], [at_low, at_high]),
+    }),
+  hard_sigmoid: ({ low = -3, high = 3, at_low = 0, at_high = 0 }) =>
+    ofUnits({
+      value: (z) => (clipped(z, low, high) - low) / (high - low),
+      derivative: (z) => between(z, [low, high], [0, 1 / (high - low), 0], [at_low, at_high]),
+    }),
+  hard_swish: ({ at_low = 0, at_high = 1 }) =>
+    ofUnits({
+      value: (z) => (z * (clipped(z, -3, 3) + 3)) / 6,
+      derivative: (z) => between(z, [-3, 3], [0, (2 * z + 3) / 6, 1], [at_low, at_high]),
+    }),
   elu: ({ alpha = 1, at_zero = alpha }) =>
     ofUnits({
       value: (z) => (z > 0 ? z : alpha * Math.expm1(z)),
       derivative: (z) => beside(z, alpha * Math.exp(z), at_zero),
     }),
-  softplus: () => ofUnits({ value: softplus, derivative: sigmoid }),
+  selu: ({ at_zero = SELU_LEFT }) =>
+    ofUnits({
+      value: (z) => (z > 0 ? SELU_SCALE * z : SELU_LEFT * Math.expm1(z)),
+      derivative: (z) => beside(z, SELU_LEFT * Math.exp(z), at_zero, SELU_SCALE),
+    }),
+  celu: ({ alpha = 1 }) =>
+    ofUnits({
+      value: (z) => (z > 0 ? z : alpha * Math.expm1(z / alpha)),
+      derivative: (z) => (z > 0 ? 1 : Math.exp(z / alpha)),
+    }),
+  softplus: ({ beta = 1 }) =>
+    ofUnits({ value: (z) => softplus(beta * z) / beta, derivative: (z) => sigmoid(beta * z) }),
   silu: () => ofUnits({ value: (z) => z * sigmoid(z), derivative: (z) => sigmoid(z) * (1 + z * sigmoid(-z)) }),
   gelu: () =>
     ofUnits({
       value: (z) => z * normalDistribution(z),
       derivative: (z) => normalDistribution(z) + z * normalDensity(z),
     }),
+  gelu_tanh: () =>
+    gated(
+      (z) => GELU_RATE * (z + GELU_CUBIC * z ** 3),
+      (z) => GELU_RATE * (1 + 3 * GELU_CUBIC * z * z),
+    ),
+  quick_gelu: () => gated((z) => 1.702 * z, () => 1.702),
+  mish: () =>
+    ofUnits({
+      value: (z) => z * Math.tanh(softplus(z)),
+      derivative: (z) => Math.tanh(softplus(z)) + z * sigmoid(z) * (1 - Math.tanh(softplus(z)) ** 2),
+    }),
+  scaled_tanh: ({ scale = 1.7159, rate = 2 / 3 }) =>
+    ofUnits({
+      value: (z) => scale * Math.tanh(rate * z),
+      derivative: (z) => scale * rate * (1 - Math.tanh(rate * z) ** 2),
+    }),
+  softsign: () => ofUnits({ value: (z) => z / (1 + Math.abs(z)), derivative: (z) => (1 + Math.abs(z)) ** -2 }),
+  sin: () => ofUnits({ value: Math.sin, derivative: Math.cos }),
+  cos: () => ofUnits({ value: Math.cos, derivative: (z) => -Math.sin(z) }),
+  gaussian: () => ofUnits({ value: (z) => Math.exp(-z * z), derivative: (z, a) => -2 * z * a }),
   softmax: () => ({ value: softmax, vjp: softmaxVjp }),
 };
 
@@ -88,7 +158,7 @@ export class MLP {
       const tape = this.forward(sample);
       const { z, a } = tape.at(-1);
       const { value, ctZ } = loss
-        ? lossOf(loss.kind, factors[n], { z, a }, activation, targets[n])
+        ? lossOf(loss, factors[n], { z, a }, activation, targets[n])
         : { ctZ: activation.vjp(z, a, this.Numbers.from(ctOutputs[n])) };
       return { value, outputs: a, ...this.backward(tape, ctZ, gradients) };
     });

@@ -13,9 +13,24 @@ export class Refused extends Error {}
 const LAYOUTS = { weights_layout: "in_out", bias_layout: "separate" };
 const DATA = ["params", "inputs", "targets", "sample_weights", "ct_outputs"];
 const FIELDS = ["format", "version", "name", "dtype", ...Object.keys(LAYOUTS), "network", "loss", ...DATA];
-const PARAMETERS = { relu: ["at_zero"], leaky_relu: ["slope", "at_zero"], elu: ["alpha", "at_zero"] };
+const AT_ENDS = ["at_low", "at_high"];
+const PARAMETERS = {
+  relu: ["at_zero"],
+  leaky_relu: ["slope", "at_zero"],
+  prelu: ["slope", "at_zero"],
+  elu: ["alpha", "at_zero"],
+  selu: ["at_zero"],
+  celu: ["alpha"],
+  softplus: ["beta"],
+  relu6: ["at_zero", "at_six"],
+  hardtanh: ["low", "high", ...AT_ENDS],
+  hard_sigmoid: ["low", "high", ...AT_ENDS],
+  hard_swish: AT_ENDS,
+  scaled_tanh: ["scale", "rate"],
+};
 const PROBABILITIES = ["sigmoid", "softmax"];
-const OF_PROBABILITIES = ["binary_cross_entropy", "categorical_cross_entropy"];
+const OF_PROBABILITIES = ["binary_cross_entropy", "categorical_cross_entropy", "kl_divergence"];
+const OPTIONS = { huber: ["delta"] }; // of losses, besides what every loss has
 
 /** Answers cases with networks of the class `Network` until the input ends. */
 export async function serve(Network) {
@@ -112,7 +127,7 @@ function layersOf({ network, params }, known) {
 function activationOf(given, known) {
   const { name, ...parameters } = typeof given === "string" ? { name: given } : (given ?? {});
   require(typeof name === "string", "expected the name of an activation");
-  support(known.includes(name), `only ${known.join(", ")}`);
+  support(known.includes(name), `no activation ${name}`);
   for (const [parameter, value] of Object.entries(parameters)) {
     require(PARAMETERS[name]?.includes(parameter), `expected no ${parameter} for ${name}`);
     require(Number.isFinite(value), `expected a number as ${parameter}`);
@@ -140,15 +155,19 @@ function batchOf({ inputs, loss, targets, sample_weights, ct_outputs }, layers, 
 
 function lossOf(given, known, activation) {
   require(typeof given === "object" && given !== null, "expected an object as loss");
-  const loss = { over_samples: "sum", over_outputs: "sum", scale: 1, l2: 0, l2_on_bias: false, ...given };
-  const { kind, over_samples, over_outputs, scale, l2, l2_on_bias, ...others } = loss;
-  require(Object.keys(others).length === 0, `expected no ${Object.keys(others)[0]} in loss`);
-  const reductions = [over_samples, over_outputs];
-  require(reductions.every((how) => ["sum", "mean"].includes(how)), "expected reductions sum or mean");
+  const loss = { over_samples: "sum", over_outputs: "sum", scale: 1, l2: 0, l1: 0, l2_on_bias: false, ...given };
+  const { kind, over_samples, over_outputs, scale, l2, l1, l2_on_bias, ...others } = loss;
+  require(["sum", "mean", "batch_mean"].includes(over_samples), "expected sum, mean or batch_mean as over_samples");
+  require(["sum", "mean"].includes(over_outputs), "expected sum or mean as over_outputs");
   require(Number.isFinite(scale), "expected a number as scale");
   require(Number.isFinite(l2) && l2 >= 0, "expected a number of at least 0 as l2");
+  require(Number.isFinite(l1) && l1 >= 0, "expected a number of at least 0 as l1");
   require(typeof l2_on_bias === "boolean", "expected true or false as l2_on_bias");
-  support(known.includes(kind), `only ${known.join(", ")}`);
+  require(typeof kind === "string", "expected the kind of a loss");
+  support(known.includes(kind), `no loss ${kind}`);
+  const [option] = Object.keys(others).filter((name) => !OPTIONS[kind]?.includes(name));
+  support(option === undefined, `no option ${option}`);
+  require(Object.values(others).every(Number.isFinite), `expected numbers as options of ${kind}`);
   const admissible = !OF_PROBABILITIES.includes(kind) || PROBABILITIES.includes(activation);
   require(admissible, `expected ${PROBABILITIES.join(" or ")} before ${kind}`);
   return loss;

@@ -15,6 +15,12 @@ export function sigmoid(z) {
 /** log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)) */
 export const softplus = (z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
 
+/** log(cosh(x)) = |x| + log(1 + exp(-2|x|)) - log 2, and where that cancels log(1 + 2 sinh(x/2)^2) */
+export function logCosh(x) {
+  const size = Math.abs(x);
+  return size < 1 ? Math.log1p(2 * Math.sinh(size / 2) ** 2) : size + Math.log1p(Math.exp(-2 * size)) - Math.LN2;
+}
+
 /** Phi(z), the normal distribution function. */
 export const normalDistribution = (z) => erfc(-z / Math.SQRT2) / 2;
 

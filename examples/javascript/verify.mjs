@@ -3,11 +3,13 @@
 //     node verify.mjs FILE.json…               numbers are stored as float64
 //     node verify.mjs --float32 FILE.json…     and as float32: only vectors whose numbers it holds are asked about
 //
-// Prints a line for each vector that fails, and at the end a count. Exit status: 0 all right, 1 any wrong, 2 bad input.
+// Prints a line for each vector that fails, at the end a count, and what is not supported, which is skipped. Exit
+// status: 0 none wrong, 1 any wrong, 2 bad input.
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { MLP } from "./mlp.mjs";
+import { RULES } from "./rules.mjs";
 import { Refused, Unsupported, require, solved } from "./serve.mjs";
 
 const IN_FLOAT32 = ["float32", "bfloat16", "float16"];
@@ -19,6 +21,7 @@ export function verify(Network, options = process.argv.slice(2)) {
   const Numbers = options.includes("--float32") ? Float32Array : Float64Array;
   const files = options.filter((option) => option !== "--float32");
   const counts = { right: 0, wrong: 0, otherPrecision: 0, update: 0, unsupported: 0 };
+  const reasons = new Map();
   let place = "";
   try {
     require(files.length > 0 && files.every((file) => !file.startsWith("-")), "expected [--float32] FILE.json…");
@@ -26,8 +29,9 @@ export function verify(Network, options = process.argv.slice(2)) {
       place = `${file}: `;
       for (const vector of vectorsOf(file)) {
         place = `${file}: ${vector.id}: `;
-        const { outcome, failure } = judged(vector, Network, Numbers);
+        const { outcome, failure, reason } = judged(vector, Network, Numbers);
         counts[outcome]++;
+        if (reason) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
         if (failure) console.log(`${vector.id}: ${failure}: ${vector.comment}`);
       }
     }
@@ -37,6 +41,7 @@ export function verify(Network, options = process.argv.slice(2)) {
     return 2;
   }
   console.log(summary(counts, files.length));
+  for (const [reason, count] of reasons) console.log(`not supported, ${count} times: ${reason}`);
   return counts.wrong > 0 ? 1 : 0;
 }
 
@@ -78,15 +83,23 @@ function judged(vector, Network, Numbers) {
     return failure ? { outcome: "wrong", failure } : { outcome: "right" };
   } catch (error) {
     if (!(error instanceof Unsupported)) throw error;
-    return { outcome: "unsupported" };
+    return { outcome: "unsupported", reason: error.message };
   }
 }
 
 /** Solves the case; what is wrong with that, undefined if it fits the expected answer or an alternative as a whole. */
 function failureToSolve(vector, Network, Numbers) {
   const answer = solved(vector.case, Network, Numbers);
-  if (vector.learning_rate !== undefined) {
-    answer.params_after = stepped(vector.case.params, answer.params, vector.learning_rate, Numbers);
+  const { learning_rate, update } = vector;
+  if (learning_rate !== undefined) {
+    const rule = { name: "descent", learning_rate, weight_decay: 0 };
+    answer.params_after = trained(vector.case, rule, 1, Network, Numbers);
+  }
+  if (update !== undefined) {
+    require(Number.isSafeInteger(update.steps) && update.steps > 0, "expected a number of steps");
+    const after = trained(vector.case, update.rule, update.steps, Network, Numbers);
+    const missed = misfit({ params_after: after }, { params_after: update.expected }, { params_after: update.allowed });
+    if (missed) return missed;
   }
   const misfits = rightAnswers(vector).map(({ expected, allowed }) => misfit(answer, expected, allowed));
   return misfits.includes(undefined) ? undefined : misfits[0];
@@ -108,14 +121,30 @@ function rightAnswers({ expected, expected_hex, allowed, alternatives = [] }) {
   return answers;
 }
 
-/** The parameters after one step of gradient descent. */
-function stepped(params, gradients, rate, Numbers) {
-  const step = (row, ct) => Numbers.from(row, (x, j) => x - rate * ct[j]);
-  return params.map(({ weights, bias }, l) => ({
-    weights: weights.map((row, i) => step(row, gradients[l].weights[i])),
-    bias: bias && step(bias, gradients[l].bias),
-  }));
+/** The parameters after some steps of a rule, each on all samples. */
+function trained(start, rule, steps, Network, Numbers) {
+  const step = RULES[rule?.name];
+  if (step === undefined) throw new Unsupported(`no update rule ${rule?.name}`);
+  const kept = new Map(); // by the place of a number
+  const moved = (row, ct, number, place) =>
+    Numbers.from(row, (p, j) => {
+      const key = `${place} ${j}`;
+      if (!kept.has(key)) kept.set(key, {});
+      return step(rule, number, p, ct[j], kept.get(key));
+    });
+  let { params } = start;
+  for (let number = 1; number <= steps; number++) {
+    const gradients = solved({ ...start, params: params.map(plain) }, Network, Numbers).params;
+    params = params.map(({ weights, bias }, l) => ({
+      weights: weights.map((row, i) => moved(row, gradients[l].weights[i], number, `${l} ${i}`)),
+      bias: bias && moved(bias, gradients[l].bias, number, `${l} bias`),
+    }));
+  }
+  return params;
 }
+
+/** A layer as it stands in a case. */
+const plain = ({ weights, bias }) => ({ weights: weights.map((row) => [...row]), bias: bias && [...bias] });
 
 /** The number of `answer` that exceeds what is allowed by the largest factor, in words; undefined if none does. */
 function misfit(answer, expected, allowed) {
@@ -132,7 +161,8 @@ function misfit(answer, expected, allowed) {
 
 /** Where the expected numbers differ from the same in hexadecimal, in words; undefined if nowhere. */
 function contradiction(vector) {
-  for (const { expected, expected_hex } of rightAnswers(vector)) {
+  const { update } = vector;
+  for (const { expected, expected_hex } of [...rightAnswers(vector), ...(update ? [update] : [])]) {
     for (const [path, number, text] of numbersOf(expected, expected_hex)) {
       if (!Object.is(number, parsedHex(text, path))) return `${path}: expected is ${number}, expected_hex ${text}`;
     }

@@ -40,7 +40,7 @@ def judge(vector: Vector, answer: Any) -> Mismatch | None:
     Args:
         vector: the question.
         answer: gradients, as `oracle.check` takes them (with `loss`, `outputs`, `deltas` and `ct_inputs` as far as they
-            are given, in an `oracle.Gradients`); or the parameters after a step, as an `oracle.Update`.
+            are given, in an `oracle.Gradients`); or the parameters after the vector's steps, as an `oracle.Update`.
 
     Raises:
         TypeError: for what holds no numbers.

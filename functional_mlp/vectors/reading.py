@@ -3,6 +3,7 @@
 Every number was certified when the files were written (`tools/vectorgen/`); they are not certified again.
 """
 
+import dataclasses
 import json
 from collections.abc import Collection, Iterator, Mapping
 from importlib import resources
@@ -13,6 +14,7 @@ import numpy as np
 from functional_mlp._checks import known_name
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.documents import Gradients, Update, case_of, parse_answer
+from functional_mlp.update_rules import Descent, UpdateRule, update_rule
 
 # which precisions' numbers a format holds
 HELD: Mapping[str, tuple[str, ...]] = {
@@ -30,7 +32,7 @@ class Answer(NamedTuple):
     Attributes:
         comment: by which convention; "" for that of this package.
         expected: the true values by path ("loss", "params[0].weights", "outputs", "deltas[0]", "ct_inputs", and of
-            vectors with a learning rate "params_after[0].weights"), correctly rounded to float64.
+            vectors with a rule "params_after[0].weights"), correctly rounded to float64.
         allowed: by the same paths, the largest error of each entry that rounding in the vector's precision explains;
             infinite where nothing is required.
     """
@@ -65,10 +67,12 @@ class Vector(NamedTuple):
         result: "valid"; "acceptable": other answers than this package's are right as well; "invalid": `wrong` is wrong.
         case: the question.
         answers: right answers: that of this package first.
-        learning_rate: of the step whose parameters `answers` have, or None.
+        learning_rate: of the steps whose parameters `answers` have, or None.
         mistake: of an invalid vector: what was planted; else None.
         wrong: of an invalid vector: what a checker must refuse; else None.
         source: of a published example: its title, address and printed numbers; else None.
+        rule: by which `answers` have the parameters after `steps` steps on all samples, or None.
+        steps: how many; 0 without a rule.
     """
 
     id: str
@@ -82,6 +86,8 @@ class Vector(NamedTuple):
     mistake: Planted | None
     wrong: Gradients | Update | None
     source: dict[str, Any] | None
+    rule: UpdateRule | None = None
+    steps: int = 0
 
 
 class Group(NamedTuple):
@@ -174,6 +180,8 @@ def find(vector_id: str) -> Vector:
 def vector_of(document: dict[str, Any]) -> Vector:
     """A vector from its part of a group's file."""
     mistake, wrong = document.get("mistake"), document.get("answer")
+    rule, steps, after = _update(document)
+    answers = [_answer(answer) for answer in (document | {"comment": ""}, *document.get("alternatives", ()))]
     return Vector(
         id=document["id"],
         comment=document["comment"],
@@ -181,12 +189,26 @@ def vector_of(document: dict[str, Any]) -> Vector:
         precision=document["precision"],
         result=document["result"],
         case=case_of(document["case"], document["id"]),
-        answers=tuple(_answer(answer) for answer in (document | {"comment": ""}, *document.get("alternatives", ()))),
-        learning_rate=document.get("learning_rate"),
+        answers=tuple(Answer(words, given | after[0], most | after[1]) for words, given, most in answers),
+        learning_rate=None if rule is None else rule.learning_rate,
         mistake=None if mistake is None else Planted(**mistake),
         wrong=None if wrong is None else parse_answer(json.dumps(wrong).encode(), document["id"]),
         source=document.get("source"),
+        rule=rule,
+        steps=steps,
     )
+
+
+def _update(document: Mapping[str, Any]) -> tuple[UpdateRule | None, int, list[dict[str, np.ndarray]]]:
+    """The rule of a vector and its steps; if it is not one step of plain descent, what is expected and allowed then."""
+    if "learning_rate" in document:
+        return Descent(document["learning_rate"]), 1, [{}, {}]
+    if "update" not in document:
+        return None, 0, [{}, {}]
+    update = document["update"]
+    settings = {name: value for name, value in update["rule"].items() if name != "name"}
+    rule = dataclasses.replace(update_rule(update["rule"]["name"]), **settings)
+    return rule, update["steps"], [dict(_leaves({"params_after": update[field]})) for field in ("expected", "allowed")]
 
 
 def _answer(document: dict[str, Any]) -> Answer:

@@ -12,6 +12,7 @@ from functional_mlp.vectors.comparing import Mismatch
 RIGHT, WRONG, UNSUPPORTED = "right", "wrong", "unsupported"
 HANGS = 3  # answers in a row that did not come in time, after which no more are asked for
 SHOWN = 6  # hazards, and reasons, in a text
+OF_STEPS = ("Update", "UpdateRule", "RuleState")  # hazards that gradients, which alone are asked for, do not show
 
 
 class Outcome(NamedTuple):
@@ -44,7 +45,7 @@ class Verification(NamedTuple):
         release: of the vectors.
         outcomes: in the order of the vectors.
         notes: the hazard of each flag, in words.
-        steps: how many vectors have the parameters after a step, too, which a program is not asked for.
+        steps: how many vectors have the parameters after steps, too, which a program is not asked for.
         unasked: how many more there are, if the program hung and was not asked them.
     """
 
@@ -86,7 +87,7 @@ class Verification(NamedTuple):
                 "Every wrong one is a float64 vector. If your program computes in float32: --precision float32.",
             ]
         if self.steps:
-            lines += ["", f"{self.steps} vectors have the parameters after a step, too; only gradients were asked for."]
+            lines += ["", f"{self.steps} vectors have the parameters after steps, too; only gradients were asked for."]
         reasons = Counter(outcome.sentence for outcome in self.outcomes if outcome.status == UNSUPPORTED)
         if reasons:
             lines += ["", "Not supported, in the program's own words:"]
@@ -133,8 +134,9 @@ class Verification(NamedTuple):
 
     def _hunted(self, wrong: Sequence[Outcome]) -> list[str]:
         """The hazards of the wrong vectors: those first of which the largest part is wrong."""
-        every = Counter(flag for outcome in self.outcomes for flag in outcome.flags)
-        failed = Counter(flag for outcome in wrong for flag in outcome.flags)
+        answered = [outcome for outcome in self.outcomes if outcome.status != UNSUPPORTED]
+        every = Counter(flag for outcome in answered for flag in outcome.flags)
+        failed = Counter(flag for outcome in wrong for flag in outcome.flags if flag not in OF_STEPS)
         worst = sorted(failed, key=lambda flag: (-failed[flag] / every[flag], -failed[flag]))
         return [f"  {flag}, {failed[flag]} of {every[flag]}: {self.notes[flag]}" for flag in worst[:SHOWN]]
 

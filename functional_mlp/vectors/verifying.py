@@ -65,7 +65,7 @@ def verify(
             if [recent.fault for recent in outcomes[-HANGS:]] == ["timeout"] * HANGS:
                 break
     notes = {flag: hazard for group in read for flag, hazard in group.notes.items()}
-    steps = sum(vector.learning_rate is not None for vector in vectors)
+    steps = sum(vector.rule is not None for vector in vectors)
     unasked = len(vectors) - len(outcomes)
     return Verification(precision, _release(read), tuple(outcomes), notes, steps, unasked)
 

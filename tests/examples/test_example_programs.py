@@ -53,6 +53,10 @@ CASES = {
     "parameters": drawn(fm.Network((2, 4, 4, 2), (fm.activations.leaky_relu(0.1), "elu", "softmax")), SQUARED),
     "logits": drawn(fm.Network((2, 2), "identity"), fm.Loss("softmax_cross_entropy")),
     "after softmax": drawn(fm.Network((2, 2), "softmax"), fm.Loss("binary_cross_entropy")),
+    "later activations": drawn(fm.Network((2, 3, 3, 2), ("mish", "selu", fm.activations.softplus(2.0))), SQUARED),
+    "gelu's other forms": drawn(fm.Network((2, 3, 2), ("gelu_tanh", "quick_gelu")), fm.Loss("absolute_error")),
+    "margins": drawn(fm.Network((2, 3, 3), ("softsign", "sin")), fm.Loss("hinge", "batch_mean")),
+    "divergence": drawn(fm.Network((2, 3, 3), ("gaussian", "softmax")), fm.Loss("kl_divergence", l1=0.1)),
     "penalty": drawn(fm.Network((2, 2), "tanh"), fm.Loss("squared_error", l2=0.1, l2_on_bias=True)),
 }
 CASES |= {
@@ -93,7 +97,8 @@ def declared(**fields):
 
 OTHERS = {
     "an activation of your own": declared(network={"sizes": [3, 1], "activations": "cube"}),
-    "another loss": declared(loss={"kind": "hinge"}),
+    "another loss": declared(loss={"kind": "sigmoid_focal"}),
+    "an option of the loss": declared(loss={"kind": "sigmoid_cross_entropy", "pos_weight": 2.0}),
     "weights the other way round": declared(weights_layout="out_in"),
     "a bias that is a row": declared(params=[{"weights": [[1.0], [2.0], [3.0]], "bias": [[0.5]]}]),
 }

@@ -1,6 +1,7 @@
 """The files of the vectors: their form, that their numbers are what the recipes and the referee make; the archive."""
 
 import copy
+import dataclasses
 import hashlib
 import io
 import json
@@ -14,16 +15,21 @@ import numpy as np
 import pytest
 
 from functional_mlp._dtypes import DTYPES
+from functional_mlp.activations import FACTORIES, resolve
+from functional_mlp.losses import KINDS, OPTIONS
 from functional_mlp.oracle import MISTAKES
 from functional_mlp.oracle.documents import validator
+from functional_mlp.update_rules import RULES
 from functional_mlp.vectors.reading import group_names, read_document, read_vectors, vector_of
 from reference import exact
+from reference.training import certified_training
 from tools.vectorgen import making as make_vectors
 from tools.vectorgen.archive import contents, packed
-from tools.vectorgen.certified import hexadecimal, referee_case, rounded_up
+from tools.vectorgen.documents import hexadecimal, referee_case, rounded_up
 from tools.vectorgen.hazards import published
 from tools.vectorgen.hazards.recipes import Numbers
 from tools.vectorgen.mistaken import NOT_WRONG
+from tools.vectorgen.steps import FORMULAS
 from tools.vectorgen.validating import group_validator, validate
 
 MIB = 2**20
@@ -56,11 +62,21 @@ def numbers_in(value):
 @pytest.mark.slow
 def test_every_group_of_the_generator_is_there_and_of_its_schema(documents):
     # one vector in eight: all of them take ten seconds, and the generator validates whole files before it writes them
-    assert set(documents) == {*make_vectors.GROUPS, make_vectors.MISTAKES}
+    assert set(documents) == {*make_vectors.GROUPS, *make_vectors.MISTAKES}
     for document in documents.values():
         validate(document | {"vectors": document["vectors"][::8]})
         assert document["count"] == len(document["vectors"])
         assert document["release"] == make_vectors.RELEASE
+
+
+@pytest.mark.slow
+def test_the_generator_has_a_recipe_for_each_vector_and_no_others(documents):
+    for name, document in documents.items():
+        if name in make_vectors.MISTAKES:
+            made = [making.recipe.id("float64") for making in make_vectors._makings(name)]
+        else:
+            made = [recipe.id(precision) for recipe in make_vectors._recipes(name) for precision in recipe.precisions]
+        assert made == [vector["id"] for vector in document["vectors"]], name
 
 
 def test_there_are_enough_vectors_in_little_space(every):
@@ -90,7 +106,8 @@ def test_flags_are_explained_and_name_known_mistakes(documents):
 
 def test_hexadecimals_are_the_decimals(every):
     for vector in every:
-        for answer in (vector, *vector.get("alternatives", ())):
+        update = [vector["update"]] if "update" in vector else []
+        for answer in (vector, *vector.get("alternatives", ()), *update):
             pairs = zip(numbers_in(answer["expected"]), numbers_in(answer["expected_hex"]), strict=True)
             assert all(number == float.fromhex(text) for number, text in pairs)
 
@@ -105,7 +122,7 @@ def test_every_case_fits_its_precision_and_every_answer_is_finite(every):
 
 
 def test_every_mistake_of_the_catalogue_has_an_invalid_vector(documents):
-    planted = {vector["mistake"]["id"] for vector in documents["mistakes"]["vectors"]}
+    planted = {vector["mistake"]["id"] for group in make_vectors.MISTAKES for vector in documents[group]["vectors"]}
     assert planted == set(MISTAKES) - set(NOT_WRONG)
 
 
@@ -135,14 +152,15 @@ def test_schemas_refer_to_each_other_as_any_validator_resolves_it():
 SAMPLE = (
     *("magnitudes/huge-inputs/float32", "kinks/relu-hidden/float64", "updates/sum/float64"),
     *("published/mazur-2-2-2/float64", "mistakes/sign-flipped-at-the-end/float64"),
+    *("piecewise/kinks-relu6/float32", "rules/adamw-3/float32", "slips/momentum-sign/float64"),
 )
 
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_making_a_vector_again_gives_the_same_bytes(name, every):
     group = name.partition("/")[0]
-    if group == make_vectors.MISTAKES:
-        slugs = [making.recipe.slug for making in make_vectors._makings()]
+    if group in make_vectors.MISTAKES:
+        slugs = [making.recipe.slug for making in make_vectors._makings(group)]
     else:
         slugs = [recipe.slug for recipe in make_vectors.GROUPS[group].recipes()]
     _, slug, precision = name.split("/")
@@ -152,7 +170,7 @@ def test_making_a_vector_again_gives_the_same_bytes(name, every):
 
 
 def test_files_are_written_as_the_generator_writes_them(documents):
-    for name in ("shapes", "kinks", "published", "mistakes"):
+    for name in ("shapes", "kinks", "published", "mistakes", "rules"):
         text = resources.files("functional_mlp.vectors").joinpath(f"data/{name}.json").read_text()
         assert make_vectors.text_of(documents[name]) == text
 
@@ -257,18 +275,83 @@ def test_archive_has_checksums_of_everything_and_is_the_same_every_time():
             assert hashlib.sha256(opened.read(f"vectors-1/{name}")).hexdigest() == digest
 
 
+# Release 1.1.0 came with groups of its own: a hash over what stood in the files of 1.0.0 but for the release.
+FIRST_GROUPS = (
+    *("activations", "batches", "cancellation", "kinks", "logits", "losses", "magnitudes", "mistakes", "published"),
+    *("regulariser", "saturation", "shapes", "updates", "vjp"),
+)
+FIRST_DIGEST = "ada7008b4560e33cf6e813b76c59f216bb9e8a8c0c662e64c7ec8bbc26df1dd3"
+
+
+def test_the_vectors_of_the_first_release_are_what_they_were():
+    digest = hashlib.sha256()
+    for name in FIRST_GROUPS:
+        text = resources.files("functional_mlp.vectors").joinpath(f"data/{name}.json").read_text()
+        digest.update(text.replace(f'"release": "{make_vectors.RELEASE}"', '"release": "1.0.0"', 1).encode())
+    assert digest.hexdigest() == FIRST_DIGEST
+
+
+def test_every_activation_loss_option_and_rule_has_vectors(every):
+    units, losses, rules = set(), set(), set()
+    for vector in every:
+        if vector["result"] != "invalid":
+            for unit in vector["case"]["network"]["activations"]:
+                units.add(unit if isinstance(unit, str) else unit["name"])
+            loss = vector["case"].get("loss", {})
+            losses |= {loss.get("kind"), *loss}
+            rules |= {vector["update"]["rule"]["name"]} if "update" in vector else set()
+    assert units == set(FACTORIES)
+    assert losses >= {*KINDS, *OPTIONS, "l1"}
+    assert rules == set(RULES)
+
+
+def test_parameters_after_steps_are_the_referees(documents):
+    for document in documents["rules"]["vectors"][::7]:
+        vector = vector_of(document)
+        assert (vector.rule.name, vector.steps) == (document["update"]["rule"]["name"], document["update"]["steps"])
+        formula, settings = FORMULAS[type(vector.rule)], dataclasses.asdict(vector.rule)
+        *_, after = certified_training(referee_case(vector.case), formula, settings, vector.steps)
+        for name, array in after.items():
+            layer, part = name.split(".")
+            assert np.array_equal(vector.answers[0].expected[f"params_after[{layer}].{part}"], array)
+
+
+def test_a_rule_that_is_spoilt_is_refused(documents):
+    for change in (
+        lambda vector: vector["update"].pop("steps"),
+        lambda vector: vector["update"].update(steps=0),
+        lambda vector: vector["update"]["rule"].update(name="adagrad"),
+        lambda vector: vector["update"]["rule"].pop("learning_rate"),
+        lambda vector: vector["update"]["expected"].pop(),
+        lambda vector: vector["update"]["allowed"][0]["bias"].append(1.0),
+    ):
+        with pytest.raises(ValueError, match="rules"):
+            validate(spoilt(documents["rules"], change))
+
+
 def test_a_kink_for_which_nothing_is_declared_has_alternatives(documents):
     found = {"valid": 0, "acceptable": 0}
-    for vector in documents["kinks"]["vectors"]:
+    for vector in [*documents["kinks"]["vectors"], *documents["piecewise"]["vectors"]]:
         solution = exact.solve(referee_case(vector_of(vector).case))
         units = vector["case"]["network"]["activations"]
         open_ = any(
-            (z == 0).any() and unit not in SMOOTH and not (isinstance(unit, dict) and "at_zero" in unit)
+            (z == kink.position).any() and kink.left != kink.right
             for z, unit in zip(solution.pre_activations, units, strict=True)
+            for kink in resolve(unit).kinks
+            if isinstance(unit, str) or kink.parameter not in unit
         )
         assert vector["result"] == ("acceptable" if open_ else "valid"), vector["id"]
         found[vector["result"]] += 1
     assert min(found.values()) > 10
 
 
-SMOOTH = ("identity", "tanh", "elu")  # elu with alpha 1
+def test_at_two_kinks_any_one_side_is_right_at_both(documents):
+    [vector] = [each for each in documents["piecewise"]["vectors"] if each["id"] == "piecewise/kinks-relu6/float64"]
+    sides = {"": (0, 0), "inner piece": (1, 1), "mean": (0.5, 0.5), "left side": (0, 1), "right side": (1, 0)}
+    answers = vector_of(vector).answers
+    assert len(answers) == len(sides)
+    for answer, (words, (at_zero, at_six)) in zip(answers, sides.items(), strict=True):
+        assert words in answer.comment
+        unit = {"name": "relu6", "at_zero": float(at_zero), "at_six": float(at_six)}
+        case = referee_case(vector_of(vector).case)._replace(activations=[unit, "identity"])
+        assert np.array_equal(exact.solve(case).leaves["grads.0.bias"], answer.expected["params[0].bias"])

@@ -16,7 +16,7 @@ from functional_mlp.vectors import verifying
 from functional_mlp.vectors.reading import find_document
 from reference import plain
 from reference.plain import EXACT, gradients
-from tools.vectorgen.certified import referee_case
+from tools.vectorgen.documents import referee_case
 
 ORDINARY = "shapes/two-four-three-one/float64"
 KINK = "kinks/relu-hidden/float64"
@@ -99,6 +99,15 @@ def test_a_loss_that_the_precision_cannot_know_is_not_asked_for():
     assert vectors.judge(vector, list(unfused.grads)) is not None
 
 
+def test_the_oracle_passes_the_steps_of_every_rule():
+    for vector in vectors.read_vectors(["rules"], "float64"):
+        steps = oracle.plant_update(vector.case, None, rule=vector.rule, epochs=vector.steps)
+        update = oracle.Update([tuple(layer) for layer in steps], vector.rule.learning_rate)
+        assert vectors.judge(vector, update) is None, vector.id
+        one_more = oracle.plant_update(vector.case, None, rule=vector.rule, epochs=vector.steps + 1)
+        assert vectors.judge(vector, update._replace(params=[tuple(layer) for layer in one_more])) is not None
+
+
 def test_steps_are_judged_by_their_rate():
     vector = vectors.find("updates/sum/float64")
     rate = vector.learning_rate
@@ -112,6 +121,7 @@ def test_steps_are_judged_by_their_rate():
         for pair in zip(vector.case.params, after, strict=True)
     ]
     assert "params_after" in vectors.judge(vector, oracle.Update(ascended, rate)).path
+    assert (vector.rule.name, vector.steps) == ("descent", 1)
     with pytest.raises(ValueError, match="got a step of rate 3"):
         vectors.judge(vector, oracle.Update(after, 3.0))
     with pytest.raises(ValueError, match="expected no update"):

@@ -21,15 +21,15 @@ from typing import Any, NamedTuple
 
 from functional_mlp.files import write_bytes
 from tools.vectorgen import mistaken
-from tools.vectorgen.certified import UnfitError, plain_json
 from tools.vectorgen.certified import vector as certified_vector
-from tools.vectorgen.hazards import batches, magnitudes, networks, published
+from tools.vectorgen.documents import plain_json
+from tools.vectorgen.hazards import batches, criteria, magnitudes, networks, published, rules, units
 from tools.vectorgen.hazards.flags import FLAGS
-from tools.vectorgen.hazards.recipes import Recipe
+from tools.vectorgen.hazards.recipes import Recipe, UnfitError
 from tools.vectorgen.validating import validate
 
 FOLDER = Path(__file__).resolve().parents[2] / "functional_mlp" / "vectors" / "data"
-RELEASE = "1.0.0"
+RELEASE = "1.1.0"
 GENERATOR = "functional-mlp, python -m tools.vectorgen"
 
 
@@ -54,9 +54,17 @@ GROUPS = {
     "vjp": GroupOf("Bare cotangents, without a loss.", batches.bare),
     "updates": GroupOf("The parameters after one step of gradient descent.", batches.updates),
     "published": GroupOf("Published systems and worked examples, with what their sources print.", published.published),
+    "smooth": GroupOf("Further smooth activations, far out as well.", units.smooth),
+    "piecewise": GroupOf("Further activations that are put together of pieces, at their kinks too.", units.piecewise),
+    "regression": GroupOf("Losses of differences: absolute error, huber, log cosh.", criteria.regression),
+    "classification": GroupOf("Margins, divergences and focal losses.", criteria.classification),
+    "options": GroupOf("Options of losses, batch means, and penalties on |w|.", criteria.options),
+    "rules": GroupOf("The parameters after one and several steps of every update rule.", rules.rules),
 }
-MISTAKES = "mistakes"
-MISTAKES_COMMENT = "Wrong gradients, each by one mistake of the catalogue: what a checker must refuse."
+MISTAKES = {
+    "mistakes": "Wrong gradients, each by one mistake of the catalogue: what a checker must refuse.",
+    mistaken.LATER: "Wrong gradients and updates by the mistakes that joined the catalogue later.",
+}
 
 
 class Task(NamedTuple):
@@ -71,8 +79,8 @@ def tasks(groups: Sequence[str]) -> list[Task]:
     """Every vector of some groups."""
     found: list[Task] = []
     for name in groups:
-        if name == MISTAKES:
-            found += [Task(name, place, "float64") for place, _ in enumerate(_makings())]
+        if name in MISTAKES:
+            found += [Task(name, place, "float64") for place, _ in enumerate(_makings(name))]
         else:
             for place, recipe in enumerate(_recipes(name)):
                 found += [Task(name, place, precision) for precision in recipe.precisions]
@@ -86,9 +94,9 @@ def _recipes(group: str) -> tuple[Recipe, ...]:
 
 
 @cache
-def _makings() -> tuple[mistaken.Making, ...]:
+def _makings(group: str) -> tuple[mistaken.Making, ...]:
     """Asking the catalogue where mistakes show takes seconds."""
-    return tuple(mistaken.makings())
+    return tuple(mistaken.makings(group))
 
 
 def attempted(task: Task) -> dict[str, Any] | str:
@@ -105,8 +113,8 @@ def made(task: Task) -> dict[str, Any]:
     Raises:
         UnfitError: if its recipe gives none.
     """
-    if task.group == MISTAKES:
-        fields = mistaken.vector(_makings()[task.place])
+    if task.group in MISTAKES:
+        fields = mistaken.vector(_makings(task.group)[task.place])
     else:
         fields = certified_vector(_recipes(task.group)[task.place], task.precision)
         if "source" in fields:
@@ -119,7 +127,7 @@ def document(group: str, vectors: Sequence[dict[str, Any]]) -> dict[str, Any]:
     used = [name for name in FLAGS if any(name in vector["flags"] for vector in vectors)]
     notes = {name: {"hazard": FLAGS[name].hazard, "mistakes": list(FLAGS[name].mistakes)} for name in used}
     head = {"format": "functional-mlp/vectors", "version": 1, "release": RELEASE, "generator": GENERATOR}
-    comment = MISTAKES_COMMENT if group == MISTAKES else GROUPS[group].comment
+    comment = MISTAKES[group] if group in MISTAKES else GROUPS[group].comment
     body = {"group": group, "comment": comment, "notes": notes, "count": len(vectors)}
     return head | body | {"vectors": list(vectors)}
 
@@ -165,7 +173,7 @@ def make(groups: Sequence[str], jobs: int) -> Iterator[tuple[str, str]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes or compares the files; 0, or 1 if one differs."""
-    every = [*GROUPS, MISTAKES]
+    every = [*GROUPS, *MISTAKES]
     parser = argparse.ArgumentParser(prog="python -m tools.vectorgen", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--group", action="append", choices=every, help="only this one; may be repeated")
     parser.add_argument("--check", action="store_true", help="write nothing; say whether a file would change")

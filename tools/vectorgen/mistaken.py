@@ -11,14 +11,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.losses import Loss
+from functional_mlp.activations import FACTORIES
+from functional_mlp.losses import KINDS, Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle import MISTAKES, Case, plant, plant_update
 from functional_mlp.oracle.case import Layer
-from functional_mlp.oracle.mistakes import places
+from functional_mlp.oracle.mistakes import Prepared, places, prepare
+from functional_mlp.update_rules import Adam, Descent, Momentum, RMSprop
 from functional_mlp.vectors import judge, vector_of
-from tools.vectorgen.certified import UnfitError, case_document, certain, expected, first_fitting, plain_json
-from tools.vectorgen.hazards.recipes import Drawn, Numbers, Recipe, biased, followed, targets, weighted
+from tools.vectorgen.certified import certain, first_fitting
+from tools.vectorgen.documents import case_document, expected, plain_json
+from tools.vectorgen.hazards.networks import ACTIVATIONS, ENDS
+from tools.vectorgen.hazards.recipes import Drawn, Numbers, Recipe, UnfitError, biased, followed, targets, weighted
+from tools.vectorgen.steps import updated
 
 DIGITS = 10
 SAFE = 1e-3  # of a unit of the last digit: so near to a rounding boundary no number may be
@@ -97,13 +102,33 @@ NETWORKS = (
     _of("sums", Network((2, 2), "identity"), Loss("squared_error"), _whole, samples=300),
     _of("step", Network((2, 3, 2), ("tanh", "sigmoid")), Loss("squared_error"), _short),
     _of("one-sample", Network((1, 1, 1), "identity"), Loss("squared_error"), _one_product, samples=1),
+)
+# Of release 1.1.0, which added mistakes: the group of these vectors, and the networks where they are looked for.
+LATER = "slips"
+LATER_NETWORKS = (
+    _of("gelu", Network((2, 3, 3, 2), ("gelu", "gelu_tanh", "quick_gelu")), Loss("squared_error")),
+    _of("plain", Network((2, 3, 2), ("tanh", "identity")), Loss("squared_error")),
+    _of("absolute", Network((2, 3, 2), ("tanh", "identity")), Loss("squared_error", l1=0.125)),
     _of(
-        *("options", Network((3, 4, 3), ("tanh", "identity"))),
-        Loss("softmax_cross_entropy", l1=0.0625, label_smoothing=0.125, class_weights=(0.5, 2.0, 1.0)),
+        *("smoothed", Network((2, 3, 3), ("tanh", "identity"))),
+        Loss("softmax_cross_entropy", "mean", label_smoothing=0.25, class_weights=(0.5, 2.0, 1.25)),
     ),
-    _of("weighted-bits", Network((2, 3, 2), ("tanh", "identity")), Loss("sigmoid_cross_entropy", pos_weight=3.0)),
+    _of("positive", Network((2, 3, 2), ("tanh", "sigmoid")), Loss("binary_cross_entropy", pos_weight=3.0)),
     _of("focal", Network((2, 3, 2), ("tanh", "identity")), Loss("sigmoid_focal", alpha=0.25)),
 )
+STEPS = 3
+RULES = (
+    Momentum(0.25),
+    Momentum(0.25, nesterov=True),
+    Adam(0.125, beta1=0.5, beta2=0.75, epsilon=0.125),
+    Adam(0.125, 0.25),
+    Adam(0.125, 0.25, decoupled=True),
+    RMSprop(0.125, epsilon=0.125, epsilon_inside=True),
+)
+NOT_FINITE = {"counts from 0", "the gradient"}  # variants of mistakes of rules: what they compute is no number
+NOT_IN_FIRST = ("gelu-form-other", "gelu-forms-mixed", "l1-penalty", "l1-missing", "loss-option-missing")
+# variants that the mistakes of the first release had not: activations, losses, and others
+LATER_NAMES = {*FACTORIES, *KINDS, "subtracted"} - {*(slug.partition("-")[0] for slug in ACTIVATIONS), *ENDS}
 # mistakes that need a network of their own, because others make their numbers depend on the order of sums
 CHOSEN: Mapping[str, str] = {
     "accumulator-too-narrow": "sums",
@@ -137,26 +162,38 @@ class Making(NamedTuple):
     variant: str | None
 
 
-def makings() -> Iterator[Making]:
-    """Every mistake of the catalogue, in each of its variants, in the first network where it shows."""
-    cases = {recipe.slug: (recipe, recipe.case("float64")) for recipe in NETWORKS}
+def makings(group: str) -> Iterator[Making]:
+    """The mistakes of a group, in each of their variants, in the first network where they show."""
+    first = {recipe.slug: _prepared(recipe) for recipe in NETWORKS}
+    [step] = [recipe for recipe in NETWORKS if recipe.slug == "step"]
+    later = [_prepared(recipe) for recipe in LATER_NETWORKS]
+    by_rules = [_prepared(step._replace(rule=rule, steps=STEPS)) for rule in RULES]
     for name, mistake in MISTAKES.items():
-        if name in NOT_WRONG or mistake.scope == "rule":  # of which there are no vectors
+        of_later = mistake.scope == "rule" or name in NOT_IN_FIRST
+        if name in NOT_WRONG or of_later != (group == LATER):
             continue
-        left = list(mistake.variants or (None,))
+        unwanted = NOT_FINITE if of_later else LATER_NAMES
+        left = [variant for variant in mistake.variants or (None,) if variant not in unwanted]
         network = "step" if mistake.scope == "update" else CHOSEN.get(name)
-        chosen = cases.values() if network is None else [cases[network]]
-        for recipe, case in chosen:
+        chosen = first.values() if network is None else [first[network]]
+        if of_later:
+            chosen = by_rules if mistake.scope == "rule" else later
+        count = len(left)
+        for recipe, prepared in chosen:
             found: dict[str | None, int | None] = {}
-            for layer, variant in places(case, name):
+            for layer, variant in places(prepared, name):
                 if variant in left:
                     found[variant] = layer  # the last layer where it shows at all
             for variant, layer in found.items():
                 left.remove(variant)
                 slug = "-".join([name, *([] if variant is None else [_slug(variant)])])
-                yield Making(recipe._replace(slug=slug, comment=mistake.sentence), name, layer, variant)
-        if left and len(left) == len(mistake.variants or (None,)):
+                yield Making(recipe._replace(group=group, slug=slug, comment=mistake.sentence), name, layer, variant)
+        if len(left) == count:
             raise UnfitError(f"{name} shows in no network")
+
+
+def _prepared(recipe: Recipe) -> tuple[Recipe, Prepared]:
+    return recipe, prepare(recipe.case("float64"), "float64", recipe.rule or Descent())
 
 
 def _slug(variant: str) -> str:
@@ -174,23 +211,27 @@ def vector(making: Making) -> dict[str, Any]:
 
 
 def _with_answer(making: Making, case: Case) -> dict[str, Any]:
-    rate = RATE if MISTAKES[making.mistake].scope == "update" else None
+    rule, rate = making.recipe.rule, RATE if MISTAKES[making.mistake].scope == "update" else None
     truth = certain(case, rate, keeps_from_kinks=False)
     value = VALUES[making.variant or ""] if making.mistake == "finite-difference" else None
     options = {"layer": making.layer, "variant": making.variant, "value": value}
     try:
-        if rate is None:
+        if rule is not None:
+            wrong = plant_update(case, making.mistake, rule=rule, epochs=STEPS, **options)  # type: ignore[arg-type]
+        elif rate is None:
             wrong = plant(case, making.mistake, **options).grads  # type: ignore[arg-type]
         else:
             wrong = plant_update(case, making.mistake, rate, **options)  # type: ignore[arg-type]
     except ValueError as error:  # it depends on the numbers whether it shows
         raise UnfitError(str(error)) from error
     at_rate = {} if rate is None else {"learning_rate": rate}
+    stepped_by = at_rate if rule is None else {"learning_rate": rule.learning_rate}
     whole = max(float(np.abs(leaf).max()) for layer in wrong for leaf in layer if leaf is not None)
-    answer: dict[str, Any] = {"format": f"functional-mlp/{'gradients' if rate is None else 'update'}", "version": 1}
-    answer |= at_rate | {"params": [_printed(layer, whole) for layer in wrong]}
+    answer: dict[str, Any] = {"format": f"functional-mlp/{'update' if stepped_by else 'gradients'}", "version": 1}
+    answer |= stepped_by | {"params": [_printed(layer, whole) for layer in wrong]}
     mistake = {"id": making.mistake, "layer": making.layer, "variant": making.variant}
     fields = {"mistake": mistake, "answer": answer} | at_rate | expected(truth, len(case.params))
+    fields |= {} if rule is None else {"update": updated(case, rule, STEPS)}
     _require_wrong(case, fields)
     return fields
 

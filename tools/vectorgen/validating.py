@@ -10,6 +10,8 @@ from referencing import Registry, Resource
 
 from functional_mlp.oracle.documents import validator
 
+FIELDS = ("expected", "expected_hex", "allowed")
+
 
 @cache
 def group_validator() -> Any:
@@ -31,11 +33,11 @@ def validate(document: dict[str, Any]) -> None:
         place = ".".join(map(str, error.absolute_path))
         raise ValueError(f"{document.get('group')}: {place[:120]}: {error.message[:300]}")
     for vector in document["vectors"]:
-        for answer in (vector, *vector.get("alternatives", ())):
-            shapes = {field: _shape(answer[field]) for field in ("expected", "expected_hex", "allowed")}
-            if len(set(map(str, shapes.values()))) > 1 or shapes["expected"]["params"] != _shape(
-                vector["case"]["params"]
-            ):
+        params = _shape(vector["case"]["params"])
+        update = [{field: {"params": vector["update"][field]} for field in FIELDS}] if "update" in vector else []
+        for answer in (vector, *vector.get("alternatives", ()), *update):
+            shapes = [_shape(answer[field]) for field in FIELDS]
+            if len(set(map(str, shapes))) > 1 or shapes[0]["params"] != params:
                 raise ValueError(f"{document['group']}: {vector['id']}: expected arrays of the shapes of the case")
 
 

@@ -7,7 +7,8 @@ from benchmarks.accuracy import mutation
 from benchmarks.accuracy.mutation import asked, enough, failures, run, written
 from functional_mlp.oracle.case import by_path
 from functional_mlp.oracle.mistakes import plant_together, plant_update
-from functional_mlp.vectors import Answer, Vector
+from functional_mlp.update_rules import Descent, Momentum
+from functional_mlp.vectors import Answer, Vector, read_vectors
 from tests.helpers.mistaken import case_of
 
 RATE = 0.3
@@ -21,8 +22,9 @@ def vector(name: str = "squared", rate: float | None = None, **changes) -> Vecto
         expected |= {f"params_after[{i}].weights": layer.weights, f"params_after[{i}].bias": layer.bias}
     expected |= changes
     allowed = {path: np.full_like(array, 1e-9) for path, array in expected.items()}
-    answers = (Answer("", expected, allowed),)
-    return Vector(f"test/{name}", "", ("Ordinary",), "float64", "valid", case, answers, rate, None, None, None)
+    answers, rule = (Answer("", expected, allowed),), None if rate is None else Descent(rate)
+    head, steps = (f"test/{name}", "", ("Ordinary",), "float64", "valid"), int(rate is not None)
+    return Vector(*head, case, answers, rate, None, None, None, rule, steps)
 
 
 def test_right_answers_pass_and_a_mistake_fails() -> None:
@@ -31,6 +33,15 @@ def test_right_answers_pass_and_a_mistake_fails() -> None:
     (row, *_) = run(vectors, ["tanh-derivative-wrong"])
     assert (row.variant, row.asked) == ("tanh", 2)
     assert row.by_gradients == row.by_everything == tuple(vectors)
+
+
+def test_a_mistake_of_a_rule_is_asked_of_the_vectors_of_that_rule_and_fails_them() -> None:
+    vectors = list(read_vectors(["rules"], "float64"))
+    of_momentum = [each.id for each in vectors if isinstance(each.rule, Momentum) and each.steps > 1]
+    row = asked(vectors, "momentum-missing", None)
+    assert row.asked >= len(of_momentum)
+    assert {each.id for each in row.by_everything} >= set(of_momentum)
+    assert row.by_gradients == ()
 
 
 def test_a_mistake_is_asked_where_it_applies() -> None:

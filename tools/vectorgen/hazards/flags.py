@@ -125,6 +125,47 @@ FLAGS: Mapping[str, Note] = {
         "The parameters after one step of gradient descent.",
         ("updated-weights-used", "ascends", "bias-never-updated", "momentum-as-weights", "learning-rate-twice"),
     ),
+    # since release 1.1.0
+    "EveryPiece": Note(
+        "An activation put together of pieces, with units in each: none may be left out or have another slope.",
+        ("derivative-of-other-activation", "slope-different", "relu-mask-missing"),
+    ),
+    "OneOfSeveralForms": Note(
+        "A function that goes by the name of another one: the exact gelu, that of tanh, that of a sigmoid.",
+        ("gelu-form-other", "gelu-forms-mixed", "activation-approximated"),
+    ),
+    "OwnConstants": Note(
+        "An activation with constants of its own, as a slope, an end, a rate: they belong into the derivative as well.",
+        ("slope-different", "derivative-of-other-activation"),
+    ),
+    "EveryBranch": Note(
+        "A loss put together of pieces, with outputs in each of them: the bend of huber, either side of a margin.",
+        ("loss-mismatch",),
+    ),
+    "LossOption": Note(
+        "Label smoothing, weights of classes, a weight of the positive class, the exponent of a focal loss, an ε in the"
+        " logarithm: each changes the loss and the gradient alike.",
+        ("loss-option-missing", "epsilon-in-log"),
+    ),
+    "ClassWeightMean": Note("With weights of classes a mean divides by the sum of those of its samples' classes."),
+    "IgnoredSamples": Note("Samples of an ignored label: they add nothing, and a mean does not count them."),
+    "BatchMean": Note("A mean over the number of samples, whatever they weigh; those of weight 0 do not count."),
+    "L1": Note("A penalty on |w|: its gradient is l1 · sign(w).", ("l1-missing", "l1-penalty")),
+    "UpdateRule": Note(
+        "The parameters after a step of momentum, Nesterov's, Adam, AdamW, RMSprop, or of descent with a decay.",
+        (
+            *("bias-correction-missing", "bias-correction-step-off-by-one", "epsilon-inside-root"),
+            *("epsilon-outside-root", "second-moment-not-squared", "decay-coupled", "decay-decoupled"),
+            *("weight-decay-missing", "nesterov-missing", "nesterov-unexpected"),
+        ),
+    ),
+    "RuleState": Note(
+        "Several steps: what a rule keeps from one to the next shows only now.",
+        (
+            *("state-not-kept", "momentum-missing", "momentum-sign", "velocity-averaged", "first-moment-missing"),
+            *("betas-swapped", "bias-correction-step-off-by-one"),
+        ),
+    ),
     "Published": Note("A system or a worked example that others have printed numbers of."),
     "PlantedMistake": Note("Gradients that a program with a known mistake computed: a checker must call them wrong."),
 }

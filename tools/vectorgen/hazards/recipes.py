@@ -15,10 +15,15 @@ from functional_mlp._dtypes import DTYPES
 from functional_mlp.losses import KINDS, Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle import Case
+from functional_mlp.update_rules import UpdateRule
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 WIDE = ("float64", "float32")
 ALL = ("float64", "float32", "bfloat16", "float16")
+
+
+class UnfitError(ValueError):
+    """These numbers make no vector of their recipe."""
 
 
 class Numbers:
@@ -91,6 +96,7 @@ class Recipe(NamedTuple):
         learning_rate: if the vector tells the parameters after a step, too.
         keeps_from_kinks: whether units must keep so far from 0 that rounding cannot move them across.
         source: of a published example: title, url, and what is printed there.
+        rule, steps: if the vector tells the parameters after some steps of a rule.
     """
 
     group: str
@@ -105,6 +111,8 @@ class Recipe(NamedTuple):
     learning_rate: float | None = None
     keeps_from_kinks: bool = True
     source: dict[str, Any] | None = None
+    rule: UpdateRule | None = None
+    steps: int = 1
 
     def id(self, precision: str) -> str:
         """The vector's name."""
@@ -142,6 +150,11 @@ def _end(numbers: Numbers, loss: Loss | None, shape: tuple[int, int]) -> Array:
         return numbers.uniform(shape, -1.5, 1.5)
     if kind == "bits":
         return numbers.integers(shape, 0, 1)
+    if kind == "signs":
+        return 2 * numbers.integers(shape, 0, 1) - 1
+    if kind == "probabilities":  # 1/2, 1/4, …, and the last one twice, beginning anywhere
+        halves = 0.5 ** np.minimum(np.arange(1, shape[1] + 1), shape[1] - 1)
+        return np.array([np.roll(halves, int(by)) for by in numbers.integers(shape[:1], 0, shape[1] - 1)])
     return np.eye(shape[1])[numbers.integers(shape[:1], 0, shape[1] - 1).astype(int)]
 
 
