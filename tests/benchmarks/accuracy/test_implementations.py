@@ -99,7 +99,9 @@ def test_all_agree_with_the_oracle():
 
 @pytest.mark.parametrize(("last", "kind"), PAIRS)
 def test_every_output_activation_and_loss(last, kind):
-    require_all_agree(QUICK, lambda dtype: make_case("tanh", last, kind, dtype))
+    # in 16 bits rounding may bring an output to the other side of a margin, where the gradient is another one
+    names = [name for name in QUICK if not (KINDS[kind].piecewise_linear and "16" in name)] if kind else QUICK
+    require_all_agree(names, lambda dtype: make_case("tanh", last, kind, dtype))
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=str)
