@@ -192,7 +192,8 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
     found = _search_by(asked, excluded)
     if found is None or found.explanations or asked.coarser is None:
         return found
-    again = _search_by(asked._replace(noise=asked.coarser), excluded)
+    leaves = judge(asked.case, asked.solution, asked.coarser, asked.given)
+    again = _search_by(asked._replace(noise=asked.coarser, leaves=leaves), excluded)
     return found if again is None or not again.explanations else again
 
 
