@@ -109,6 +109,12 @@ def probe_code(
         if not is_meant(case, asking):
             probed.append(_beyond(first, case, declared))
             continue
+        if isinstance(first, Fault) and _is_beyond_float64(case) and before is not None:
+            words = (
+                f"it {first.sentence} where pre-activations are so large that their exponentials overflow in float64"
+            )
+            probed.append(Probed(case.name, beyond=False, notes=(f"{words}; right where they are not",)))
+            continue
         if not isinstance(first, Call):
             unanswered = {"skipped": first.reason} if isinstance(first, Skipped) else {"faults": (first,)}
             probed.append(Probed(case.name)._replace(**unanswered))
@@ -167,9 +173,14 @@ def _beyond(first: Call | Fault | Skipped, case: Case, declared: Precision) -> P
 def _overflowed(case: Case, leaves: tuple[Leaf, ...], declared: Precision) -> Probed | None:
     """What is noted of numbers that are not finite, in float64, whose exponentials nobody has overflow; else None."""
     remedy = next((leaf.remedy for leaf in leaves if leaf.cause is Cause.NOT_FINITE), "")
-    if case.dtype != "float64" or purpose_of(case) != FAR_TAIL or not remedy:
+    if not _is_beyond_float64(case) or not remedy:
         return None
     return Probed(case.name, beyond=False, notes=(f"right where pre-activations are not so large; but {remedy}",))
+
+
+def _is_beyond_float64(case: Case) -> bool:
+    """Whether a case has pre-activations whose exponentials overflow in float64, which nobody's program meets."""
+    return case.dtype == "float64" and purpose_of(case) == FAR_TAIL
 
 
 def _kept(call: Call) -> Gradients | None:

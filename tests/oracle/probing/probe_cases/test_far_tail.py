@@ -1,5 +1,6 @@
 """The far tail: textbook forms whose exponentials overflow are wrong there, stable ones and their warnings are not."""
 
+import math
 import warnings
 
 import numpy as np
@@ -215,3 +216,16 @@ def test_pre_activations_are_as_far_as_the_exponential_overflows(precision):
 )
 def test_there_is_no_far_case_where_nothing_overflows_or_right_programs_give_no_number(network, loss):
     assert FAR_TAIL not in {case.name for case in draw_probe_cases(network, loss)}
+
+
+def test_pythons_numbers_that_raise_where_float64_overflows_are_right_elsewhere():
+    def fn(params, inputs, targets):
+        [(w, b)] = params
+        z = inputs @ w + b
+        a = np.array([[1 / (1 + math.exp(-x)) for x in row] for row in z.tolist()])
+        ct_z = 2 * (a - targets) * a * (1 - a)
+        return [(inputs.T @ ct_z, ct_z.sum(axis=0))]
+
+    report = check_function(fn, fm.Network((3, 4), "sigmoid"), SQUARED)
+    assert report.verdict is Verdict.CONSISTENT, report.text()
+    assert "OverflowError" in report.notes[0]
