@@ -40,7 +40,7 @@ from experiments._runs import (
     said_of_diverged,
     train_runs,
 )
-from reference import circles as reference
+from reference.published import circles as reference
 
 NETWORK = fm.Network(reference.SIZES, ("relu", "relu", "sigmoid"))
 LOSS = fm.Loss("binary_cross_entropy")  # summed over the samples, as coded in the text

@@ -19,7 +19,7 @@ import optax
 
 import functional_mlp as fm
 from experiments._common import OPTIMIZERS, option_parser, positive, results_in, run_program, text_table
-from reference import himmelblau as reference
+from reference.published import himmelblau as reference
 
 STARTS = tuple(reference.PUBLISHED_STARTS)
 EXTENT = (-6.0, 6.0)  # of surface, contours and grid of starts; the upper end is left out

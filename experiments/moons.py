@@ -2,7 +2,7 @@
 
 `published` leaves the biases at their initial values, `corrected` trains them too. Row e of the history is measured
 after e + 1 passes over the data, as printed; initial values and data are those of the NumPy reference of the same seed,
-so that `python -m reference.moons` does the same work.
+so that `python -m reference.published.moons` does the same work.
 
     python -m experiments.moons --seeds 20 --out DIR
 """
@@ -36,7 +36,7 @@ from experiments._runs import (
     said_of_diverged,
     train_runs,
 )
-from reference import moons as reference
+from reference.published import moons as reference
 
 NETWORK = fm.Network(reference.SIZES, "sigmoid")
 LOSS = fm.Loss("squared_error", over_outputs="sum", scale=0.5)

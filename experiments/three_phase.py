@@ -43,7 +43,7 @@ from experiments._runs import (
 from functional_mlp.backward_pass import Residuals, Stages, output_cotangent, previous_cotangent, pull_back
 from functional_mlp.parallel import devices_of_all, of_this_process, processes_of, vary_over, varying_axes
 from functional_mlp.saving import Place, checkpoints_in, digest, fingerprint_of, program_digest
-from reference import three_phase as reference
+from reference.published import three_phase as reference
 
 NETWORK = fm.Network(reference.SIZES, "sigmoid")
 LOSS = fm.Loss("squared_error", over_samples="mean", over_outputs="sum", scale=0.5)

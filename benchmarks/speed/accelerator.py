@@ -28,8 +28,8 @@ from benchmarks.speed.suite.problems import product_operations
 from experiments import circles, himmelblau, moons
 from experiments._common import Parser, on_device, positive, text_table
 from functional_mlp.forward_pass import matmul
-from reference import circles as circles_data
-from reference import moons as moons_data
+from reference.published import circles as circles_data
+from reference.published import moons as moons_data
 
 WIDE = fm.Network((784, 1024, 1024, 10), ("relu", "relu", "identity"))
 WIDE_LOSS = fm.Loss("softmax_cross_entropy", over_samples="mean")

@@ -25,8 +25,8 @@ from experiments._common import Parser, positive, text_table
 from experiments._runs import jax_array, jax_params
 from functional_mlp.parallel import device_per_core
 from functional_mlp.training import Compiling, Data, Settings, compiled_chunk, compiling, make_plan
-from reference import circles as circles_data
-from reference import moons as moons_data
+from reference.published import circles as circles_data
+from reference.published import moons as moons_data
 
 USUAL = Compiling(one_kernel=False, unroll=1, options=())
 THREADS, YNN = "xla_cpu_multi_thread_eigen", "xla_cpu_experimental_ynn_fusion_type"

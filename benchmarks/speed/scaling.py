@@ -40,7 +40,7 @@ from functional_mlp.parallel import device_per_core
 from functional_mlp.saving import EVERY
 from functional_mlp.sweeps import RUNS_TO_DISK
 from functional_mlp.training import SAMPLES, Data, compiled_chunk
-from reference import moons as moons_data
+from reference.published import moons as moons_data
 
 DEVICES = (1, 2, 4, 8)
 WIDE = fm.Network((784, 1024, 1024, 10), ("relu", "relu", "softmax"))

@@ -19,7 +19,7 @@ import pytest
 
 import functional_mlp as fm
 from experiments import activations, calculus, himmelblau
-from reference import himmelblau as reference
+from reference.published import himmelblau as reference
 
 pytestmark = pytest.mark.slow
 

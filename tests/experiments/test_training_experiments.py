@@ -19,9 +19,9 @@ import pytest
 import functional_mlp as fm
 from experiments import circles, moons, three_phase
 from experiments._runs import jax_array, jax_params, per_leaf, train_runs
-from reference import circles as reference_circles
-from reference import moons as reference_moons
-from reference import three_phase as reference_three_phase
+from reference.published import circles as reference_circles
+from reference.published import moons as reference_moons
+from reference.published import three_phase as reference_three_phase
 
 pytestmark = pytest.mark.slow
 

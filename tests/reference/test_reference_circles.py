@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reference import circles
+from reference.published import circles
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from reference import himmelblau
+from reference.published import himmelblau
 
 
 @pytest.mark.parametrize("point", himmelblau.MINIMA)

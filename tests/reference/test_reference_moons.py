@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reference import moons
+from reference.published import moons
 
 
 @pytest.fixture(scope="module")

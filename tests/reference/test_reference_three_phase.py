@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reference import three_phase
+from reference.published import three_phase
 
 READINGS: tuple[three_phase.Reading, ...] = ("gradients-first", "updated-weights-used")
 

@@ -14,7 +14,7 @@ from functional_mlp.oracle.diagnosis.diagnosis import CONVENTION, MISTAKE, first
 from functional_mlp.oracle.documents import validator
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant, plant_together, plant_update, prepare
 from functional_mlp.oracle.noise import estimate_noise, precision_named
-from reference import moons
+from reference.published import moons
 from tests.helpers.mistaken import case_of
 from tests.helpers.questions import answer, question
 

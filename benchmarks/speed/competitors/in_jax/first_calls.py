@@ -46,7 +46,7 @@ def main() -> None:
     import functional_mlp as fm
     from experiments import moons
     from experiments._runs import jax_array, jax_params
-    from reference import moons as reference
+    from reference.published import moons as reference
 
     train_inputs, train_targets, test_inputs, test_targets = (jax_array(x, "float32") for x in reference.data())
     params = jax.block_until_ready(jax_params(reference.initial_params(0), "float32"))

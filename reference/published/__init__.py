@@ -1,0 +1,1 @@
+"""The published systems in plain NumPy, each as printed and corrected."""
