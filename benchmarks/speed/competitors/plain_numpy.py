@@ -1,4 +1,4 @@
-"""Plain NumPy: single samples by reference/published/moons.py as it is (float64), batches by array operations (float32).
+"""Plain NumPy: single samples by reference/published/moons.py as it is (float64), batches by operations on arrays.
 
 Several networks at once, one of two ways: one after the other in a process per core, as one would start them; or
 stacked along a leading axis.
