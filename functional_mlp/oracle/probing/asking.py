@@ -141,11 +141,11 @@ def note_on(found: Asking, asking: Asking) -> tuple[str, ...]:
     """What is said where code was asked in another way than it was first."""
     if found == asking:
         return ()
-    without = ["networks without biases, of which it knows none"] if found.bias is False and asking.bias is None else []
+    without = ["networks without biases"] if found.bias is False and asking.bias is None else []
     words = [text for text in (found.layout.words(), *without) if text]
     first, labels = Layout(targets="labels").settled(), found.layout.targets == "labels"
     changed = {field: getattr(found.layout, field) for field in CHOICES if field != "targets"}
     shown = ", ".join(f"{field}={value!r}" for field, value in changed.items() if value != getattr(first, field))
     declare = [f"layout=oracle.Layout({shown})"] if shown else []
     declare += [*(["targets='labels'"] if labels else []), *(["bias=False"] if without else [])]
-    return (f"it was given {', '.join(words)}: it takes nothing else. Declare {', '.join(declare)} to have it so",)
+    return (f"it was asked with {', '.join(words)}, as it takes nothing else: {', '.join(declare)} declares that",)

@@ -23,6 +23,7 @@ from functional_mlp.oracle.probing.probe_cases import (
     FAR_TAIL,
     SIDES,
     at_kinks_of,
+    far,
     is_explained,
     is_meant,
     purpose_of,
@@ -175,7 +176,9 @@ def _overflowed(case: Case, leaves: tuple[Leaf, ...], declared: Precision) -> Pr
     remedy = next((leaf.remedy for leaf in leaves if leaf.cause is Cause.NOT_FINITE), "")
     if not _is_beyond_float64(case) or not remedy:
         return None
-    return Probed(case.name, beyond=False, notes=(f"right where pre-activations are not so large; but {remedy}",))
+    largest, fixes = far(declared), remedy.partition(". ")[2]
+    words = f"not finite at |z| = {largest:.0f}, where exponentials overflow in float64; in float32 they do so at 89"
+    return Probed(case.name, beyond=False, notes=(f"{words}. {fixes}",))
 
 
 def _is_beyond_float64(case: Case) -> bool:

@@ -1,4 +1,5 @@
 from .far_tail import FAR_TAIL as FAR_TAIL
+from .far_tail import far as far
 from .far_tail import is_explained as is_explained
 from .far_tail import remedied as remedied
 from .plans import PURPOSES as PURPOSES
