@@ -137,15 +137,40 @@ def _is_right(call: Call, precision: str) -> bool:
     return worst_of(leaf.verdict for leaf in judge(call.case, solution, noise, call.answer)) is not Verdict.WRONG
 
 
+def other_reading(ask: Ask, asking: Asking, case: Case, precision: str) -> tuple[str, ...]:
+    """What is said of wrong code whose layers are all square, so that shapes say nothing, if it is right otherwise.
+
+    Args:
+        ask: calls it.
+        asking: how it was asked.
+        case: the first probe case.
+        precision: that answers are judged as.
+    """
+    if asking.layout.weights is not None or any(fan_in != fan_out for fan_in, fan_out in case.network.shapes):
+        return ()
+    layouts = (Layout("out_in", samples=samples).completed(asking.layout) for samples in ("rows", "columns"))
+    for layout in layouts:
+        called = restricted(ask, asking.only)(case.laid_out(layout))
+        if isinstance(called, Call) and _fits(called) and _is_right(called, precision):
+            shown = _shown(layout)
+            return (f"all layers are square, so that shapes do not tell: with {shown} it would be right. Declare that",)
+    return ()
+
+
+def _shown(layout: Layout) -> str:
+    """A layout as it is declared, without what is the oracle's own."""
+    first = Layout().settled()
+    own = {field: getattr(layout, field) for field in CHOICES if field != "targets"}
+    fields = [f"{field}={value!r}" for field, value in own.items() if value not in (None, getattr(first, field))]
+    return f"layout=oracle.Layout({', '.join(fields)})" if fields else ""
+
+
 def note_on(found: Asking, asking: Asking) -> tuple[str, ...]:
     """What is said where code was asked in another way than it was first."""
     if found == asking:
         return ()
     without = ["networks without biases"] if found.bias is False and asking.bias is None else []
     words = [text for text in (found.layout.words(), *without) if text]
-    first, labels = Layout(targets="labels").settled(), found.layout.targets == "labels"
-    changed = {field: getattr(found.layout, field) for field in CHOICES if field != "targets"}
-    shown = ", ".join(f"{field}={value!r}" for field, value in changed.items() if value != getattr(first, field))
-    declare = [f"layout=oracle.Layout({shown})"] if shown else []
-    declare += [*(["targets='labels'"] if labels else []), *(["bias=False"] if without else [])]
+    labels = ["targets='labels'"] if found.layout.targets == "labels" else []
+    declare = [text for text in (_shown(found.layout), *labels, *(["bias=False"] if without else [])) if text]
     return (f"it was asked with {', '.join(words)}, as it takes nothing else: {', '.join(declare)} declares that",)

@@ -18,12 +18,13 @@ from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import formerly_by_place
-from functional_mlp.oracle.probing.asking import Asking, asking_of, found_out, note_on
+from functional_mlp.oracle.probing.asking import Asking, asking_of, found_out, note_on, other_reading
 from functional_mlp.oracle.probing.call import Ask, GradientFunction, beginning_with, call_function, restricted
 from functional_mlp.oracle.probing.combine import combined_report, left_out
 from functional_mlp.oracle.probing.probe import probe_code
 from functional_mlp.oracle.probing.probe_cases import Activations, draw_probe_cases, probe_network
 from functional_mlp.oracle.report import Report
+from functional_mlp.oracle.verdict import Verdict
 
 
 @formerly_by_place("precision", "seed")
@@ -102,6 +103,8 @@ def check_function(
     else:
         cases = drawn(found)
     probed = probe_code(ask, cases, precision or "float64", precision, asking=found)
+    if any(leaf.verdict is Verdict.WRONG for probe in probed for leaf in probe.leaves):
+        notes += other_reading(ask, found, cases[0], precision or "float64")
     narrower = next((probe.call.dtype for probe in probed if probe.call is not None), "float64")
     if precision is not None or narrower == "float64":
         return combined_report(probed, precision or "float64", (*notes, *left_out(probed)), cases=cases)

@@ -140,3 +140,18 @@ def test_the_loss_may_stand_after_the_gradients():
 )
 def test_a_bad_declaration_is_one_sentence(keywords, error, words, says):
     says(error, words, check_function, without_biases, *TWO_LAYERS, **keywords)
+
+
+def test_of_a_square_network_the_other_reading_is_said():
+    def turned(params, x, t):
+        [(w, b)] = params
+        ct_z = 2 * (x @ w.T + b - t)
+        return [(ct_z.T @ x, ct_z.sum(axis=0))]
+
+    square, loss = fm.Network((4, 4), "identity"), fm.Loss("squared_error")
+    report = check_function(turned, square, loss)
+    assert report.verdict is Verdict.WRONG
+    assert any("with layout=oracle.Layout(weights='out_in') it would be right" in note for note in report.notes)
+    assert check_function(turned, square, loss, layout={"weights": "out_in"}).verdict is Verdict.CONSISTENT
+    doubled = check_function(lambda *given: [(2 * w, b) for w, b in turned(*given)], square, loss)
+    assert not any("square" in note for note in doubled.notes)
