@@ -19,6 +19,7 @@ from .loss import penalty_value as penalty_value
 from .loss import reduced as reduced
 from .margins import hinge as hinge
 from .margins import multiclass_hinge as multiclass_hinge
+from .names import known_kind as known_kind
 from .regression import absolute_error as absolute_error
 from .regression import huber as huber
 from .regression import log_cosh as log_cosh

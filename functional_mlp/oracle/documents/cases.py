@@ -6,7 +6,7 @@ import numpy as np
 
 from functional_mlp.activations import Activation, expression_of, is_built_in, resolve
 from functional_mlp.files import MAX_BYTES, FileError, Path_, read_bytes
-from functional_mlp.losses import Loss
+from functional_mlp.losses import Loss, known_kind
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case, declared_data, declared_layer, not_a_case, rounded
 from functional_mlp.oracle.documents.codec import decode_text
@@ -30,9 +30,21 @@ def read_case(path: Path_, max_bytes: int = MAX_BYTES) -> Case:
     require_path(path)
     source = str(path)
     document, text = decode_text(read_bytes(path, max_bytes), source, max_bytes, not_finite=False)
+    _require_known_loss(document, source)
     check_schema(document, "case", source)
     dtype = document.get("dtype", "float64")
     return case_of(_as_meant(document, text, dtype) if text and dtype != "float64" else document, source)
+
+
+def _require_known_loss(document: dict[str, Any], source: str) -> None:
+    """Raises FileError for a loss by a name that others give it, with the name and the arguments that it has here."""
+    loss = document.get("loss")
+    kind = loss.get("kind") if isinstance(loss, dict) else None
+    if isinstance(kind, str):
+        try:
+            known_kind(kind[:100])
+        except ValueError as error:
+            raise FileError(f"{source}: loss.kind: {error}") from error
 
 
 def _as_meant(document: dict[str, Any], text: str, dtype: str) -> dict[str, Any]:

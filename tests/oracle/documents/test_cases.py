@@ -431,3 +431,9 @@ def test_options_of_a_loss_are_written_where_they_are_set(tmp_path, form):
         assert read_case(tmp_path / f"{number}.{form}").loss == loss
     if form == "json":
         assert "alpha" not in (tmp_path / "0.json").read_text()
+
+
+def test_a_loss_by_the_name_that_others_give_it_is_answered_with_its_own(tmp_path, says):
+    path = tmp_path / "case.json"
+    path.write_bytes(text(loss={"kind": "mse"}))
+    says(FileError, ["case.json", "loss.kind", "'squared_error'", 'over_samples="mean"'], read_case, path)
