@@ -43,7 +43,7 @@ def test_a_fitted_classifier_with_a_penalty_is_consistent_and_unchanged():
     before = pickle.dumps(estimator)
     report = oracle.check_model(estimator)
     require_consistent(report, "float64")
-    assert "'targets not summing to 1' was left out" in report.notes[0]
+    assert "right for targets whose rows sum to 1" in report.notes[-1]
     assert not any(leaf.group == "targets not summing to 1" for leaf in report.leaves)
     adapted = oracle.adapt(estimator)
     assert adapted.network == fm.Network((4, 3), "softmax")
