@@ -59,7 +59,9 @@ def layers_in(given: Any, layers: int) -> Any:
     """
     if isinstance(given, Mapping) or (hasattr(given, "__dict__") and not hasattr(given, "__array__")):
         named = given if isinstance(given, Mapping) else vars(given)
-        if layers == 1 and "weights" in named and not isinstance(named["weights"], list | tuple):
+        weights = [value for name, value in named.items() if _kind_of(str(name)) == "weights"]
+        is_layer = isinstance(given, Mapping) or hasattr(given, "weights")
+        if layers == 1 and is_layer and len(weights) == 1 and _is_matrix(weights[0]):
             return [given]
         try:
             return pairs_of(named)

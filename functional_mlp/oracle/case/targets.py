@@ -101,7 +101,8 @@ def rows_of_labels(labels: Array, loss: Loss, classes: int) -> Array:
         TypeError, ValueError: for labels that are no integers from 0 to classes - 1.
     """
     flat = labels.ravel()
-    whole = flat.astype(np.int64)
+    with np.errstate(invalid="ignore"):  # NaN is no integer, and is said to be none
+        whole = flat.astype(np.int64)
     if not np.array_equal(whole, flat):
         place = int(np.argmax(whole != flat))
         raise ValueError(

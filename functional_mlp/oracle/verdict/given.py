@@ -99,7 +99,10 @@ def given_params(case: Case, params: Any, only: tuple[str, ...] = ()) -> Given:
     if len(layers) > len(case.params):
         excess = f"the network has {len(case.params)} layers, but gradients of {len(layers)} were given"
         leaves[layer_path(len(case.params))] = Misfit(Cause.SHAPE, excess)
-    return {path: leaf for path, leaf in leaves.items() if is_asked_for(path, only)}
+    asked = {path: leaf for path, leaf in leaves.items() if is_asked_for(path, only)}
+    if not asked:
+        raise ValueError(f"expected only to name parameters of the case, {', '.join(leaves)}, got {', '.join(only)}")
+    return asked
 
 
 def is_asked_for(path: str, only: tuple[str, ...]) -> bool:

@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 
+import functional_mlp as fm
 from functional_mlp import oracle
 
 W = [np.full((2, 3), 1.0), np.full((3, 1), 2.0)]
@@ -55,3 +56,14 @@ def test_ten_layers_come_in_order_of_their_numbers():
 )
 def test_other_forms_are_refused(source, words, says):
     says(ValueError, words, oracle.pairs_of, source)
+
+
+def test_one_layer_may_be_a_dict_of_two_arrays():
+    case = oracle.draw_case(fm.Network((2, 3), "tanh"), fm.Loss("squared_error"))
+    [(weights, bias)] = oracle.solve(case).grads
+    for given in (
+        {"dW": weights, "db": bias},
+        {"weights": weights.tolist(), "bias": bias.tolist()},
+        {"W": weights, "b": bias},
+    ):
+        assert oracle.check(case, given).verdict == "consistent"

@@ -123,6 +123,12 @@ def test_only_what_was_computed_is_judged():
     assert found.diagnosis.mistakes
 
 
+def test_what_alone_is_judged_must_be_there(says):
+    case = oracle.draw_case(*TWO_LAYERS)
+    words = ["only", "params[0].weights", "params[9].bias"]
+    says(ValueError, words, oracle.check, case, list(oracle.solve(case).grads), only=("params[9].bias",))
+
+
 def test_the_loss_may_stand_after_the_gradients():
     report = check_function(with_the_loss_last, *TWO_LAYERS)
     assert {leaf.path for leaf in report.leaves if leaf.verdict is Verdict.WRONG} == {"loss"}
