@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,11 +22,11 @@ from functional_mlp.oracle.verdict import (
     coarsest,
     given_leaves,
     has_dtype,
+    is_wrong,
     judge,
     known_to,
     notes_on,
     with_allowances,
-    worst_of,
 )
 
 Rates = float | int | Sequence[float | int] | np.ndarray
@@ -128,10 +128,10 @@ def check(
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     allowed = with_allowances(case, solution, noise, given, judge(case, solution, noise, given))
-    for assumed in _assumed(case, given) if precision is None and _is_wrong(allowed.leaves) else ():
+    for assumed in _assumed(case, given) if precision is None and is_wrong(allowed.leaves) else ():
         coarser = estimate_noise(case, solution, precision_named(assumed))
         again = with_allowances(case, solution, coarser, given, judge(case, solution, coarser, given))
-        if not _is_wrong(again.leaves):
+        if not is_wrong(again.leaves):
             notes = (AS_STORED.format(assumed), *again.notes)
             notes += notes_on(case, solution, again.noise, again.given, again.leaves, assumed)
             report = report_on(case, coarser.precision, again.leaves, notes)
@@ -140,7 +140,7 @@ def check(
     notes = (*allowed.notes, *notes_on(case, solution, allowed.noise, allowed.given, leaves, precision))
     report = report_on(case, declared, leaves, notes)
     asked = Asked(case, solution, allowed.noise, allowed.given, leaves, coarser=allowed.coarser)
-    finder = partial(diagnose, asked) if _is_wrong(leaves) else None
+    finder = partial(diagnose, asked) if is_wrong(leaves) else None
     return dataclasses.replace(report, finder=finder, exhibits=(Exhibit("", case, given),))
 
 
@@ -149,10 +149,6 @@ AS_STORED = (
     "these numbers came without a dtype and are judged as {0}; to have them judged as float64, declare precision"
     " 'float64'"
 )
-
-
-def _is_wrong(leaves: Iterable[Leaf]) -> bool:
-    return worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG
 
 
 def _assumed(case: Case, given: Gradients) -> tuple[str, ...]:

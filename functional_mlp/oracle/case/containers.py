@@ -147,8 +147,11 @@ def _zipped(weights: Sequence[Any], biases: Sequence[Any] | None) -> list[tuple[
 
 
 def _kind_of(name: str) -> str:
-    """ "weights" or "bias", of a name such as W or db; "" of others."""
-    stem = GRADIENT.sub("", name.lower(), count=1).strip("_")
+    """The field that a name such as W or db stands for, "weights" or "bias"; "" of others."""
+    return _kind_of_stem(GRADIENT.sub("", name.lower(), count=1).strip("_"))
+
+
+def _kind_of_stem(stem: str) -> str:
     return "weights" if stem in WEIGHTS else "bias" if stem in BIASES else ""
 
 
@@ -163,9 +166,9 @@ def _from_names(named: Mapping[str, Any]) -> list[tuple[Any, Any]]:
         bare = GRADIENT.sub("", text, count=1)
         numbered = NUMBERED.match(bare)
         stem, number = (GRADIENT.sub("", numbered[1]), int(numbered[2])) if numbered else (bare.strip("_"), -1)
-        if dot and stem in (*WEIGHTS, *BIASES):
+        kind = _kind_of_stem(stem)
+        if dot and kind:
             number = modules.setdefault(module, len(modules))
-        kind = "weights" if stem in WEIGHTS else "bias" if stem in BIASES else ""
         if kind:
             (plain if bare == text else gradients)[kind, number] = value
     found = gradients or plain

@@ -13,7 +13,7 @@ from functional_mlp.oracle.checking import only_of
 from functional_mlp.oracle.noise import estimate_noise, precision_named
 from functional_mlp.oracle.probing.call import Answer, Ask, Call, Fault, Skipped, restricted
 from functional_mlp.oracle.truth import solve
-from functional_mlp.oracle.verdict import Cause, Misfit, Verdict, judge, worst_of
+from functional_mlp.oracle.verdict import Cause, Misfit, is_wrong, judge
 
 
 class Asking(NamedTuple):
@@ -64,13 +64,14 @@ _USUAL = (
 
 
 def found_out(
-    ask: Ask, answer: Answer, asking: Asking, draw: Callable[[Asking], Sequence[Case]], precision: str
+    ask: Ask, case: Case, answer: Answer, asking: Asking, draw: Callable[[Asking], Sequence[Case]], precision: str
 ) -> Asking:
     """How a function takes its arguments, as far as that is not declared and calls of it show.
 
     Args:
         ask: calls it.
-        answer: what came of its first call, with the first probe case as declared.
+        case: the first probe case, as declared.
+        answer: what came of its first call, with that case.
         asking: what is declared.
         draw: makes probe cases of it.
         precision: that answers are judged as.
@@ -81,7 +82,6 @@ def found_out(
     """
     if isinstance(answer, Skipped) or _fits(answer):
         return asking
-    case = draw(asking)[0]
     cases: dict[bool | None, Case] = {asking.bias: case}
     fitting: list[Asking] = []
     for other in _others(asking, case, without_bias_first=_knows_no_bias(answer)):
@@ -134,7 +134,7 @@ def _may_have_labels(case: Case) -> bool:
 def _is_right(call: Call, precision: str) -> bool:
     solution = solve(call.case)
     noise = estimate_noise(call.case, solution, precision_named(precision))
-    return worst_of(leaf.verdict for leaf in judge(call.case, solution, noise, call.answer)) is not Verdict.WRONG
+    return not is_wrong(judge(call.case, solution, noise, call.answer))
 
 
 def other_reading(ask: Ask, asking: Asking, case: Case, precision: str) -> tuple[str, ...]:
@@ -163,6 +163,12 @@ def _shown(layout: Layout) -> str:
     own = {field: getattr(layout, field) for field in CHOICES if field != "targets"}
     fields = [f"{field}={value!r}" for field, value in own.items() if value not in (None, getattr(first, field))]
     return f"layout=oracle.Layout({', '.join(fields)})" if fields else ""
+
+
+def note_on_dtype(narrower: str) -> str:
+    """What is said of code that returns a narrower dtype than float64 for float64 arguments."""
+    words = f"for float64 arguments your function returns {narrower}, so it is judged as {narrower}; to have it judged"
+    return f"{words} as float64, declare that"
 
 
 def note_on(found: Asking, asking: Asking) -> tuple[str, ...]:

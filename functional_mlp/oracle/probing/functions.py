@@ -18,13 +18,13 @@ from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import formerly_by_place
-from functional_mlp.oracle.probing.asking import Asking, asking_of, found_out, note_on, other_reading
+from functional_mlp.oracle.probing.asking import Asking, asking_of, found_out, note_on, note_on_dtype, other_reading
 from functional_mlp.oracle.probing.call import Ask, GradientFunction, beginning_with, call_function, restricted
 from functional_mlp.oracle.probing.combine import combined_report, left_out
 from functional_mlp.oracle.probing.probe import probe_code
 from functional_mlp.oracle.probing.probe_cases import Activations, draw_probe_cases, probe_network
 from functional_mlp.oracle.report import Report
-from functional_mlp.oracle.verdict import Verdict
+from functional_mlp.oracle.verdict import is_wrong
 
 
 @formerly_by_place("precision", "seed")
@@ -96,20 +96,19 @@ def check_function(
 
     cases = drawn(asked)
     first = restricted(ask, asked.only)(cases[0])
-    found = found_out(ask, first, asked, drawn, precision or "float64")
+    found = found_out(ask, cases[0], first, asked, drawn, precision or "float64")
     notes = note_on(found, asked)
     if found == asked:
         ask = beginning_with(first, ask)
     else:
         cases = drawn(found)
     probed = probe_code(ask, cases, precision or "float64", precision, asking=found)
-    if any(leaf.verdict is Verdict.WRONG for probe in probed for leaf in probe.leaves):
+    if any(is_wrong(probe.leaves) for probe in probed):
         notes += other_reading(ask, found, cases[0], precision or "float64")
     narrower = next((probe.call.dtype for probe in probed if probe.call is not None), "float64")
     if precision is not None or narrower == "float64":
         return combined_report(probed, precision or "float64", (*notes, *left_out(probed)), cases=cases)
     cases = drawn(found, narrower)
-    words = f"for float64 arguments your function returns {narrower}, so it is judged as {narrower}; to have it"
-    notes += (f"{words} judged as float64, declare that",)
+    notes += (note_on_dtype(narrower),)
     probed = probe_code(ask, cases, narrower, narrower, asking=found)
     return combined_report(probed, narrower, (*notes, *left_out(probed)), cases=cases)

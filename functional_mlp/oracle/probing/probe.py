@@ -40,9 +40,9 @@ from functional_mlp.oracle.verdict import (
     Verdict,
     by_convention,
     hint_on,
+    is_wrong,
     judge,
     with_allowances,
-    worst_of,
 )
 
 
@@ -140,7 +140,7 @@ def probe_code(
             faults = (Fault("mutates", words), *faults)
         faults = (*first.faults, *faults)
         kept = _kept(first)
-        wrong = worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG and not is_explained(case, leaves)
+        wrong = is_wrong(leaves) and not is_explained(case, leaves)
         asked = None
         if wrong and kept is not None:
             kept_loss = kept.loss if allowed.given.loss is not None else None
@@ -168,7 +168,7 @@ def _beyond(first: Call | Fault | Skipped, case: Case, declared: Precision) -> P
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     leaves = by_convention(case, solution, noise, first.answer, judge(case, solution, noise, first.answer)).leaves
-    return Probed(case.name, beyond=worst_of(leaf.verdict for leaf in leaves) is not Verdict.WRONG)
+    return Probed(case.name, beyond=not is_wrong(leaves))
 
 
 def _overflowed(case: Case, leaves: tuple[Leaf, ...], declared: Precision) -> Probed | None:

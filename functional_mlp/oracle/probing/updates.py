@@ -22,7 +22,7 @@ from functional_mlp.oracle.case import Case, Schedule, params_by_path
 from functional_mlp.oracle.diagnosis import Asked, AskedSteps, diagnose_steps
 from functional_mlp.oracle.documents import Update
 from functional_mlp.oracle.noise import Noise, precision_named
-from functional_mlp.oracle.probing.asking import Asking, asking_of, found_out, note_on
+from functional_mlp.oracle.probing.asking import Asking, asking_of, found_out, note_on, note_on_dtype
 from functional_mlp.oracle.probing.call import Fault, Reference
 from functional_mlp.oracle.probing.combine import combined_report
 from functional_mlp.oracle.probing.probe import Probed
@@ -116,7 +116,7 @@ def check_update_function(
     ask = partial(as_call, step, form)
     cases = drawn(asked)
     first = ask(cases[0])
-    found = found_out(ask, first, asked, drawn, precision or "float64")
+    found = found_out(ask, cases[0], first, asked, drawn, precision or "float64")
     cases, notes = cases if found == asked else drawn(found), note_on(found, asked)
     judged_as = precision or "float64"
     stepped = [take_steps(step, form, case, count) for case in cases]
@@ -124,8 +124,7 @@ def check_update_function(
     if precision is None and narrower != "float64":
         cases, judged_as = drawn(found, narrower), narrower
         stepped = [take_steps(step, form, case, count) for case in cases]
-        words = f"for float64 arguments your function returns {narrower}, so it is judged as {narrower}; to have it"
-        notes += (f"{words} judged as float64, declare that",)
+        notes += (note_on_dtype(narrower),)
     probed = [_probed(step, form, case, own) for case, own in zip(cases, stepped, strict=True)]
     trainings = [
         Training(case, declared, schedule, _given(case, schedule, own), group=case.name, only=found.only)

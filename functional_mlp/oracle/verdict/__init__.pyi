@@ -15,6 +15,7 @@ from .hints import hint_on as hint_on
 from .hints import notes_on as notes_on
 from .judging import Question as Question
 from .judging import floor_of_step as floor_of_step
+from .judging import is_wrong as is_wrong
 from .judging import judge as judge
 from .judging import judge_leaf as judge_leaf
 from .judging import misfit_leaf as misfit_leaf

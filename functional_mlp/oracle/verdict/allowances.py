@@ -9,8 +9,8 @@ from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.truth import Solution
 from functional_mlp.oracle.verdict.conventions import MATERIAL, by_convention
 from functional_mlp.oracle.verdict.differences import as_differences
-from functional_mlp.oracle.verdict.judging import judge, worst_of
-from functional_mlp.oracle.verdict.leaf import Leaf, Verdict
+from functional_mlp.oracle.verdict.judging import is_wrong, judge
+from functional_mlp.oracle.verdict.leaf import Leaf
 
 Rejudge = Callable[[Noise, Gradients], tuple[Sequence[Leaf], tuple[str, ...]]]
 
@@ -52,18 +52,14 @@ def with_allowances(
     """
     allowed = by_convention(case, solution, noise, given, leaves, material=material)
     found = Allowed(allowed.leaves, allowed.notes, allowed.given, noise)
-    differences = as_differences(case, solution, noise, found.given) if _is_wrong(found.leaves) else None
+    differences = as_differences(case, solution, noise, found.given) if is_wrong(found.leaves) else None
     if differences is None:
         return found
     coarser, note = differences
     again, notes = (rejudge or _judged(case, solution))(coarser, found.given)
-    if _is_wrong(again):
+    if is_wrong(again):
         return found._replace(coarser=coarser)
     return found._replace(leaves=tuple(again), notes=(*found.notes, *notes, note), noise=coarser)
-
-
-def _is_wrong(leaves: Sequence[Leaf]) -> bool:
-    return worst_of(leaf.verdict for leaf in leaves) is Verdict.WRONG
 
 
 def _judged(case: Case, solution: Solution) -> Rejudge:

@@ -30,6 +30,11 @@ def worst_of(verdicts: Iterable[Verdict]) -> Verdict:
     return next((verdict for verdict in (Verdict.WRONG, Verdict.UNDECIDED) if verdict in found), Verdict.CONSISTENT)
 
 
+def is_wrong(leaves: Iterable[Leaf]) -> bool:
+    """Whether any array is WRONG."""
+    return any(leaf.verdict is Verdict.WRONG for leaf in leaves)
+
+
 class Question(NamedTuple):
     """One array to be judged.
 
