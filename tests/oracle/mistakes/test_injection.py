@@ -7,7 +7,7 @@ import pytest
 from functional_mlp import oracle
 from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle.mistakes.catalogue.registry import MISTAKES
-from functional_mlp.oracle.mistakes.injection import applies, places, plant, plant_together, plant_update
+from functional_mlp.oracle.mistakes.injection import OF_UPDATES, applies, places, plant, plant_together, plant_update
 from tests.helpers.mistaken import (
     CASES,
     LOSS_NOT_A_NUMBER,
@@ -232,6 +232,28 @@ def test_layers_without_bias():
             else:
                 assert plant(case, mistake_id, layer, variant=variant).grads[0].bias is None
     assert places(case, "bias-from-one-sample") == ()
+
+
+OF_OPTIONS = {
+    "epsilon": ("sigmoid", "binary_cross_entropy", 1e-6),
+    "epsilon after softmax": ("softmax", "categorical_cross_entropy", 1e-6),
+    "pos_weight": ("identity", "sigmoid_cross_entropy", 3.0),
+    "label_smoothing": ("identity", "softmax_cross_entropy", 0.1),
+    "class_weights": ("softmax", "categorical_cross_entropy", (0.5, 2.0, 1.0)),
+    "delta": ("identity", "huber", 0.3),
+    "gamma": ("identity", "softmax_focal", 3.0),
+    "alpha": ("identity", "sigmoid_focal", 0.25),
+}
+
+
+@pytest.mark.parametrize("name", OF_OPTIONS)
+def test_each_mistake_is_made_beside_the_options_of_a_loss(name):
+    activation, kind, value = OF_OPTIONS[name]
+    case = draw((3, 4, 3), ("tanh", activation), kind, **{name.partition(" ")[0]: value})
+    for mistake_id, mistake in MISTAKES.items():
+        if mistake.scope not in OF_UPDATES:
+            for layer, variant in places(case, mistake_id):
+                plant(case, mistake_id, layer, variant=variant)
 
 
 # refusals

@@ -157,7 +157,7 @@ def _taken_for(own: str, kind: str) -> bool:
 
 
 def _of_probabilities_at_logits(context: Context, ct: Array) -> Array:
-    loss = replace(context.loss, kind=OF_PROBABILITIES[context.loss.kind][0])
+    loss = context.loss.of_kind(OF_PROBABILITIES[context.loss.kind][0])
     return cotangent_of(loss, context.program.tape.activations[-1], context)
 
 
@@ -339,7 +339,7 @@ LOSS_MISTAKES = (
         "Probabilities are given to a loss that expects logits: sigmoid or softmax is applied twice; another loss.",
         "loss(sigmoid(p), t) or loss(softmax(p), t)",
         "give the loss the logits, or use the loss of probabilities",
-        in_loss(lambda context: replace(context.loss, kind=TO_LOGITS[context.loss.kind]), reported=True),
+        in_loss(lambda context: context.loss.of_kind(TO_LOGITS[context.loss.kind]), reported=True),
         (OF_PROBABILITIES_GIVEN,),
         scope="network",
     ),
