@@ -8,6 +8,8 @@ from functional_mlp import oracle
 from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle.mistakes.catalogue.registry import MISTAKES
 from functional_mlp.oracle.mistakes.injection import OF_UPDATES, applies, places, plant, plant_together, plant_update
+from functional_mlp.oracle.mistakes.program import prepare
+from functional_mlp.update_rules import Adam, Momentum, RMSprop
 from tests.helpers.mistaken import (
     CASES,
     LOSS_NOT_A_NUMBER,
@@ -254,6 +256,21 @@ def test_each_mistake_is_made_beside_the_options_of_a_loss(name):
         if mistake.scope not in OF_UPDATES:
             for layer, variant in places(case, mistake_id):
                 plant(case, mistake_id, layer, variant=variant)
+
+
+RULES = (
+    *(Momentum(0.1), Momentum(0.1, nesterov=True), Adam(0.1), Adam(0.1, epsilon_uncorrected=True)),
+    *(Adam(0.1, weight_decay=0.1, decoupled=True), RMSprop(0.1), RMSprop(0.1, centred=True)),
+)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_mistake_of_a_rule_is_made_in_each_rule(rule):
+    case = case_of("squared")
+    for mistake_id, mistake in MISTAKES.items():
+        if mistake.scope == "rule":
+            for layer, variant in places(prepare(case, rule=rule), mistake_id):
+                plant_update(case, mistake_id, layer=layer, variant=variant, rule=rule, epochs=2)
 
 
 # refusals

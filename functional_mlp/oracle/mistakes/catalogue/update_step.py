@@ -12,6 +12,7 @@ from functional_mlp.oracle.mistakes.conditions import (
     KEEPS_A_STATE,
     SOME_BIAS,
     Condition,
+    for_variant,
     rule_in,
 )
 from functional_mlp.update_rules import Adam, Descent, Momentum, RMSprop, Slots, UpdateRule
@@ -196,7 +197,13 @@ UPDATE_STEP_MISTAKES = (
         "1 − βᵗ⁺¹ (or 1 − βᵗ⁻¹, which is 0 in the first step)",
         "1 − βᵗ with t = 1 in the first step",
         in_rule(_miscounted),
-        (CORRECTS,),
+        (
+            CORRECTS,
+            for_variant(
+                "an ε that is not divided by 1 − β₂ᵗ itself, which would be 0",
+                {"counts from 0": lambda site: not site.rule.epsilon_uncorrected},
+            ),
+        ),
         scope="rule",
         variants=("counts from 2", "counts from 0"),
     ),
