@@ -22,7 +22,6 @@ import numpy as np
 from benchmarks.markdown import table
 from functional_mlp.oracle import MISTAKES, Gradients, Update
 from functional_mlp.oracle.mistakes import (
-    OF_UPDATES,
     Prepared,
     applies,
     plant,
@@ -63,7 +62,7 @@ class Row(NamedTuple):
 def failures(vector: Vector, mistake: str | None, variant: str | None = None) -> tuple[bool, bool]:
     """Whether a vector fails answers with a mistake, or None: by the gradients alone, and by any number."""
     by_gradients = by_others = by_step = False
-    if mistake is None or MISTAKES[mistake].scope not in OF_UPDATES:
+    if mistake is None or not MISTAKES[mistake].shows_in_updates:
         case = vector.case
         answer = plant_together(case, ()) if mistake is None else plant(case, mistake, variant=variant)
         others: Any = (answer.loss, answer.outputs, answer.deltas, answer.ct_inputs)
@@ -81,7 +80,7 @@ def _prepared(vector: Vector) -> Prepared:
 
 def asked(vectors: Sequence[Vector], mistake: str, variant: str | None) -> Row:
     """One mistake in all vectors where it applies, in order."""
-    in_step = MISTAKES[mistake].scope in OF_UPDATES
+    in_step = MISTAKES[mistake].shows_in_updates
     able = [vector for vector in vectors if vector.rule is not None or not in_step]
     able = [vector for vector in able if applies(_prepared(vector), mistake, variant=variant)]
     found = [(vector, failures(vector, mistake, variant)) for vector in able]

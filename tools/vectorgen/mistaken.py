@@ -174,7 +174,7 @@ def makings(group: str) -> Iterator[Making]:
             continue
         unwanted = NOT_FINITE if of_later else LATER_NAMES
         left = [variant for variant in mistake.variants or (None,) if variant not in unwanted]
-        network = "step" if mistake.scope == "update" else CHOSEN.get(name)
+        network = "step" if _shows_in_first_step(name) else CHOSEN.get(name)
         chosen = first.values() if network is None else [first[network]]
         if of_later:
             chosen = by_rules if mistake.scope == "rule" else later
@@ -190,6 +190,10 @@ def makings(group: str) -> Iterator[Making]:
                 yield Making(recipe._replace(group=group, slug=slug, comment=mistake.sentence), name, layer, variant)
         if len(left) == count:
             raise UnfitError(f"{name} shows in no network")
+
+
+def _shows_in_first_step(mistake: str) -> bool:
+    return MISTAKES[mistake].shows_in_updates and MISTAKES[mistake].scope != "rule"
 
 
 def _prepared(recipe: Recipe) -> tuple[Recipe, Prepared]:

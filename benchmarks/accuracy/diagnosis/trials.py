@@ -19,7 +19,7 @@ from functional_mlp.oracle.truth import float64_on_cpu
 from functional_mlp.oracle.verdict import judge, worst_of
 
 DTYPES = ("float64", "float32")
-SHOWN = tuple(name for name, mistake in MISTAKES.items() if mistake.scope != "update")  # by one case's gradients
+SHOWN = tuple(name for name, mistake in MISTAKES.items() if not mistake.shows_in_updates)  # by one case's gradients
 PAIRS, UNLISTED, FUNCTIONS = 8, 112, 2  # trials per case and dtype; functions in float64 alone
 
 

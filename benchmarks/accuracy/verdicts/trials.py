@@ -157,7 +157,7 @@ def planted_trial(seed: int) -> list[Any]:
 
 def _planted_row(seed: int, question: Question, mistake: Any, place: dict[str, Any], asks_peers: bool) -> PlantedRow:
     case, solution, noise = question
-    if mistake.scope == "update":
+    if mistake.shows_in_updates:
         given: Any = plant_update(case, mistake.id, RATE, **place, dtype=case.dtype)
         exact, right = plant_update(case, mistake.id, RATE, **place), plant_update(case, None, RATE)
         leaves = oracle.check_update(case, Update(list(given), RATE), precision=case.dtype).leaves
@@ -174,7 +174,7 @@ def _planted_row(seed: int, question: Question, mistake: Any, place: dict[str, A
         if leaf.path in changes
     )
     passed = {}
-    if asks_peers and mistake.scope != "update" and effective:
+    if asks_peers and not mistake.shows_in_updates and effective:
         asked = dict(peers.ALWAYS)
         if seed % 8 == 0 and peers.may_be_asked(case, case.dtype):
             asked |= peers.costly()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case, layer_of
-from functional_mlp.oracle.mistakes import MISTAKES, OF_UPDATES, Prepared, Slip, places
+from functional_mlp.oracle.mistakes import MISTAKES, Prepared, Slip, places
 
 Arrays = Mapping[str, Array]
 Slips = tuple[Slip, ...]  # one mistake, in one layer or in several
@@ -64,8 +64,8 @@ def every_group(prepared: Prepared, updates: bool = False) -> tuple[Slips, ...]:
         updates: whether to include the mistakes that show in updated parameters only; they come first.
     """
     groups: list[Slips] = []
-    for mistake in sorted(MISTAKES.values(), key=lambda mistake: mistake.scope not in OF_UPDATES):
-        if mistake.scope in OF_UPDATES and not updates:
+    for mistake in sorted(MISTAKES.values(), key=lambda mistake: not mistake.shows_in_updates):
+        if mistake.shows_in_updates and not updates:
             continue
         sites = [place for place in places(prepared, mistake.id) if place[1] not in mistake.unsearched]
         groups += [(Slip(mistake.id, layer, variant),) for layer, variant in sites]
@@ -93,6 +93,7 @@ def _reaches_one(slip: Slip, path: str) -> bool:
         "returned": at == layer and path.startswith("params"),
         "through_activation": at <= layer,
         "previous_cotangent": at < layer,
+        "early": at < layer,
     }
     return own[place] and path not in ("loss", "outputs")
 
@@ -107,8 +108,8 @@ def starts(group: Slips, question: Discrepancy) -> bool:
         place = MISTAKES[slip.id].change.place_of(slip.variant)
         if place in ("forward", "output_cotangent"):
             begins.append(not question.exact or question.hides or question.case.loss is None or top == last)
-        elif slip.layer is not None and place in ("through_activation", "previous_cotangent"):
-            begin = slip.layer - (place == "previous_cotangent")
+        elif slip.layer is not None and place in ("through_activation", "previous_cotangent", "early"):
+            begin = slip.layer - (place != "through_activation")
             begins.append(top <= begin if question.hides else top == begin)
         else:
             begins.append(True)

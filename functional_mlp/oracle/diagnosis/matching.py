@@ -7,7 +7,7 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Arrays, Discrepancy, Slips, that_reach
-from functional_mlp.oracle.mistakes import MISTAKES, OF_UPDATES, inject_update, injected_arrays
+from functional_mlp.oracle.mistakes import MISTAKES, inject_update, injected_arrays
 
 # how many times nearer than the right numbers are those of a mistake; of a fit, or of two mistakes
 CLEAR, CLEAR_OF_FIT = 2.0, 4.0
@@ -67,7 +67,7 @@ def agreeing_digits(given: Array, own: Array) -> int:
 def injected_by(question: Discrepancy, group: Slips, paths: Collection[str]) -> dict[str, Array] | None:
     """What a program with these mistakes computes, by path; None if they cannot be made together."""
     try:
-        if any(MISTAKES[slip.id].scope in OF_UPDATES for slip in group):
+        if any(MISTAKES[slip.id].shows_in_updates for slip in group):
             arrays = _stepped(question, group, paths)
         else:
             arrays = injected_arrays(question.prepared, group, paths)
@@ -77,11 +77,11 @@ def injected_by(question: Discrepancy, group: Slips, paths: Collection[str]) -> 
 
 
 def _stepped(question: Discrepancy, group: Slips, paths: Collection[str]) -> dict[str, Array]:
-    """What a program with a mistake in its step subtracts, divided by the rate."""
-    if len(group) > 1 or question.rate is None:
-        raise ValueError("expected one mistake of an update")
-    [slip], case, rate = group, question.case, question.rate
-    after = inject_update(question.prepared, slip, rate)
+    """What a program with mistakes in its step subtracts, divided by the rate."""
+    if question.rate is None:
+        raise ValueError("expected parameters after a step")
+    case, rate = question.case, question.rate
+    after = inject_update(question.prepared, group, rate)
     steps = {path: (parameter_of(case, path), getattr(after[layer_of(path)], path.partition(".")[2])) for path in paths}
     return {path: (before - stepped) / rate for path, (before, stepped) in steps.items()}
 

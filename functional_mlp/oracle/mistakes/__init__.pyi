@@ -4,7 +4,6 @@ from .blind_spots import only_scales as only_scales
 from .catalogue.registry import FAMILIES as FAMILIES
 from .catalogue.registry import MISTAKES as MISTAKES
 from .catalogue.registry import described as described
-from .injection import OF_UPDATES as OF_UPDATES
 from .injection import Injected as Injected
 from .injection import Slip as Slip
 from .injection import applies as applies

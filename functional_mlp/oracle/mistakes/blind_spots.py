@@ -87,7 +87,7 @@ def blind_spots(case: Case, solution: Any) -> tuple[BlindSpot, ...]:
 def _hidden_by(mistake: Mistake, case: Case, solution: Any) -> set[str]:
     """What of a case's data alone keeps a mistake from showing; nothing if it shows somewhere, or could nowhere."""
     of_data = [condition for condition in mistake.where if condition in OF_DATA]
-    if not of_data or mistake.scope == "update":
+    if not of_data or mistake.shows_in_updates:
         return set()
     others = [condition for condition in mistake.where if condition not in OF_DATA]
     found: set[str] = set()

@@ -9,6 +9,7 @@ changes, one for each place:
     gathered            every cotangent, before the penalty
     penalty             what the penalty adds
     returned            what is handed back at the end
+    early               which layers are updated before the cotangent is sent on
     rule                the update rule
 """
 
@@ -47,14 +48,12 @@ class Context(NamedTuple):
         layer: index into the parameters; None for every layer.
         variant: of the mistake, or None.
         value: of its free number, or None.
-        learning_rate: of the update, or None.
     """
 
     program: Program
     layer: Any
     variant: Any
     value: Any
-    learning_rate: Any
 
     @property
     def samples(self) -> int:
@@ -348,6 +347,13 @@ def zeroed(x: Array, index: Any) -> Array:
     kept = np.ones(x.shape, bool)
     kept[index] = False
     return np.where(kept, x, np.zeros_like(x))
+
+
+def _updated_early(context: Context) -> Program:
+    return context.program._replace(early=context.program.early | frozenset(_layers(context)))
+
+
+UPDATED_EARLY = Change("early", _updated_early)  # this layer is updated before its cotangent is sent on
 
 
 def in_rule(function: Callable[[Context], UpdateRule]) -> Change:

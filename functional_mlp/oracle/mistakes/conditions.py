@@ -143,6 +143,7 @@ def _of(test: Callable[[Loss], bool]) -> Callable[[Site], bool]:
 LAST = Condition("the output layer", lambda site: site.is_last)
 HIDDEN = Condition("a hidden layer", lambda site: not site.is_last)
 SEVERAL_LAYERS = Condition("a network of several layers", lambda site: site.depth > 1)
+HAS_LAYER_BELOW = Condition("a layer below", lambda site: site.layer > 0)
 NOT_IDENTITY = Condition("a layer with an activation", lambda site: site.activation.name != "identity")
 SQUARE = Condition("a square layer of several units", lambda site: site.fan_in == site.fan_out > 1)
 A_MATRIX = Condition("a layer of several inputs and units", lambda site: min(site.fan_in, site.fan_out) > 1)

@@ -20,8 +20,6 @@ from functional_mlp.oracle.mistakes.program import Prepared, Program, prepare, r
 from functional_mlp.oracle.truth import computing
 from functional_mlp.update_rules import RuleState, UpdateRule, update_rule
 
-OF_UPDATES = ("update", "rule")  # scopes of mistakes that show in updated parameters only
-
 
 class Slip(NamedTuple):
     """One mistake at one place; arguments of `plant`.
@@ -107,14 +105,14 @@ def injected_arrays(prepared: Prepared, slips: Sequence[Slip], paths: Collection
 
 def _injected(prepared: Prepared, slips: Sequence[Slip], paths: Collection[str] | None) -> Injected:
     for slip in slips:
-        if _known(slip.id).scope in OF_UPDATES:
+        if _known(slip.id).shows_in_updates:
             raise ValueError(f"{slip.id} shows only in updated parameters; use plant_update")
     program = prepared.program
     with computing(prepared.case.network):
         sites = [_sites(prepared, *slip) for slip in slips]
         try:
             for slip, own in zip(slips, sites, strict=True):
-                program = _with_mistake(program, slip.id, own, None)
+                program = _with_mistake(program, slip.id, own)
             return _results(program, paths)
         except (LookupError, TypeError) as error:  # of another activation, shape or loss than the case's own
             if len(slips) < 2:
@@ -184,10 +182,10 @@ def inject_steps(
         yield params
 
 
-def inject_update(prepared: Prepared, slip: Slip, learning_rate: float) -> tuple[Layer, ...]:
-    """The parameters after the first step by a program with one mistake; as `plant_update`."""
+def inject_update(prepared: Prepared, slips: Sequence[Slip], learning_rate: float) -> tuple[Layer, ...]:
+    """The parameters after the first step by a program with these mistakes; as `plant_update`."""
     rule = update_rule(prepared.program.rule, learning_rate)
-    _, stepped = _stepped(prepared._replace(program=prepared.program._replace(rule=rule)), (slip,), None)
+    _, stepped = _stepped(prepared._replace(program=prepared.program._replace(rule=rule)), slips, None)
     return _layers(stepped)
 
 
@@ -195,7 +193,7 @@ def _stepped(prepared: Prepared, slips: Sequence[Slip], state: RuleState | None)
     with computing(prepared.case.network):
         program = prepared.program
         for slip in slips:
-            program = _with_mistake(program, slip.id, _sites(prepared, *slip), prepared.program.rule.learning_rate)
+            program = _with_mistake(program, slip.id, _sites(prepared, *slip))
         return run_update(program, state)
 
 
@@ -267,7 +265,7 @@ def _known(mistake_id: str) -> Mistake:
 def _check(mistake: Mistake, layer: int | None, variant: str | None, value: float | None) -> None:
     """Raises unless these arguments make sense for `mistake` in some case."""
     if layer is not None and mistake.scope != "layer":
-        whole = "update" if mistake.scope in OF_UPDATES else "pass"
+        whole = "update" if mistake.shows_in_updates else "pass"
         raise ValueError(f"{mistake.id} concerns the whole {whole}: expected layer None, got {layer}")
     if variant is not None and not mistake.variants:
         raise ValueError(f"{mistake.id} has no variants, got {variant!r}")
@@ -318,9 +316,9 @@ def _sites(
     raise ValueError(f"{mistake_id} does not apply {place}{how}: it needs {needs[0]}")
 
 
-def _with_mistake(program: Program, mistake_id: str, sites: list[Site], learning_rate: float | None) -> Program:
+def _with_mistake(program: Program, mistake_id: str, sites: list[Site]) -> Program:
     for site in sites:
-        context = Context(program, site.layer, site.variant, site.value, learning_rate)
+        context = Context(program, site.layer, site.variant, site.value)
         program = MISTAKES[mistake_id].change.apply(context)
     return program
 

@@ -17,7 +17,7 @@ import numpy as np
 from functional_mlp._checks import known_name
 from functional_mlp._dtypes import DTYPES, working_dtype
 from functional_mlp.activations import Activation, numpy_value, numpy_vjp, sigmoid, softmax
-from functional_mlp.backward_pass import Cotangents, Residuals, Stages, already_through
+from functional_mlp.backward_pass import Cotangents, Stages, already_through
 from functional_mlp.forward_pass import Tape
 from functional_mlp.losses import Loss, penalty_value, reduced
 from functional_mlp.network import Dense, Network
@@ -108,6 +108,8 @@ class Program(NamedTuple):
         penalised: adds the penalty's gradient: of (gradient, parameter, whether it is a bias).
         returned: what is handed back: of (layer, "weights" or "bias", gradient).
         rule: by which it updates its parameters.
+        early: layers whose parameters it updates before it sends their cotangent on.
+        state: of the rule, before the step; None before the first.
         right: the right program, run: whatever another one leaves as it is need not be computed again; None for itself.
         found: what the right program found on the way back, per layer; None in others.
     """
@@ -128,6 +130,8 @@ class Program(NamedTuple):
     penalised: Callable[[Any, Any, bool], Any] = lambda gradient, parameter, is_bias: gradient
     returned: Callable[[int, str, Any], Any] = as_computed
     rule: UpdateRule = Descent()
+    early: frozenset[int] = frozenset()
+    state: RuleState | None = None
     right: Any = None
     found: Any = None
 
@@ -135,6 +139,26 @@ class Program(NamedTuple):
     def inputs_of_layers(self) -> tuple[np.ndarray, ...]:
         """a_0..a_{L-1}: what each layer was given."""
         return (self.tape.inputs, *self.tape.activations[:-1])
+
+
+class LayerView(NamedTuple):
+    """All that a stage of a program may read of its layer: what `backward_pass.Residuals` has, and more.
+
+    Attributes:
+        activation, weights, has_bias, a_prev, z, a, precision: as there.
+        bias: (fan_out,), or None.
+        ct_a: the cotangent (n, fan_out) that the stages of this layer begin with.
+    """
+
+    activation: Activation
+    weights: np.ndarray
+    has_bias: bool
+    a_prev: np.ndarray
+    z: np.ndarray
+    a: np.ndarray
+    precision: None
+    bias: Any
+    ct_a: Any = None
 
 
 class RightCotangents(NamedTuple):
@@ -267,21 +291,22 @@ def with_penalty(program: Program, added: Callable[[Any, Any], Any], on_bias: bo
 # execution
 
 
-def _residuals(program: Program, layer: int) -> Any:
+def view_of(program: Program, layer: int) -> LayerView:
+    """What the stages of a layer may read, but for the cotangent that comes."""
     weights, bias = program.params[layer]
     tape: Any = program.tape
     a_prev: Any = program.inputs_of_layers[layer]
     z, a, activation = tape.pre_activations[layer], tape.activations[layer], program.network.activations[layer]
-    return Residuals(activation, weights, bias is not None, a_prev, z, a, precision=None)
+    return LayerView(activation, weights, bias is not None, a_prev, z, a, None, bias)  # type: ignore[arg-type]
 
 
 def _found(program: Program) -> RightCotangents:
     """What the program finds on the way back."""
     found, ct = [], program.ct_outputs
     for layer in reversed(range(len(program.params))):
-        stages, residuals = program.stages[layer], _residuals(program, layer)
-        ct_z = stages.through_activation(residuals, ct)
-        rest = [getattr(stages, name)(residuals, ct_z) for name in Stages._fields[1:]]
+        stages, view = program.stages[layer], view_of(program, layer)._replace(ct_a=ct)
+        ct_z = stages.through_activation(view, ct)
+        rest = [getattr(stages, name)(view, ct_z) for name in Stages._fields[1:]]
         found.append((ct_z, *rest))
         ct = rest[-1]
     return RightCotangents(*zip(*reversed(found), strict=True))
@@ -302,13 +327,15 @@ def run(program: Program, paths: Collection[str] | None = None) -> Cotangents:
     ct_z, weights, bias, ct_inputs = list(found.ct_z), list(found.weights), list(found.bias), found.ct_a[0]
     ct = program.ct_outputs
     for layer in reversed(range(lowest, last + 1)):
-        stages: Any = _stages_of(program, layer)
-        ct_z[layer] = stages.through_activation(ct)
+        stages = _StagesOf(program, layer, ct)
+        ct_z[layer] = stages.pulled("through_activation", ct)
         for name, gradients in (("weights", weights), ("bias", bias)):
-            if paths is None or f"params[{layer}].{name}" in paths:
-                gradients[layer] = getattr(stages, f"{name}_cotangent")(ct_z[layer])
+            if paths is None or layer in program.early or f"params[{layer}].{name}" in paths:
+                gradients[layer] = stages.pulled(f"{name}_cotangent", ct_z[layer])
         if layer > lowest or (layer == 0 and (paths is None or "ct_inputs" in paths)):
-            ct = stages.previous_cotangent(ct_z[layer])
+            if layer in program.early:
+                stages.change_parameters(_updated(program, layer, Dense(weights[layer], bias[layer])))
+            ct = stages.pulled("previous_cotangent", ct_z[layer])
             ct_inputs = ct if layer == 0 else ct_inputs
     pulled = program.gathered(Cotangents(tuple(map(Dense, weights, bias)), ct_inputs, tuple(ct_z)))
     return pulled._replace(params=tuple(_handed_back(program, paths, *own) for own in enumerate(pulled.params)))
@@ -319,26 +346,53 @@ def _lowest(path: str, last: int) -> int:
     return last + 1 if path in ("loss", "outputs") else layer_of(path)
 
 
-def _stages_of(program: Program, layer: int) -> Any:
+class _StagesOf:
     """The stages of a layer as functions of a cotangent; those of the right program recall what it found."""
-    right, residuals = program.right, _residuals(program, layer)
-    top = layer == len(program.params) - 1
-    ct_z = right.found.ct_z[layer]
-    known_cts = (right.ct_outputs if top else right.found.ct_a[layer + 1], ct_z, ct_z, ct_z)
-    same_layer = _are_the_same(residuals, _residuals(right, layer))
 
-    def bound(stage: Any, right_stage: Any, known_ct: Any, found: Any) -> Callable[[Any], Any]:
-        recalls = same_layer and stage is right_stage
-        return lambda ct: found if recalls and ct is known_ct else stage(residuals, ct)
+    def __init__(self, program: Program, layer: int, ct: np.ndarray) -> None:
+        right = program.right
+        found, above = right.found, layer + 1 < len(program.params)
+        self.stages, self.right_stages = program.stages[layer], right.stages[layer]
+        view = view_of(program, layer)
+        self.same = _are_the_same(view, view_of(right, layer))
+        self.view = view._replace(ct_a=ct)
+        ct_z = found.ct_z[layer]
+        self.known = {
+            "through_activation": (found.ct_a[layer + 1] if above else right.ct_outputs, ct_z),
+            "weights_cotangent": (ct_z, found.weights[layer]),
+            "bias_cotangent": (ct_z, found.bias[layer]),
+            "previous_cotangent": (ct_z, found.ct_a[layer]),
+        }
 
-    found = (of_layers[layer] for of_layers in right.found)
-    stages: Any = map(bound, program.stages[layer], right.stages[layer], known_cts, found)
-    return Stages(*stages)
+    def pulled(self, name: str, ct: np.ndarray) -> Any:
+        """What a stage makes of a cotangent."""
+        stage, (known_ct, found) = getattr(self.stages, name), self.known[name]
+        recalls = self.same and ct is known_ct and stage is getattr(self.right_stages, name)
+        return found if recalls else stage(self.view, ct)
+
+    def change_parameters(self, layer: Dense) -> None:
+        """Other parameters from here on."""
+        self.view = self.view._replace(weights=layer.weights, bias=layer.bias)  # type: ignore[arg-type]
+        self.same = False
 
 
-def _are_the_same(one: Any, other: Any) -> bool:
-    """Whether two layers' residuals hold the same arrays, not only equal ones."""
+def _are_the_same(one: LayerView, other: LayerView) -> bool:
+    """Whether two layers hold the same arrays, not only equal ones."""
     return one.activation == other.activation and all(x is y for x, y in zip(one[1:], other[1:], strict=True))
+
+
+def _updated(program: Program, layer: int, gradients: Dense) -> Dense:
+    """The parameters of a layer after the step, in the dtype that the program computes in."""
+    state = program.rule.init(program.params) if program.state is None else program.state
+    handed_back, parameters = _handed_back(program, None, layer, gradients), program.params[layer]
+    slots = (tuple(getattr(tree[layer], name) for tree in state.slots) for name in Dense._fields)
+
+    def moved(slots: Any, parameter: Any, gradient: Any) -> Any:
+        if parameter is None or gradient is None:
+            return parameter
+        return program.rule.of_array(state.steps + 1, slots, parameter, gradient)[1].astype(parameter.dtype)
+
+    return Dense(*map(moved, slots, parameters, handed_back))
 
 
 def _handed_back(program: Program, paths: Collection[str] | None, layer: int, own: Any) -> Dense:
@@ -358,4 +412,4 @@ def run_update(program: Program, state: RuleState | None = None) -> tuple[RuleSt
     """The state and the parameters after one step of `program`; a state of None is that before the first step."""
     state = program.rule.init(program.params) if state is None else state
     with np.errstate(all="ignore"):
-        return program.rule.step(state, program.params, run(program).params)
+        return program.rule.step(state, program.params, run(program._replace(state=state)).params)

@@ -264,7 +264,7 @@ def test_candidates_are_every_place_and_all_layers_together():
     assert tuple(Slip("bias-gradient-averaged", layer) for layer in range(3)) in groups
     assert tuple(Slip("bias-gradient-averaged", layer) for layer in range(2)) in groups
     assert not {slip.id for group in groups for slip in group} & {
-        mistake.id for mistake in MISTAKES.values() if mistake.scope == "update"
+        mistake.id for mistake in MISTAKES.values() if mistake.shows_in_updates
     }
     assert first_wrong(()) == "ct_inputs"
 

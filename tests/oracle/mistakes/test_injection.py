@@ -7,7 +7,7 @@ import pytest
 from functional_mlp import oracle
 from functional_mlp._dtypes import DTYPES
 from functional_mlp.oracle.mistakes.catalogue.registry import MISTAKES
-from functional_mlp.oracle.mistakes.injection import OF_UPDATES, applies, places, plant, plant_together, plant_update
+from functional_mlp.oracle.mistakes.injection import applies, places, plant, plant_together, plant_update
 from functional_mlp.oracle.mistakes.program import prepare
 from functional_mlp.update_rules import Adam, Momentum, RMSprop
 from tests.helpers.mistaken import (
@@ -159,7 +159,7 @@ def test_each_mistake_at_each_place_gives_other_finite_numbers(name):
     for mistake_id, mistake in MISTAKES.items():
         for layer, variant in places(case, mistake_id):
             what = (mistake_id, layer, variant)
-            if mistake.scope == "update":
+            if mistake.shows_in_updates:
                 wrong, correctly = plant_update(case, mistake_id, 0.1, variant=variant), plant_update(case, None, 0.1)
                 assert relative_difference(wrong, correctly) > (1e-11 if mistake.tag == "second-case" else 1e-3), what
                 continue
@@ -192,7 +192,7 @@ def test_mistakes_are_made_in_the_dtype_that_is_asked_for(dtype):
     case = case_of("softmax")
     for mistake_id, mistake in MISTAKES.items():
         for layer, variant in places(case, mistake_id)[:1]:
-            if mistake.scope == "update":
+            if mistake.shows_in_updates:
                 arrays = plant_update(case, mistake_id, 0.1, layer, variant=variant, dtype=dtype)
             else:
                 arrays = tuple(plant(case, mistake_id, layer, variant=variant, dtype=dtype))[1:]
@@ -229,7 +229,7 @@ def test_layers_without_bias():
     assert plant_together(case, ()).grads[0].bias is None
     for mistake_id, mistake in MISTAKES.items():
         for layer, variant in places(case, mistake_id):
-            if mistake.scope == "update":
+            if mistake.shows_in_updates:
                 assert plant_update(case, mistake_id, 0.1)[0].bias is None
             else:
                 assert plant(case, mistake_id, layer, variant=variant).grads[0].bias is None
@@ -253,7 +253,7 @@ def test_each_mistake_is_made_beside_the_options_of_a_loss(name):
     activation, kind, value = OF_OPTIONS[name]
     case = draw((3, 4, 3), ("tanh", activation), kind, **{name.partition(" ")[0]: value})
     for mistake_id, mistake in MISTAKES.items():
-        if mistake.scope not in OF_UPDATES:
+        if not mistake.shows_in_updates:
             for layer, variant in places(case, mistake_id):
                 plant(case, mistake_id, layer, variant=variant)
 

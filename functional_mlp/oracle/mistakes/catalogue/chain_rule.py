@@ -11,6 +11,7 @@ from functional_mlp.backward_pass import Cotangents
 from functional_mlp.network import Dense
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
 from functional_mlp.oracle.mistakes.changes import (
+    UPDATED_EARLY,
     Array,
     Context,
     by_variant,
@@ -25,6 +26,7 @@ from functional_mlp.oracle.mistakes.conditions import (
     A_MATRIX,
     AT_A_KINK,
     DIFFERS_FROM_IDENTITY,
+    HAS_LAYER_BELOW,
     HIDDEN,
     INACTIVE_UNIT,
     LAST,
@@ -47,7 +49,6 @@ from functional_mlp.oracle.mistakes.program import (
     product,
     summed,
     through_activation,
-    times,
     vjp_at,
     weights_cotangent,
 )
@@ -142,21 +143,14 @@ def _paired_wrongly(context: Context, pulled: Cotangents) -> Cotangents:
     return pulled._replace(params=tuple(params))
 
 
-def _updated(context: Context, layer: Any, ct: Array) -> Array:
-    penalty = times(0.0 if context.loss is None else context.loss.l2, layer.weights)
-    gradient = weights_cotangent(layer, ct) + penalty
-    return _with_weights(layer, layer.weights - times(context.learning_rate, gradient), ct)
-
-
 CHAIN_RULE_MISTAKES = (
     Mistake(
         "updated-weights-used",
         "The weights of a layer are updated before the cotangent of the layer below is computed from them.",
         "ct_a_prev = ct_z (W − η ct_W)ᵀ",
         "ct_a_prev = ct_z Wᵀ with the weights of the forward pass; update after the whole backward pass",
-        in_previous(_updated),
-        (SEVERAL_LAYERS,),
-        scope="update",
+        UPDATED_EARLY,
+        (HAS_LAYER_BELOW,),
         tag="second-case",
         second="another learning rate",
     ),

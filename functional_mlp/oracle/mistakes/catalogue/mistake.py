@@ -70,6 +70,11 @@ class Mistake:
     unsearched: tuple[str, ...] = ()
     convention: bool = False
 
+    @property
+    def shows_in_updates(self) -> bool:
+        """Whether it shows in updated parameters only."""
+        return self.change.place in ("early", "rule")
+
 
 def constant(name: str, default: float, choices: tuple[float, ...] | None = None) -> Parameter:
     """A free number with a default, and perhaps choices, that are the same everywhere."""

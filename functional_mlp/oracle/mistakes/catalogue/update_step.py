@@ -1,7 +1,7 @@
 """Mistakes of the update step and of the rule that it follows: they show in updated parameters only."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -201,7 +201,7 @@ UPDATE_STEP_MISTAKES = (
             CORRECTS,
             for_variant(
                 "an ε that is not divided by 1 − β₂ᵗ itself, which would be 0",
-                {"counts from 0": lambda site: not site.rule.epsilon_uncorrected},
+                {"counts from 0": lambda site: not cast(Adam, site.rule).epsilon_uncorrected},
             ),
         ),
         scope="rule",
