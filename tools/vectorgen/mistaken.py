@@ -162,6 +162,10 @@ class Making(NamedTuple):
     variant: str | None
 
 
+# in the catalogue since the vectors were released
+SINCE: tuple[str, ...] = ()
+
+
 def makings(group: str) -> Iterator[Making]:
     """The mistakes of a group, in each of their variants, in the first network where they show."""
     first = {recipe.slug: _prepared(recipe) for recipe in NETWORKS}
@@ -170,7 +174,7 @@ def makings(group: str) -> Iterator[Making]:
     by_rules = [_prepared(step._replace(rule=rule, steps=STEPS)) for rule in RULES]
     for name, mistake in MISTAKES.items():
         of_later = mistake.scope == "rule" or name in NOT_IN_FIRST
-        if name in NOT_WRONG or of_later != (group == LATER):
+        if name in (*NOT_WRONG, *SINCE) or of_later != (group == LATER):
             continue
         unwanted = NOT_FINITE if of_later else LATER_NAMES
         left = [variant for variant in mistake.variants or (None,) if variant not in unwanted]

@@ -50,11 +50,27 @@ ENOUGH_CASES, MOST_CASES = 3, 6  # of one program in which its mistake is looked
 MOST_WORK, MOST_WORK_FOR_PAIRS = 2e7, 2e6  # weights times samples of a case in which they are looked for
 
 
+class Relation(NamedTuple):
+    """What can be said of wrong arrays that no mistake explains.
+
+    Attributes:
+        kind: such as "scaled" or "transposed".
+        paths: of the arrays that it is said of.
+        numbers: that belong to it, such as the factor, or one for each unit.
+        sentence: what is said.
+    """
+
+    kind: str
+    paths: tuple[str, ...]
+    numbers: tuple[float, ...]
+    sentence: str
+
+
 class Diagnosis(NamedTuple):
     """What is wrong.
 
     Attributes:
-        mistakes: that reproduce the given numbers together; () if none is known.
+        mistakes: that reproduce the given numbers together, of all wrong arrays or of some; () if none is known.
         ties: other mistakes that would give the same numbers in this case, each alone.
         kind: "convention" if the numbers are right for another reduction, scale or layout; "mistake" if not; "either"
             if this case cannot tell; "" if no mistake is known.
@@ -63,6 +79,8 @@ class Diagnosis(NamedTuple):
         explanations: `mistakes`, and each of the others that would give the same numbers.
         evidence: the wrong arrays beside those of the mistakes; () where they only fit another layout.
         group: the case or the learning rate that `evidence` is of, where there are several.
+        unexplained: paths of the wrong arrays that `mistakes` do not explain, where they explain others.
+        relations: what can be said of these, or of all wrong arrays where no mistake is known.
     """
 
     mistakes: tuple[Named, ...]
@@ -73,6 +91,8 @@ class Diagnosis(NamedTuple):
     explanations: tuple[Explanation, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     group: str = ""
+    unexplained: tuple[str, ...] = ()
+    relations: tuple[Relation, ...] = ()
 
 
 class Asked(NamedTuple):

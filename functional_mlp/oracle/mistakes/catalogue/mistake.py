@@ -18,6 +18,7 @@ class Parameter(NamedTuple):
         default: what is injected if nobody says otherwise.
         choices: every value that it may have, where these are few; or None.
         whole: whether it is a whole number.
+        linear: whether every array is an affine function of it, as long as nothing else is fitted.
         magnified: how far off the numbers may be because rounding is magnified by it; arguments of
             `state.magnified`. None if it is not.
     """
@@ -26,6 +27,7 @@ class Parameter(NamedTuple):
     default: Callable[[Site], float]
     choices: Callable[[Site], tuple[float, ...]] | None = None
     whole: bool = False
+    linear: bool = False
     magnified: Callable[..., np.ndarray] | None = None
 
     def starts(self, site: Site) -> tuple[float, ...]:
