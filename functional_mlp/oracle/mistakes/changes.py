@@ -67,8 +67,8 @@ class Context(NamedTuple):
 
     @property
     def loss(self) -> Any:
-        """The loss of the case."""
-        return self.program.loss
+        """The loss that the program differentiates; that of the case, if nothing was changed before."""
+        return self.program.differentiated
 
     @property
     def targets(self) -> Any:
@@ -135,19 +135,25 @@ def with_activation(context: Context, activation: Activation) -> Program:
 
 
 def in_cotangent(function: Callable[[Context, Array], Array]) -> Change:
-    """`function` maps the right cotangent at the outputs to the one that is used."""
-    return Change(
-        "output_cotangent",
-        lambda context: context.program._replace(ct_outputs=function(context, context.program.ct_outputs)),
-    )
+    """`function` maps the cotangent at the outputs to the one that is used."""
+
+    def apply(context: Context) -> Program:
+        before = context.program.adjusted
+
+        def adjusted(ct: Array) -> Array:
+            return function(context, before(ct))
+
+        return context.program._replace(adjusted=adjusted, ct_outputs=function(context, context.program.ct_outputs))
+
+    return Change("output_cotangent", apply)
 
 
 def in_loss(function: Callable[[Context], Loss], *, reported: bool = False) -> Change:
     """`function` returns the loss whose cotangent is taken, and, if `reported`, whose value is given."""
 
     def apply(context: Context) -> Program:
-        program = with_loss(context.program._replace(loss=function(context)))
-        return program._replace(loss=context.loss, value=program.value if reported else context.program.value)
+        program = with_loss(context.program._replace(differentiated=function(context)))
+        return program if reported else program._replace(value=context.program.value)
 
     return Change("output_cotangent", apply)
 
@@ -257,10 +263,12 @@ def with_stages(program: Program, layer: int, stages: Mapping[str, Callable[...,
 
 def _unfused(program: Program) -> Program:
     """`program` with the two factors dLoss/da and f'(z) of a fused output layer apart, so that one can be changed."""
-    if program.loss is None or program.stages[-1].through_activation is not already_through:
+    loss = program.differentiated
+    if loss is None or program.stages[-1].through_activation is not already_through:
         return program
-    ct_a = reduced(program.loss, program.tape.activations[-1], program.targets, program.sample_weights)[1]  # type: ignore
-    return with_stages(program._replace(ct_outputs=ct_a), -1, {"through_activation": through_activation})
+    ct_a = reduced(loss, program.tape.activations[-1], program.targets, program.sample_weights)[1]  # type: ignore[arg-type]
+    program = program._replace(ct_outputs=program.adjusted(ct_a))
+    return with_stages(program, -1, {"through_activation": through_activation})
 
 
 in_activation = _in_stage("through_activation")

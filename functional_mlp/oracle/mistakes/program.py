@@ -101,8 +101,10 @@ class Program(NamedTuple):
         another_batch: other inputs, N(0, 1), that depend on nothing but the case's inputs.
         used: the parameters that its forward pass uses.
         tape: what its forward pass computed.
+        differentiated: the loss whose derivative it takes; `loss` is the one of the case.
         value: the loss it reports, penalty included; None without a loss.
         ct_outputs: what its backward pass starts from: ct_a of the last layer, or ct_z where the stages say so.
+        adjusted: what happens to that derivative before it is `ct_outputs`.
         stages: of its backward pass, per layer.
         gathered: applied to all cotangents before the penalty.
         penalised: adds the penalty's gradient: of (gradient, parameter, whether it is a bias).
@@ -126,6 +128,8 @@ class Program(NamedTuple):
     value: Any
     ct_outputs: Any
     stages: tuple[Any, ...]
+    differentiated: Loss | None
+    adjusted: Callable[[Any], Any] = unchanged
     gathered: Callable[[Any], Any] = unchanged
     penalised: Callable[[Any, Any, bool], Any] = lambda gradient, parameter, is_bias: gradient
     returned: Callable[[int, str, Any], Any] = as_computed
@@ -227,6 +231,7 @@ def _right_program(case: Case, dtype: str) -> Program:
             value=None,
             ct_outputs=cast(case.ct_outputs),
             stages=(RIGHT,) * len(params),
+            differentiated=loss,
         )
     )
     program = program._replace(found=_found(program))
@@ -259,16 +264,23 @@ def with_tape(program: Program) -> Program:
 
 
 def with_loss(program: Program) -> Program:
-    """`program` with loss and output cotangent that follow from its tape."""
-    loss = program.loss
+    """`program` with loss and output cotangent that follow from its tape and the loss that it differentiates."""
+    loss = program.differentiated
     if loss is None:
         return program
     loss.require_admissible(program.network.activations[-1])
-    computed, outputs = seen_by_loss(program.network, loss, program.tape)
-    value, ct_outputs = reduced(computed, outputs, program.targets, program.sample_weights)
-    last = RIGHT if computed is loss else RIGHT._replace(through_activation=already_through)
-    value = value + penalty_value(loss, program.params)
-    return program._replace(value=value, ct_outputs=ct_outputs, stages=(*program.stages[:-1], last))
+    through = program.stages[-1].through_activation
+    computed, seen = loss, program.tape.activations[-1]
+    if through in (through_activation, already_through):  # it goes through the last activation as the right one does
+        computed, seen = seen_by_loss(program.network, loss, program.tape)
+        through = through_activation if computed is loss else already_through
+    value, ct = reduced(computed, seen, program.targets, program.sample_weights)
+    last = program.stages[-1]._replace(through_activation=through)
+    return program._replace(
+        value=value + penalty_value(loss, program.params),
+        ct_outputs=program.adjusted(ct),
+        stages=(*program.stages[:-1], last),
+    )
 
 
 def seen_by_loss(network: Network, loss: Loss, tape: Any) -> tuple[Loss, np.ndarray]:
