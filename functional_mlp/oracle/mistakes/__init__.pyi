@@ -18,3 +18,9 @@ from .injection import plant_update as plant_update
 from .injection import site_of as site_of
 from .program import Prepared as Prepared
 from .program import prepare as prepare
+from .changes import Context as Context
+from .frequencies import FREQUENCIES as FREQUENCIES
+from .frequencies import frequency_of as frequency_of
+from .program import LayerView as LayerView
+from .program import Program as Program
+from .program import view_of as view_of
