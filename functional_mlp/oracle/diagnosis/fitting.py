@@ -19,7 +19,9 @@ def fitted(question: Discrepancy, group: Slips) -> tuple[Slips, Arrays] | None:
     slip, parameter = group[0], MISTAKES[group[0].id].parameter
     if parameter is None or parameter.vector is not None:
         return None
-    for value in parameter.starts(site_of(question.prepared, MISTAKES[slip.id], slip.layer, slip.variant)):
+    site = site_of(question.prepared, MISTAKES[slip.id], slip.layer, slip.variant)
+    gradients = [array for path, array in question.given.items() if path.startswith("params")]
+    for value in parameter.starts(site) if parameter.read is None else (parameter.read(site, gradients),):
         fitting: float | None = value  # type: ignore[assignment]
         if parameter.choices is None:
             fitting = _fit(question, group, value, [question.first])  # type: ignore[arg-type]

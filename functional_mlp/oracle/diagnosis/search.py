@@ -154,7 +154,8 @@ def _alone(question: Discrepancy) -> list[Explanation]:
     ]
     exact = _each(_exact, question, groups)
     if not exact:
-        return _each(fitted, question, groups)
+        found = _each(fitted, question, [group for group in groups if not MISTAKES[group[0].id].generic])
+        return found or _each(fitted, question, [group for group in groups if MISTAKES[group[0].id].generic])
     said = any(one.id in SCALES for (one,) in exact)
     tied = [group for group in groups if _has_choices(group) or (group[0].id == "loss-scaled" and not said)]
     return [*exact, *_each(fitted, question, tied)]

@@ -133,6 +133,7 @@ ARRAY_MISTAKES = (
         tag="fitted",
         parameter=constant("the constant c", 3.0, linear=True),
         variants=("weights", "bias", "both"),
+        generic=True,
     ),
     Mistake(
         "scalar-broadcast",

@@ -63,6 +63,8 @@ class Mistake:
         unsearched: those of them that another mistake explains better: they are made, and not searched for.
         convention: whether it is another convention, right for another loss of the family, a factor, the other sign or
             another layout, rather than plainly wrong.
+        generic: whether it says how the numbers are related and not what was done, so that its free numbers fit what
+            many mistakes make: named where no other explains them, and never by as many numbers as it has itself.
     """
 
     id: str
@@ -78,6 +80,7 @@ class Mistake:
     variants: tuple[str, ...] = ()
     unsearched: tuple[str, ...] = ()
     convention: bool = False
+    generic: bool = False
 
     @property
     def shows_in_updates(self) -> bool:

@@ -341,5 +341,6 @@ REDUCTION_MISTAKES = (
             linear=True,
             vector=lambda site: site.samples,
         ),
+        generic=True,
     ),
 )
