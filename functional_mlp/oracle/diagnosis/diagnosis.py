@@ -178,7 +178,11 @@ def _same(one: Explanation, other: Explanation) -> bool:
     if values[0].keys() != values[1].keys():
         return False
     pairs = [(value, values[1][id_]) for id_, value in values[0].items()]
-    return all(a == b or (a is not None and b is not None and abs(a - b) <= 1e-3 * abs(a)) for a, b in pairs)
+    return all(a == b or (None not in (a, b) and _near(np.asarray(a), np.asarray(b))) for a, b in pairs)
+
+
+def _near(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and bool((np.abs(one - other) <= 1e-3 * np.abs(one)).all())
 
 
 def _diagnosis(found: _Found | None) -> Diagnosis | None:

@@ -30,7 +30,7 @@ from functional_mlp.oracle.diagnosis.matching import (
     matched,
     matches,
 )
-from functional_mlp.oracle.mistakes import MISTAKES, Slip
+from functional_mlp.oracle.mistakes import MISTAKES, Number, Slip
 
 PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
 # conventions that multiply everything, and say more than that the loss is scaled
@@ -48,7 +48,7 @@ class Named(NamedTuple):
         layer: index into the parameters, if it was made in one layer; else None.
         layers: all layers in which it was made; () for a mistake of the whole pass.
         variant: how it was made, or None.
-        value: of its free number, as fitted, or None.
+        value: of its free number, or a tuple of its free numbers, as fitted; or None.
         sentence, formula, fix: of the catalogue.
         digits: to how many decimal digits its numbers agree with the given ones, in the worst array.
     """
@@ -57,7 +57,7 @@ class Named(NamedTuple):
     layer: int | None
     layers: tuple[int, ...]
     variant: str | None
-    value: float | None
+    value: Number | None
     sentence: str
     formula: str
     fix: str
@@ -126,7 +126,7 @@ def _digits(question: Discrepancy, arrays: Arrays) -> int:
 
 
 def named(
-    id_: str, layers: tuple[int, ...], digits: int, variant: str | None = None, value: float | None = None
+    id_: str, layers: tuple[int, ...], digits: int, variant: str | None = None, value: Number | None = None
 ) -> Named:
     """A mistake of the catalogue, with what that says of it."""
     mistake = MISTAKES[id_]
@@ -154,7 +154,8 @@ def _alone(question: Discrepancy) -> list[Explanation]:
     ]
     exact = _each(_exact, question, groups)
     if not exact:
-        return _each(fitted, question, groups)
+        found = _each(fitted, question, [group for group in groups if not MISTAKES[group[0].id].generic])
+        return found or _each(fitted, question, [group for group in groups if MISTAKES[group[0].id].generic])
     said = any(one.id in SCALES for (one,) in exact)
     tied = [group for group in groups if _has_choices(group) or (group[0].id == "loss-scaled" and not said)]
     return [*exact, *_each(fitted, question, tied)]

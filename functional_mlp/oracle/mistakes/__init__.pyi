@@ -1,6 +1,7 @@
 from .blind_spots import BlindSpot as BlindSpot
 from .blind_spots import blind_spots as blind_spots
 from .blind_spots import only_scales as only_scales
+from .catalogue.mistake import Number as Number
 from .catalogue.registry import FAMILIES as FAMILIES
 from .catalogue.registry import MISTAKES as MISTAKES
 from .catalogue.registry import described as described

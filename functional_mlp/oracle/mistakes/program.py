@@ -109,6 +109,7 @@ class Program(NamedTuple):
         gathered: applied to all cotangents before the penalty.
         penalised: adds the penalty's gradient: of (gradient, parameter, whether it is a bias).
         returned: what is handed back: of (layer, "weights" or "bias", gradient).
+        finished: applied to the gradients of all layers that are handed back.
         rule: by which it updates its parameters.
         early: layers whose parameters it updates before it sends their cotangent on.
         state: of the rule, before the step; None before the first.
@@ -133,6 +134,7 @@ class Program(NamedTuple):
     gathered: Callable[[Any], Any] = unchanged
     penalised: Callable[[Any, Any, bool], Any] = lambda gradient, parameter, is_bias: gradient
     returned: Callable[[int, str, Any], Any] = as_computed
+    finished: Callable[[Any], Any] = unchanged
     rule: UpdateRule = Descent()
     early: frozenset[int] = frozenset()
     state: RuleState | None = None
@@ -332,7 +334,7 @@ def run(program: Program, paths: Collection[str] | None = None) -> Cotangents:
         paths: of the arrays that are looked at, such as "params[0].weights"; None for all. The others are those of the
             right program.
     """
-    if program.gathered is not unchanged:  # which may mix layers
+    if not (program.gathered is program.finished is unchanged):  # which may mix layers
         paths = None
     found, last = program.right.found, len(program.params) - 1
     lowest = 0 if paths is None else max(0, min(_lowest(path, last) for path in paths))
@@ -350,7 +352,8 @@ def run(program: Program, paths: Collection[str] | None = None) -> Cotangents:
             ct = stages.pulled("previous_cotangent", ct_z[layer])
             ct_inputs = ct if layer == 0 else ct_inputs
     pulled = program.gathered(Cotangents(tuple(map(Dense, weights, bias)), ct_inputs, tuple(ct_z)))
-    return pulled._replace(params=tuple(_handed_back(program, paths, *own) for own in enumerate(pulled.params)))
+    handed_back = tuple(_handed_back(program, paths, *own) for own in enumerate(pulled.params))
+    return pulled._replace(params=program.finished(handed_back))
 
 
 def _lowest(path: str, last: int) -> int:

@@ -98,7 +98,9 @@ def place_of(named: Named) -> str:
 def fitted(named: Named) -> str:
     """Its free number, as fitted, in brackets; "" if it has none."""
     parameter = MISTAKES[named.id].parameter
-    return "" if named.value is None or parameter is None else f" ({parameter.name} = {named.value:.6g})"
+    if named.value is None or parameter is None:
+        return ""
+    return f" ({parameter.name} = {', '.join(f'{number:.6g}' for number in np.atleast_1d(named.value))})"
 
 
 def reproduced(diagnosis: Diagnosis) -> str:

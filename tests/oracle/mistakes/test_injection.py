@@ -113,6 +113,19 @@ REQUIRED = [
     "stale-activations",
     "off-by-one-loop",
     "finite-difference",
+    "bias-gradient-summed",
+    "weight-gradient-summed",
+    "bias-summed-over-wrong-axis",
+    "samples-weighted-unevenly",
+    "array-scaled",
+    "scalar-broadcast",
+    "bias-from-weight-gradient",
+    "layers-in-reverse",
+    "gradient-clipped",
+    "gradient-normalised",
+    "l2-coefficient-different",
+    "l2-on-summed-gradient",
+    "penalty-in-delta",
 ]
 
 
