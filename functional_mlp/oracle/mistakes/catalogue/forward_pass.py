@@ -20,7 +20,7 @@ from functional_mlp.activations import (
     tanh_vjp,
 )
 from functional_mlp.losses import KINDS
-from functional_mlp.oracle.mistakes.catalogue.chain_rule import DERIVATIVE_FROM_OUTPUT, differ
+from functional_mlp.oracle.mistakes.catalogue.chain_rule.derivatives import DERIVATIVE_FROM_OUTPUT, differ
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
 from functional_mlp.oracle.mistakes.changes import (
     Array,
