@@ -7,7 +7,7 @@ import numpy as np
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.diagnosis.composition.alternatives import Alternatives, applied, is_fitted
-from functional_mlp.oracle.diagnosis.composition.constants import UNNAMED, Constants, close, cost_of
+from functional_mlp.oracle.diagnosis.composition.constants import FITTED, UNNAMED, Constants, close, cost_of
 from functional_mlp.oracle.diagnosis.composition.factors import Explained
 from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, fit_of
 from functional_mlp.oracle.mistakes import LayerView, Prepared, Program, Slip, view_of
@@ -15,7 +15,6 @@ from functional_mlp.oracle.mistakes import LayerView, Prepared, Program, Slip, v
 UNEXPLAINED = 30.0  # cost of an array that is not explained: more than that of several mistakes
 AGAIN = 0.3  # cost of a mistake in one more layer
 OF_FIT = 3.0  # cost of a factor, of another penalty, of zeros, where it is met first
-FITTED = 1.0  # cost of a number that was fitted
 WEAK = 2.0  # cost of an agreement of too few digits
 FIRM = 4.0  # decimal digits of an agreement that is not too weak
 
@@ -66,8 +65,8 @@ class Chain(NamedTuple):
     program: Program
     early: tuple[int, ...] = ()
     steps: tuple[Step, ...] = ()
-    sums: Mapping[str, Step] = {}  # noqa: RUF012
-    explained: Mapping[str, Explained] = {}  # noqa: RUF012
+    sums: Mapping[str, Step] = {}
+    explained: Mapping[str, Explained] = {}
     unexplained: tuple[str, ...] = ()
     ct_a: Array = np.empty(0)
     ct_z: Array = np.empty(0)

@@ -1,6 +1,5 @@
 """Explanations made of several mistakes, of all wrong arrays or of some."""
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,12 +9,12 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.composition.alternatives import alternatives_of
-from functional_mlp.oracle.diagnosis.composition.chain import FITTED, Chain, Search, Step
-from functional_mlp.oracle.diagnosis.composition.constants import Constants, Part, cost_of, total
-from functional_mlp.oracle.diagnosis.composition.factors import ONE_OF_SEVERAL, readings
+from functional_mlp.oracle.diagnosis.composition.chain import Chain, Search, Step
+from functional_mlp.oracle.diagnosis.composition.constants import FITTED, ONE_OF_SEVERAL, Constants, Part, cost_of, total
+from functional_mlp.oracle.diagnosis.composition.factors import readings
 from functional_mlp.oracle.diagnosis.composition.fits import Observed
 from functional_mlp.oracle.diagnosis.composition.peeling import programs
-from functional_mlp.oracle.mistakes import MISTAKES, only_scales
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, only_scales
 from functional_mlp.oracle.truth import computing
 
 MOST = 6  # explanations
@@ -120,7 +119,7 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     read = readings(list(chain.explained.values()), search.constants)
     found = []
     for parts in read:
-        for own in _choices(chain, search):
+        for own in _choices(chain):
             every = (*own, *parts)
             if not every:
                 continue
@@ -130,14 +129,14 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     return found
 
 
-def _choices(chain: Chain, search: Search) -> list[tuple[Part, ...]]:
+def _choices(chain: Chain) -> list[tuple[Part, ...]]:
     """The mistakes of a program, each place as one of those that make the same numbers there."""
     steps = [*chain.steps, *chain.sums.values()]
     common = _commonest_first(steps)
-    first = _joined([step[0] for step in common], search)
+    first = _joined([step[0] for step in common])
     early = _early(chain)
     others = [
-        _joined([alike if number == place else step[0] for number, step in enumerate(common)], search)
+        _joined([alike if number == place else step[0] for number, step in enumerate(common)])
         for place, step in enumerate(common)
         for alike in step[1:4]
     ]
@@ -150,9 +149,7 @@ def _commonest_first(steps: Sequence[Step]) -> list[Step]:
     for step in steps:
         for key in {(slip.id, slip.variant) for slip in step}:
             counts[key] = counts.get(key, 0) + 1
-    return [
-        tuple(sorted(step, key=lambda slip: (-counts[slip.id, slip.variant], cost_of(slip.id)))) for step in steps
-    ]
+    return [tuple(sorted(step, key=lambda slip: (-counts[slip.id, slip.variant], cost_of(slip.id)))) for step in steps]
 
 
 def _early(chain: Chain) -> tuple[Part, ...]:
@@ -161,7 +158,7 @@ def _early(chain: Chain) -> tuple[Part, ...]:
     return (Part("updated-weights-used", tuple(sorted(chain.early)), cost=cost_of("updated-weights-used")),)
 
 
-def _joined(slips: Iterable, search: Search) -> tuple[Part, ...]:
+def _joined(slips: Iterable[Slip]) -> tuple[Part, ...]:
     """Those of one kind in several layers as one part."""
     found: dict[tuple[str, str | None, object], Part] = {}
     for slip in slips:
@@ -177,11 +174,3 @@ def _joined(slips: Iterable, search: Search) -> tuple[Part, ...]:
             merged = tuple(sorted({*before.layers, *layers}))
             found[key] = before._replace(layers=merged, cost=before.cost + ONE_OF_SEVERAL / 3)
     return tuple(found.values())
-
-
-def groups_of(found: Sequence[Composed]) -> list[tuple[str, ...]]:
-    """The ids of each explanation."""
-    return [tuple(part.id for part in one.parts) for one in found]
-
-
-_ = itertools

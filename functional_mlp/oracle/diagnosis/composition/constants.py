@@ -10,6 +10,8 @@ from functional_mlp.oracle.mistakes import FREQUENCIES, Prepared, Slip, frequenc
 
 ROUNDING = 1e-13  # of a constant, relative, besides its own doubt
 UNNAMED = 2.0  # what a constant costs that means nothing in particular
+ONE_OF_SEVERAL = 0.7  # what it costs that a mistake was made in one layer and not in every
+FITTED = 1.0  # what a number costs that was fitted
 MOST_CONVENTIONS = 3
 # conventions that multiply everything, by what they are about: of each kind one at most is taken
 CONVENTIONS = (
@@ -42,6 +44,12 @@ class Part(NamedTuple):
 def cost_of(mistake_id: str) -> float:
     """How unlikely a mistake is: the logarithm of how seldom people make it."""
     return math.log(sum(FREQUENCIES.values()) / frequency_of(mistake_id))
+
+
+def cost_of_layers(prepared: Prepared, layers: Sequence[int], value: object) -> float:
+    """What it costs that a mistake was made in some layers only, and that it has a free number that was fitted."""
+    some = 0 < len(layers) < len(prepared.case.params)
+    return ONE_OF_SEVERAL * some + FITTED * (value is not None)
 
 
 def close(one: float, other: float, doubt: float = 0.0) -> bool:
@@ -109,9 +117,10 @@ def _products(prepared: Prepared, rate: float | None) -> list[tuple[float, tuple
             for layer, variant in places(prepared, mistake_id):
                 if variant in ("at-the-end", "first-skipped", "last-skipped"):
                     continue
-                ct = applied(program, Slip(mistake_id, layer, variant)).ct_outputs
+                changed = applied(program, Slip(mistake_id, layer, variant))
                 size = float((program.ct_outputs**2).sum())
-                if size > 0:
+                if changed is not None and size > 0:
+                    ct = changed.ct_outputs
                     factor = float((ct * program.ct_outputs).sum()) / size
                     kind.append((factor, Part(mistake_id, (), variant, cost=cost_of(mistake_id))))
         kinds.append(kind)

@@ -11,11 +11,18 @@ from typing import NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.diagnosis.composition.constants import UNNAMED, Constants, Part, close, cost_of, total
+from functional_mlp.oracle.diagnosis.composition.constants import (
+    ONE_OF_SEVERAL,
+    UNNAMED,
+    Constants,
+    Part,
+    close,
+    cost_of,
+    total,
+)
 from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, made_by
 
 MOST_SHAPES = 3
-ONE_OF_SEVERAL = 0.7  # what it costs that a mistake was made in one layer and not in every
 NEAR_BEST = 2.5  # in cost: readings that are told beside the best one
 
 
@@ -42,7 +49,7 @@ class Shape(NamedTuple):
     """Some arrays that one constant multiplies.
 
     Attributes:
-        kind: "all", "weights", "biases", "layer", "down" (a layer and those below), "one" (array), "growing" (by layer).
+        kind: "all", "weights", "biases", "layer", "down" (a layer and those below), "one" array, "growing" by layer.
         layer: of the last four kinds; None for others.
         exponents: of the constant, by path.
     """
@@ -148,7 +155,7 @@ def _shapes(explained: Sequence[Explained], depth: int) -> list[Shape]:
         every.append(Shape("one", at, {path: 1}))
     seen: dict[tuple[int, ...], Shape] = {}
     for one in every:
-        key = tuple(one.exponents[path] if path in one.exponents else 0 for path in kinds)
+        key = tuple(one.exponents.get(path, 0) for path in kinds)
         if any(key):
             seen.setdefault(key, one)
     return list(seen.values())
@@ -186,7 +193,7 @@ def _named(
         averaged = close(constant, 1 / constants.samples, doubt) and constants.samples > 1
         return [*([plain("mean-per-layer")] if averaged else []), scaled("scale-by-layer", None, ())]
     at = shape.layer or 0
-    found = []
+    found: list[tuple[Part, ...]] = []
     if close(constant, -1.0, doubt):
         found.append((Part("layer-sign-flipped", (at,), "cotangent", None, (), cost_of("layer-sign-flipped")),))
     if close(constant, 2.0, doubt) and constants.case.network.activations[at].name == "sigmoid":
@@ -246,9 +253,7 @@ def _with_its_penalty(one: Explained) -> bool:
 # zeros
 
 
-def _zeros(
-    zeros: Sequence[Explained], others: Sequence[Explained], constants: Constants
-) -> list[tuple[Part, ...]]:
+def _zeros(zeros: Sequence[Explained], others: Sequence[Explained], constants: Constants) -> list[tuple[Part, ...]]:
     """The mistakes by which arrays are 0 that should not be."""
     wrong = [one for one in zeros if one.observed.wrong and one.observed.kind in ("weights", "bias")]
     if not wrong:

@@ -171,6 +171,6 @@ def _ratio(observed: Observed, own: Array, given: Array) -> tuple[float, float]:
 
 
 def _if_it_agrees(observed: Observed, gradient: Array, fit: Fit) -> Iterator[Fit]:
-    if np.isfinite(fit.factor + fit.l2 + fit.l1) and fit.factor != 0:
-        if agrees(observed, made_by(observed, gradient, fit), fit.factor):
-            yield fit
+    sound = bool(np.isfinite(fit.factor + fit.l2 + fit.l1)) and fit.factor != 0
+    if sound and agrees(observed, made_by(observed, gradient, fit), fit.factor):
+        yield fit

@@ -18,7 +18,6 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
     Search,
     cost_of_fit,
     is_plain,
-    judged,
     reached,
     summed,
     through,
@@ -127,9 +126,7 @@ def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
     return _kept(search, right, tried, layer, [(own, ct) for own, ct in first])
 
 
-def _sent_back(
-    search: Search, chain: Chain, layer: int, slip: Slip | None, early: bool
-) -> tuple[Chain, Array] | None:
+def _sent_back(search: Search, chain: Chain, layer: int, slip: Slip | None, early: bool) -> tuple[Chain, Array] | None:
     """What the layer above sends to a layer: the program, and the cotangent."""
     above = layer + 1
     if slip is not None:
