@@ -163,7 +163,28 @@ class Making(NamedTuple):
 
 
 # in the catalogue since the vectors were released
-SINCE: tuple[str, ...] = ()
+SINCE: tuple[str, ...] = (
+    "raw-error-sent-back",
+    "output-derivative-missing-in-weights",
+    "value-for-derivative",
+    "sigmoid-derivative-slip",
+    "product-term-missing",
+    "slope-different-backward",
+    "slope-different-forward",
+    "leaky-forward-slip",
+    "mask-overwrites",
+    "relu-threshold",
+    "softmax-over-samples",
+    "softmax-derivative-without-sum",
+    "derivative-of-error",
+    "weights-times-activations",
+    "sum-product-swapped",
+    "wrong-unit-dropped",
+    "pre-activation-used-as-input",
+    "network-input-used-as-input",
+    "last-sample-activations",
+    "short-constant",
+)
 
 
 def makings(group: str) -> Iterator[Making]:
