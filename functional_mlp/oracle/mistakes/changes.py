@@ -259,7 +259,7 @@ def _in_stage(stage: str) -> Callable[[Callable[[Context, Any, Array], Any]], Ch
             program = context.program
             for layer in _layers(context):
                 if stage == "through_activation" and layer == len(program.params) - 1:
-                    program = _unfused(program)
+                    program = unfused(program)
                 own = context._replace(program=program, layer=layer)
                 program = with_stages(program, layer, {stage: partial(function, own)})
             return program
@@ -276,7 +276,7 @@ def with_stages(program: Program, layer: int, stages: Mapping[str, Callable[...,
     return program._replace(stages=tuple(all_stages))
 
 
-def _unfused(program: Program) -> Program:
+def unfused(program: Program) -> Program:
     """`program` with the two factors dLoss/da and f'(z) of a fused output layer apart, so that one can be changed."""
     loss = program.differentiated
     if loss is None or program.stages[-1].through_activation is not already_through:
@@ -290,6 +290,16 @@ in_activation = _in_stage("through_activation")
 in_weights = _in_stage("weights_cotangent")
 in_bias = _in_stage("bias_cotangent")
 in_previous = _in_stage("previous_cotangent")
+
+
+def of_two_factors(change: Change) -> Change:
+    """A change of a stage that reads ct_a or f' by itself: at a fused output layer the two factors are taken apart."""
+
+    def apply(context: Context) -> Program:
+        last = context.layer == len(context.program.params) - 1
+        return change.apply(context._replace(program=unfused(context.program)) if last else context)
+
+    return Change(change.place, apply, change.places)
 
 
 def in_sums(function: Callable[[Context, Any, Array], tuple[Any, Array]]) -> Change:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp.activations import FACTORIES, numpy_value, numpy_vjp, softmax_vjp
+from functional_mlp.activations import FACTORIES, numpy_value, numpy_vjp, selu, softmax_vjp
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
 from functional_mlp.oracle.mistakes.changes import (
     Array,
@@ -34,12 +34,21 @@ from functional_mlp.oracle.mistakes.program import (
     vjp_at,
 )
 
+_SELU = selu().kinks[0]
+
+
+def _slopes_by_sign(a: Array, slope: float, at_zero: float) -> Array:
+    return np.where(a > 0, 1, slope).astype(a.dtype)
+
+
 # f' from the activation alone, as programs write it that kept a and not z
 DERIVATIVE_FROM_OUTPUT: Mapping[str, Callable[..., Array]] = {
     "sigmoid": lambda a: a * (1 - a),
     "tanh": lambda a: 1 - a * a,
     "relu": lambda a, at_zero: (a > 0).astype(a.dtype),
-    "leaky_relu": lambda a, slope, at_zero: np.where(a > 0, 1, slope).astype(a.dtype),
+    "leaky_relu": _slopes_by_sign,
+    "prelu": _slopes_by_sign,
+    "selu": lambda a, at_zero: np.where(a > 0, a.dtype.type(_SELU.right), a + a.dtype.type(_SELU.left)),
     "elu": lambda a, alpha, at_zero: np.where(a > 0, np.ones_like(a), a + a.dtype.type(alpha)),
 }
 
@@ -54,6 +63,12 @@ def derivative_from(layer: Any, values: Array, ct: Array) -> Array:
 def _derivative_at(layer: Any, z: Array, ct: Array) -> Array:
     """ct f'(z) at other pre-activations."""
     return vjp_at(layer.activation, z, ct)
+
+
+def _differs_at_output(site: Site) -> bool:
+    """Whether f'(a) and f'(z) differ; of a softmax, whose derivative is no function of one number, they do."""
+    by_z, by_a = (vjp_at(site.activation, x, np.ones_like(x)) for x in (site.pre_activations, site.activations))
+    return site.activation.name == "softmax" or not np.allclose(by_a, by_z)
 
 
 def _has_formula_of_output(site: Site) -> bool:
@@ -133,8 +148,8 @@ DERIVATIVE_MISTAKES = (
             for_variant(
                 "an activation whose derivative differs between z and a",
                 {
-                    "z-for-a": lambda site: site.activation.name in ("sigmoid", "tanh", "softmax", "elu"),
-                    "a-for-z": lambda site: site.activation.name not in ("identity", "relu", "leaky_relu"),
+                    "z-for-a": lambda site: site.activation.name in ("sigmoid", "tanh", "softmax", "elu", "selu"),
+                    "a-for-z": _differs_at_output,
                 },
             ),
         ),
@@ -192,6 +207,7 @@ DERIVATIVE_MISTAKES = (
                     "relu": lambda site: site.activation.name != "leaky_relu",
                     "sigmoid-of-output": lambda site: site.activation.name != "sigmoid",
                     "tanh-of-output": lambda site: site.activation.name != "tanh",
+                    "softplus": lambda site: site.activation.name != "sigmoid",  # σ for its own derivative
                 },
             ),
         ),

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from functional_mlp.backward_pass import Cotangents
 from functional_mlp.network import Dense
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
 from functional_mlp.oracle.mistakes.changes import (
+    Array,
+    Change,
     Context,
     by_variant,
     in_activation,
@@ -14,16 +18,23 @@ from functional_mlp.oracle.mistakes.changes import (
     in_gathered,
     in_returned,
     in_weights,
+    with_stages,
 )
 from functional_mlp.oracle.mistakes.conditions import (
     A_MATRIX,
+    DIFFERS_FROM_IDENTITY,
+    HAS_LAYER_BELOW,
     HIDDEN,
+    NOT_IDENTITY,
     PENALTY,
     SEVERAL_LAYERS,
+    SEVERAL_SAMPLES,
     Condition,
+    Site,
     for_variant,
 )
 from functional_mlp.oracle.mistakes.program import (
+    Program,
     product,
     summed,
     through_activation,
@@ -44,6 +55,27 @@ def _paired_wrongly(context: Context, pulled: Cotangents) -> Cotangents:
     bias: Any = None if params[context.layer].bias is None else summed(ct_z, axis=0)
     params[context.layer] = Dense(weights, bias)
     return pulled._replace(params=tuple(params))
+
+
+def _of_one_sample(context: Context) -> Program:
+    """Back through the layer, fused with the loss or not, goes the sum over samples, in the row of one of them."""
+    through = context.before("through_activation")
+
+    def gathered(layer: Any, ct: Array) -> Any:
+        rows = np.zeros_like(ct)
+        rows[{"last": -1, "first": 0}[context.variant]] = summed(ct, axis=0)
+        return through(layer, rows)
+
+    return with_stages(context.program, context.layer, {"through_activation": gathered})
+
+
+def _as_input(context: Context, layer: Any, ct: Array, inputs: Array) -> Any:
+    return context.before("weights_cotangent")(layer._replace(a_prev=inputs), ct)
+
+
+def _changed_below(site: Site) -> bool:
+    below = site._replace(layer=site.layer - 1)
+    return site.layer > 0 and NOT_IDENTITY.test(below) and DIFFERS_FROM_IDENTITY.test(below)
 
 
 PAIRING_MISTAKES = (
@@ -111,5 +143,33 @@ PAIRING_MISTAKES = (
         "ct_W = a_prevᵀ ct_z",
         in_weights(lambda context, layer, ct: weights_cotangent(layer._replace(a_prev=layer.a), ct)),
         (Condition("a square layer", lambda site: site.fan_in == site.fan_out),),
+    ),
+    Mistake(
+        "pre-activation-used-as-input",
+        "The pre-activations of the layer below stand where its activations are meant.",
+        "ct_W = z_prevᵀ ct_z",
+        "ct_W = a_prevᵀ ct_z with a_prev = f(z_prev)",
+        in_weights(lambda context, layer, ct: _as_input(context, layer, ct, context.values(-1)[0])),
+        (Condition("a layer below whose activation changes something", _changed_below),),
+    ),
+    Mistake(
+        "network-input-used-as-input",
+        "The inputs of the network stand where the layer's own inputs are meant.",
+        "ct_W = xᵀ ct_z, x the inputs of the network",
+        "ct_W = a_prevᵀ ct_z",
+        in_weights(lambda context, layer, ct: _as_input(context, layer, ct, context.program.inputs)),
+        (
+            HAS_LAYER_BELOW,
+            Condition("as many inputs as the network has", lambda site: site.fan_in == site.case.network.sizes[0]),
+        ),
+    ),
+    Mistake(
+        "last-sample-activations",
+        "The cotangent is summed over samples first, and goes back with the activations of one sample alone.",
+        "ct_z = (sum of ct_a over samples) f'(z of the last sample), ct_W = (a_prev of the last sample)ᵀ ct_z",
+        "ct_z = ct_a f'(z) for each sample; the sums over samples are those of ct_W and ct_b",
+        Change("through_activation", _of_one_sample),
+        (SEVERAL_SAMPLES,),
+        variants=("last", "first"),
     ),
 )

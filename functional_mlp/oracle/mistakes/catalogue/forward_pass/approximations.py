@@ -1,34 +1,40 @@
 """Mistakes of an activation that is computed as something near it: short constants, tables, other forms."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-from functional_mlp.activations import (
-    FACTORIES,
-    numpy_value,
-    numpy_vjp,
-    sigmoid_value,
-    sigmoid_vjp,
-    softmax_vjp,
-    tanh_vjp,
-)
+from functional_mlp._dtypes import DTYPES, working_dtype
+from functional_mlp.activations import FACTORIES, Activation, numpy_value, numpy_vjp, sigmoid_value, softmax_vjp
 from functional_mlp.oracle.mistakes.catalogue.chain_rule.derivatives import DERIVATIVE_FROM_OUTPUT
+from functional_mlp.oracle.mistakes.catalogue.chain_rule.formulas import (
+    GELU_CUBIC,
+    GELU_LOGISTIC,
+    GELU_SCALE,
+    PRODUCTS,
+    density,
+    gelu_gate,
+    gelu_gate_slope,
+    normal,
+)
 from functional_mlp.oracle.mistakes.catalogue.forward_pass.other_functions import of_arrays
-from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
+from functional_mlp.oracle.mistakes.catalogue.forward_pass.slips import A_SOFTMAX, in_any_softmax
+from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
 from functional_mlp.oracle.mistakes.changes import (
     Array,
+    Change,
     Context,
+    by_variant,
+    in_activation,
     in_forward,
     with_activation,
 )
-from functional_mlp.oracle.mistakes.conditions import (
-    GELU_FORMS,
-    Condition,
-    activation_in,
-)
+from functional_mlp.oracle.mistakes.conditions import GELU_FORMS, Condition, Site, activation_in, for_variant
 from functional_mlp.oracle.mistakes.program import Program
 
 SHORT_E = 2.718
@@ -44,7 +50,6 @@ def _from_table(value: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return lambda z: value(np.clip(np.round(z / TABLE_STEP) * TABLE_STEP, -8, 8))
 
 
-GELU_SCALE, GELU_CUBIC, GELU_LOGISTIC = 0.7978845608028654, 0.044715, 1.702  # of the usual approximations of gelu
 # name of the activation -> variant -> its value; the derivative is then computed from the activation, as in `a(1 − a)`
 APPROXIMATED: Mapping[tuple[str, str], Callable[[Array], Array]] = {
     ("sigmoid", "short-e"): lambda z: 1 / (1 + SHORT_E**-z),
@@ -58,38 +63,87 @@ APPROXIMATED: Mapping[tuple[str, str], Callable[[Array], Array]] = {
 }
 
 
-def _slope_of_tanh_form(z: Array) -> Array:
-    """d/dz of z (1 + tanh u) / 2 with u = s (z + c z³)."""
-    u = GELU_SCALE * (z + GELU_CUBIC * z * z * z)
-    return 0.5 * (1 + np.tanh(u)) + 0.5 * z * tanh_vjp(u, u, GELU_SCALE * (1 + 3 * GELU_CUBIC * z * z))
-
-
-def _slope_of_sigmoid_form(z: Array) -> Array:
-    """d/dz of z sigmoid(r z)."""
-    return sigmoid_value(GELU_LOGISTIC * z) + z * sigmoid_vjp(GELU_LOGISTIC * z, z, GELU_LOGISTIC + 0 * z)
+def _slope_of_product(name: str, z: Array) -> Array:
+    """d/dz of z g(z)."""
+    g, slope = PRODUCTS[name]
+    return g(z) + z * slope(z)
 
 
 # of those activations whose derivative cannot be had from the activation
 SLOPES: Mapping[str, Callable[[Array], Array]] = {
-    "gelu-tanh": _slope_of_tanh_form,
-    "gelu-sigmoid": _slope_of_sigmoid_form,
+    "gelu-tanh": partial(_slope_of_product, "gelu_tanh"),
+    "gelu-sigmoid": partial(_slope_of_product, "quick_gelu"),
 }
 
 
-def _approximated(context: Context) -> Program:
-    own = context.activation
-    value = APPROXIMATED[own.name, context.variant]
+def _by_output(own: Activation, value: Callable[[Array], Array], slope: Callable[[Array], Array] | None) -> Activation:
+    """An activation that is computed otherwise, and goes back by its own formula in terms of a, or by its slope."""
 
     def vjp(z: Array, a: Array, ct_a: Array) -> Array:
         if own.name == "softmax":
             return softmax_vjp(z, a, ct_a)
-        if own.name in DERIVATIVE_FROM_OUTPUT:
-            return ct_a * DERIVATIVE_FROM_OUTPUT[own.name](a)
-        return ct_a * SLOPES[context.variant](z)
+        if slope is None:
+            return ct_a * DERIVATIVE_FROM_OUTPUT[own.name](a, **dict(own.parameters))
+        return ct_a * slope(z)
 
-    return with_activation(
-        context, of_arrays(f"{own.name}, {context.variant}", value, vjp, probabilities=own.probabilities)
-    )
+    return of_arrays(own, value, vjp)
+
+
+def _approximated(context: Context) -> Program:
+    own, variant = context.activation, context.variant
+    return with_activation(context, _by_output(own, APPROXIMATED[own.name, variant], SLOPES.get(variant)))
+
+
+E_CHOICES = (2.7, 2.71, 2.718, 2.7182, 2.7183, 2.71828, 2.718282, 2.7182818, 2.71828183, 2.718281828)
+PI_CHOICES = (3.14, 3.142, 3.1416, 3.14159, 3.141593, 3.1415927, 3.14159265)
+MANY_UNITS = 16  # of the last place: a constant that is nearer hardly shows
+
+
+def _short_constants(site: Site) -> tuple[float, ...]:
+    true, choices = (math.e, E_CHOICES) if site.variant == "e" else (math.pi, PI_CHOICES)
+    unit = float(ml_dtypes.finfo(DTYPES[site.case.dtype]).eps)
+    return tuple(choice for choice in choices if abs(choice / true - 1) > MANY_UNITS * unit)
+
+
+def _softmax_by(context: Context, z: Array) -> Array:
+    e = context.value ** (z - np.max(z, axis=-1, keepdims=True))
+    return e / np.sum(e, axis=-1, keepdims=True)  # type: ignore[no-any-return]
+
+
+# of those activations that are made of exponentials; the parameters as in the activation
+BY_POWERS: Mapping[str, Callable[..., Array]] = {
+    "sigmoid": lambda e, z: 1 / (1 + e**-z),
+    "tanh": lambda e, z: 1 - 2 / (e ** (2 * z) + 1),
+    "elu": lambda e, z, alpha, at_zero: np.where(z > 0, z, alpha * (e**z - 1)),
+}
+
+
+def _by_powers(context: Context) -> Program:
+    own = context.activation
+    value = partial(BY_POWERS[own.name], context.value, **dict(own.parameters))
+    return with_activation(context, _by_output(own, value, None))
+
+
+def _by_short_pi(context: Context) -> Program:
+    scale = math.sqrt(2 / context.value)
+
+    def slope(z: Array) -> Array:
+        return gelu_gate(z, scale) + z * gelu_gate_slope(z, scale)
+
+    return with_activation(context, _by_output(context.activation, lambda z: z * gelu_gate(z, scale), slope))
+
+
+def _by_short_density(context: Context, layer: Any, ct: Array) -> Array:
+    z = layer.z.astype(working_dtype(ct.dtype), copy=False)
+    return (ct.astype(z.dtype, copy=False) * (normal(z) + z * density(z, context.value))).astype(ct.dtype)
+
+
+SHORT_E_OF_SOFTMAX, SHORT_E_ELSEWHERE = in_any_softmax(_softmax_by), in_forward(_by_powers)
+
+
+def _short_e(context: Context) -> Program:
+    elsewhere = context.activation.name in BY_POWERS
+    return (SHORT_E_ELSEWHERE if elsewhere else SHORT_E_OF_SOFTMAX).apply(context)
 
 
 _FORMS = {form: FACTORIES[name]() for name, form in GELU_FORMS.items()}
@@ -104,8 +158,7 @@ def _mixed_gelu(context: Context) -> Program:
     def vjp(z: Array, a: Array, ct_a: Array) -> Array:
         return numpy_vjp(backward, z, a, ct_a)
 
-    mixed = of_arrays(f"gelu, {context.variant}", partial(numpy_value, forward), vjp, probabilities=False)
-    return with_activation(context, mixed)
+    return with_activation(context, of_arrays(context.activation, partial(numpy_value, forward), vjp))
 
 
 APPROXIMATION_MISTAKES = (
@@ -122,7 +175,7 @@ APPROXIMATION_MISTAKES = (
             ),
         ),
         variants=tuple(dict.fromkeys(variant for _, variant in APPROXIMATED)),
-        unsearched=("gelu-tanh", "gelu-sigmoid"),
+        unsearched=("short-e", "gelu-tanh", "gelu-sigmoid"),
     ),
     Mistake(
         "gelu-form-other",
@@ -146,5 +199,34 @@ APPROXIMATION_MISTAKES = (
         in_forward(_mixed_gelu),
         (_A_GELU,),
         variants=tuple(_MIXED),
+    ),
+    Mistake(
+        "short-constant",
+        "A constant is written with a few digits: e in an exponential, or π in a gelu.",
+        "2.718ᶻ for eᶻ in sigmoid, tanh, elu or softmax; √(2/3.14) in a gelu by tanh, √(2·3.14) in gelu'",
+        "the exponential function, and π, of the library: exp(z), not 2.718 ** z",
+        by_variant(
+            {
+                "e": Change("forward", _short_e),
+                "pi": in_forward(_by_short_pi),
+                "pi-in-derivative": in_activation(_by_short_density),
+            }
+        ),
+        (
+            for_variant(
+                "an activation that is made with it",
+                {
+                    "e": lambda site: site.activation.name in BY_POWERS or A_SOFTMAX.test(site),
+                    "pi": activation_in("gelu_tanh").test,
+                    "pi-in-derivative": activation_in("gelu").test,
+                },
+            ),
+            Condition("a constant above 1", lambda site: site.value > 1),
+        ),
+        tag="fitted",
+        parameter=Parameter(
+            "the constant", lambda site: 2.718 if site.variant == "e" else 3.14, choices=_short_constants
+        ),
+        variants=("e", "pi", "pi-in-derivative"),
     ),
 )

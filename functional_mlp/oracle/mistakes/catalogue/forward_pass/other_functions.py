@@ -13,6 +13,7 @@ from functional_mlp.activations import (
 )
 from functional_mlp.losses import KINDS
 from functional_mlp.oracle.mistakes.catalogue.chain_rule.derivatives import differ
+from functional_mlp.oracle.mistakes.catalogue.chain_rule.masks import another_slope, own_slope, with_slope
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
 from functional_mlp.oracle.mistakes.changes import (
     Array,
@@ -71,24 +72,18 @@ def _swapped_fits(site: Site) -> bool:
     return not needs or FACTORIES[site.variant]().probabilities
 
 
-def _with_slope(activation: Activation, slope: float) -> Activation:
-    return FACTORIES["elu"](alpha=slope) if activation.name == "elu" else FACTORIES["leaky_relu"](slope)
+def of_arrays(like: Activation, value: Any, vjp: Any) -> Activation:
+    """Another value and VJP, functions of NumPy's arrays alone, under the name and the parameters of an activation."""
 
-
-def _own_slope(site: Site) -> float:
-    parameters = dict(site.activation.parameters)
-    return parameters.get("slope", parameters.get("alpha", 0.0))
-
-
-def of_arrays(name: str, value: Any, vjp: Any, *, probabilities: bool) -> Activation:
-    """An activation of two functions of NumPy's arrays."""
-
-    def own_value(z: Array) -> Array:
+    def own_value(z: Array, **parameters: float) -> Array:
         return value(z)  # type: ignore[no-any-return]
 
-    for function in (own_value, vjp):
+    def own_vjp(z: Array, a: Array, ct_a: Array, **parameters: float) -> Array:
+        return vjp(z, a, ct_a)  # type: ignore[no-any-return]
+
+    for function in (own_value, own_vjp):
         setattr(function, "serves_numpy", True)  # noqa: B010
-    return Activation(name, own_value, vjp, probabilities=probabilities)
+    return replace(like, value_fn=own_value, vjp_fn=own_vjp)
 
 
 def _and_softmax(inner: Activation) -> Activation:
@@ -101,7 +96,7 @@ def _and_softmax(inner: Activation) -> Activation:
         between = numpy_value(inner, z)
         return numpy_vjp(inner, z, between, numpy_vjp(softmax(), between, a, ct_a))
 
-    return of_arrays(f"{inner.name} and softmax", value, vjp, probabilities=True)
+    return of_arrays(Activation(f"{inner.name} and softmax", value, vjp, probabilities=True), value, vjp)
 
 
 def _with_bias(factor: float) -> Callable[[Context], Program]:
@@ -142,14 +137,14 @@ OTHER_FUNCTION_MISTAKES = (
         "The slope of a leaky relu (alpha of an elu) differs from the case's, forward and backward: another function.",
         "a = s z for z < 0 with another s",
         "the slope that the case declares",
-        in_forward(lambda context: with_activation(context, _with_slope(context.activation, context.value))),
+        in_forward(lambda context: with_activation(context, with_slope(context.activation, context.value))),
         (
             activation_in("relu", "leaky_relu", "prelu", "elu"),
             INACTIVE_UNIT,
-            Condition("another slope than the layer has", lambda site: site.value != _own_slope(site)),
+            Condition("another slope than the layer has", lambda site: site.value != own_slope(site)),
         ),
         tag="fitted",
-        parameter=Parameter("the slope", lambda site: 0.2 if _own_slope(site) != 0.2 else 0.01),
+        parameter=Parameter("the slope", another_slope),
     ),
     Mistake(
         "softmax-missing",
