@@ -4,6 +4,8 @@ from .blind_spots import only_scales as only_scales
 from .catalogue.registry import FAMILIES as FAMILIES
 from .catalogue.registry import MISTAKES as MISTAKES
 from .catalogue.registry import described as described
+from .frequencies import FREQUENCIES as FREQUENCIES
+from .frequencies import frequency_of as frequency_of
 from .injection import Injected as Injected
 from .injection import Slip as Slip
 from .injection import applies as applies
