@@ -10,7 +10,14 @@ from functional_mlp.oracle.case import layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.composition.alternatives import alternatives_of
 from functional_mlp.oracle.diagnosis.composition.chain import Chain, Search, Step
-from functional_mlp.oracle.diagnosis.composition.constants import FITTED, ONE_OF_SEVERAL, Constants, Part, cost_of, total
+from functional_mlp.oracle.diagnosis.composition.constants import (
+    FITTED,
+    ONE_OF_SEVERAL,
+    Constants,
+    Part,
+    cost_of,
+    total,
+)
 from functional_mlp.oracle.diagnosis.composition.factors import readings
 from functional_mlp.oracle.diagnosis.composition.fits import Observed
 from functional_mlp.oracle.diagnosis.composition.peeling import programs
