@@ -17,6 +17,7 @@ from functional_mlp.oracle.diagnosis.candidates import (
     Discrepancy,
     Slips,
     every_group,
+    next_on_the_way_back,
     reaches,
     starts,
 )
@@ -25,7 +26,7 @@ from functional_mlp.oracle.diagnosis.fitting import fitted
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
 from functional_mlp.oracle.mistakes import MISTAKES, Number
 
-# conventions that multiply everything, and say more than that the loss is scaled
+# conventions that multiply everything
 SCALES = {
     *("mean-missing", "mean-added", "outputs-summed-not-averaged", "outputs-averaged-not-summed", "sign-flipped"),
     *("squared-error-factor", "loss-scale-missing"),
@@ -100,14 +101,29 @@ def accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
     """Single mistakes that explain everything; or, if there are none and `composed` says so, several together.
 
     None where the right numbers are as near as those of a mistake may be: then nothing proves one. The likelier come
-    first.
+    first. Mistakes that say no more than how numbers are related are named where nothing else explains everything.
     """
     if question.wrong <= matched(question, question.truth):
         return ()
-    found = _alone(question)
-    if not found and composed:
-        found = [_account(question, one) for one in compose(question)]
+    left: tuple[str, ...] = ()
+    found = _alone(question, generic=False)
+    if not found and "loss" in question.given:  # which has a reading of its own
+        left = ("loss",) if "loss" in question.wrong else ()
+        question = _without_loss(question)
+        if not question.wrong:
+            return ()
+        found = _alone(question, generic=False)
+    several = [_account(question, one) for one in compose(question)] if composed and not found else []
+    found = found or [account for account in several if not account.unexplained]
+    found = found or _alone(question, generic=True) or several
+    found = [account._replace(unexplained=(*account.unexplained, *left)) for account in found]
     return tuple(sorted(found, key=lambda account: account.cost))
+
+
+def _without_loss(question: Discrepancy) -> Discrepancy:
+    given = {path: array for path, array in question.given.items() if path != "loss"}
+    wrong = question.wrong - {"loss"}
+    return question._replace(given=given, wrong=wrong, first=next_on_the_way_back(wrong, given) if wrong else "")
 
 
 def evidence(question: Discrepancy, account: Account) -> tuple[Evidence, ...]:
@@ -160,25 +176,18 @@ def _account(question: Discrepancy, composed: Composed) -> Account:
 # one mistake
 
 
-def _alone(question: Discrepancy) -> list[Account]:
-    """Single mistakes that explain everything; those that say no more than how numbers are related, if no other does.
+def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
+    """Single mistakes that explain everything: those that say no more than how numbers are related, or the others.
 
     Where conventions multiply everything with a number, that a loss is scaled by it says no more.
     """
     groups = [
         group
         for group in every_group(question.prepared, updates=question.rate is not None)
-        if group[0].id not in question.excluded and reaches(group, question.wrong) and starts(group, question)
+        if MISTAKES[group[0].id].generic is generic and group[0].id not in question.excluded
+        if reaches(group, question.wrong) and starts(group, question)
     ]
-    exact = _each(_exact, question, groups)
-    said = any(account.mistakes[0].id in SCALES for account in exact)
-    others = [
-        group
-        for group in groups
-        if not MISTAKES[group[0].id].generic and not (group[0].id == "loss-scaled" and said)
-    ]
-    found = [*exact, *_each(fitted, question, others)]
-    return found or _each(fitted, question, [group for group in groups if MISTAKES[group[0].id].generic])
+    return [*_each(_exact, question, groups), *_each(fitted, question, groups)]
 
 
 def _each(

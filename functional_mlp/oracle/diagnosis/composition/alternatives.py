@@ -24,17 +24,20 @@ OF_FACTORS = frozenset(
 )
 
 
+Group = tuple[Slip, ...]  # one mistake, in one layer or in several
+
+
 class Alternatives(NamedTuple):
     """Mistakes by the place where they are made.
 
     Attributes:
-        outputs: in the forward pass and at the outputs.
+        outputs: in the forward pass and at the outputs, also in several layers at once.
         through: of the activation, by layer.
         previous: of what a layer sends back, by layer.
         sums: of the gradients of a layer's arrays, by layer.
     """
 
-    outputs: tuple[Slip, ...]
+    outputs: tuple[Group, ...]
     through: Mapping[int, tuple[Slip, ...]]
     previous: Mapping[int, tuple[Slip, ...]]
     sums: Mapping[int, tuple[Slip, ...]]
@@ -62,9 +65,21 @@ def alternatives_of(prepared: Prepared, excluded: Collection[str]) -> Alternativ
             every = range(depth) if layer is None and place != "outputs" else (layer,)
             for own in every:
                 found[place][own or 0] += _valued(prepared, Slip(mistake.id, own, variant), layer)
-    outputs = tuple(slip for slips in found.pop("outputs").values() for slip in slips)
+    outputs = [slip for slips in found.pop("outputs").values() for slip in slips]
     by_layer = {place: {at: tuple(slips) for at, slips in layers.items()} for place, layers in found.items()}
-    return Alternatives(outputs, **by_layer)
+    return Alternatives((*((slip,) for slip in outputs), *_in_several_layers(outputs, depth - 1)), **by_layer)
+
+
+def _in_several_layers(slips: Collection[Slip], last: int) -> list[Group]:
+    """Each mistake in all layers where it is listed, and in all hidden ones."""
+    alike: dict[Slip, list[Slip]] = {}
+    for slip in slips:
+        alike.setdefault(slip._replace(layer=None), []).append(slip)
+    groups = []
+    for everywhere in alike.values():
+        hidden = [slip for slip in everywhere if slip.layer != last]
+        groups += [tuple(group) for group in (everywhere, hidden) if len(group) > 1]
+    return list(dict.fromkeys(groups))
 
 
 def _kind_of(place: str) -> str:

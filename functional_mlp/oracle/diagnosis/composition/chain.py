@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.diagnosis.composition.alternatives import Alternatives, applied, is_fitted
+from functional_mlp.oracle.diagnosis.composition.alternatives import Alternatives, Group, applied, is_fitted
 from functional_mlp.oracle.diagnosis.composition.constants import FITTED, UNNAMED, Constants, close, cost_of
 from functional_mlp.oracle.diagnosis.composition.factors import Explained
-from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, fit_of
+from functional_mlp.oracle.diagnosis.composition.fits import SPAN, Fit, Observed, fit_of
 from functional_mlp.oracle.mistakes import LayerView, Prepared, Program, Slip, view_of
 
 UNEXPLAINED = 30.0  # cost of an array that is not explained: more than that of several mistakes
@@ -18,7 +18,7 @@ OF_FIT = 3.0  # cost of a factor, of another penalty, of zeros, where it is met 
 WEAK = 2.0  # cost of an agreement of too few digits
 FIRM = 4.0  # decimal digits of an agreement that is not too weak
 
-Step = tuple[Slip, ...]  # mistakes that make the same numbers, the likeliest first
+Step = tuple[Group, ...]  # mistakes that make the same numbers, the likeliest first
 
 
 class Search(NamedTuple):
@@ -59,6 +59,7 @@ class Chain(NamedTuple):
         explained: how the arrays are explained, by path.
         unexplained: paths of the wrong arrays that are not.
         ct_a, ct_z: cotangents of the layer that was reached.
+        deltas: ct_z of every layer that was reached.
         cost: the higher, the less likely.
     """
 
@@ -70,6 +71,7 @@ class Chain(NamedTuple):
     unexplained: tuple[str, ...] = ()
     ct_a: Array = np.empty(0)
     ct_z: Array = np.empty(0)
+    deltas: Mapping[int, Array] = {}
     cost: float = 0.0
 
     def explains(self, observed: Iterable[Observed]) -> list[Observed]:
@@ -77,16 +79,17 @@ class Chain(NamedTuple):
         return [one for one in observed if one.path in self.explained]
 
 
-def with_step(chain: Chain, step: Step) -> Chain:
+def with_step(chain: Chain, group: Group) -> Chain:
     """A chain with one mistake more on the way."""
-    known = {(slip.id, slip.variant) for met in chain.steps for slip in met}
-    cost = min(AGAIN if (slip.id, slip.variant) in known else cost_of(slip.id) for slip in step)
-    return chain._replace(steps=(*chain.steps, step), cost=chain.cost + cost + FITTED * any(map(is_valued, step)))
+    known = {kind_of(slip) for step in chain.steps for met in step for slip in met}
+    first = group[0]
+    cost = AGAIN if kind_of(first) in known else cost_of(first.id) + FITTED * (first.value is not None)
+    return chain._replace(steps=(*chain.steps, (group,)), cost=chain.cost + cost)
 
 
-def is_valued(slip: Slip) -> bool:
-    """Whether it has a free number."""
-    return slip.value is not None
+def kind_of(slip: Slip) -> tuple[str, str | None]:
+    """What a mistake is, wherever it is made."""
+    return slip.id, slip.variant
 
 
 def view_at(chain: Chain, layer: int) -> LayerView:
@@ -103,7 +106,8 @@ def reached(search: Search, chain: Chain, layer: int, ct_a: Array) -> Chain | No
         return None
     if ct_z.shape != view.z.shape:
         return None
-    return judged(search, chain._replace(ct_a=ct_a, ct_z=ct_z), layer)
+    deltas = {**chain.deltas, layer: ct_z}
+    return judged(search, chain._replace(ct_a=ct_a, ct_z=ct_z, deltas=deltas), layer)
 
 
 def judged(search: Search, chain: Chain, layer: int) -> Chain:
@@ -232,22 +236,24 @@ def valued(search: Search, chain: Chain, slip: Slip, layer: int, ct_a: Array | N
             return None
         made.append(gradient)
     assert largest.parameter is not None
-    columns = [made[0], made[1] - made[0], largest.parameter]
-    if largest.given.size <= len(columns):
-        columns.pop()
-    basis = np.stack([column.ravel() for column in columns], axis=1)
-    if not np.isfinite(basis).all() or largest.given.size < 2:
-        return None
-    solution, _, rank, _ = np.linalg.lstsq(basis, largest.given.ravel(), rcond=1e-12)
-    far = np.abs(largest.given.ravel() - basis @ solution).max()
-    if rank < 2 or far > 8 * (largest.allowed.max() + largest.relative * np.abs(largest.given).max()):
-        return None
-    factor = solution[0] if abs(solution[0]) > 1e-9 else 1.0
-    return slip._replace(value=_plain_number(float(solution[1] / factor), largest.relative))
+    first, more = made[0], made[1] - made[0]
+    penalty = () if largest.given.size < 4 else (largest.parameter,)
+    for columns, fixed in (((more, *penalty), first), ((more, first, *penalty), np.zeros_like(first))):
+        basis = np.stack([column.ravel() for column in columns], axis=1)
+        if not np.isfinite(basis).all() or len(basis) <= basis.shape[1]:
+            continue
+        left = (largest.given - fixed).ravel()
+        solution, _, rank, _ = np.linalg.lstsq(basis, left, rcond=1e-12)
+        far = np.abs(left - basis @ solution).max()
+        if rank == basis.shape[1] and far <= SPAN * (largest.allowed.max() + largest.relative * np.abs(left).max()):
+            factor = 1.0 if fixed is first else float(solution[1])
+            return None if factor == 0 else slip._replace(value=plain_number(solution[0] / factor, largest.relative))
+    return None
 
 
-def _plain_number(value: float, relative: float) -> float:
+def plain_number(value: float, relative: float) -> float:
     """The number with the fewest digits that is as near as it is known."""
+    value = float(value)
     for digits in range(1, 15):
         shorter = float(f"{value:.{digits}g}")
         if abs(shorter - value) <= 64 * max(relative, 1e-15) * abs(value):

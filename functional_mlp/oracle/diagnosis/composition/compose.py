@@ -9,7 +9,7 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.composition.alternatives import alternatives_of
-from functional_mlp.oracle.diagnosis.composition.chain import Chain, Search, Step
+from functional_mlp.oracle.diagnosis.composition.chain import Chain, Search, Step, kind_of
 from functional_mlp.oracle.diagnosis.composition.constants import (
     FITTED,
     ONE_OF_SEVERAL,
@@ -20,11 +20,14 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
 )
 from functional_mlp.oracle.diagnosis.composition.factors import readings
 from functional_mlp.oracle.diagnosis.composition.fits import Observed
-from functional_mlp.oracle.diagnosis.composition.peeling import programs
+from functional_mlp.oracle.diagnosis.composition.peeling import programs, right_program
+from functional_mlp.oracle.diagnosis.composition.samples import uneven_samples
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, only_scales
 from functional_mlp.oracle.truth import computing
 
 MOST = 6  # explanations
+MOST_ALIKE = 3  # mistakes at one place, beside the likeliest, that make the same numbers
+UNLIKELY = 12.0  # cost of an explanation beside which another one is looked for
 NEAR_BEST = 2.5  # in cost: explanations that are told beside the best one
 KINDS = {"weights": "weights", "bias": "bias"}
 
@@ -50,6 +53,8 @@ def compose(question: Discrepancy) -> list[Composed]:
     search = _search_of(question)
     with computing(question.case.network), np.errstate(all="ignore"):
         found = [composed for chain in programs(search) for composed in _composed(search, chain, question)]
+        if not any(not one.unexplained and one.cost < UNLIKELY for one in found):
+            found += _uneven(search, question)
     if not found:
         return []
     fewest = min(len(one.unexplained) for one in found)
@@ -114,6 +119,15 @@ def _stepped(question: Discrepancy, layer: int) -> tuple[Array, Array | None]:
     return found[0], found[1]
 
 
+def _uneven(search: Search, question: Discrepancy) -> list[Composed]:
+    """The right program, whose samples do not count alike."""
+    uneven = uneven_samples(search, right_program(search))
+    if uneven is None:
+        return []
+    left = tuple(sorted(question.wrong - {"loss", "outputs"} - uneven.made.keys()))
+    return [Composed((uneven.part,), uneven.made, left, uneven.part.cost)]
+
+
 # from a program to its mistakes
 
 
@@ -138,25 +152,22 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
 
 def _choices(chain: Chain) -> list[tuple[Part, ...]]:
     """The mistakes of a program, each place as one of those that make the same numbers there."""
-    steps = [*chain.steps, *chain.sums.values()]
-    common = _commonest_first(steps)
-    first = _joined([step[0] for step in common])
+    steps = _commonest_first([*chain.steps, *chain.sums.values()])
+    chosen = [[step[0] for step in steps]]
+    for place, step in enumerate(steps):
+        for alike in step[1 : 1 + MOST_ALIKE]:
+            chosen.append([alike if number == place else other[0] for number, other in enumerate(steps)])
     early = _early(chain)
-    others = [
-        _joined([alike if number == place else step[0] for number, step in enumerate(common)])
-        for place, step in enumerate(common)
-        for alike in step[1:4]
-    ]
-    return [(*early, *parts) for parts in (first, *others)]
+    return [(*early, *_joined([slip for group in groups for slip in group])) for groups in chosen]
 
 
 def _commonest_first(steps: Sequence[Step]) -> list[Step]:
     """Each step with that first which also stands in most others, then the likeliest."""
     counts: dict[tuple[str, str | None], int] = {}
     for step in steps:
-        for key in {(slip.id, slip.variant) for slip in step}:
+        for key in {kind_of(group[0]) for group in step}:
             counts[key] = counts.get(key, 0) + 1
-    return [tuple(sorted(step, key=lambda slip: (-counts[slip.id, slip.variant], cost_of(slip.id)))) for step in steps]
+    return [tuple(sorted(step, key=lambda group: (-counts[kind_of(group[0])], cost_of(group[0].id)))) for step in steps]
 
 
 def _early(chain: Chain) -> tuple[Part, ...]:

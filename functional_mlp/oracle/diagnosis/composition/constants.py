@@ -9,7 +9,9 @@ from functional_mlp.oracle.diagnosis.composition.alternatives import applied
 from functional_mlp.oracle.mistakes import FREQUENCIES, Prepared, Slip, frequency_of, places
 
 ROUNDING = 1e-13  # of a constant, relative, besides its own doubt
-UNNAMED = 2.0  # what a constant costs that means nothing in particular
+UNNAMED = 4.0  # what a constant costs that means nothing in particular
+RELATION = 2.5  # what it costs to say how numbers are related and not what was done
+BESIDE = 1.0  # what a convention costs beside another
 ONE_OF_SEVERAL = 0.7  # what it costs that a mistake was made in one layer and not in every
 FITTED = 1.0  # what a number costs that was fitted
 MOST_CONVENTIONS = 3
@@ -83,7 +85,7 @@ class Constants:
     def conventions_of(self, factor: float, doubt: float) -> list[tuple[Part, ...]]:
         """Conventions that together multiply everything with a factor, the likeliest first."""
         found = [parts for value, parts in self.products if close(value, factor, doubt)]
-        return sorted(found, key=lambda parts: sum(part.cost for part in parts))
+        return sorted(found, key=total)
 
 
 def _meanings(own: Constants) -> list[tuple[str, float]]:
@@ -134,7 +136,8 @@ def _products(prepared: Prepared, rate: float | None) -> list[tuple[float, tuple
         if 1 <= len(taken) <= MOST_CONVENTIONS:
             factor = math.prod(value for value, _ in taken)
             if not close(factor, 1.0):
-                found.append((factor, tuple(part for _, part in taken)))
+                first, *others = sorted((part for _, part in taken), key=lambda part: -part.cost)
+                found.append((factor, (first, *(part._replace(cost=BESIDE) for part in others))))
     return found
 
 

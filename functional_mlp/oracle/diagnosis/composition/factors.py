@@ -13,6 +13,7 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.diagnosis.composition.constants import (
     ONE_OF_SEVERAL,
+    RELATION,
     UNNAMED,
     Constants,
     Part,
@@ -168,7 +169,7 @@ def _named(
     kinds = {one.observed.path: one.observed.kind for one in explained}
     layers = tuple(sorted({one.observed.layer for one in explained if shape.exponents.get(one.observed.path)}))
     meanings = constants.meaning_of(constant, doubt)
-    cost = 0.0 if meanings else UNNAMED
+    cost = RELATION if meanings else UNNAMED
 
     def scaled(mistake_id: str, variant: str | None, layers: tuple[int, ...], more: float = 0.0) -> tuple[Part, ...]:
         return (Part(mistake_id, layers, variant, constant, meanings, cost_of(mistake_id) + cost + more),)
@@ -210,7 +211,9 @@ def _of_all(
         twice = [plain("everything-divided-twice")] if divided else []
         accumulated = [plain("accumulated")] if close(constant, 2.0, doubt) else []
         flipped = [plain("sign-flipped")] if close(constant, -1.0, doubt) else []
-        return [*twice, *accumulated, *flipped, scaled("loss-scaled", "loss-too", ())]
+        penalty = _penalty_times(constant, constants)
+        both = [(*parts, penalty) for parts in constants.conventions_of(constant, doubt)[:4] if penalty is not None]
+        return [*twice, *accumulated, *flipped, *both, scaled("loss-scaled", "loss-too", ())]
     return [*constants.conventions_of(constant, doubt)[:4], scaled("loss-scaled", "gradient", ())]
 
 
@@ -314,7 +317,7 @@ def _penalty_parts(
 
     declared = max((one.observed.l2 for one in weights), default=0.0)
     on_bias = any(one.observed.l2 for one in biases)
-    if constants.rate is not None and have(fitted, l2, 0.0) and (biases or not constants.l2):
+    if constants.rate is not None and odd_biases and have(fitted, l2, 0.0):
         momentum = -l2 * constants.rate
         if momentum > 0 and close(momentum, float(f"{momentum:.3g}"), 1e-9):
             yield (Part("momentum-as-weights", (), None, momentum, (), cost_of("momentum-as-weights")),)
@@ -338,30 +341,35 @@ def _penalty_parts(
 def _of_weights(l2: float, l1: float, one: Explained, constants: Constants) -> tuple[Part, ...]:
     """The mistakes by which the weights have these coefficients of penalties."""
     parts: list[Part] = []
-    n, declared, declared_l1 = constants.samples, one.observed.l2, one.observed.l1
+    declared, declared_l1 = one.observed.l2, one.observed.l1
     if not close(l2, declared, 1e-9) and (declared or abs(l2) > 0):
-        ratio = l2 / declared if declared else np.nan
-        known = {
-            ("l2-missing", None): 0.0,
-            ("l2-sign", None): -1.0,
-            ("l2-factor", "doubled"): 2.0,
-            ("l2-factor", "halved"): 0.5,
-            ("l2-not-averaged", "times-n"): float(n),
-            ("l2-not-averaged", "divided-by-n"): 1.0 / n,
-        }
-        exact = [key for key, value in known.items() if abs(ratio - value) <= 1e-6 * max(1.0, abs(value))]
-        if exact:
-            (mistake_id, variant), *_ = exact
-            parts.append(Part(mistake_id, (), variant, cost=cost_of(mistake_id)))
-        else:
-            mistake_id = "l2-coefficient-different" if declared else "l2-unexpected"
-            parts.append(Part(mistake_id, (), None, l2, (), cost_of(mistake_id) + UNNAMED / 2))
+        exact = _penalty_times(l2 / declared, constants) if declared else None
+        mistake_id = "l2-coefficient-different" if declared else "l2-unexpected"
+        other = Part(mistake_id, (), None, l2, (), cost_of(mistake_id) + UNNAMED / 2)
+        parts.append(other if exact is None else exact)
     if not close(l1, declared_l1, 1e-9) and (declared_l1 or l1):
         if declared_l1 and l1 == 0:
             parts.append(Part("l1-missing", cost=cost_of("l1-missing")))
         else:
             parts.append(Part("l1-penalty", (), None, l1, (), cost_of("l1-penalty")))
     return tuple(parts)
+
+
+def _penalty_times(ratio: float, constants: Constants) -> Part | None:
+    """The mistake that multiplies the L2 penalty's gradient with a number; None if none does."""
+    n = constants.samples
+    known: dict[tuple[str, str | None], float] = {
+        ("l2-missing", None): 0.0,
+        ("l2-sign", None): -1.0,
+        ("l2-factor", "doubled"): 2.0,
+        ("l2-factor", "halved"): 0.5,
+        ("l2-not-averaged", "times-n"): float(n),
+        ("l2-not-averaged", "divided-by-n"): 1.0 / n,
+    }
+    for (mistake_id, variant), value in known.items():
+        if abs(ratio - value) <= 1e-6 * max(1.0, abs(value)):
+            return Part(mistake_id, (), variant, cost=cost_of(mistake_id))
+    return None
 
 
 def _is_declared(one: Explained) -> bool:

@@ -59,7 +59,13 @@ class Observed(NamedTuple):
 
     def digits(self, free: int) -> float:
         """Decimal digits by which an agreement with so many fitted numbers is beyond chance."""
-        return (self.given.size - free) * -np.log10(min(max(self.relative, 1e-16), 1.0))
+        numbers = 1 if self.is_one_number else self.given.size
+        return (numbers - free) * -np.log10(min(max(self.relative, 1e-16), 1.0))
+
+    @property
+    def is_one_number(self) -> bool:
+        """Whether all its entries are the same."""
+        return bool((self.given == self.given.flat[0]).all()) if self.given.size else True
 
 
 def made_by(observed: Observed, gradient: Array, fit: Fit) -> Array:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.diagnosis.composition.alternatives import applied, is_fitted
+from functional_mlp.oracle.diagnosis.composition.alternatives import Group, applied, is_fitted
 from functional_mlp.oracle.diagnosis.composition.chain import (
     AGAIN,
     UNEXPLAINED,
@@ -18,6 +18,7 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
     Search,
     cost_of_fit,
     is_plain,
+    kind_of,
     reached,
     summed,
     through,
@@ -27,7 +28,7 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
 )
 from functional_mlp.oracle.diagnosis.composition.constants import cost_of
 from functional_mlp.oracle.diagnosis.composition.factors import Explained
-from functional_mlp.oracle.diagnosis.composition.fits import Observed, agrees, fit_of
+from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, fit_of
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, view_of
 
 WIDTH = 10  # programs that are followed
@@ -46,6 +47,19 @@ def programs(search: Search) -> list[Chain]:
     return found
 
 
+def right_program(search: Search) -> Chain:
+    """The program without a mistake, followed to the first layer."""
+    program = search.prepared.program
+    chain = reached(search, Chain(program), search.top, program.ct_outputs)
+    for layer in reversed(range(search.top)):
+        assert chain is not None
+        sent = _sent_back(search, chain, layer, None, early=False)
+        assert sent is not None
+        chain = reached(search, chain, layer, sent[1])
+    assert chain is not None
+    return chain
+
+
 def _best(found: Iterable[Chain]) -> list[Chain]:
     return sorted(found, key=lambda chain: chain.cost)[:WIDTH]
 
@@ -61,11 +75,16 @@ def _at_the_outputs(search: Search) -> list[Chain]:
     if is_plain(search, right, top) and not _is_wrong(search.outputs):
         return [right]
     tried, heads = [right], []
-    for slip in () if search.only_scales else search.alternatives.outputs:
-        own = valued(search, start, slip, top, None) if is_fitted(slip) else slip
-        changed = None if own is None else applied(program, own)
-        if own is not None and changed is not None and _has_outputs(search, changed.tape.activations[-1]):
-            heads.append(with_step(start._replace(program=changed), (own,)))
+    for group in () if search.only_scales else search.alternatives.outputs:
+        made: list[Slip] = []
+        changed = program
+        for slip in group:
+            own = valued(search, start, slip, top, None) if is_fitted(slip) else slip
+            after = None if own is None else applied(changed, own)
+            if own is not None and after is not None:
+                changed, made = after, [*made, own]
+        if len(made) == len(group) and _has_outputs(search, changed.tape.activations[-1]):
+            heads.append(with_step(start._replace(program=changed), tuple(made)))
     followed = (reached(search, head, top, head.program.ct_outputs) for head in heads)
     tried += [chain for chain in followed if chain is not None]
     derivatives = () if search.only_scales else search.alternatives.through[top]
@@ -80,13 +99,13 @@ def _at_the_outputs(search: Search) -> list[Chain]:
 def _two_at_the_outputs(search: Search, heads: Sequence[Chain]) -> Iterator[Chain]:
     """Another function, and another loss of its outputs."""
     forward = [head for head in heads if _is_forward(head.steps[0][0])]
-    losses = [slip for slip in search.alternatives.outputs if not _is_forward(slip) and not is_fitted(slip)]
+    losses = [group[0] for group in search.alternatives.outputs if not _is_forward(group) and not is_fitted(group[0])]
     for head in forward:
         yield from through(search, head, losses, search.top, None)
 
 
-def _is_forward(slip: Slip) -> bool:
-    return MISTAKES[slip.id].change.place_of(slip.variant) == "forward"
+def _is_forward(group: Group) -> bool:
+    return MISTAKES[group[0].id].change.place_of(group[0].variant) == "forward"
 
 
 def _is_wrong(outputs: Observed | None) -> bool:
@@ -268,12 +287,16 @@ def _with_sums(search: Search, chain: Chain, layer: int) -> Chain:
                 continue
             cost = cost_of(slip.id) + cost_of_fit(search, chain.explained, observed, fit)
             found.append((cost, slip, Explained(observed, gradient, fit)))
+        if not found and observed.is_one_number and observed.given.size > 1:
+            fit = Fit(1.0, 0.0, 0.0, 0, 0.0)
+            one_number = Slip("scalar-broadcast", layer, "weights" if observed.kind == "weights" else "bias-mean")
+            found.append((cost_of(one_number.id), one_number, Explained(observed, observed.given, fit)))
         if found:
             found.sort(key=lambda one: one[0])
             cost, _, best = found[0]
-            alike = tuple(slip for _, slip, one in found if one.fit == best.fit)
-            known = {(slip.id, slip.variant) for step in chain.sums.values() for slip in step}
-            cost = min(cost, AGAIN) if any((slip.id, slip.variant) in known for slip in alike) else cost
+            alike = tuple((slip,) for _, slip, one in found if one.fit == best.fit)
+            known = {kind_of(slip) for step in chain.sums.values() for (slip,) in step}
+            cost = min(cost, AGAIN) if any(kind_of(slip) in known for (slip,) in alike) else cost
             chain = chain._replace(
                 sums={**chain.sums, observed.path: alike},
                 explained={**chain.explained, observed.path: best},

@@ -211,6 +211,7 @@ ARRAY_MISTAKES = (
             "the bound v", lambda site: 0.01, read=lambda site, arrays: READ[site.variant or "by-value"](arrays)
         ),
         variants=tuple(READ),
+        generic=True,
     ),
     Mistake(
         "gradient-normalised",

@@ -237,6 +237,7 @@ REDUCTION_MISTAKES = (
         parameter=constant("the constant c", 3.0, linear=True),
         variants=("gradient", "loss-too"),
         convention=True,
+        generic=True,
     ),
     Mistake(
         "broadcast-column-row",
