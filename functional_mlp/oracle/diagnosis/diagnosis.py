@@ -201,7 +201,7 @@ def _alike(one: Named, other: Named) -> bool:
         return False
     if one.value is None or set(one.meanings) & set(other.meanings):
         return True
-    return not (one.meanings or other.meanings) and _near(np.asarray(one.value), np.asarray(other.value))
+    return _near(np.asarray(one.value), np.asarray(other.value))
 
 
 def _near(one: np.ndarray, other: np.ndarray) -> bool:
@@ -304,7 +304,7 @@ def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
         rate=rate,
         excluded=excluded,
     )
-    found = accounts(question, composed=work_of(case) <= MOST_WORK_FOR_PAIRS)
+    found = accounts(question, composed=dtype == "float64" and work_of(case) <= MOST_WORK_FOR_PAIRS)
     return _Found(found, first_wrong(leaves), question=question, group=group)
 
 

@@ -21,7 +21,7 @@ from functional_mlp.oracle.diagnosis.candidates import (
     reaches,
     starts,
 )
-from functional_mlp.oracle.diagnosis.composition import Composed, Part, compose, cost_of, cost_of_layers
+from functional_mlp.oracle.diagnosis.composition import RELATION, Composed, Part, compose, cost_of, cost_of_layers
 from functional_mlp.oracle.diagnosis.fitting import fitted
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
 from functional_mlp.oracle.mistakes import MISTAKES, Number
@@ -179,15 +179,18 @@ def _account(question: Discrepancy, composed: Composed) -> Account:
 def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
     """Single mistakes that explain everything: those that say no more than how numbers are related, or the others.
 
-    Where conventions multiply everything with a number, that a loss is scaled by it says no more.
+    Where something else than a convention multiplies everything, a loss that is scaled might be meant as well.
     """
     groups = [
         group
         for group in every_group(question.prepared, updates=question.rate is not None)
-        if MISTAKES[group[0].id].generic is generic and group[0].id not in question.excluded
-        if reaches(group, question.wrong) and starts(group, question)
+        if group[0].id not in question.excluded and reaches(group, question.wrong) and starts(group, question)
     ]
-    return [*_each(_exact, question, groups), *_each(fitted, question, groups)]
+    asked = [group for group in groups if MISTAKES[group[0].id].generic is generic]
+    found = [*_each(_exact, question, asked), *_each(fitted, question, asked)]
+    if found and not generic and not any(account.mistakes[0].id in SCALES for account in found):
+        found += _each(fitted, question, [group for group in groups if group[0].id == "loss-scaled"])
+    return found
 
 
 def _each(
@@ -202,7 +205,8 @@ def _each(
 def _of_one(question: Discrepancy, group: Slips, arrays: Arrays) -> Account:
     slip, layers = group[0], tuple(slip.layer for slip in group if slip.layer is not None)
     own = named(slip.id, layers, _digits(question, arrays), slip.variant, slip.value)
-    return Account((own,), arrays, (), cost_of(slip.id) + cost_of_layers(question.prepared, layers, slip.value))
+    cost = cost_of(slip.id) + cost_of_layers(question.prepared, layers, slip.value)
+    return Account((own,), arrays, (), cost + RELATION * MISTAKES[slip.id].generic)
 
 
 def _exact(question: Discrepancy, group: Slips) -> tuple[Slips, Arrays] | None:

@@ -252,10 +252,10 @@ def valued(search: Search, chain: Chain, slip: Slip, layer: int, ct_a: Array | N
 
 
 def plain_number(value: float, relative: float) -> float:
-    """The number with the fewest digits that is as near as it is known."""
+    """The number of at most eight digits that this one is as far as it is known; else the number itself."""
     value = float(value)
-    for digits in range(1, 15):
+    for digits in range(1, 9):
         shorter = float(f"{value:.{digits}g}")
-        if abs(shorter - value) <= 64 * max(relative, 1e-15) * abs(value):
+        if abs(shorter - value) <= 16 * max(relative, 1e-15) * abs(value):
             return shorter
     return value

@@ -61,7 +61,7 @@ def _weights(search: Search, chain: Chain, observed: list[Observed]) -> Array | 
     if not np.isfinite(basis).all() or len(basis) <= basis.shape[1]:
         return None
     solution, _, rank, _ = np.linalg.lstsq(basis, np.concatenate(given), rcond=1e-10)
-    weights: Array = solution
+    weights: Array = np.asarray(solution, np.float64)
     return weights if rank == basis.shape[1] and np.isfinite(weights).all() else None
 
 
@@ -96,10 +96,11 @@ def _with(search: Search, chain: Chain, observed: list[Observed], fitted: Array)
 def _part(weights: Array, allowed: float) -> Part:
     """The mistake by which samples have these weights."""
     skipped, last = "sample-count-off-by-one", "overwritten"
-    known: dict[tuple[str, str], Array] = {
-        (skipped, "first-skipped"): np.arange(len(weights)) > 0,
-        (skipped, "last-skipped"): np.arange(len(weights)) < len(weights) - 1,
-        (last, "last-sample"): np.arange(len(weights)) == len(weights) - 1,
+    places = np.arange(len(weights))
+    known = {
+        (skipped, "first-skipped"): places > 0,
+        (skipped, "last-skipped"): places < len(weights) - 1,
+        (last, "last-sample"): places == len(weights) - 1,
     }
     for (mistake_id, variant), own in known.items():
         if np.allclose(weights, own, rtol=0, atol=64 * allowed):
