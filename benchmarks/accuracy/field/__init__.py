@@ -1,0 +1,1 @@
+"""How well the diagnosis does on what people really do: `python -m benchmarks.accuracy.field`."""
