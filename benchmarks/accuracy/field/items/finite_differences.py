@@ -103,14 +103,14 @@ def canonical(given: Any, params: Layers, layout: str = "in_out", bias: str = "s
     """What is handed over as pairs of shape (fan_in, fan_out) and (fan_out,); None where the shapes do not fit."""
     layers: Layers = []
     for part, (weights, biases) in zip(given, params, strict=True):
-        gradient, bias_gradient = part if isinstance(part, tuple | list) and len(part) == 2 else (part, None)
-        gradient = np.asarray(gradient, float).T if layout == "out_in" else np.asarray(gradient, float)
+        pair: tuple[Any, Any] = part if isinstance(part, tuple | list) and len(part) == 2 else (part, None)
+        gradient, bias_gradient = np.asarray(pair[0], float), pair[1]
+        gradient = gradient.T if layout == "out_in" else gradient
         if bias == "last_row":
             gradient, bias_gradient = gradient[:-1], gradient[-1]
-        bias_gradient = None if biases is None or bias_gradient is None else np.ravel(np.asarray(bias_gradient, float))
-        if gradient.shape != weights.shape or (biases is not None and np.shape(bias_gradient) != biases.shape):
+        if gradient.shape != weights.shape or np.size(bias_gradient) != np.size(biases):
             return None
-        layers.append((gradient, bias_gradient))
+        layers.append((gradient, None if biases is None else np.ravel(np.asarray(bias_gradient, float))))
     return layers
 
 
@@ -121,6 +121,7 @@ def _errors_of_function(ask: FunctionAsk, seed: int) -> list[float]:
         weights = rng.normal(size=(fan_in, fan_out)) / np.sqrt(fan_in)
         params.append((weights, rng.normal(size=fan_out) if ask.biases else None))
     inputs, outputs = rng.normal(size=(SAMPLES, ask.sizes[0])), ask.sizes[-1]
+    targets: Array
     if ask.loss is None or ask.loss.kind == "squared_error":
         targets = rng.normal(size=(SAMPLES, outputs))
     elif ask.loss.kind == "binary_cross_entropy":
