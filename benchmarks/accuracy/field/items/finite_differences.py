@@ -103,7 +103,7 @@ def canonical(given: Any, params: Layers, layout: str = "in_out", bias: str = "s
     """What is handed over as pairs of shape (fan_in, fan_out) and (fan_out,); None where the shapes do not fit."""
     layers: Layers = []
     for part, (weights, biases) in zip(given, params, strict=True):
-        pair: tuple[Any, Any] = part if isinstance(part, tuple | list) and len(part) == 2 else (part, None)
+        pair: Any = part if isinstance(part, tuple | list) and len(part) == 2 else (part, None)
         gradient, bias_gradient = np.asarray(pair[0], float), pair[1]
         gradient = gradient.T if layout == "out_in" else gradient
         if bias == "last_row":
