@@ -1,1 +1,1 @@
-"""How well the diagnosis does on what people really do: `python -m benchmarks.accuracy.field`."""
+"""What people really do wrong: real programs, written anew, and drawn ones (`python -m benchmarks.accuracy.field`)."""
