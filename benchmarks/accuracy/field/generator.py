@@ -80,7 +80,7 @@ def draw_program(family: Family, rng: np.random.Generator, first: str, count: in
         return None
     rates = RATES[rng.integers(len(RATES))]
     program = Program(draw_problem(family, rng), style, tuple(faults[i] for i in rng.permutation(count)), way, rates)
-    return program if _shows(program) and not simpler(family, faults) and not _untold(family, faults) else None
+    return program if shows(program) and not simpler(family, faults) and not _untold(family, faults) else None
 
 
 def _way(first: str, rng: np.random.Generator) -> str:
@@ -114,7 +114,7 @@ def _untold(family: Family, faults: Sequence[Planted]) -> bool:
     return one and any("error" in each.fault.edits or family.last in each.layers for each in faults)
 
 
-def _shows(program: Program) -> bool:
+def shows(program: Program) -> bool:
     """Whether the numbers are finite, differ from the right ones, and would differ without any of the faults."""
     least = SHOWS[program.problem.family.dtype]
     given, right = _known(program), _known(program._replace(faults=()))
