@@ -12,9 +12,7 @@ from benchmarks.accuracy.field.trials import ask
 from functional_mlp.oracle.mistakes import FREQUENCIES
 
 EVERY = [*FAULTS.values(), *INVENTED]
-POOL = [
-    draw_family(np.random.default_rng([3, seed])) for seed in range(200)
-]  # the first of them, for what the oracle compiles
+POOL = [draw_family(np.random.default_rng([3, seed])) for seed in range(200)]  # mostly its first
 MEAN = Family(
     (3, 5, 2), ("sigmoid", "sigmoid"), 0.1, "squared_error", "mean", "sum", 1.0, 0.0, False, 6, "float64", True, "unit"
 )
