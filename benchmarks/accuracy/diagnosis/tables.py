@@ -56,9 +56,9 @@ no other mistake of the catalogue gives the same numbers in that case.
 MISSED = "Which were not named:\n"
 KINDS = """What was planted, and what the diagnosis says it is; *either*: mistakes and conventions give these numbers.
 """
-UNLISTED_ERRORS = """None of the catalogue's, so that any name is false; half of them in cases of one sample, one output or two
-classes, in which any error at the output is little more than a factor. Each is counted in two lines: by what it is, and
-by the case.
+UNLISTED_ERRORS = """None of the catalogue's, so that any name is false; half of them in cases of one sample, one
+output or two classes, in which any error at the output is little more than a factor. Each is counted in two lines: by
+what it is, and by the case.
 """
 
 
