@@ -78,13 +78,20 @@ ELEMENTWISE: Mapping[str, Elementwise] = {
 }
 KINKED = ("relu", "leaky_relu", "elu")
 
-# dTerm/do of one element, o the outputs and t the targets
+# dTerm/do of one element, o the outputs and t the targets; and the term
 LOSS_SLOPES: Mapping[str, Callable[[Array, Array], Array]] = {
     "squared_error": lambda o, t: 2 * (o - t),
     "binary_cross_entropy": lambda o, t: -t / o + (1 - t) / (1 - o),
     "categorical_cross_entropy": lambda o, t: -t / o,
     "sigmoid_cross_entropy": lambda o, t: sigmoid(o) - t,
     "softmax_cross_entropy": lambda o, t: softmax(o) * t.sum(axis=-1, keepdims=True) - t,
+}
+LOSS_TERMS: Mapping[str, Callable[[Array, Array], Array]] = {
+    "squared_error": lambda o, t: (o - t) ** 2,
+    "binary_cross_entropy": lambda o, t: -t * np.log(o) - (1 - t) * np.log(1 - o),
+    "categorical_cross_entropy": lambda o, t: -t * np.log(o),
+    "sigmoid_cross_entropy": lambda o, t: np.log1p(np.exp(o)) - t * o,
+    "softmax_cross_entropy": lambda o, t: -t * np.log(softmax(o)),
 }
 # an output activation and a loss that people differentiate together
 FUSED = {("sigmoid", "binary_cross_entropy"), ("softmax", "categorical_cross_entropy")}

@@ -96,7 +96,6 @@ SYNONYMS = (
     Synonym("a sum that starts at the second sample", ("overwritten",), lambda f, p: f.samples == 2),
     Synonym("l2-on-gradient", ("l2-on-summed-gradient",)),
     Synonym("l2-on-summed-gradient", ("l2-on-gradient",)),
-    Synonym("momentum-as-weights", ("l2-unexpected", "l2-sign", "l2-coefficient-different")),
     Synonym("short-constant", ("activation-approximated",)),
     Synonym("slope-different", ("activation-missing",), lambda f, p: p.number == 1),
     Synonym("X in a later dW", ("layer-index-shifted",)),
@@ -194,8 +193,10 @@ def answers(family: Family, planted: Sequence[Planted]) -> frozenset[Answer]:
 
 
 def remarks(family: Family, planted: Sequence[Planted]) -> frozenset[str]:
-    """Ids that are true of a program with these faults, though no answer."""
-    return frozenset(
+    """Ids that are true of a program with these faults, though no answer: a factor may be another batch size's."""
+    by_any = family.averages and any("loss-scaled" in answer for answer in answers(family, planted))
+    said_besides = frozenset({"nominal-batch-size"} if by_any else ())
+    return said_besides | frozenset(
         said
         for one in planted
         for synonym in REMARKS

@@ -13,14 +13,16 @@ import numpy as np
 from benchmarks.accuracy.field.elementwise import Array
 from benchmarks.accuracy.field.equivalences import simpler
 from benchmarks.accuracy.field.faults import FAULTS, INVENTED, Fault, Planted, formulas_with
+from benchmarks.accuracy.field.formulas import Gradients, Style
 from benchmarks.accuracy.field.problems import Family, Problem, draw_family, draw_problem
-from benchmarks.accuracy.field.programs import Gradients, Style, draw_style, gradients, step
+from benchmarks.accuracy.field.programs import draw_style, gradients, step
 from functional_mlp.oracle.mistakes import FREQUENCIES
 
 WAYS = ("gradients", "update", "function")
 SHOWS = {"float64": 1e-6, "float32": 1e-3}  # least change of an array, relative to it
 RATES = ((0.1, 0.01), (0.5, 0.05), (0.1,))
 STEP_ONLY = {"ascends", "bias-never-updated", "momentum-as-weights", "learning-rate-twice", "updated-weights-used"}
+RATES_DIFFER = {"learning-rate-twice", "momentum-as-weights"}  # with one rate they are a factor, or a penalty
 FAMILIES = 150  # that share what the oracle compiles
 IDS = tuple(name for name in FREQUENCIES if any(fault.id == name for fault in FAULTS.values()))
 
@@ -78,7 +80,7 @@ def draw_program(family: Family, rng: np.random.Generator, first: str, count: in
     faults = tuple(one for one in drawn if one is not None)
     if len(faults) < count or len({one.fault.id for one in faults}) < count:
         return None
-    rates = RATES[rng.integers(len(RATES))]
+    rates = RATES[rng.integers(2 if not RATES_DIFFER.isdisjoint(ids) else len(RATES))]
     program = Program(draw_problem(family, rng), style, tuple(faults[i] for i in rng.permutation(count)), way, rates)
     return program if shows(program) and not simpler(family, faults) and not _untold(family, faults) else None
 

@@ -105,7 +105,7 @@ class Problem(NamedTuple):
 
 
 def draw_family(rng: np.random.Generator) -> Family:
-    """A random family: 2 to 4 layers of 2 to 7 units, 1 to 9 samples; one in seven has layers that are all alike."""
+    """A random family: 2 to 4 layers of 2 to 7 units, 1 to 9 samples; one in seven has layers all alike."""
     pairs, often = zip(*ENDS, strict=True)
     end, loss = pairs[rng.choice(len(pairs), p=np.array(often) / sum(often))]
     depth = int(rng.choice((2, 3, 4), p=(0.6, 0.3, 0.1)))
@@ -113,7 +113,8 @@ def draw_family(rng: np.random.Generator) -> Family:
         1 if rng.uniform() < 0.12 else int(rng.choice((2, 3, 4, 5, 6, 7, 8, 9), p=_weights(1, 2, 5, 5, 5, 5, 5, 2)))
     )
     if rng.uniform() < 1 / 7:
-        sizes = [int(rng.choice([k for k in range(2, 6) if k != samples]))] * (depth + 1)
+        alike = samples if samples > 1 and rng.uniform() < 0.4 else rng.choice([k for k in range(2, 6) if k != samples])
+        sizes = [int(alike)] * (depth + 1)
     else:
         sizes = [int(k) for k in rng.permutation([k for k in range(2, 8) if k != samples])[: depth + 1]]
     if "softmax" not in f"{end} {loss}" and rng.uniform() < 0.4 and samples > 1 and sizes[0] != sizes[1]:

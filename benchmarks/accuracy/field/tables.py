@@ -41,11 +41,12 @@ def _line(name: str, rows: Sequence[Row]) -> Sequence[object]:
     wrong, named = sum(row.verdict == "wrong" for row in rows), sum(row.named for row in rows)
     partly, false = sum(row.partly for row in rows), sum(bool(row.false) for row in rows)
     seconds = statistics.median(row.seconds for row in rows)
+    nameless = all(row.outside and row.faults == 1 for row in rows)
     return (
         name,
         count,
         share(wrong, count),
-        share(named, count),
+        "–" if nameless else share(named, count),
         share(partly, count),
         false,
         share(false, count),

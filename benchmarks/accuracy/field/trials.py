@@ -10,9 +10,10 @@ import numpy as np
 
 from benchmarks.accuracy.field.equivalences import answers, remarks
 from benchmarks.accuracy.field.faults import formulas_with
+from benchmarks.accuracy.field.formulas import Gradients
 from benchmarks.accuracy.field.generator import Program, draw_programs, program_of
 from benchmarks.accuracy.field.problems import Problem
-from benchmarks.accuracy.field.programs import Gradients, gradients
+from benchmarks.accuracy.field.programs import gradients
 from functional_mlp import oracle
 
 AT_ONCE = 10  # programs in a trial, of one family

@@ -21,8 +21,8 @@ from benchmarks.accuracy.field.faults.registry import (
     output,
     separate,
 )
+from benchmarks.accuracy.field.formulas import Style, Tape
 from benchmarks.accuracy.field.problems import Family
-from benchmarks.accuracy.field.programs import Style, Tape
 
 Slope = Callable[[Tape, int], Array]
 

@@ -17,8 +17,8 @@ from benchmarks.accuracy.field.faults.registry import (
     hidden,
     output,
 )
+from benchmarks.accuracy.field.formulas import Style, Tape
 from benchmarks.accuracy.field.problems import Family
-from benchmarks.accuracy.field.programs import Style, Tape
 
 
 def _as(name: str) -> dict[str, Edit]:

@@ -1,13 +1,15 @@
 """Faults of what is done to gradients that are complete: sign, order, layout, clipping, entries never written."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from benchmarks.accuracy.field.elementwise import Array
 from benchmarks.accuracy.field.faults.registry import ALL, Edit, Fault, either_of, factors
+from benchmarks.accuracy.field.formulas import Gradients, Style, Tape
 from benchmarks.accuracy.field.problems import Family
-from benchmarks.accuracy.field.programs import Gradients, Style
+from benchmarks.accuracy.field.programs import loss_value
 
 
 def each(change: Callable[[Array, float], Array]) -> dict[str, Edit]:
@@ -46,6 +48,35 @@ def _written(rows: slice, columns: slice) -> Edit:
     return edit
 
 
+def _differences(quotient: Callable[[Callable[[float], float], float], float]) -> dict[str, Edit]:
+    """Difference quotients of the loss in place of derivatives; the step is the number of the fault."""
+
+    def edit(tape: Tape, layer: int, before: object, step: float) -> Gradients:
+        arrays = [[w.copy() for w in tape.W], [None if b is None else b.copy() for b in tape.b]]
+
+        def derivative(array: Array) -> Array | None:
+            made = None if array is None else np.zeros_like(array)
+            for index in () if array is None else np.ndindex(array.shape):
+                kept = array[index]
+
+                def at(moved: float, index: Any = index, kept: float = kept) -> float:
+                    array[index] = kept + moved
+                    value = loss_value(tape, *arrays)
+                    array[index] = kept
+                    return value
+
+                made[index] = quotient(at, step)  # type: ignore[index]
+            return made
+
+        return [(derivative(w), derivative(b)) for w, b in zip(*arrays, strict=True)]
+
+    return {"hand over": edit}
+
+
+def _in_float64(family: Family, style: Style) -> bool:
+    return family.dtype == "float64"
+
+
 def _alike(family: Family, style: Style) -> bool:
     return len(set(family.sizes)) == 1
 
@@ -74,6 +105,20 @@ GATHERING = (
         "the list of gradients in backward order",
         {"hand over": lambda tape, i, before, c: before()[::-1]},
         where=_alike,
+    ),
+    Fault(
+        "finite-difference",
+        "forward differences",
+        _differences(lambda at, h: (at(h) - at(0.0)) / h),
+        where=_in_float64,
+        number=either_of(1e-2, 1e-3, 1e-4, 1e-5),
+    ),
+    Fault(
+        "finite-difference",
+        "central differences",
+        _differences(lambda at, h: (at(h) - at(-h)) / (2 * h)),
+        where=_in_float64,
+        number=either_of(0.1, 1e-2, 1e-9),
     ),
     Fault("weight-gradient-transposed", "dW transposed", {"weights": _turned}, _matrices),
     Fault(

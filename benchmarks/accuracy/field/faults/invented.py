@@ -16,8 +16,8 @@ from benchmarks.accuracy.field.faults.registry import (
     hidden,
     sending,
 )
+from benchmarks.accuracy.field.formulas import Gradients, Tape
 from benchmarks.accuracy.field.problems import Family
-from benchmarks.accuracy.field.programs import Gradients, Tape
 
 Change = Callable[[list[Array], np.random.Generator], None]
 

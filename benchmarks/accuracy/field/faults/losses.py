@@ -14,8 +14,8 @@ from benchmarks.accuracy.field.faults.registry import (
     is_fused,
     loss_in,
 )
+from benchmarks.accuracy.field.formulas import Style, Tape
 from benchmarks.accuracy.field.problems import Family
-from benchmarks.accuracy.field.programs import Style, Tape
 
 
 def _factor(tape: Tape) -> float:

@@ -17,8 +17,8 @@ from benchmarks.accuracy.field.faults.registry import (
     factors,
     several,
 )
+from benchmarks.accuracy.field.formulas import Style, Tape
 from benchmarks.accuracy.field.problems import Family
-from benchmarks.accuracy.field.programs import Style, Tape
 
 
 def _times(factor: Callable[[Family, float], float]) -> dict[str, Edit]:

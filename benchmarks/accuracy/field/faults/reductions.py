@@ -28,8 +28,8 @@ from benchmarks.accuracy.field.faults.registry import (
     several_units,
     total,
 )
+from benchmarks.accuracy.field.formulas import Style, Tape
 from benchmarks.accuracy.field.problems import Family
-from benchmarks.accuracy.field.programs import Style, Tape
 
 Factor = Callable[[Family, float], float]  # of the family and the number of the fault
 
@@ -142,14 +142,14 @@ REDUCTIONS = (
             "array-scaled",
             f"a factor on {what}",
             {place: lambda tape, i, before, c: before() * c for place in places},
-            layers=every,
+            layers=able,
             number=_array,
             where=lambda family, style: not family.l2,
             factors=_some(rows),
         )
-        for what, places, rows in (
-            ("weight gradients", ("weights",), WEIGHTS),
-            ("bias gradients", ("bias",), BIASES),
+        for what, places, rows, able in (
+            ("weight gradients", ("weights",), WEIGHTS, every),
+            ("bias gradients", ("bias",), BIASES, several_units),  # one number by itself has every factor
         )
     ),
     Fault(
@@ -204,6 +204,13 @@ REDUCTIONS = (
         "db summed from dW",
         {"bias": lambda tape, i, before, c: (tape.A[i].T @ tape.delta[i]).sum(axis=0)},
         every,
+    ),
+    Fault(
+        "bias-summed-over-wrong-axis",
+        "summed over units, not samples",
+        {"bias": lambda tape, i, before, c: tape.delta[i].sum(axis=1)},
+        layers=lambda family, style: [i for i in family.layers if family.sizes[i + 1] == family.samples],
+        where=batch,
     ),
     Fault(
         "bias-never-computed", "no bias gradient", {"bias": lambda tape, i, before, c: np.zeros_like(before())}, every

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.accuracy.field.elementwise import Array
+from benchmarks.accuracy.field.formulas import FORMULAS, Formula, Formulas, Style, Tape
 from benchmarks.accuracy.field.problems import Family
-from benchmarks.accuracy.field.programs import FORMULAS, Formula, Formulas, Style, Tape
 
 Before = Callable[[], Any]  # what the program had in this place
 Edit = Callable[[Tape, int, Before, float], Any]  # the tape, the layer, what was there, the number of the fault

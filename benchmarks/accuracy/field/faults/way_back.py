@@ -19,8 +19,8 @@ from benchmarks.accuracy.field.faults.registry import (
     several_units,
     square,
 )
+from benchmarks.accuracy.field.formulas import Style, Tape
 from benchmarks.accuracy.field.problems import Family
-from benchmarks.accuracy.field.programs import Style, Tape
 
 
 def _updated(tape: Tape, layer: int, before: Before, number: float) -> Array:
@@ -107,6 +107,13 @@ WAY_BACK = (
         "W for its transpose",
         {"send": lambda tape, i, before, c: tape.delta[i] @ tape.W[i]},
         both(sending, square),
+    ),
+    Fault(
+        "elementwise-for-matmul",
+        "delta times W entry by entry",
+        {"send": lambda tape, i, before, c: tape.delta[i] * tape.W[i].T},
+        lambda family, style: [i for i in both(sending, square)(family, style) if family.sizes[i] == family.samples],
+        where=batch,
     ),
     Fault(
         "wrong-unit-dropped",

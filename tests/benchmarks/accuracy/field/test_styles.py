@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.accuracy.field.faults import formulas_with
+from benchmarks.accuracy.field.formulas import Gradients
 from benchmarks.accuracy.field.generator import Program
 from benchmarks.accuracy.field.problems import ENDS, HIDDEN, Family, draw_family, draw_problem
-from benchmarks.accuracy.field.programs import Gradients, gradients, styles
+from benchmarks.accuracy.field.programs import gradients, styles
 from benchmarks.accuracy.field.trials import ask
 
 ROUNDING = {"float64": 1e-12, "float32": 2e-5}  # relative to an array, in networks of this size
