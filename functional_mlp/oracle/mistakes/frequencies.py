@@ -16,7 +16,7 @@ UNSEEN = 0.5  # of a mistake that was met, though in no program of the field set
 
 _COUNTED = {
     "updated-weights-used": 15.0,
-    "bias-gradient-summed": 7,
+    "bias-gradient-summed": 7.0,
     "mean-missing": 6.92,
     "derivative-of-wrong-variable": 6.5,
     "loss-mismatch": 4.83,
@@ -89,7 +89,9 @@ saturated-gradient-clipped second-moment-not-squared sigmoid-derivative-doubled 
 slope-different softmax-derivative-without-sum softmax-extra softmax-missing stale-activations tanh-cancellation
 tanh-derivative-wrong targets-assumed-normalised weight-gradient-averaged weights-not-transposed wrong-sample-index
 """
-FREQUENCIES: Mapping[str, float] = {**_COUNTED, **dict.fromkeys(_MET_ELSEWHERE.split(), UNSEEN)}
+FREQUENCIES: Mapping[str, float] = dict(
+    sorted((_COUNTED | dict.fromkeys(_MET_ELSEWHERE.split(), UNSEEN)).items(), key=lambda pair: -pair[1])
+)
 
 
 def frequency_of(name: str) -> float:
