@@ -1,5 +1,6 @@
 """What may be other than declared in a loss value, one by one and in pairs, with how likely it is."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -48,16 +49,36 @@ def _changes(case: Case, loss: Loss) -> Iterator[Change]:
     yield from _of_rows(case, loss)
 
 
-def _with(**fields: Any) -> Callable[[Computed], Computed]:
-    """The loss with other fields."""
-    return lambda computed: computed._replace(loss=replace(computed.loss, **fields))
+@functools.lru_cache(maxsize=4096)
+def _altered(loss: Loss, kind: str | None, fields: tuple[tuple[str, Any], ...]) -> Loss:
+    """A loss of another kind, if one is given, and with other fields. Cached: a loss checks all its fields."""
+    return replace(loss if kind is None else loss.of_kind(kind), **dict(fields))
+
+
+def _with(kind: str | None = None, **fields: Any) -> Callable[[Computed], Computed]:
+    """The data term of another kind, and with other fields."""
+    items = tuple(fields.items())
+    return lambda computed: computed._replace(loss=_altered(computed.loss, kind, items))
+
+
+def _scaled(factor: float) -> Callable[[Computed], Computed]:
+    return lambda computed: computed._replace(scale=computed.scale * factor)
+
+
+def _all_scaled(factor: float) -> Callable[[Computed], Computed]:
+    return lambda c: c._replace(scale=c.scale * factor, l2=c.l2 * factor, l1=c.l1 * factor)
+
+
+def _penalised(**fields: Any) -> Callable[[Computed], Computed]:
+    """Other coefficients of the penalties."""
+    return lambda computed: computed._replace(**fields)
 
 
 def _of_kind(loss: Loss) -> Iterator[Change]:
     for rank, kind in enumerate(KINDS_TAKEN):
         if kind != loss.kind:
             words = f"{kind} where the case declares {loss.kind}"
-            yield Change("kind", words, 3 + rank, lambda c, kind=kind: c._replace(loss=c.loss.of_kind(kind)))  # type: ignore[misc]
+            yield Change("kind", words, 3 + rank, _with(kind))
     if loss.kind == "squared_error":
         yield Change("root", "the square root of the loss", 4, lambda c: c._replace(root=True))
 
@@ -119,11 +140,7 @@ def _of_scale(case: Case, loss: Loss) -> Iterator[Change]:
         yield Change("scale", f"{words} {of_data}", rank, _scaled(factor), pairs)
         if loss.penalises:
             words = f"{words} the loss, the penalty too"
-            yield Change("scale", words, rank, lambda c, by=factor: c._replace(whole=c.whole * by), pairs)  # type: ignore[misc]
-
-
-def _scaled(factor: float) -> Callable[[Computed], Computed]:
-    return lambda computed: computed._replace(loss=replace(computed.loss, scale=computed.loss.scale * factor))
+            yield Change("scale", words, rank, _all_scaled(factor), pairs)
 
 
 def _of_epsilon(loss: Loss) -> Iterator[Change]:
@@ -133,40 +150,37 @@ def _of_epsilon(loss: Loss) -> Iterator[Change]:
         return
     for epsilon in EPSILONS:
         if "epsilon" in KINDS[kind].parameters and epsilon != loss.epsilon:
+            words = f"log(p + {epsilon:.4g}) where the case declares log(p)"
+            yield Change("epsilon", words, 3, _with(kind, epsilon=epsilon))
+        yield Change("epsilon", f"probabilities clipped to {epsilon:.4g} from 0 and 1", 4, _clipped(kind, epsilon))
 
-            def in_log(computed: Computed, epsilon: float = epsilon) -> Computed:
-                return computed._replace(loss=replace(computed.loss.of_kind(kind), epsilon=epsilon))
 
-            yield Change("epsilon", f"log(p + {epsilon:.4g}) where the case declares log(p)", 3, in_log)
-
-        def clipped(computed: Computed, epsilon: float = epsilon) -> Computed:
-            return computed._replace(loss=computed.loss.of_kind(kind), clip=epsilon)
-
-        yield Change("epsilon", f"probabilities clipped to {epsilon:.4g} from 0 and 1", 4, clipped)
+def _clipped(kind: str, epsilon: float) -> Callable[[Computed], Computed]:
+    return lambda computed: computed._replace(loss=_altered(computed.loss, kind, ()), clip=epsilon)
 
 
 def _of_penalty(case: Case, loss: Loss) -> Iterator[Change]:
     if not loss.penalises:
         return
     n = len(case.inputs)
-    yield Change("penalty", "the loss without its penalty", 1, _with(l2=0.0, l1=0.0))
-    yield Change("penalty", "a penalty that is subtracted", 3, lambda c: c._replace(subtracted=True))
+    yield Change("penalty", "the loss without its penalty", 1, _penalised(l2=0.0, l1=0.0))
+    yield Change("penalty", "a penalty that is subtracted", 3, _penalised(l2=-loss.l2, l1=-loss.l1))
     if loss.l2:
-        yield Change("penalty", "an L2 penalty without its factor ½", 2, _with(l2=2 * loss.l2))
-        yield Change("penalty", "half of the declared L2 penalty", 2, _with(l2=loss.l2 / 2))
-        yield Change("penalty", "an L1 penalty where the case declares L2", 6, _with(l1=loss.l1 + loss.l2, l2=0.0))
+        yield Change("penalty", "an L2 penalty without its factor ½", 2, _penalised(l2=2 * loss.l2))
+        yield Change("penalty", "half of the declared L2 penalty", 2, _penalised(l2=loss.l2 / 2))
+        yield Change("penalty", "an L1 penalty where the case declares L2", 6, _penalised(l1=loss.l1 + loss.l2, l2=0.0))
     for factor, words in (
         (1 / n, f"divided by the number of samples, {n}"),
         (n, f"taken once for each of {n} samples"),
     ):
         if n > 1:
-            yield Change("penalty", f"a penalty {words}", 2, _with(l2=factor * loss.l2, l1=factor * loss.l1))
+            yield Change("penalty", f"a penalty {words}", 2, _penalised(l2=factor * loss.l2, l1=factor * loss.l1))
             if loss.l2:
-                doubled = _with(l2=2 * factor * loss.l2, l1=factor * loss.l1)
+                doubled = _penalised(l2=2 * factor * loss.l2, l1=factor * loss.l1)
                 yield Change("penalty", f"a penalty {words}, and without its factor ½", 3, doubled)
     if any(layer.bias is not None and layer.bias.any() for layer in case.params):
         words = "that spares the biases" if loss.l2_on_bias else "on the biases too"
-        yield Change("biases", f"a penalty {words}", 3, _with(l2_on_bias=not loss.l2_on_bias))
+        yield Change("biases", f"a penalty {words}", 3, _penalised(l2_on_bias=not loss.l2_on_bias))
 
 
 def _of_rows(case: Case, loss: Loss) -> Iterator[Change]:

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 from functional_mlp.losses import Loss
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.diagnosis.loss_value.changes import pairs, singles
-from functional_mlp.oracle.diagnosis.loss_value.values import Change, Computed, LossValues
+from functional_mlp.oracle.diagnosis.loss_value.values import Change, LossValues, as_declared
 from functional_mlp.oracle.truth import Solution
 
 MOST = 3  # readings that are told
 BY_CHANCE = 0.02  # of how many changes a value that nothing made may be expected to fit, at most
 DIGITS = 1e-6  # relative: where a value fits no reading to within the noise, as far it may be
 ROUNDING = 1e-12  # relative: two sums in another order
+
+Changes = tuple[Change, ...]
 
 
 class LossReading(NamedTuple):
@@ -56,34 +58,32 @@ def loss_readings(case: Case, solution: Solution, given: float, floor: float) ->
     if case.loss is None or solution.loss is None or not math.isfinite(given):
         return ()
     asked = LossValues(case, solution)
-    right = asked.value(Computed(case.loss))
-    relative = floor / abs(right) if right else floor
-    tight = [max(relative, ROUNDING), DIGITS]
-    for within in tight if tight[0] < DIGITS else tight[:1]:
-        if right is None or abs(given - right) <= within * max(abs(right), abs(given)):
+    right = asked.value(as_declared(case.loss))
+    if right is None:
+        return ()
+    noise = max(floor / abs(right) if right else floor, ROUNDING)
+    levels: list[list[tuple[Changes, float | None]]] = []
+    for within in (noise, DIGITS) if noise < DIGITS else (noise,):
+        if abs(given - right) <= within * max(abs(right), abs(given)):
             return ()
-        for changes in (singles(case), pairs(case)):
-            found = _fitting(asked, changes, right, given, within)
+        for level, changes in enumerate((singles, pairs)):
+            if level == len(levels):
+                levels.append([(one, asked.value(asked.made(one))) for one in changes(case)])
+            found = _fitting(asked, levels[level], right, given, within)
             if found:
                 return found
     return ()
 
 
 def _fitting(
-    asked: "LossValues", every: Sequence[tuple[Change, ...]], right: float, given: float, within: float
+    asked: LossValues, every: Sequence[tuple[Changes, float | None]], right: float, given: float, within: float
 ) -> tuple[LossReading, ...]:
-    """The readings with some of these changes, by rank; none where many values would fit."""
-    near, found = 0, []
-    for changes in every:
-        value = asked.value(asked.made(changes))
-        if value is None or abs(value - right) <= within * abs(right):
-            continue
-        near += 0.5 * abs(given) < abs(value) < 2 * abs(given)
-        if abs(value - given) <= within * abs(value):
-            found.append((changes, value))
-    expected = near * 2 * within / math.log(4)  # of values as dense as these
-    if expected > BY_CHANCE:
+    """The readings among these values, by rank; none where values are so dense that some fit by chance."""
+    others = [(changes, value) for changes, value in every if value is not None and _apart(value, right, within)]
+    near = sum(0.5 * abs(given) < abs(value) < 2 * abs(given) for _, value in others)
+    if near * 2 * within / math.log(4) > BY_CHANCE:
         return ()
+    found = [(changes, value) for changes, value in others if not _apart(value, given, within)]
     found.sort(key=lambda one: sum(change.rank for change in one[0]))
     readings: dict[Any, LossReading] = {}
     for changes, value in found:
@@ -93,7 +93,11 @@ def _fitting(
     return tuple(readings.values())[:MOST]
 
 
-def _reading(changes: Sequence[Change], loss: Loss | None, value: float, right: float, given: float) -> LossReading:
+def _apart(one: float, other: float, within: float) -> bool:
+    return abs(one - other) > within * abs(one)
+
+
+def _reading(changes: Changes, loss: Loss | None, value: float, right: float, given: float) -> LossReading:
     words = ", together with ".join(change.words for change in changes)
     sentence = f"The loss value is that of {words}{_times(given / right) if right else ''}."
     off = abs(given - value) / abs(value) if value else 0.0

@@ -15,25 +15,33 @@ from functional_mlp.oracle.truth import Solution
 
 
 class Computed(NamedTuple):
-    """How a loss value may have been computed.
+    """How a loss value may have been computed: scale · data term + l2 · ½Σw² + l1 · Σ|w|.
 
     Attributes:
-        loss: the loss.
+        loss: of the data term: its kind, options, reductions and scale count.
+        l2, l1: coefficients of the penalties, below 0 where they are subtracted.
+        l2_on_bias: whether these cover the biases.
+        scale: what the data term is multiplied with besides.
         weighted: whether the weights of the samples count.
         rows: the samples that are counted; None for all.
         clip: how near to 0 and 1 probabilities may come.
-        root: whether the square root is taken of it.
-        whole: what it is multiplied with, the penalty too.
-        subtracted: whether the penalty is.
+        root: whether the square root of the data term is taken.
     """
 
     loss: Loss
+    l2: float
+    l1: float
+    l2_on_bias: bool
+    scale: float = 1.0
     weighted: bool = True
     rows: tuple[int, ...] | None = None
     clip: float = 0.0
     root: bool = False
-    whole: float = 1.0
-    subtracted: bool = False
+
+
+def as_declared(loss: Loss) -> Computed:
+    """The value of a loss as it should be computed."""
+    return Computed(loss, loss.l2, loss.l1, loss.l2_on_bias)
 
 
 class Change(NamedTuple):
@@ -60,35 +68,38 @@ class LossValues:
     def __init__(self, case: Case, solution: Solution) -> None:
         self.case, self.solution = case, solution
         self.last = case.network.activations[-1]
+        self.declared_loss: Any = case.loss
         self.data: dict[Any, float | None] = {}
+        self.sizes = {on_bias: self._sizes(on_bias) for on_bias in (False, True)}
+
+    def _sizes(self, on_bias: bool) -> tuple[float, float]:
+        """½Σw² and Σ|w|."""
+        plain = replace(self.declared_loss, l2_on_bias=on_bias)
+        of_each = (replace(plain, l2=1.0, l1=0.0), replace(plain, l2=0.0, l1=1.0))
+        squares, sizes = (float(penalty_value(loss, self.case.params)) for loss in of_each)
+        return squares, sizes
 
     def made(self, changes: Sequence[Change]) -> Computed:
         """The declared loss with these changes."""
-        computed = Computed(self.case.loss)  # type: ignore[arg-type]
+        computed = as_declared(self.declared_loss)
         for change in changes:
             computed = change.made(computed)
         return computed
 
     def value(self, computed: Computed) -> float | None:
         """The value of a loss so computed; None where it has none, or none that is finite."""
-        with np.errstate(all="ignore"):
-            data = self._data(computed)
-            if data is None:
-                return None
-            penalty = float(penalty_value(computed.loss, self.case.params))
-            value = computed.whole * (data - penalty if computed.subtracted else data + penalty)
+        key = (computed.loss, computed.weighted, computed.rows, computed.clip, computed.root)
+        if key not in self.data:
+            with np.errstate(all="ignore"):
+                self.data[key] = self._data(computed)
+        data = self.data[key]
+        if data is None:
+            return None
+        squares, sizes = self.sizes[computed.l2_on_bias]
+        value = computed.scale * data + computed.l2 * squares + computed.l1 * sizes
         return value if math.isfinite(value) else None
 
     def _data(self, computed: Computed) -> float | None:
-        """The data term. It is the same with another penalty, so it is computed once."""
-        key = computed._replace(
-            loss=replace(computed.loss, l2=0.0, l1=0.0, l2_on_bias=False), whole=1, subtracted=False
-        )
-        if key not in self.data:
-            self.data[key] = self._computed(key)
-        return self.data[key]
-
-    def _computed(self, computed: Computed) -> float | None:
         seen = self._seen(computed.loss, computed.clip)
         if seen is None:
             return None
@@ -103,11 +114,11 @@ class LossValues:
 
     def _seen(self, loss: Loss, clip: float) -> tuple[Loss, np.ndarray] | None:
         """A loss as it is computed, and from what: outputs, probabilities made of them, logits; or nothing."""
-        outputs, own = self.solution.outputs, self.case.loss
+        outputs, own = self.solution.outputs, self.declared_loss
         if not KINDS[loss.kind].of_probabilities:
             return loss, outputs
         if not self.last.probabilities:
-            if own is None or own.kind not in OF_PROBABILITIES:
+            if own.kind not in OF_PROBABILITIES:
                 return None
             outputs = numpy_value(OF_PROBABILITIES[own.kind][1], outputs)
         elif not clip:
@@ -118,13 +129,12 @@ class LossValues:
 
     def declared(self, computed: Computed) -> Loss | None:
         """The loss that has to be declared for this value; None if there is none for this network."""
-        plain = Computed(computed.loss, whole=computed.whole)
-        loss, whole = computed.loss, computed.whole
-        if computed != plain or (whole < 0 and loss.penalises):
+        loss, l2, l1, l2_on_bias, scale, *rest = computed
+        if tuple(rest) != as_declared(loss)[5:] or min(l2, l1) < 0:
             return None
         try:
             loss.require_admissible(self.last)
             loss.require_targets(self.case.targets)  # type: ignore[arg-type]
         except ValueError:
             return None
-        return replace(loss, scale=whole * loss.scale, l2=abs(whole) * loss.l2, l1=abs(whole) * loss.l1)
+        return replace(loss, scale=scale * loss.scale, l2=l2, l1=l1, l2_on_bias=l2_on_bias)
