@@ -21,6 +21,7 @@ from .injection import plant_together as plant_together
 from .injection import plant_update as plant_update
 from .injection import site_of as site_of
 from .program import LayerView as LayerView
+from .program import OF_PROBABILITIES as OF_PROBABILITIES
 from .program import Prepared as Prepared
 from .program import Program as Program
 from .program import prepare as prepare
