@@ -244,7 +244,8 @@ def _in_stage(stage: str) -> Callable[[Callable[[Context, Any, Array], Any]], Ch
             for layer in _layers(context):
                 if stage == "through_activation" and layer == len(program.params) - 1:
                     program = unfused(program)
-                program = with_stages(program, layer, {stage: partial(function, context._replace(layer=layer))})
+                own = context._replace(program=program, layer=layer)
+                program = with_stages(program, layer, {stage: partial(function, own)})
             return program
 
         return Change(stage, apply)
