@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from functional_mlp.oracle.case import Case
+from functional_mlp.network import Network
+from functional_mlp.oracle.case import draw_case
 from functional_mlp.oracle.mistakes.catalogue.registry import MISTAKES
 from functional_mlp.oracle.mistakes.injection import places, plant, site_of
 from functional_mlp.oracle.mistakes.program import prepare
@@ -138,9 +139,8 @@ def test_where_and_with_which_numbers():
     )
     one = draw((3, 3), "softmax", "categorical_cross_entropy", samples=1)
     assert places(one, "softmax-over-samples") == ()
-    mistake, case = MISTAKES["short-constant"], hidden("sigmoid")
-    data = (case.network, case.loss, case.params, case.inputs, case.targets)
+    mistake = MISTAKES["short-constant"]
     for dtype, count in {"float64": 10, "float32": 5, "float16": 0}.items():
-        narrow = Case(*data, dtype=dtype)
+        narrow = draw_case(Network((2, 2), "sigmoid"), dtype=dtype)
         starts = mistake.parameter.starts(site_of(prepare(narrow), mistake, 0, "e"))
         assert len(starts) == count, dtype  # those that are further from e than rounding
