@@ -141,6 +141,6 @@ def test_where_and_with_which_numbers():
     assert places(one, "softmax-over-samples") == ()
     mistake = MISTAKES["short-constant"]
     for dtype, count in {"float64": 10, "float32": 5, "float16": 0}.items():
-        narrow = draw_case(Network((2, 2), "sigmoid"), dtype=dtype)
+        narrow = draw_case(Network((2, 2), "sigmoid"), None, dtype=dtype)
         starts = mistake.parameter.starts(site_of(prepare(narrow), mistake, 0, "e"))
         assert len(starts) == count, dtype  # those that are further from e than rounding
