@@ -227,7 +227,7 @@ DERIVATIVE_MISTAKES = (
         "The derivative of the sigmoid has a stray factor 2.",
         "ct_z = ct_a 2 a(1 − a)",
         "ct_z = ct_a a(1 − a)",
-        in_activation(lambda context, layer, ct: 2 * through_activation(layer, ct)),
+        in_activation(lambda context, layer, ct: 2 * context.before("through_activation")(layer, ct)),
         (activation_in("sigmoid"),),
     ),
     Mistake(
@@ -235,7 +235,7 @@ DERIVATIVE_MISTAKES = (
         "Going back through a relu returns its derivative alone and drops the cotangent that came.",
         "ct_z = f'(z)",
         "ct_z = ct_a f'(z)",
-        in_activation(lambda context, layer, ct: through_activation(layer, np.ones_like(ct))),
+        in_activation(lambda context, layer, ct: context.before("through_activation")(layer, np.ones_like(ct))),
         (activation_in("relu", "leaky_relu", "elu"),),
     ),
     Mistake(
@@ -255,7 +255,9 @@ DERIVATIVE_MISTAKES = (
             {
                 "instead": in_activation(lambda context, layer, ct: numpy_vjp(layer.activation, ct, ct, ct)),
                 "as-well": in_activation(
-                    lambda context, layer, ct: through_activation(layer, numpy_vjp(layer.activation, ct, ct, ct))
+                    lambda context, layer, ct: context.before("through_activation")(
+                        layer, numpy_vjp(layer.activation, ct, ct, ct)
+                    )
                 ),
             }
         ),

@@ -1,10 +1,12 @@
 """Mistakes in the two sides of a relu and its relatives on the way back: another slope, number or threshold."""
 
+from typing import Any
+
 import numpy as np
 
 from functional_mlp.activations import FACTORIES, Activation, numpy_vjp
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
-from functional_mlp.oracle.mistakes.changes import in_activation
+from functional_mlp.oracle.mistakes.changes import Array, Context, in_activation
 from functional_mlp.oracle.mistakes.conditions import INACTIVE_UNIT, Condition, Site, activation_in
 from functional_mlp.oracle.mistakes.program import vjp_at
 
@@ -37,6 +39,11 @@ def _moving(site: Site) -> tuple[float, ...]:
     return tuple(threshold for threshold in THRESHOLDS if _moves(site, threshold))
 
 
+def _by_side(context: Context, layer: Any, ct: Array, inactive: Array) -> Array:
+    """What the program has where z > 0, and something else where units are inactive."""
+    return np.where(layer.z <= 0, inactive, context.before("through_activation")(layer, ct))
+
+
 MASK_MISTAKES = (
     Mistake(
         "slope-different-backward",
@@ -44,7 +51,12 @@ MASK_MISTAKES = (
         "ct_z = s ct_a where z < 0 (of an elu: s eᶻ ct_a), with an s that is not the slope of the forward pass",
         "ct_z = ct_a f'(z) with the slope (alpha of an elu) of the forward pass",
         in_activation(
-            lambda context, layer, ct: numpy_vjp(with_slope(layer.activation, context.value), layer.z, layer.a, ct)
+            lambda context, layer, ct: _by_side(
+                context,
+                layer,
+                ct,
+                numpy_vjp(with_slope(layer.activation, context.value), layer.z, layer.a, ct),
+            )
         ),
         (activation_in("relu", "leaky_relu", "prelu", "elu"), INACTIVE_UNIT),
         tag="fitted",
@@ -55,11 +67,7 @@ MASK_MISTAKES = (
         "Where a unit is inactive its cotangent is overwritten by a number, such as the slope.",
         "ct_z = c where z ≤ 0",
         "ct_z = slope ct_a where z ≤ 0 (of a relu 0): multiply, do not assign",
-        in_activation(
-            lambda context, layer, ct: np.where(
-                layer.z <= 0, ct.dtype.type(context.value), numpy_vjp(layer.activation, layer.z, layer.a, ct)
-            )
-        ),
+        in_activation(lambda context, layer, ct: _by_side(context, layer, ct, np.full_like(ct, context.value))),
         (activation_in("relu", "leaky_relu", "prelu"), INACTIVE_UNIT),
         tag="fitted",
         parameter=Parameter("the number", lambda site: own_slope(site) or 0.01, linear=True),

@@ -37,8 +37,6 @@ from functional_mlp.oracle.mistakes.program import (
     Program,
     product,
     summed,
-    through_activation,
-    weights_cotangent,
 )
 
 PAIRED: Mapping[str, tuple[int, int]] = {  # whose inputs with whose delta, as offsets from this layer
@@ -130,7 +128,7 @@ PAIRING_MISTAKES = (
         by_variant(
             {
                 "gradient": in_returned(lambda context, name, ct: -ct),
-                "cotangent": in_activation(lambda context, layer, ct: -through_activation(layer, ct)),
+                "cotangent": in_activation(lambda context, layer, ct: -context.before("through_activation")(layer, ct)),
             }
         ),
         (SEVERAL_LAYERS, for_variant("a hidden layer", {"cotangent": HIDDEN.test})),
@@ -141,7 +139,7 @@ PAIRING_MISTAKES = (
         "The layer's own activations stand where its inputs are meant.",
         "ct_W = aᵀ ct_z",
         "ct_W = a_prevᵀ ct_z",
-        in_weights(lambda context, layer, ct: weights_cotangent(layer._replace(a_prev=layer.a), ct)),
+        in_weights(lambda context, layer, ct: _as_input(context, layer, ct, layer.a)),
         (Condition("a square layer", lambda site: site.fan_in == site.fan_out),),
     ),
     Mistake(

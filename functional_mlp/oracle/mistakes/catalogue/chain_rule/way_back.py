@@ -11,6 +11,7 @@ from functional_mlp.oracle.mistakes.changes import (
     Array,
     Context,
     by_variant,
+    in_bias,
     in_previous,
     in_weights,
     of_two_factors,
@@ -28,15 +29,13 @@ from functional_mlp.oracle.mistakes.conditions import (
     for_variant,
 )
 from functional_mlp.oracle.mistakes.program import (
-    previous_cotangent,
     product,
     summed,
-    weights_cotangent,
 )
 
 
-def _with_weights(layer: Any, weights: Array, ct: Array) -> Array:
-    return previous_cotangent(layer._replace(weights=weights.astype(ct.dtype)), ct)
+def _with_weights(context: Context, layer: Any, weights: Array, ct: Array) -> Any:
+    return context.before("previous_cotangent")(layer._replace(weights=weights.astype(ct.dtype)), ct)
 
 
 NOT_A_PRODUCT: Mapping[str, Callable[[Array, Array], Array]] = {
@@ -59,11 +58,17 @@ def _product_of_sums(left: Array, right: Array) -> Array:
     return summed(left, axis=0)[:, None] * summed(right, axis=0)[None, :]
 
 
+def _sums_in_bias(context: Context, layer: Any, ct: Array) -> Any:
+    """The sum of the matrix product ct_aᵀ f'(z), where that of an elementwise one is meant."""
+    derivative = context.before("through_activation")(layer, np.ones_like(layer.ct_a))
+    return context.before("bias_cotangent")(layer, layer.ct_a * summed(derivative, axis=1, keepdims=True))
+
+
 def _with_wrong_row_dropped(context: Context, layer: Any, ct: Array) -> Array:
     rows = [layer.weights, layer.bias[None, :]]
     stacked = np.concatenate(rows if context.variant == "bias-last" else rows[::-1])
     row = int(context.value) + (context.variant == "bias-first")
-    return context.before("previous_cotangent")(layer._replace(weights=np.delete(stacked, row, axis=0)), ct)
+    return _with_weights(context, layer, np.delete(stacked, row, axis=0), ct)
 
 
 def _units(site: Site) -> tuple[float, ...]:
@@ -112,7 +117,7 @@ WAY_BACK_MISTAKES = (
         "The weights are used where the transposed weights are meant.",
         "ct_a_prev = ct_z W",
         "ct_a_prev = ct_z Wᵀ",
-        in_previous(lambda context, layer, ct: _with_weights(layer, layer.weights.T, ct)),
+        in_previous(lambda context, layer, ct: _with_weights(context, layer, layer.weights.T, ct)),
         (SQUARE,),
     ),
     Mistake(
@@ -120,7 +125,9 @@ WAY_BACK_MISTAKES = (
         "The gradient of the weights is used where the weights are meant.",
         "ct_a_prev = ct_z ct_Wᵀ",
         "ct_a_prev = ct_z Wᵀ",
-        in_previous(lambda context, layer, ct: _with_weights(layer, weights_cotangent(layer, ct), ct)),
+        in_previous(
+            lambda context, layer, ct: _with_weights(context, layer, context.before("weights_cotangent")(layer, ct), ct)
+        ),
     ),
     Mistake(
         "raw-error-sent-back",
@@ -155,16 +162,30 @@ WAY_BACK_MISTAKES = (
     Mistake(
         "sum-product-swapped",
         "A product of two sums stands where the sum of the products is meant.",
-        "ct_a_prev[s, i] = (sum over j of ct_z[s, j]) (sum over j of W[i, j]), or ct_W likewise with sums over samples",
-        "ct_a_prev[s, i] = sum over j of ct_z[s, j] W[i, j]; ct_W[i, j] = sum over s of a_prev[s, i] ct_z[s, j]",
+        "ct_a_prev[s, i] = (sum over j of ct_z[s, j]) (sum over j of W[i, j]), or ct_W likewise with sums over samples,"
+        " or ct_b[j] = sum over s of ct_a[s, j] (sum over k of f'(z)[s, k])",
+        "ct_a_prev[s, i] = sum over j of ct_z[s, j] W[i, j]; ct_W[i, j] = sum over s of a_prev[s, i] ct_z[s, j];"
+        " ct_b[j] = sum over s of ct_a[s, j] f'(z)[s, j]",
         by_variant(
             {
                 "way-back": in_previous(lambda context, layer, ct: _product_of_sums(ct.T, layer.weights.T)),
                 "weights": in_weights(lambda context, layer, ct: _product_of_sums(layer.a_prev, ct)),
+                "bias": of_two_factors(in_bias(_sums_in_bias)),
             }
         ),
-        (for_variant("a sum of several", {"way-back": SEVERAL_UNITS.test, "weights": SEVERAL_SAMPLES.test}),),
-        variants=("way-back", "weights"),
+        (
+            for_variant(
+                "a sum of several, and for the bias one and an activation that works unit by unit",
+                {
+                    "way-back": SEVERAL_UNITS.test,
+                    "weights": SEVERAL_SAMPLES.test,
+                    "bias": lambda site: (
+                        site.bias is not None and site.fan_out > 1 and site.activation.name != "softmax"
+                    ),
+                },
+            ),
+        ),
+        variants=("way-back", "weights", "bias"),
     ),
     Mistake(
         "wrong-unit-dropped",
