@@ -16,5 +16,10 @@ from .injection import plant as plant
 from .injection import plant_together as plant_together
 from .injection import plant_update as plant_update
 from .injection import site_of as site_of
+from .program import OF_PROBABILITIES as OF_PROBABILITIES
 from .program import Prepared as Prepared
 from .program import prepare as prepare
+from .tracing import Trace as Trace
+from .tracing import trace as trace
+from .wording.registry import WORDING as WORDING
+from .wording.wording import filled as filled
