@@ -70,9 +70,7 @@ def _recorded(stages: Any, layer: int, seen: dict[tuple[int, str], tuple[Any, An
     return stages._replace(**{name: noting(name) for name in Stages._fields})
 
 
-def _traced(
-    program: Program, seen: dict[tuple[int, str], tuple[Any, Any, Any]], grads: tuple[Layer, ...]
-) -> Trace:
+def _traced(program: Program, seen: dict[tuple[int, str], tuple[Any, Any, Any]], grads: tuple[Layer, ...]) -> Trace:
     layers = range(len(program.params))
     fused = program.stages[-1].through_activation is already_through
     ct_a: list[Any] = [seen[layer, "through_activation"][1] for layer in layers]
@@ -83,9 +81,7 @@ def _traced(
         weights=tuple(seen[layer, "previous_cotangent"][0].weights for layer in layers),
         ct_a=(*ct_a[:-1], None if fused else ct_a[-1]),
         ct_z=tuple(seen[layer, "through_activation"][2] for layer in layers),
-        sums=tuple(
-            Layer(seen[layer, "weights_cotangent"][2], seen[layer, "bias_cotangent"][2]) for layer in layers
-        ),
+        sums=tuple(Layer(seen[layer, "weights_cotangent"][2], seen[layer, "bias_cotangent"][2]) for layer in layers),
         grads=grads,
         outputs=program.tape.activations[-1],
     )

@@ -81,6 +81,16 @@ class Notation:
         """Whether samples are columns."""
         return self.layout.samples == "columns"
 
+    @property
+    def samples(self) -> int:
+        """The number of samples; 0 if it is unknown."""
+        return 0 if self.case is None else len(self.case.inputs)
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs; 0 if it is unknown."""
+        return 0 if self.case is None else self.case.network.sizes[-1]
+
     # words
 
     def place(self, layers: tuple[int, ...]) -> str:
@@ -95,14 +105,16 @@ class Notation:
             numbers = [str(layer + 1) for layer in chosen]
             return f"layers {', '.join(numbers[:-1])} and {numbers[-1]}"
         [layer] = chosen
-        if self.depth == 1:
-            return "the layer"
-        if layer == last:
-            return "the last layer"
+        role = self.role(layer)
+        return role if layer == last or self.depth == 2 else f"layer {layer + 1} ({role})"
+
+    def role(self, layer: int) -> str:
+        """Which layer it is, without its number: "the last layer", "the first hidden layer"."""
+        if layer == self.depth - 1:
+            return "the last layer" if layer else "the only layer"
         if self.depth == 2:
             return "the hidden layer"
-        which = f"the {ORDINALS[layer]} hidden layer" if layer < len(ORDINALS) else "a hidden layer"
-        return f"layer {layer + 1} ({which})"
+        return f"the {ORDINALS[layer]} hidden layer" if layer < len(ORDINALS) else "a hidden layer"
 
     def activation(self, layer: int) -> Activation | None:
         """Of a layer, if it is known."""
@@ -166,7 +178,7 @@ class Notation:
         """The terms of `mistakes.wording` that are spelled as in a program, for a layer."""
         names = self.names(layer)
         return names | {
-            "z": self._forward(names),
+            "z": self._forward(names, has_bias=self.case is None or self.case.params[layer].bias is not None),
             "a": self._value(layer, names),
             "through": self._through(layer, names),
             "product": self._product(names),
@@ -178,12 +190,12 @@ class Notation:
             "outputs": self.output_of(self.depth - 1),
         }
 
-    def _forward(self, names: Mapping[str, str]) -> str:
+    def _forward(self, names: Mapping[str, str], *, has_bias: bool) -> str:
         below, weights = names["A_prev"], names["W"]
-        turned = self.layout.weights == "out_in"
+        turned, bias = self.layout.weights == "out_in", f" + {names['b']}" if has_bias else ""
         if self.columns:
-            return f"{weights if turned else f'{weights}.T'} @ {below} + {names['b']}"
-        return f"{below} @ {f'{weights}.T' if turned else weights} + {names['b']}"
+            return f"{weights if turned else f'{weights}.T'} @ {below}{bias}"
+        return f"{below} @ {f'{weights}.T' if turned else weights}{bias}"
 
     def _product(self, names: Mapping[str, str]) -> str:
         below, delta = names["A_prev"], names["dZ"]
@@ -248,7 +260,7 @@ class Notation:
     # at the outputs
 
     def at_the_outputs(self) -> tuple[str, str]:
-        """What the way back begins with, and what it is: ("dZ2", "(A2 - T) / n") where loss and activation are fused."""
+        """What the way back begins with, and what it is: ("dZ2", "(A2 - T) / n") where loss and activation are one."""
         last = self.depth - 1
         names, loss = self.names(last), None if self.case is None else self.case.loss
         if self.case is None:

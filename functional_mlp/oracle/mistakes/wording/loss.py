@@ -11,7 +11,7 @@ LOSS_WORDING: Mapping[str, Wording] = {
     "squared-error-factor": Wording(
         {
             "doubled": "The gradient of the squared error is twice what the declared loss has.",
-            "halved": "The gradient of the squared error is half of what the declared loss has: its factor 2 is missing.",
+            "halved": "The gradient of the squared error is half of what the declared loss has.",
         },
         LOSS,
     ),
