@@ -25,6 +25,7 @@ from functional_mlp.update_rules import Descent
 WIDTH = 80
 SHOWN = 3  # samples, or units, that are written out
 CLOSE = 1e-9  # relative, of numbers that only rounding tells apart
+PART = "   ^ here the two part"
 NO_CASE = "This report kept no case, so that nothing can be explained step by step.\n"
 SEVERAL_STEPS = (
     "These parameters are not those of one step of plain descent: no single gradient leads to them. What follows is the"
@@ -249,7 +250,7 @@ class _Steps:
             rows = self._rows(terms["dA"], last, lambda traced: traced.ct_a[last])
             said = line if name == terms["dA"] else f"dLoss({terms['A']}, T)"
             yield self._step(f"{terms['dA']} = {said}", rows, lambda traced: traced.ct_a[last])
-        rows = self._rows(terms["dZ"], last, lambda traced: traced.ct_z[last])
+        rows = (*self._factor(last), *self._rows(terms["dZ"], last, lambda traced: traced.ct_z[last]))
         line = line if fused and name == terms["dZ"] else terms["through"]
         yield self._step(f"{terms['dZ']} = {line}", rows, lambda traced: traced.ct_z[last])
 
@@ -279,14 +280,14 @@ class _Steps:
 
     def _through(self, layer: int) -> Step:
         terms = self.notation.terms(layer)
-        rows = self._rows(terms["dZ"], layer, lambda traced: traced.ct_z[layer])
-        activation = self.case.network.activations[layer]
-        if layer == self.layer and activation.name not in ("softmax", "identity"):
-            rows = (self._factor(layer), *rows)
+        rows = (*self._factor(layer), *self._rows(terms["dZ"], layer, lambda traced: traced.ct_z[layer]))
         return self._step(f"{terms['dZ']} = {terms['through']}", rows, lambda traced: traced.ct_z[layer])
 
-    def _factor(self, layer: int) -> Row:
-        """What the cotangent of the entry's unit is multiplied with."""
+    def _factor(self, layer: int) -> tuple[Row, ...]:
+        """What the cotangent of the entry's unit is multiplied with, in its own layer, if that works unit by unit."""
+        name = self.case.network.activations[layer].name
+        if layer != self.layer or name in ("softmax", "identity") or self.right.ct_a[layer] is None:
+            return ()
 
         def of(traced: Trace | None) -> float | None:
             ct_a = None if traced is None else traced.ct_a[layer]
@@ -294,7 +295,7 @@ class _Steps:
                 return None
             return float(traced.ct_z[layer][self.sample, self.unit] / ct_a[self.sample, self.unit])
 
-        return Row(f"the factor {self.notation.slope(layer)}", of(self.right), of(self.mistaken))
+        return (Row(f"the factor {self.notation.slope(layer)}", of(self.right), of(self.mistaken)),)
 
     def _sum(self) -> Iterator[Step]:
         """The sum over the samples, and what is added to it or done to it before it is handed back."""
@@ -372,12 +373,14 @@ def _text(report: Reported, notation: Notation, entry: Entry, steps: _Steps, rat
         for row in step.rows:
             lines.append(_row(row, compared=compared))
         if step.parts:
-            lines.append("   ^ here the two part")
+            lines.append(PART)
     if rate is not None and plain:
         terms = notation.terms(layer)
         kind = "b" if entry.path.endswith("bias") else "W"
         lines += _wrapped(f"{number + 1}. {terms[kind]} = {terms[kind]} - {rate:g} * {terms[f'd{kind}']}", 3)
         lines.append(_row(Row(name.removeprefix("d"), entry.true, entry.mistaken), compared=compared))
+        if compared and not steps.apart:
+            lines.append(PART)
     given = "nothing that could be compared" if np.isnan(entry.given) else f"{entry.given:.9g}"
     lines += ["", f"yours: {given}; right: {entry.true:.9g}"]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -391,12 +394,12 @@ def _is_plain(entry: Entry, steps: _Steps, rate: float) -> bool:
 
 
 def _row(row: Row, *, compared: bool) -> str:
-    mistaken, right = ("" if number is None else f"{number:.6g}" for number in (row.mistaken, row.right))
+    mistaken, right = ("" if number is None else f"{number:.9g}" for number in (row.mistaken, row.right))
     return _numbers(f"   {row.name}", mistaken if compared else "", right)
 
 
 def _numbers(name: str, mistaken: str, right: str) -> str:
-    return f"{name:<51} {mistaken:>13} {right:>13}"
+    return f"{name:<47} {mistaken:>15} {right:>15}"
 
 
 def _wrapped(text: str, hang: int = 0) -> list[str]:
