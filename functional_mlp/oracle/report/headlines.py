@@ -52,7 +52,7 @@ def headline_of(named: Named, notation: Notation) -> Headline:
         "where": notation.place(named.layers),
         "f": notation.activations_in(named.layers),
         "value": value_of(named),
-        "variant": (named.variant or "").replace("_", " ").replace("-", " "),
+        "variant": named.variant or "",
         "samples": str(notation.samples),
         "K": str(notation.outputs),
     }

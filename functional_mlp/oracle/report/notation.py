@@ -5,7 +5,7 @@ case) is taken to be as in the oracle's own layout, with activations that are ca
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,10 @@ DIFFERENCE = re.compile(r"\([^/]*\)")
 PROBABILITIES_OF = {kind: activation.name for kind, (_, activation) in OF_PROBABILITIES.items()}
 
 
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
+
+
 @dataclass(frozen=True)
 class Notation:
     """Names and lines for one case, or for none.
@@ -102,8 +106,7 @@ class Notation:
         if len(chosen) > 1 and chosen == list(range(last)):
             return "both hidden layers" if last == 2 else f"all {last} hidden layers"
         if len(chosen) > 1:
-            numbers = [str(layer + 1) for layer in chosen]
-            return f"layers {', '.join(numbers[:-1])} and {numbers[-1]}"
+            return f"layers {_listed([str(layer + 1) for layer in chosen])}"
         [layer] = chosen
         role = self.role(layer)
         return role if layer == last or self.depth == 2 else f"layer {layer + 1} ({role})"
@@ -121,10 +124,10 @@ class Notation:
         return None if self.case is None else self.case.network.activations[layer]
 
     def activations_in(self, layers: tuple[int, ...]) -> str:
-        """The names of the activations of some layers; "the activation" where nothing is known."""
+        """The names of the activations of some layers; "activation" where nothing is known."""
         known = (self.activation(layer) for layer in (layers or (self.depth - 1,)))
         names = list(dict.fromkeys(activation.name for activation in known if activation is not None))
-        return " and ".join(names) or "the activation"
+        return _listed(names) or "activation"
 
     # names
 
@@ -192,10 +195,17 @@ class Notation:
 
     def _forward(self, names: Mapping[str, str], *, has_bias: bool) -> str:
         below, weights = names["A_prev"], names["W"]
-        turned, bias = self.layout.weights == "out_in", f" + {names['b']}" if has_bias else ""
+        turned, bias = self.layout.weights == "out_in", f" + {names['b']}{self._beside_samples()}" if has_bias else ""
         if self.columns:
             return f"{weights if turned else f'{weights}.T'} @ {below}{bias}"
         return f"{below} @ {f'{weights}.T' if turned else weights}{bias}"
+
+    def _beside_samples(self) -> str:
+        """What makes a bias fit a sum with arrays of samples."""
+        shape = "vector" if self.layout.in_weights else str(self.layout.bias)
+        if shape == "vector":
+            return "[:, None]" if self.columns else ""
+        return "" if shape == ("column" if self.columns else "row") else ".T"
 
     def _product(self, names: Mapping[str, str]) -> str:
         below, delta = names["A_prev"], names["dZ"]

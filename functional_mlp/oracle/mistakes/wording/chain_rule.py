@@ -113,7 +113,7 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
         "The weight gradient of {where} is made with the layer's own output where its input is meant.", PRODUCT
     ),
     "raw-error-sent-back": Wording(
-        "What {where} send[s|] back is the raw error, without the derivative of {f}: dA where dZ is meant.", BACK
+        "The raw error (dA) is sent back from {where}, without the derivative of {f}: dZ is meant.", BACK
     ),
     "output-derivative-missing-in-weights": Wording(
         {
@@ -121,47 +121,81 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
             "bias": "The bias gradient of {where} lacks the derivative of {f}; what is sent back has it.",
             "both": "The gradients of {where} lack the derivative of {f}; what is sent back has it.",
         },
-        {"weights": f"{THROUGH}; {PRODUCT}", "bias": f"{THROUGH}; {SUMS}", "both": f"{THROUGH}; {PRODUCT}"},
+        {"bias": f"{THROUGH}; {SUMS}", OTHERS: f"{THROUGH}; {PRODUCT}"},
     ),
     "value-for-derivative": Wording(
         {
             "value": f"{DERIVATIVE} taken to be {{f}} itself.",
-            "one-plus-square": f"{DERIVATIVE} taken to be 1 + a**2.",
-            OTHERS: f"{DERIVATIVE} taken to be another function of z or a ({{variant}}).",
+            "value-of-output": f"{DERIVATIVE} taken to be {{f}} itself, and of a, not of z.",
+            "z-where-positive": f"{DERIVATIVE} taken to be z, not 1, where z > 0.",
+            "one-plus-square": f"{DERIVATIVE} taken to be 1 + a**2; the sign is wrong.",
+            "a-one-plus-a": f"{DERIVATIVE} taken to be a(1 + a); the sign is wrong.",
         },
         THROUGH,
     ),
-    "sigmoid-derivative-slip": Wording(f"{DERIVATIVE} written wrongly ({{variant}}).", THROUGH),
-    "product-term-missing": Wording("The derivative of {f} in {where} lacks a term of the product rule.", THROUGH),
+    "sigmoid-derivative-slip": Wording(
+        {
+            "one-minus-z": f"{DERIVATIVE} taken to be sigmoid(z) sigmoid(1 - z): 1 - sigmoid(z) is meant.",
+            "squared": f"{DERIVATIVE} taken to be a**2.",
+            "one-minus-a": f"{DERIVATIVE} taken to be 1 - a: the factor a is missing.",
+            "one-minus-a-squared": f"{DERIVATIVE} taken to be (1 - a)**2.",
+            "a-one-minus-z": f"{DERIVATIVE} taken to be a(1 - z): the second factor takes z for a.",
+            "z-one-minus-a": f"{DERIVATIVE} taken to be z(1 - a): the first factor takes z for a.",
+            "sign-of-exponent": f"{DERIVATIVE} taken with exp(z) above the fraction line, where exp(-z) is meant.",
+        },
+        THROUGH,
+    ),
+    "product-term-missing": Wording(
+        {
+            "second-term-missing": f"{DERIVATIVE} its factor beside z alone: the term z g'(z) is missing.",
+            "first-term-missing": f"{DERIVATIVE} the term z g'(z) alone: the term g(z) is missing.",
+            "factor-z-missing": f"{DERIVATIVE} g(z) + g'(z): the factor z of the second term is missing.",
+        },
+        THROUGH,
+    ),
     "slope-different-backward": Wording(
-        "The slope of {f} in {where} is {value} on the way back, another than forward.", THROUGH
+        "The slope of {f} in {where} is {value} on the way back, which is not that of the forward pass.", THROUGH
     ),
     "mask-overwrites": Wording(
         "Where units of {where} are inactive, the error is overwritten with {value}: what came back is lost.", THROUGH
     ),
     "relu-threshold": Wording(
-        "The error passes back through {f} in {where} where z > {value}, where z > 0 is meant.", THROUGH
+        "On the way back, {f} in {where} counts as active from z = {value} on, not from 0.", THROUGH
     ),
     "softmax-derivative-without-sum": Wording(
-        "The derivative of the softmax in {where} lacks its sum over the units.", THROUGH
+        "The derivative of the softmax in {where} is taken to be the softmax itself, without a sum over units.",
+        THROUGH,
     ),
-    "derivative-of-error": Wording(f"{DERIVATIVE} taken at the error that came back, where z is meant.", THROUGH),
+    "derivative-of-error": Wording(
+        f"{DERIVATIVE} taken at the error that comes back, not at the layer's own values.", THROUGH
+    ),
     "weights-times-activations": Wording(
-        "Going back from {where}, weights times activations stand where the weights alone are meant.", BACK
+        {
+            "own": "The error sent back from {where} is multiplied with the activations of the layer below, too.",
+            "samples-mixed": "Weights times activations are sent back from {where}, and samples are mixed in it.",
+        },
+        BACK,
     ),
     "sum-product-swapped": Wording(
-        "Going back from {where}, a product of two sums stands where a sum of products is meant.", BACK
+        {
+            "way-back": "Sent back from {where} is a product of two sums, where a sum of products is meant.",
+            "weights": "The weight gradient of {where} is a product of two sums, where a sum of products is meant.",
+            "bias": "The bias gradient of {where} is made of a sum of derivatives, where each unit has its own.",
+        },
+        {"way-back": BACK, "weights": PRODUCT, "bias": f"{THROUGH}; {SUMS}"},
     ),
-    "wrong-unit-dropped": Wording(
-        "Going back from {where}, the wrong row of the weights is dropped as the bias's.", BACK
-    ),
+    "wrong-unit-dropped": Wording("Going back from {where}, unit {value} is dropped in place of the bias.", BACK),
     "pre-activation-used-as-input": Wording(
-        "The weight gradient of {where} is made with z of the layer below where its a is meant.", PRODUCT
+        "The weight gradient of {where} is made with z of the layer below, where its a is meant.", PRODUCT
     ),
     "network-input-used-as-input": Wording(
-        "The weight gradient of {where} is made with the network's inputs X where the layer's own are meant.", PRODUCT
+        "The weight gradient of {where} is made with X, the network's inputs, where the layer's own are meant.", PRODUCT
     ),
     "last-sample-activations": Wording(
-        "{where} go[es|] back with the activations of one sample, and the error summed over all of them.", THROUGH
+        {
+            "last": "The error is summed over the samples before it goes through {where}, by the last sample alone.",
+            "first": "The error is summed over the samples before it goes through {where}, by the first sample alone.",
+        },
+        THROUGH,
     ),
 }

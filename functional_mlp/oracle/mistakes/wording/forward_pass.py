@@ -6,6 +6,21 @@ from functional_mlp.oracle.mistakes.wording.wording import OTHERS, Wording
 
 ACTIVATION, PRE_ACTIVATION = "{A} = {a}", "{Z} = {z}"
 
+
+def _slips(ending: str, more: str) -> dict[str, str]:
+    """Forms of a leaky relu that people write, by variant."""
+    said = {
+        "slope-where-positive": "slope * z for z > 0 and 0 elsewhere",
+        "sides-swapped": "slope * z for z > 0 and z elsewhere",
+        "constant": "the slope itself, not slope * z, for z < 0",
+        "maximum": "max(slope, z), where max(slope * z, z) is meant",
+    }
+    return {
+        f"{variant}{ending}": f"The {{f}} of {{where}} is {words} in the forward pass{more}."
+        for variant, words in said.items()
+    }
+
+
 FORWARD_PASS_WORDING: Mapping[str, Wording] = {
     "activation-missing": Wording("The activation {f} of {where} is left out of the forward pass.", ACTIVATION),
     "activation-swapped": Wording("The activation of {where} is {variant}, where the case has {f}.", ACTIVATION),
@@ -24,20 +39,28 @@ FORWARD_PASS_WORDING: Mapping[str, Wording] = {
     ),
     "activation-approximated": Wording(
         {
-            "short-e": "{f} in {where} is computed with e = 2.718.",
-            "rational": "{f} in {where} is a rational approximation.",
-            "table": "{f} in {where} is read from a table.",
-            "gelu-tanh": "{f} in {where} is its approximation by tanh.",
-            "gelu-sigmoid": "{f} in {where} is its approximation by a sigmoid.",
+            "short-e": "The {f} of {where} is computed with e = 2.718.",
+            "rational": "The {f} of {where} is a rational approximation.",
+            "table": "The {f} of {where} is read from a table.",
+            "gelu-tanh": "The {f} of {where} is its approximation by tanh.",
+            "gelu-sigmoid": "The {f} of {where} is its approximation by a sigmoid.",
         },
         ACTIVATION,
     ),
-    "gelu-form-other": Wording("{f} in {where} is another form of gelu, that by {variant}.", ACTIVATION),
+    "gelu-form-other": Wording("The {f} of {where} is another form of gelu, that by {variant}.", ACTIVATION),
     "gelu-forms-mixed": Wording(
-        "{f} in {where} goes forward by one form of gelu and back by another ({variant}).", "{dZ} = {through}"
+        "The {f} of {where} goes forward by one form of gelu and back by another ({variant}).", "{dZ} = {through}"
     ),
     "leaky-forward-slip": Wording(
-        {OTHERS: "{f} in {where} is computed wrongly in the forward pass ({variant})."}, ACTIVATION
+        {
+            **_slips("", ""),
+            "slope-negated": "The {f} of {where} is -slope * z for z < 0 in the forward pass.",
+            **_slips("-both-ways", ", and its derivative too"),
+        },
+        ACTIVATION,
+    ),
+    "slope-different-forward": Wording(
+        "The slope of {f} in {where} is {value} in the forward pass, and the declared one on the way back.", ACTIVATION
     ),
     "softmax-over-samples": Wording(
         {
@@ -46,5 +69,12 @@ FORWARD_PASS_WORDING: Mapping[str, Wording] = {
         },
         ACTIVATION,
     ),
-    "short-constant": Wording("{f} in {where} is computed with a constant of few digits, {value}.", ACTIVATION),
+    "short-constant": Wording(
+        {
+            "e": "The {f} of {where} is computed with e = {value}, which has too few digits.",
+            "pi": "The {f} of {where} is computed with pi = {value}, which has too few digits.",
+            "pi-in-derivative": "The derivative of {f} in {where} has pi = {value}, which has too few digits.",
+        },
+        {"pi-in-derivative": "{dZ} = {through}", OTHERS: ACTIVATION},
+    ),
 }

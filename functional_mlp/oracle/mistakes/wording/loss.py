@@ -78,5 +78,12 @@ LOSS_WORDING: Mapping[str, Wording] = {
         },
     ),
     "scale-by-layer": Wording("A factor {value} comes in at every layer on the way back.", "{dA_prev} = {back}"),
-    "penalty-in-delta": Wording("A constant ({value}) is added to the error at the outputs ({variant}).", LOSS),
+    "penalty-in-delta": Wording(
+        {
+            "outputs": "A constant, {value}, is added to the error of every output.",
+            "right-class": "A constant, {value}, is added to the error of the right class.",
+            "delta": "A constant, {value}, is added to the delta of the last layer.",
+        },
+        LOSS,
+    ),
 }

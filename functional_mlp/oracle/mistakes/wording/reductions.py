@@ -6,6 +6,7 @@ from functional_mlp.oracle.mistakes.wording.wording import OTHERS, Wording
 
 PRODUCT, SUMS, BACK, LOSS = "{dW} = {product}", "{db} = {sums}", "{dA_prev} = {back}", "{loss}"
 WEIGHTS, BIASES = "The weight gradient[|s] of {where} [is|are]", "The bias gradient[|s] of {where} [is|are]"
+ONE_NUMBER = "One number stands for every entry of the"
 ONCE = "  # {dZ} is divided by n already"
 
 REDUCTION_WORDING: Mapping[str, Wording] = {
@@ -69,17 +70,44 @@ REDUCTION_WORDING: Mapping[str, Wording] = {
         {"weights": PRODUCT, "bias": SUMS, "both": f"{PRODUCT}; {SUMS}"},
     ),
     "samples-weighted-unevenly": Wording(
-        "The samples do not count evenly in the gradients: their weights are {value}.", PRODUCT
+        "The samples do not count alike in the gradients: their weights are {value}.", "{dW} = {product}"
     ),
     "scalar-broadcast": Wording(
-        {OTHERS: "Every entry of a gradient of {where} is one and the same number ({variant})."},
-        {"bias": SUMS, OTHERS: PRODUCT},
+        {
+            "weights": f"{ONE_NUMBER} weight gradient of {{where}}: the sum of all.",
+            "weights-mean": f"{ONE_NUMBER} weight gradient of {{where}}: the mean of all.",
+            "dot-with-outputs": f"{ONE_NUMBER} weight gradient of {{where}}: the dot product of its delta and output.",
+            "dot-with-inputs": f"{ONE_NUMBER} weight gradient of {{where}}: the dot product of its delta and input.",
+            "bias-mean": f"{ONE_NUMBER} bias gradient of {{where}}: the mean of all.",
+        },
+        {"bias-mean": SUMS, OTHERS: PRODUCT},
     ),
-    "bias-from-weight-gradient": Wording(f"{BIASES} made of the weight gradient[|s], not of dZ ({{variant}}).", SUMS),
+    "bias-from-weight-gradient": Wording(
+        {
+            "over-inputs": f"{BIASES} the sum of the weight gradient over the inputs, not of dZ over the samples.",
+            "mean-over-inputs": f"{BIASES} the mean of the weight gradient over the inputs, not the sum of dZ.",
+            "first-row": f"{BIASES} the weight gradient of the first input.",
+            "last-row": f"{BIASES} the weight gradient of the last input.",
+        },
+        SUMS,
+    ),
     "bias-summed-over-wrong-axis": Wording(f"{BIASES} summed over the units, not over the samples.", SUMS),
     "layers-in-reverse": Wording(
         "The gradients are handed back in the order of the way back: the last layer's first.", "grads = grads[::-1]"
     ),
-    "gradient-clipped": Wording("The gradient is clipped at {value} ({variant}).", PRODUCT),
-    "gradient-normalised": Wording("The gradient is divided by its norm ({variant}).", PRODUCT),
+    "gradient-clipped": Wording(
+        {
+            "by-value": "Every entry of the gradient is clipped at {value}.",
+            "by-norm": "The gradient is clipped to the norm {value}, that of all arrays together.",
+            "each-by-norm": "Each array of the gradient is clipped to the norm {value}.",
+        },
+        f"{PRODUCT}  # hand it back as it is",
+    ),
+    "gradient-normalised": Wording(
+        {
+            "all": "The gradient is divided by its norm, that of all arrays together.",
+            "each": "Each array of the gradient is divided by its norm.",
+        },
+        f"{PRODUCT}  # hand it back as it is",
+    ),
 }

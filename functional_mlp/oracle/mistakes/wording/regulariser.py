@@ -36,7 +36,8 @@ REGULARISER_WORDING: Mapping[str, Wording] = {
     ),
     "l2-on-gradient": Wording("The L2 penalty scales the gradient, where it should add to it.", WEIGHTS),
     "l2-on-summed-gradient": Wording(
-        "The L2 penalty is added to the gradient as it is before, or after, the division by n.", WEIGHTS
+        "The penalty's coefficient multiplies the gradient, before or after its mean, where it belongs to the weights.",
+        WEIGHTS,
     ),
     "l2-coefficient-different": Wording(
         "The coefficient of the L2 penalty is {value}, another than the case declares.", WEIGHTS

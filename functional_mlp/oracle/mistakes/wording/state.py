@@ -31,10 +31,10 @@ STATE_WORDING: Mapping[str, Wording] = {
         "The backward pass of {where} is computed in float32.", "{dA} = {dA}.astype(np.float64)"
     ),
     "tanh-cancellation": Wording(
-        "1 - a**2 cancels in {where}, where tanh is all but 1.", "{dZ} = {dA} / np.cosh({Z})**2"
+        "The difference 1 - a**2 cancels in {where}, where tanh is all but 1 or -1.", "{dZ} = {dA} / np.cosh({Z})**2"
     ),
     "sigmoid-cancellation": Wording(
-        "a(1 - a) cancels in {where}, where the sigmoid is all but 1.",
+        "The difference 1 - a cancels in {where}, where the sigmoid is all but 1.",
         "{dZ} = {dA} / (2 + np.exp({Z}) + np.exp(-{Z}))",
     ),
     "wrong-sample-index": Wording(
