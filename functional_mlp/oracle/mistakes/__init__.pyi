@@ -20,9 +20,13 @@ from .injection import plant as plant
 from .injection import plant_together as plant_together
 from .injection import plant_update as plant_update
 from .injection import site_of as site_of
-from .program import LayerView as LayerView
 from .program import OF_PROBABILITIES as OF_PROBABILITIES
+from .program import LayerView as LayerView
 from .program import Prepared as Prepared
 from .program import Program as Program
 from .program import prepare as prepare
 from .program import view_of as view_of
+from .tracing import Trace as Trace
+from .tracing import trace as trace
+from .wording.registry import WORDING as WORDING
+from .wording.wording import filled as filled

@@ -191,10 +191,19 @@ def inject_update(prepared: Prepared, slips: Sequence[Slip], learning_rate: floa
 
 def _stepped(prepared: Prepared, slips: Sequence[Slip], state: RuleState | None) -> tuple[RuleState, Any]:
     with computing(prepared.case.network):
-        program = prepared.program
-        for slip in slips:
-            program = _with_mistake(program, slip.id, _sites(prepared, *slip))
-        return run_update(program, state)
+        return run_update(with_mistakes(prepared, slips), state)
+
+
+def with_mistakes(prepared: Prepared, slips: Sequence[Slip]) -> Program:
+    """The program of a case with some mistakes, each made in the program with those before it.
+
+    Raises:
+        TypeError, ValueError: as `plant`.
+    """
+    program = prepared.program
+    for slip in slips:
+        program = _with_mistake(program, slip.id, _sites(prepared, *slip))
+    return program
 
 
 def _not_a_number(array: Any) -> Any:
