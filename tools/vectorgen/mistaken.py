@@ -164,6 +164,9 @@ class Making(NamedTuple):
 
 # in the catalogue since the vectors were released
 SINCE: tuple[str, ...] = (
+    *("bias-gradient-summed", "weight-gradient-summed", "bias-summed-over-wrong-axis", "samples-weighted-unevenly"),
+    *("array-scaled", "scalar-broadcast", "bias-from-weight-gradient", "layers-in-reverse", "gradient-clipped"),
+    *("gradient-normalised", "l2-coefficient-different", "l2-on-summed-gradient", "penalty-in-delta"),
     "raw-error-sent-back",
     "output-derivative-missing-in-weights",
     "value-for-derivative",
