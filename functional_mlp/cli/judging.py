@@ -57,6 +57,9 @@ def check_command(
     rule: Rule = None,
     epochs: Epochs = 1,
     batch_size: BatchSize = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also how one entry comes about, step by step back from the loss.")
+    ] = False,
 ) -> None:
     """Judge gradients that your program computed.
 
@@ -75,6 +78,8 @@ def check_command(
             raise ValueError("expected - for one file at most: standard input can be read only once")
         if html is not None:
             require_new_name("--html", html, [case, *answers])
+        if explain and as_json:
+            raise ValueError("expected --explain or --json, got both: the explanation is text")
         if precision is not None:
             precision_named(precision)
         asked = read_case(case, max_bytes)
@@ -93,6 +98,8 @@ def check_command(
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
     show(report.json() if as_json else report.text())
+    if explain:
+        show("\n" + report.explain())
     raise typer.Exit(VERDICT_CODES[report.verdict])
 
 

@@ -11,7 +11,7 @@ from functional_mlp._checks import known_name
 from functional_mlp.oracle.checking import check
 from functional_mlp.oracle.probing import Call, Fault, Skipped
 from functional_mlp.oracle.programs import Invocation, Submitter, submitting
-from functional_mlp.oracle.report import fitted, kind_of, place_of
+from functional_mlp.oracle.report import Notation, fitted, headline_of, kind_of, place_of
 from functional_mlp.vectors.comparing import judge
 from functional_mlp.vectors.reading import HELD, Group, Vector, group_names, read_group
 from functional_mlp.vectors.verification import HANGS, RIGHT, UNSUPPORTED, WRONG, Outcome, Verification
@@ -92,8 +92,8 @@ def _outcome(vector: Vector, submitter: Submitter, precision: str, diagnosed: bo
 def _named(vector: Vector, call: Call, precision: str) -> tuple[str, ...]:
     """The mistakes that the oracle sees in an answer, in words."""
     found = check(vector.case, call.answer, precision=precision).diagnosis
-    return (
-        ()
-        if found is None
-        else tuple(f"{kind_of(one)} {place_of(one)}{fitted(one)}: {one.sentence}" for one in found.mistakes)
+    notation = Notation(vector.case, len(vector.case.params))
+    return tuple(
+        f"{kind_of(one)} {place_of(one)}{fitted(one)}: {headline_of(one, notation).sentence}"
+        for one in (found.mistakes if found is not None else ())
     )

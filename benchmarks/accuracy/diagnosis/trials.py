@@ -129,10 +129,16 @@ def _single(question: Question, slip: Slip) -> Row:
 
 
 def _valued(case: oracle.Case, slip: Slip, rng: np.random.Generator) -> Slip:
-    """With a random value of its free number: one of its choices, or within a factor of three of its default."""
+    """With a random value of its free number: one of its choices, or within a factor of three of its default.
+
+    Where it has several, each is drawn from 0 to 3.
+    """
     parameter = MISTAKES[slip.id].parameter
     if parameter is None:
         return slip
+    if parameter.vector is not None:
+        count = parameter.vector(site_of(prepare(case), MISTAKES[slip.id], slip.layer, slip.variant))
+        return slip._replace(value=tuple(rng.uniform(0, 3, count).tolist()))
     if parameter.magnified is not None:  # the step of a finite difference
         return slip._replace(value=float(rng.choice((1, 2, 5)) * 10.0 ** -rng.integers(2, 8)))
     starts = parameter.starts(site_of(prepare(case), MISTAKES[slip.id], slip.layer, slip.variant))

@@ -1,4 +1,6 @@
 from .attachments import Exhibit as Exhibit
+from .headlines import headline_of as headline_of
+from .notation import Notation as Notation
 from .report import Report as Report
 from .reported import Finding as Finding
 from .sentences import count as count

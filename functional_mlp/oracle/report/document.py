@@ -34,7 +34,13 @@ def report_document(report: Reported) -> dict[str, Any]:
 
 
 def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
-    return {
+    partly: dict[str, Any] = {"unexplained": list(diagnosis.unexplained)} if diagnosis.unexplained else {}
+    if diagnosis.relations:
+        partly["relations"] = [
+            one._asdict() | {"paths": list(one.paths), "numbers": [_number(number) for number in one.numbers]}
+            for one in diagnosis.relations
+        ]
+    return partly | {
         "kind": diagnosis.kind,
         "mistakes": [named._asdict() for named in diagnosis.mistakes],
         "ties": [named._asdict() for named in diagnosis.ties],

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from functional_mlp.oracle.diagnosis import Diagnosis
+from functional_mlp.oracle.diagnosis import EITHER, Diagnosis
 from functional_mlp.oracle.report import sentences
 from functional_mlp.oracle.report.attachments import Exhibit
+from functional_mlp.oracle.report.headlines import COUNTED, headline_of, legend_of, notation_of
+from functional_mlp.oracle.report.notation import Notation
 from functional_mlp.oracle.report.reported import Finding
 from functional_mlp.oracle.report.sentences import SIGNS, short
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
@@ -73,16 +75,23 @@ class Report:
 
     def text(self) -> str:
         """For a terminal of 80 columns."""
-        lines = _wrapped(f"{self.verdict.upper()}: {sentences.counted_verdicts(self)}")
+        notation = notation_of(self)
+        first, *numbered = sentences.first_sentences(self, notation)
+        lines = _wrapped(f"{self.verdict.upper()}: {first}")
+        for number, sentence in enumerate(numbered, 1):
+            lines += _wrapped(f" {number}. {sentence}", hang=4)
         title = f"{self.name}: " if self.name else ""
-        lines += _wrapped(f"{title}{sentences.subject(self)}")
-        lines += _diagnosis_lines(self.diagnosis, one_case=sentences.is_of_one_case(self))
+        counted = "" if first == sentences.counted_verdicts(self) else f" {sentences.counted_verdicts(self)}"
+        counted = f"{counted[:2].upper()}{counted[2:]}"
+        lines += _wrapped(f"{title}{sentences.subject(self)}{counted}")
+        lines += _diagnosis_lines(self.diagnosis, notation, one_case=sentences.is_of_one_case(self))
         groups = sentences.groups(self)
         shown = sentences.shown_groups(self)
         if len(shown) < len(groups):
             lines += ["", *_overview(groups)]
         for group in shown:
             lines += ["", *([f"[{group}]"] if group else []), *_table(groups[group])]
+        lines += _wrapped(sentences.DETECTS) if shown else []
         lines.append("")
         for finding in self.findings:
             lines += _wrapped(f"{finding.verdict.upper()}: {finding.sentence}", hang=2)
@@ -99,9 +108,28 @@ class Report:
             lines += _wrapped(f"To do: {remedy}.", hang=2)
         for note in self.notes:
             lines += _wrapped(f"Note: {note}", hang=2)
+        if self.verdict is Verdict.WRONG and self.exhibits:
+            lines += _wrapped(sentences.STEP_BY_STEP)
         if not spoken and not self.findings:
             lines += _wrapped(sentences.AGREES)
         return "\n".join(lines).rstrip() + "\n"
+
+    def explain(self, path: str | None = None) -> str:
+        """How one entry of a gradient comes about, step by step back from the loss, for a terminal of 80 columns.
+
+        The program's number, the right one, and that of the mistake that was found, with every number on the way to
+        them and the line of NumPy that makes it, in the layout that was handed over; and where the mistake departs.
+
+        Args:
+            path: of the array, such as "params[0].weights", whose worst entry is explained. None: the one that is wrong
+                nearest to the outputs, or that errs most if none is.
+
+        Raises:
+            ValueError: for a path that is none of a parameter.
+        """
+        from functional_mlp.oracle.report.explanation import explanation_of  # few reports are explained
+
+        return explanation_of(self, path)
 
     def html(self) -> str:
         """One page that needs nothing else: no network, no script; for a screen of any width, and for paper.
@@ -127,24 +155,40 @@ def _already_found(diagnosis: Diagnosis | None) -> Diagnosis | None:
     return diagnosis
 
 
-def _diagnosis_lines(diagnosis: Diagnosis | None, *, one_case: bool) -> list[str]:
+def _diagnosis_lines(diagnosis: Diagnosis | None, notation: Notation, *, one_case: bool) -> list[str]:
     if diagnosis is None:
         return []
-    if not diagnosis.mistakes:
-        return ["", *_wrapped(sentences.not_explained(diagnosis))]
     lines = [""]
+    if not diagnosis.mistakes:
+        lines += _wrapped(sentences.not_explained(diagnosis, notation))
+        for sentence in sentences.further_relations(diagnosis):
+            lines += _wrapped(f"  {sentence}", hang=2)
+        return [*lines, *_wrapped(COUNTED)]
     for named in diagnosis.mistakes:
-        what = f"{sentences.kind_of(named)} {sentences.place_of(named)}"
-        lines += _wrapped(f"{what}: {named.sentence}{sentences.fitted(named)}", hang=2)
+        what = f"{sentences.kind_of(named)} {sentences.place_of(named)}{sentences.fitted(named)}"
+        lines += _wrapped(f"{what}{sentences.right_for(named)}", hang=2)
+        fix = headline_of(named, notation).fix
+        lines += _wrapped(f"  fix:   {fix}", hang=9) if fix else []
         lines += _wrapped(f"  yours: {named.formula}", hang=9)
         lines += _wrapped(f"  right: {named.fix}", hang=9)
+    lines += _wrapped(f"  {legend_of(notation)}", hang=2)
     lines += _wrapped(f"  {sentences.reproduced(diagnosis)}", hang=2)
-    lines += _evidence_lines(diagnosis, one_case=one_case)
-    tie, *more = sentences.tied(diagnosis) or ("",)
-    lines += _wrapped(f"  {tie}{f' {sentences.SEPARATE}' if tie and one_case else ''}", hang=2)
-    for sentence in more:
+    for sentence in sentences.further_relations(diagnosis):
         lines += _wrapped(f"  {sentence}", hang=2)
-    return lines
+    lines += _evidence_lines(diagnosis, one_case=one_case)
+    return [*lines, *_tie_lines(diagnosis, notation, one_case=one_case)]
+
+
+def _tie_lines(diagnosis: Diagnosis, notation: Notation, *, one_case: bool) -> list[str]:
+    tied = sentences.tied(diagnosis, notation)
+    if not tied:
+        return []
+    lines = _wrapped(f"  {sentences.TIED}", hang=2)
+    for sentence in tied:
+        lines += _wrapped(f"  - {sentence}", hang=4)
+    if diagnosis.kind == EITHER:
+        lines += _wrapped(f"  {sentences.MAY_BE_EITHER}", hang=2)
+    return [*lines, *(_wrapped(f"  {sentences.SEPARATE}", hang=2) if one_case else [])]
 
 
 def _evidence_lines(diagnosis: Diagnosis, *, one_case: bool) -> list[str]:

@@ -2,20 +2,32 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
-from functional_mlp.oracle.diagnosis import EITHER, Diagnosis, Evidence, Named
+from functional_mlp.oracle.case import layer_path
+from functional_mlp.oracle.diagnosis import Diagnosis, Evidence, Named
 from functional_mlp.oracle.mistakes import MISTAKES
+from functional_mlp.oracle.report.headlines import headline_of, quantity_in_words, value_of
+from functional_mlp.oracle.report.notation import Notation
 from functional_mlp.oracle.report.reported import Reported
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
 
 SIGNS = {Verdict.CONSISTENT: "ok", Verdict.UNDECIDED: "UNDECIDED", Verdict.WRONG: "WRONG"}
 FEW_GROUPS = 3
+MOST_TIES = 4  # other explanations that are written out
+NUMBERS = {2: "two", 3: "three", 4: "four"}
+TIED = "The same numbers come from each of these, the likelier first:"
 SEPARATE = "To tell them apart: functional-mlp case separate CASE GRADIENTS -o NEXT."
 MAY_BE_EITHER = (
     "Some of these are mistakes, others only another convention: right for another scale or reduction of the loss."
 )
+DETECTS = (
+    "noise floor: how far rounding may take a right program. detects: an error of this size, relative to the array,"
+    " cannot pass."
+)
+STEP_BY_STEP = "How one entry comes about, step by step: report.explain(), or functional-mlp check --explain."
 AGREES = (
     "Every entry agrees with the true gradient to within the rounding noise of this precision. An error in an array of"
     " the size in the last column, relative to the array, would not have passed."
@@ -88,47 +100,97 @@ def kind_of(named: Named) -> str:
     return "CONVENTION" if MISTAKES[named.id].convention else "MISTAKE"
 
 
+def right_for(named: Named) -> str:
+    """What a convention is right for; "" of a mistake."""
+    return ": right for another loss, sign or layout" if MISTAKES[named.id].convention else ""
+
+
 def place_of(named: Named) -> str:
-    """Which mistake, which variant of it, and where."""
+    """Which mistake, which variant of it, and where: in which of the params."""
     variant = "" if named.variant is None else f" ({named.variant})"
-    where = f" in layer{'s' if len(named.layers) > 1 else ''} {', '.join(map(str, named.layers))}"
-    return f"{named.id}{variant}{where if named.layers else ''}"
+    where = ", ".join(map(layer_path, named.layers))
+    return f"{named.id}{variant}{f' in {where}' if where else ''}"
 
 
 def fitted(named: Named) -> str:
     """Its free number, as fitted, in brackets; "" if it has none."""
     parameter = MISTAKES[named.id].parameter
-    return "" if named.value is None or parameter is None else f" ({parameter.name} = {named.value:.6g})"
+    return "" if named.value is None or parameter is None else f" ({parameter.name} = {value_of(named)})"
+
+
+def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
+    """What is said first, in the person's words: the mistake; or several, in their order, after how many they are.
+
+    Where no mistake is known, it is what can be said of the numbers, or how many arrays there are of each verdict.
+    """
+    diagnosis = report.diagnosis
+    if diagnosis is None or not (diagnosis.mistakes or diagnosis.relations):
+        return (counted_verdicts(report),)
+    if not diagnosis.mistakes:
+        return (_first_relation(diagnosis),)
+    headlines = tuple(headline_of(named, notation).sentence for named in diagnosis.mistakes)
+    if len(headlines) == 1:
+        return headlines
+    kinds = {kind_of(named) for named in diagnosis.mistakes}
+    what = "mistakes" if kinds == {"MISTAKE"} else "conventions" if kinds == {"CONVENTION"} else "things"
+    return (f"{NUMBERS.get(len(headlines), str(len(headlines)))} {what} at once:", *headlines)
+
+
+def _first_relation(diagnosis: Diagnosis) -> str:
+    sentence = diagnosis.relations[0].sentence
+    return sentence if sentence.endswith(".") else f"{sentence}."
+
+
+def further_relations(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """What else can be said of arrays that no mistake explains, besides what `first_sentences` says."""
+    said = diagnosis.relations if diagnosis.mistakes else diagnosis.relations[1:]
+    return tuple(one.sentence if one.sentence.endswith(".") else f"{one.sentence}." for one in said)
 
 
 def reproduced(diagnosis: Diagnosis) -> str:
-    """How well the mistakes reproduce the numbers; "" if there are none."""
+    """How well the mistakes reproduce the numbers, and what they leave unexplained; "" if there are none."""
     if not diagnosis.mistakes:
         return ""
-    digits, does = min(named.digits for named in diagnosis.mistakes), "this" if len(diagnosis.mistakes) == 1 else "both"
+    count_ = len(diagnosis.mistakes)
+    digits = min(named.digits for named in diagnosis.mistakes)
+    does = {1: "this", 2: "both"}.get(count_, f"all {NUMBERS.get(count_, str(count_))}")
     spoilt = any(
         (parameter := MISTAKES[mistake.id].parameter) is not None and parameter.magnified
         for mistake in diagnosis.mistakes
     )
     but = ", but for the rounding that it magnifies" if spoilt else ""
-    return f"Your numbers are those of a program that does {does}, to {digits} digits{but}."
+    if not diagnosis.unexplained:
+        return f"Your numbers are those of a program that does {does}, to {digits} digits{but}."
+    explained = [shown.path for shown in diagnosis.evidence if shown.path not in diagnosis.unexplained]
+    whose = f"Your {_listed(explained)}" if explained else "Some of your numbers"
+    are = "is that" if len(explained) == 1 else "are those"
+    sentence = f"{whose} {are} of a program that does {does}, to {digits} digits{but}."
+    left = _listed(list(diagnosis.unexplained))
+    return f"{sentence} What is wrong with {left} is not explained by it."
 
 
-def not_explained(diagnosis: Diagnosis) -> str:
+def _listed(paths: Sequence[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{', '.join(paths[:-1])} and {paths[-1]}"
+
+
+def not_explained(diagnosis: Diagnosis, notation: Notation) -> str:
     """What is said where no known mistake explains the numbers."""
-    found = f"The first wrong quantity on the way back is {diagnosis.first_wrong}."
+    first = quantity_in_words(diagnosis.first_wrong, notation)
+    found = f"The first wrong quantity on the way back is {first}."
     if diagnosis.searched:
         return f"No known mistake reproduces these numbers. {found}"
     return f"{found} The mistake was not looked for: it takes every array, of a small case."
 
 
-def tied(diagnosis: Diagnosis) -> tuple[str, ...]:
-    """Sentences about other mistakes that give the same numbers: which, and whether some are only conventions."""
-    if not diagnosis.ties:
-        return ()
-    others = [" with ".join(map(place_of, explanation)) for explanation in diagnosis.explanations[1:]]
-    sentence = f"The same numbers come from: {'; or '.join(dict.fromkeys(others))}."
-    return (sentence, MAY_BE_EITHER) if diagnosis.kind == EITHER else (sentence,)
+def tied(diagnosis: Diagnosis, notation: Notation) -> tuple[str, ...]:
+    """What else gives the same numbers, the likelier first, at most `MOST_TIES` of it; () if nothing does."""
+    others = []
+    for explanation in diagnosis.explanations[1:]:
+        headlines = [headline_of(named, notation).sentence.rstrip(".") for named in explanation]
+        others.append(f"{'; and '.join(headlines)} ({' with '.join(map(place_of, explanation))}).")
+    others = list(dict.fromkeys(others))
+    more = f"And {len(others) - MOST_TIES} more, which --json lists." if len(others) > MOST_TIES else ""
+    return (*others[:MOST_TIES], *([more] if more else ()))
 
 
 def entry_of(evidence: Evidence) -> str:

@@ -13,13 +13,16 @@ from importlib import resources
 from urllib.parse import quote
 
 import functional_mlp
-from functional_mlp.oracle.diagnosis import Diagnosis, Named
+from functional_mlp.oracle.diagnosis import EITHER, Diagnosis, Named
 from functional_mlp.oracle.report import sentences
 from functional_mlp.oracle.report.attachments import Bundle, File, bundles
+from functional_mlp.oracle.report.explanation import explanation_of
+from functional_mlp.oracle.report.headlines import COUNTED, headline_of, legend_of, notation_of
 from functional_mlp.oracle.report.html.heat_map import MARKS, MOST_BLOCKS, badge, error_map, legend, tally
 from functional_mlp.oracle.report.html.markup import Markup, element, joined
 from functional_mlp.oracle.report.html.mathml import set_formula
 from functional_mlp.oracle.report.html.network_picture import drawn_network
+from functional_mlp.oracle.report.notation import Notation
 from functional_mlp.oracle.report.reported import Reported
 from functional_mlp.oracle.report.sentences import short
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
@@ -42,7 +45,8 @@ def page_of(report: Reported) -> str:
     """
     parts = (
         _verdict(report),
-        _mistake(report.diagnosis, one_case=sentences.is_of_one_case(report)),
+        _mistake(report.diagnosis, notation_of(report), one_case=sentences.is_of_one_case(report)),
+        _step_by_step(report),
         _remarks(report),
         _network(report),
         _arrays(report),
@@ -101,8 +105,7 @@ def _section(heading: str, *parts: str, id_: str) -> Markup:
 
 def _verdict(report: Reported) -> Markup:
     mark = element("span", f"{MARKS[report.verdict]} ", aria_hidden="true")
-    diagnosis = report.diagnosis
-    lead = [element("p", named.sentence, class_="lead") for named in (diagnosis.mistakes if diagnosis else ())]
+    lead = _lead(report)
     return element(
         "header",
         element("p", element("bdi", report.name), class_="small soft") if report.name else "",
@@ -114,19 +117,31 @@ def _verdict(report: Reported) -> Markup:
     )
 
 
-def _mistake(diagnosis: Diagnosis | None, *, one_case: bool) -> Markup:
+def _lead(report: Reported) -> list[Markup]:
+    """The mistakes, in the person's words; a list of several."""
+    if report.diagnosis is None or not (report.diagnosis.mistakes or report.diagnosis.relations):
+        return []
+    first, *several = sentences.first_sentences(report, notation_of(report))
+    listed = [element("ol", *(element("li", sentence) for sentence in several), class_="lead")] if several else []
+    return [element("p", first, class_="lead"), *listed]
+
+
+def _mistake(diagnosis: Diagnosis | None, notation: Notation, *, one_case: bool) -> Markup:
     if diagnosis is None:
         return Markup("")
+    further = [element("p", sentence) for sentence in sentences.further_relations(diagnosis)]
     if not diagnosis.mistakes:
-        paragraph = element("p", set_formula(sentences.not_explained(diagnosis)))
-        return _section("Which mistake it is", element("div", paragraph, class_="card"), id_="mistake")
-    tied, *more = sentences.tied(diagnosis) or ("",)
+        paragraph = element("p", sentences.not_explained(diagnosis, notation), f" {COUNTED}")
+        return _section("Which mistake it is", element("div", paragraph, *further, class_="card"), id_="mistake")
+    tied = sentences.tied(diagnosis, notation)
     parts = [
-        *(_named(named) for named in diagnosis.mistakes),
+        *(_named(named, notation) for named in diagnosis.mistakes),
+        element("p", legend_of(notation), class_="small soft"),
         element("p", sentences.reproduced(diagnosis)),
+        *further,
         _evidence(diagnosis, one_case=one_case),
-        element("p", tied) if tied else "",
-        *(element("p", sentence) for sentence in more),
+        joined(element("p", sentences.TIED), element("ul", *(element("li", one) for one in tied))) if tied else "",
+        element("p", sentences.MAY_BE_EITHER) if tied and diagnosis.kind == EITHER else "",
         element("p", _with_command(sentences.SEPARATE)) if tied and one_case else "",
     ]
     heading = " and ".join(dict.fromkeys(sentences.kind_of(named).lower() for named in diagnosis.mistakes))
@@ -134,14 +149,26 @@ def _mistake(diagnosis: Diagnosis | None, *, one_case: bool) -> Markup:
     return _section(f"The {heading}{plural}", element("div", *parts, class_="card"), id_="mistake")
 
 
+def _step_by_step(report: Reported) -> Markup:
+    """How the worst entry comes about, folded."""
+    if report.verdict is not Verdict.WRONG or not report.exhibits:
+        return Markup("")
+    text = element("pre", explanation_of(report, None), class_="command")
+    inside = element("details", element("summary", "One entry, with all its numbers"), text, class_="quiet")
+    return _section("Step by step", inside, id_="steps")
+
+
 def _with_command(sentence: str) -> Markup:
     words, _, command = sentence.rstrip(".").partition(": ")
     return joined(words, ": ", element("code", command))
 
 
-def _named(named: Named) -> Markup:
+def _named(named: Named, notation: Notation) -> Markup:
+    headline = headline_of(named, notation)
+    line = (element("dt", "fix", class_="consistent"), element("dd", element("code", headline.fix)))
     formulas = element(
         "dl",
+        *(line if headline.fix else ()),
         element("dt", "yours", class_="wrong"),
         element("dd", set_formula(named.formula)),
         element("dt", "right", class_="consistent"),
@@ -149,7 +176,8 @@ def _named(named: Named) -> Markup:
         class_="formulas",
     )
     place = element("h3", element("code", sentences.place_of(named)))
-    return joined(place, element("p", f"{named.sentence}{sentences.fitted(named)}"), formulas)
+    words = f"{headline.sentence.rstrip('.')}{sentences.fitted(named)}{sentences.right_for(named)}."
+    return joined(place, element("p", words), formulas)
 
 
 def _evidence(diagnosis: Diagnosis, *, one_case: bool) -> Markup:

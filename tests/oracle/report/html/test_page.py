@@ -20,6 +20,7 @@ from functional_mlp.cli import app
 from functional_mlp.oracle.case import weights_and_bias
 from functional_mlp.oracle.documents import Gradients, Update, digits_of, read_answer
 from functional_mlp.oracle.report.attachments import MAX_PAGE_BYTES, Exhibit, bundles
+from functional_mlp.oracle.report.headlines import headline_of, notation_of
 from functional_mlp.oracle.report.html.heat_map import LEGEND, error_map, times, tone
 from functional_mlp.oracle.report.html.markup import shown
 from functional_mlp.oracle.report.html.network_picture import drawn_network
@@ -75,7 +76,13 @@ def test_it_says_all_that_the_text_says(name, reports, pages):
         assert sentence in text
     if report.diagnosis is not None and report.diagnosis.mistakes:
         [named] = report.diagnosis.mistakes
-        for said in (named.id, named.sentence, f"to {named.digits} digits"):
+        headline = headline_of(named, notation_of(report))
+        for said in (
+            named.id,
+            headline.sentence.rstrip("."),
+            " ".join(headline.fix.split()),
+            f"to {named.digits} digits",
+        ):
             assert said in text
         for one in report.diagnosis.evidence:
             assert f"{one.given:.6g}" in text
