@@ -33,7 +33,8 @@ class Row(NamedTuple):
         verdict: of the report; an exception's sentence if there is none.
         named: whether all mistakes of a right answer are among the headline and the ties.
         partly: whether some are, where not all.
-        false: ids in the headline that are in no right answer, joined by blanks.
+        false: ids in the headline that are in no right answer, joined by blanks; none where a right answer is among the
+            explanations that the report says make the same numbers.
         said: the headline, and after a stroke the ties.
         seconds: that it took.
     """
@@ -72,6 +73,7 @@ def row_of(index: int, program: Program) -> Row:
     start = time.perf_counter()
     headline: list[str] = []
     ties: list[str] = []
+    explanations: list[frozenset[str]] = []
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -79,6 +81,7 @@ def row_of(index: int, program: Program) -> Row:
             verdict, found = str(report.verdict), report.diagnosis
         if found is not None:
             headline, ties = [mistake.id for mistake in found.mistakes], ids_in(found.ties)
+            explanations = [frozenset(mistake.id for mistake in one) for one in found.explanations]
     except Exception as error:  # a question that is refused is a row too
         verdict = f"{type(error).__name__}: {error}"[:200]
     seconds = time.perf_counter() - start
@@ -86,7 +89,8 @@ def row_of(index: int, program: Program) -> Row:
     listed = frozenset[str]().union(*accepted)
     said = {*headline, *ties}
     named = verdict == "wrong" and any(answer and answer <= said for answer in accepted)
-    false = sorted(set(headline) - listed - remarks(family, faults))
+    tied = any(answer and answer <= ids for answer in accepted for ids in explanations)  # of the very same numbers
+    false = [] if tied else sorted(set(headline) - listed - remarks(family, faults))
     return Row(
         number=index,
         faults=len(faults),

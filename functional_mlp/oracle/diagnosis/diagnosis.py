@@ -25,6 +25,7 @@ from functional_mlp.oracle.diagnosis.search import (
     Explanation,
     Named,
     accounts,
+    composed_accounts,
     evidence,
     named,
 )
@@ -48,6 +49,7 @@ from functional_mlp.oracle.verdict import (
 CONVENTION, MISTAKE, EITHER = "convention", "mistake", "either"
 NEAR = 2.0  # noise floors of the mistaken numbers that the given ones may be away
 ENOUGH_CASES, MOST_CASES = 3, 6  # of one program in which its mistake is looked for
+NEAR_BEST, MOST_TOLD = 3.0, 8  # in cost: explanations of several mistakes that are told beside the best one; of any
 MOST_WORK, MOST_WORK_FOR_PAIRS = 2e7, 2e6  # weights times samples of a case in which they are looked for
 
 
@@ -158,6 +160,9 @@ def diagnose_several(asked: Sequence[Asked], excluded: Collection[str] = ()) -> 
     if not seen:
         return None
     best = _most_often(seen)
+    if not all(any(_holds(best[0].mistakes, own.mistakes) for own in found.accounts) for found in seen if best):
+        seen = [found if found.question is None else _thorough(found) for found in seen]
+        best = _most_often(seen)
     explaining = (found for found in seen if any(own is best[0] for own in found.accounts)) if best else iter(())
     return _diagnosis(next(explaining, seen[0])._replace(accounts=best))
 
@@ -213,8 +218,10 @@ def _diagnosis(found: _Found | None) -> Diagnosis | None:
         return None
     if not found.accounts:
         return Diagnosis((), (), "", found.first_wrong, found.searched)
-    best, *others = found.accounts
-    kinds = {all(MISTAKES[one.id].convention for one in account.mistakes) for account in found.accounts}
+    likeliest = found.accounts[0]
+    told = [one for one in found.accounts if len(one.mistakes) == 1 or one.cost <= likeliest.cost + NEAR_BEST]
+    best, *others = told[:MOST_TOLD]
+    kinds = {all(MISTAKES[one.id].convention for one in account.mistakes) for account in (best, *others)}
     kind = EITHER if len(kinds) > 1 else CONVENTION if kinds == {True} else MISTAKE
     shown = () if found.question is None else evidence(found.question, best)
     if found.turned:  # entries of weights are named as they were handed over
@@ -230,7 +237,7 @@ def _diagnosis(found: _Found | None) -> Diagnosis | None:
         kind,
         found.first_wrong,
         found.searched,
-        tuple(account.mistakes for account in found.accounts),
+        tuple(account.mistakes for account in (best, *others)),
         shown,
         found.group,
         best.unexplained,
@@ -250,6 +257,14 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
     leaves = judge(asked.case, asked.solution, asked.coarser, asked.given)
     again = _search_by(asked._replace(noise=asked.coarser, leaves=leaves), excluded)
     return again if again is not None and (_is_whole(again) or not found.accounts) else found
+
+
+def _thorough(found: _Found) -> _Found:
+    """A search that has found single mistakes, with several together as well."""
+    assert found.question is not None
+    if not found.accounts or len(found.accounts[0].mistakes) > 1 or found.turned:
+        return found
+    return found._replace(accounts=(*found.accounts, *composed_accounts(found.question)))
 
 
 def _is_whole(found: _Found) -> bool:

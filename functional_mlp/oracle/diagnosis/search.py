@@ -113,11 +113,16 @@ def accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
         if not question.wrong:
             return ()
         found = _alone(question, generic=False)
-    several = [_account(question, one) for one in compose(question)] if composed and not found else []
+    several = composed_accounts(question) if composed and not found else []
     found = found or [account for account in several if not account.unexplained]
     found = found or _alone(question, generic=True) or several
     found = [account._replace(unexplained=(*account.unexplained, *left)) for account in found]
     return tuple(sorted(found, key=lambda account: account.cost))
+
+
+def composed_accounts(question: Discrepancy) -> list[Account]:
+    """Explanations of several mistakes, of all wrong arrays or of some."""
+    return [_account(question, one) for one in compose(question)]
 
 
 def _without_loss(question: Discrepancy) -> Discrepancy:

@@ -1,6 +1,6 @@
 """Explanations made of several mistakes, of all wrong arrays or of some."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.composition.alternatives import alternatives_of
-from functional_mlp.oracle.diagnosis.composition.chain import Chain, Search, Step, kind_of
+from functional_mlp.oracle.diagnosis.composition.chain import Chain, Search, Step, is_familiar, kind_of
 from functional_mlp.oracle.diagnosis.composition.constants import (
     FITTED,
     ONE_OF_SEVERAL,
@@ -19,17 +19,16 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
     part,
     total,
 )
-from functional_mlp.oracle.diagnosis.composition.factors import readings
-from functional_mlp.oracle.diagnosis.composition.fits import Observed
+from functional_mlp.oracle.diagnosis.composition.factors import Explained, readings
+from functional_mlp.oracle.diagnosis.composition.fits import SURE, Observed
 from functional_mlp.oracle.diagnosis.composition.peeling import programs, right_program
 from functional_mlp.oracle.diagnosis.composition.samples import parts_of, uneven_samples
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, only_scales
 from functional_mlp.oracle.truth import computing
 
-MOST = 6  # explanations
+MOST = 12  # explanations
 MOST_ALIKE = 3  # mistakes at one place, beside the likeliest, that make the same numbers
 UNLIKELY = 12.0  # cost of an explanation beside which another one is looked for
-NEAR_BEST = 2.5  # in cost: explanations that are told beside the best one
 KINDS = {"weights": "weights", "bias": "bias"}
 
 
@@ -60,9 +59,8 @@ def compose(question: Discrepancy) -> list[Composed]:
         return []
     fewest = min(len(one.unexplained) for one in found)
     found = sorted((one for one in found if len(one.unexplained) == fewest), key=lambda one: one.cost)
-    near = [one for one in found if one.cost <= found[0].cost + NEAR_BEST]
     first: dict[frozenset[str], Composed] = {}
-    for one in near:
+    for one in found:
         first.setdefault(frozenset(part.id for part in one.parts), one)
     return list(first.values())[:MOST]
 
@@ -108,6 +106,7 @@ def _observed(question: Discrepancy, path: str) -> Observed:
         l2=loss.l2 if loss is not None and penalised else 0.0,
         l1=loss.l1 if loss is not None and penalised else 0.0,
         wrong=path in question.wrong,
+        samples=len(question.case.inputs),
     )
 
 
@@ -135,20 +134,44 @@ def _uneven(search: Search, question: Discrepancy) -> list[Composed]:
 def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Composed]:
     """The explanations that a program and its factors amount to."""
     wrong = question.wrong - {"loss", "outputs"}
+    chain = _supported(search, chain, wrong)
     explained = {path: one for path, one in chain.explained.items() if path in wrong}
     if not explained:
         return []
-    read = readings(list(chain.explained.values()), search.constants)
-    found = []
-    for parts in read:
-        for own in _choices(search, chain):
-            every = (*own, *parts)
-            if not every:
-                continue
-            made = {path: one.made for path, one in chain.explained.items()}
-            left = tuple(path for path in sorted(wrong) if path not in explained)
-            found.append(Composed(every, made, left, total(every)))
-    return found
+    left = tuple(path for path in sorted(wrong) if path not in explained)
+    made = {path: one.made for path, one in chain.explained.items()}
+    return [
+        Composed((*own, *parts), made, left, total((*own, *parts)))
+        for parts in readings(list(chain.explained.values()), search.constants)
+        for own in _choices(search, chain)
+        if own or parts
+    ]
+
+
+def _supported(search: Search, chain: Chain, wrong: Collection[str]) -> Chain:
+    """A program with those arrays left unexplained that only a number explains which means nothing.
+
+    Such a number is believed if other arrays show it too, or if everything is explained and the array is no small one.
+    """
+    while True:
+        partial = not wrong <= chain.explained.keys()
+        odd = [path for path, one in chain.explained.items() if _is_unsupported(search, chain, one, partial)]
+        if not odd:
+            return chain
+        explained = {path: one for path, one in chain.explained.items() if path not in odd}
+        chain = chain._replace(explained=explained, unexplained=(*chain.unexplained, *odd))
+
+
+def _is_unsupported(search: Search, chain: Chain, one: Explained, partial: bool) -> bool:
+    fit, observed = one.fit, one.observed
+    if fit.free == 0 or not observed.wrong:
+        return False
+    if fit.factor != 1 and search.constants.meaning_of(fit.factor, fit.doubt) and observed.digits(0) >= SURE:
+        return fit.free > 1 and observed.digits(fit.free) < SURE
+    others = (other for path, other in chain.explained.items() if path != observed.path)
+    if is_familiar(others, observed, fit) and (fit.factor != 1 or not partial):
+        return False
+    return partial if fit.factor != 1 else observed.digits(fit.free) < SURE
 
 
 def _choices(search: Search, chain: Chain) -> list[tuple[Part, ...]]:
@@ -161,7 +184,10 @@ def _choices(search: Search, chain: Chain) -> list[tuple[Part, ...]]:
     more = _early(chain)
     if chain.samples is not None:
         relative = max(one.observed.relative for one in chain.explained.values())
-        more = (*more, *parts_of(search, chain.samples, relative))
+        counted = parts_of(search, chain.samples, relative)
+        if not counted:
+            return []
+        more = (*more, *counted)
     return [(*more, *_joined([slip for group in groups for slip in group])) for groups in chosen]
 
 

@@ -24,7 +24,7 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
 from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, made_by
 
 MOST_SHAPES = 3
-NEAR_BEST = 2.5  # in cost: readings that are told beside the best one
+NEAR_BEST = 8.0  # in cost: readings that are kept beside the best one
 
 
 class Explained(NamedTuple):
@@ -108,7 +108,7 @@ def _factors(explained: Sequence[Explained], constants: Constants) -> list[tuple
             choices = [(*before, *parts) for before in choices for parts in named]
         found += [_joined(parts) for parts in choices]
     found.sort(key=total)
-    return found[:8]
+    return found[:12]
 
 
 def _cover(
@@ -223,9 +223,9 @@ def _of_all(
         accumulated = [plain("accumulated")] if close(constant, 2.0, doubt) else []
         flipped = [plain("sign-flipped")] if close(constant, -1.0, doubt) else []
         penalty = _penalty_times(constant, constants)
-        both = [(*parts, penalty) for parts in constants.conventions_of(constant, doubt)[:4] if penalty is not None]
+        both = [(*parts, penalty) for parts in constants.conventions_of(constant, doubt)[:6] if penalty is not None]
         return [*twice, *accumulated, *flipped, *both, scaled("loss-scaled", "loss-too", ())]
-    return [*constants.conventions_of(constant, doubt)[:4], scaled("loss-scaled", "gradient", ())]
+    return [*constants.conventions_of(constant, doubt)[:6], scaled("loss-scaled", "gradient", ())]
 
 
 def _of_reduction(kind: str, constant: float, doubt: float, constants: Constants) -> str:
@@ -328,7 +328,8 @@ def _penalty_parts(
 
     declared = constants.l2
     on_bias = any(one.observed.l2 for one in biases)
-    if constants.rate is not None and odd_biases and have(fitted, l2, 0.0):
+    of_penalty = bool(declared) and _penalty_times(l2 / declared, constants) is not None
+    if constants.rate is not None and odd_biases and not of_penalty and have(fitted, l2, 0.0):
         momentum = -l2 * constants.rate
         if momentum > 0 and close(momentum, float(f"{momentum:.3g}"), 1e-9):
             yield (part("momentum-as-weights", value=momentum),)

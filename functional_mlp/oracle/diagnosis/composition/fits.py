@@ -46,6 +46,7 @@ class Observed(NamedTuple):
         relative: the same relative to the largest entry.
         l2, l1: of the penalty that the case declares on it.
         wrong: whether it was judged wrong.
+        samples: the number n of samples that it is a sum over.
     """
 
     path: str
@@ -58,11 +59,21 @@ class Observed(NamedTuple):
     l2: float
     l1: float
     wrong: bool
+    samples: int
 
     def digits(self, free: int) -> float:
         """Decimal digits by which an agreement with so many fitted numbers is beyond chance."""
-        numbers = 1 if self.is_one_number else self.given.size
-        return (numbers - free) * -np.log10(min(max(self.relative, 1e-16), 1.0))
+        return (self.numbers - free) * -np.log10(min(max(self.relative, 1e-16), 1.0))
+
+    @property
+    def numbers(self) -> int:
+        """How many of its entries may differ by themselves: in a sum of n outer products as many as its rank says."""
+        if self.is_one_number:
+            return 1
+        if self.kind != "weights":
+            return int(np.count_nonzero(self.given))
+        rows, columns = (int(np.any(self.given != 0, axis=axis).sum()) for axis in (1, 0))
+        return min(rows, self.samples) * columns
 
     @property
     def is_one_number(self) -> bool:

@@ -20,6 +20,7 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
     Chain,
     Search,
     cost_of_fit,
+    gradient_of,
     is_plain,
     kind_of,
     reached,
@@ -219,10 +220,14 @@ def _settled(search: Search, tried: Sequence[Chain], layer: int) -> bool:
     return any(len(chain.explains(observed)) == len(observed) and _is_sure(chain, layer) for chain in tried)
 
 
+def _at(chain: Chain, layer: int) -> list[Explained]:
+    """The arrays of a layer that it explains."""
+    return [one for one in chain.explained.values() if one.observed.layer == layer]
+
+
 def _digits(chain: Chain, layer: int) -> float:
     """Decimal digits by which it explains the arrays of a layer."""
-    own = [one for one in chain.explained.values() if one.observed.layer == layer]
-    return sum(one.observed.digits(one.fit.free) for one in own)
+    return sum(one.observed.digits(one.fit.free) for one in _at(chain, layer))
 
 
 def _is_sure(chain: Chain, layer: int) -> bool:
@@ -246,7 +251,7 @@ def _kept(
         and _is_sure(chain, layer)
         and (len(chain.explains(observed)) > len(least) or chain.cost < right.cost)
     ]
-    if not any(one.fit.factor != 0 and one.observed.layer == layer for one in right.explained.values()):
+    if not any(one.fit.factor != 0 for one in _at(right, layer)):
         others = [chain for chain in tried if chain is not right and not chain.early]
         right = right._replace(unseen=tuple(sorted(others, key=lambda chain: chain.cost)[:MOST_UNSEEN]))
     found = _alike_joined([right, *better])
@@ -255,11 +260,16 @@ def _kept(
     if not any(len(chain.explains(observed)) == len(observed) for chain in found):
         uneven = (with_uneven_samples(search, chain, layer) for chain in tried)
         found = sorted([*filter(None, uneven), *found], key=lambda chain: chain.cost)[:WIDTH]
+    odd = [chain for chain in found if chain is not right and any(_is_odd(search, one) for one in _at(chain, layer))]
+    with_sums = [_with_sums(search, chain, layer) for chain in (right, *odd)]
     if not any(len(chain.explains(observed)) == len(observed) for chain in found):
-        with_sums = [_with_sums(search, chain, layer) for chain in found[: SURE_OF_SUMS + 1]]
+        with_sums += [_with_sums(search, chain, layer) for chain in found[: SURE_OF_SUMS + 1] if chain is not right]
         others = [own for own in (reached(search, one, layer, ct) for one, ct in arrivals[1:]) if own is not None]
         with_sums += [_with_sums(search, chain, layer) for chain in others]
-        found = sorted([*with_sums, *found], key=lambda chain: chain.cost)[:WIDTH]
+    if not any(chain.explains(observed) for chain in (*found, *filter(None, with_sums))):
+        with_sums += [_with_sums(search, chain, layer) for chain in tried[:MOST_UNSEEN]]
+    if any(own is not None for own in with_sums):
+        found = sorted([*filter(None, with_sums), *found], key=lambda chain: chain.cost)[:WIDTH]
     return found
 
 
@@ -292,41 +302,74 @@ def _are_alike(one: Chain, other: Chain) -> bool:
 # the sums of single arrays
 
 
-def _with_sums(search: Search, chain: Chain, layer: int) -> Chain:
-    """A program with those arrays of a layer explained that a mistake in their own sums explains."""
+def _with_sums(search: Search, chain: Chain, layer: int) -> Chain | None:
+    """A program with those arrays of a layer explained that a mistake in their own sums explains; None if none does.
+
+    Of arrays that are explained by a factor which means nothing, another explanation is looked for.
+    """
+    found = chain
     for observed in search.observed.get(layer, ()):
-        if observed.path in chain.explained or observed.kind == "delta":
+        known = chain.explained.get(observed.path)
+        if observed.kind == "delta" or (known is not None and not _is_odd(search, known)):
             continue
-        found: list[tuple[float, Slip, Explained]] = []
-        for slip in search.alternatives.sums[layer]:
-            own = applied(chain.program, slip) if not is_fitted(slip) else None
-            if own is None:
-                continue
-            view = view_of(own, layer)._replace(ct_a=chain.ct_a)
-            gradient = summed(own, view, observed, weighted(chain, chain.ct_z))
-            fits = tuple(dict.fromkeys(one.fit for one in chain.explained.values()))
-            fit = None if gradient is None else fit_of(observed, gradient, fits)
-            if fit is None or gradient is None or observed.digits(fit.free) < SURE or fit.factor == 0:
-                continue
-            cost = cost_of(slip.id, slip.variant) + cost_of_fit(search, chain.explained, observed, fit)
-            found.append((cost, slip, Explained(observed, gradient, fit)))
-        if not found and observed.is_one_number and observed.given.size > 1:
-            fit = Fit(1.0, 0.0, 0.0, 0, 0.0)
-            one_number = Slip("scalar-broadcast", layer, "weights" if observed.kind == "weights" else "bias-mean")
-            found.append((cost_of(*kind_of(one_number)), one_number, Explained(observed, observed.given, fit)))
-        if found:
-            found.sort(key=lambda one: one[0])
-            cost, _, best = found[0]
-            alike = tuple((slip,) for _, slip, one in found if one.fit == best.fit)
-            known = {kind_of(slip) for step in chain.sums.values() for (slip,) in step}
-            cost = min(cost, AGAIN) if any(kind_of(slip) in known for (slip,) in alike) else cost
-            chain = chain._replace(
-                sums={**chain.sums, observed.path: alike},
-                explained={**chain.explained, observed.path: best},
-                unexplained=tuple(path for path in chain.unexplained if path != observed.path),
-                cost=chain.cost - UNEXPLAINED + cost,
-            )
-    return chain
+        explained = _by_sums(search, found, layer, observed)
+        if explained:
+            found = _with_sum(search, found, observed, explained)
+    return None if found is chain else found
+
+
+def fits_of(chain: Chain, path: str) -> tuple[Fit, ...]:
+    """The fits of the other arrays that a program explains."""
+    return tuple(dict.fromkeys(one.fit for other, one in chain.explained.items() if other != path))
+
+
+def _is_odd(search: Search, explained: Explained) -> bool:
+    """Whether an array is explained by a fitted number that means nothing in particular."""
+    fit = explained.fit
+    return fit.free > 0 and fit.factor != 1 and not search.constants.meaning_of(fit.factor, fit.doubt)
+
+
+def _by_sums(search: Search, chain: Chain, layer: int, observed: Observed) -> list[tuple[Slip, Explained]]:
+    """The mistakes in the sums of an array that explain it, the likeliest first."""
+    found: list[tuple[float, Slip, Explained]] = []
+    fits = fits_of(chain, observed.path)
+    unchanged = gradient_of(chain, observed)
+    least = 0 if observed.path in chain.explained else observed.given.size
+    for slip in search.alternatives.sums[layer]:
+        own = applied(chain.program, slip) if not is_fitted(slip) else None
+        if own is None:
+            continue
+        view = view_of(own, layer)._replace(ct_a=chain.ct_a)
+        gradient = summed(own, view, observed, weighted(chain, chain.ct_z))
+        changes = gradient is not None and (unchanged is None or not np.array_equal(gradient, unchanged))
+        fit = fit_of(observed, gradient, fits) if gradient is not None and changes else None
+        if fit is None or gradient is None or observed.digits(fit.free) < SURE or fit.factor == 0 or fit.free > least:
+            continue
+        cost = cost_of(*kind_of(slip)) + cost_of_fit(search, chain.explained, observed, fit)
+        found.append((cost, slip, Explained(observed, gradient, fit)))
+    if not found and observed.is_one_number and observed.given.size > 1 and observed.given.any():
+        fit = Fit(1.0, 0.0, 0.0, 0, 0.0)
+        one_number = Slip("scalar-broadcast", layer, "weights" if observed.kind == "weights" else "bias-mean")
+        found.append((0.0, one_number, Explained(observed, observed.given, fit)))
+    return [(slip, explained) for _, slip, explained in sorted(found, key=lambda one: one[0])]
+
+
+def _with_sum(search: Search, chain: Chain, observed: Observed, found: Sequence[tuple[Slip, Explained]]) -> Chain:
+    """A program with an array explained by the likeliest of these, and by those with the same numbers."""
+    _, best = found[0]
+    alike = tuple((slip,) for slip, one in found if one.fit == best.fit)
+    met = {kind_of(slip) for step in chain.sums.values() for (slip,) in step}
+    again = any(kind_of(slip) in met for (slip,) in alike)
+    cost = AGAIN if again else cost_of(*kind_of(alike[0][0]))
+    cost += cost_of_fit(search, chain.explained, observed, best.fit)
+    known = chain.explained.get(observed.path)
+    before = UNEXPLAINED if known is None else cost_of_fit(search, {}, observed, known.fit)
+    return chain._replace(
+        sums={**chain.sums, observed.path: alike},
+        explained={**chain.explained, observed.path: best},
+        unexplained=tuple(path for path in chain.unexplained if path != observed.path),
+        cost=chain.cost - before + cost,
+    )
 
 
 # what mixes the gradients of several layers
@@ -356,21 +399,19 @@ def _with_gathered(search: Search, chain: Chain) -> Chain:
 
 
 def _with_arrays(search: Search, chain: Chain, slip: Slip, params: Sequence[Dense]) -> Chain:
+    """A program with those arrays explained that are these; where others explain them already, as another reading."""
     for observed in itertools.chain.from_iterable(search.observed.values()):
-        if observed.path not in chain.unexplained or observed.parameter is None:
+        if observed.parameter is None or not (observed.path in chain.unexplained or observed.path in chain.sums):
             continue
         gradient = getattr(params[observed.layer], observed.kind)
-        fits = tuple(dict.fromkeys(one.fit for one in chain.explained.values()))
+        fits = fits_of(chain, observed.path)
         fit = None if gradient is None else fit_of(observed, np.asarray(gradient, np.float64), fits)
         if fit is None or observed.digits(fit.free) < SURE or fit.factor == 0:
             continue
-        known = any(kind_of(slip) == kind_of(group[0]) for step in chain.sums.values() for group in step)
-        cost = AGAIN if known else cost_of(*kind_of(slip))
-        cost += cost_of_fit(search, chain.explained, observed, fit)
-        chain = chain._replace(
-            sums={**chain.sums, observed.path: ((slip,),)},
-            explained={**chain.explained, observed.path: Explained(observed, np.asarray(gradient, np.float64), fit)},
-            unexplained=tuple(path for path in chain.unexplained if path != observed.path),
-            cost=chain.cost - UNEXPLAINED + cost,
-        )
+        if observed.path in chain.sums:
+            if fit == chain.explained[observed.path].fit:
+                sums = {**chain.sums, observed.path: (*chain.sums[observed.path], (slip,))}
+                chain = chain._replace(sums=sums)
+            continue
+        chain = _with_sum(search, chain, observed, [(slip, Explained(observed, np.asarray(gradient, np.float64), fit))])
     return chain

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.diagnosis.composition.chain import UNEXPLAINED, Chain, Search, judged, plain_number
+from functional_mlp.oracle.diagnosis.composition.chain import UNEXPLAINED, Chain, Search, judged
 from functional_mlp.oracle.diagnosis.composition.constants import FITTED, UNNAMED, Part, cost_of, part, total
 from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, made_by
 
@@ -29,13 +29,14 @@ class Uneven(NamedTuple):
 
 def with_uneven_samples(search: Search, chain: Chain, layer: int) -> Chain | None:
     """A program whose samples count as explains all arrays of the layer that it has reached; None if none do."""
-    observed = [one for one in search.observed.get(layer, ()) if one.parameter is not None]
+    at = [one for one in search.observed.get(layer, ()) if one.parameter is not None]
+    observed = [one for one in at if one.given.any()]
     if chain.samples is not None or search.constants.samples < 2 or not observed:
         return None
     weights = _weights(chain, observed)
     if weights is None or not _beyond_chance(observed, len(weights), 0.0) or _are_even(observed, weights):
         return None
-    paths = {one.path for one in observed}
+    paths = {one.path for one in at}
     start = chain._replace(
         explained={path: one for path, one in chain.explained.items() if path not in paths},
         unexplained=tuple(path for path in chain.unexplained if path not in paths),
@@ -43,8 +44,9 @@ def with_uneven_samples(search: Search, chain: Chain, layer: int) -> Chain | Non
         cost=chain.cost - UNEXPLAINED * sum(path in chain.unexplained for path in paths),
     )
     found = judged(search, start._replace(cost=start.cost + cost_of("samples-weighted-unevenly") + FITTED), layer)
-    exact = (one.fit.free == 0 and one.fit.factor == 1 for path, one in found.explained.items() if path in paths)
-    return found if paths <= found.explained.keys() and all(exact) else None
+    own = [found.explained.get(one.path) for one in observed]
+    exact = all(one is not None and one.fit.free == 0 and one.fit.factor == 1 for one in own)
+    return found if exact and paths <= found.explained.keys() else None
 
 
 def uneven_samples(search: Search, chain: Chain) -> Uneven | None:
@@ -66,7 +68,10 @@ def uneven_samples(search: Search, chain: Chain) -> Uneven | None:
 
 
 def parts_of(search: Search, weights: Array, relative: float) -> tuple[Part, ...]:
-    """The mistakes by which samples have these weights: conventions that multiply all of them, and which count how."""
+    """The mistakes by which samples have these weights: conventions that multiply all of them, and which count how.
+
+    () if they are no whole numbers of times: whatever mixes the samples of one output is like this.
+    """
     places, known = np.arange(len(weights)), {}
     known["sample-count-off-by-one", "first-skipped"] = places > 0
     known["sample-count-off-by-one", "last-skipped"] = places < len(weights) - 1
@@ -81,8 +86,7 @@ def parts_of(search: Search, weights: Array, relative: float) -> tuple[Part, ...
         how = _unevenly(near) if pattern is None else part(pattern[0], (), pattern[1])
         multiple = UNNAMED * (np.gcd.reduce(np.abs(near).astype(int)) > 1)
         found.append((*conventions, how._replace(cost=how.cost + multiple)))
-    others = _unevenly(np.array([plain_number(weight, 16 * relative) for weight in weights]))
-    return min(found, key=total, default=(others,))
+    return min(found, key=total, default=())
 
 
 def _unevenly(weights: Array) -> Part:
@@ -97,7 +101,7 @@ def _made(chain: Chain, observed: Observed, weights: Array) -> Array:
 def _beyond_chance(observed: Sequence[Observed], free: int, drift: float) -> bool:
     """Whether arrays that agree have digits enough besides those of the weights."""
     relative = max(drift, *(one.relative for one in observed))
-    entries = sum(1 if one.is_one_number else one.given.size for one in observed)
+    entries = sum(one.numbers for one in observed)
     return (entries - free) * -np.log10(min(max(relative, 1e-16), 1.0)) >= SURE
 
 
