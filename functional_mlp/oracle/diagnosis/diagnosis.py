@@ -47,6 +47,8 @@ from functional_mlp.oracle.verdict import (
 )
 
 CONVENTION, MISTAKE, EITHER = "convention", "mistake", "either"
+# mistakes at the outputs with a number that fits any multiple
+FITTED_AT_THE_OUTPUTS = {"loss-scaled", "penalty-in-delta", "epsilon-in-log", "saturated-gradient-clipped"}
 NEAR = 2.0  # noise floors of the mistaken numbers that the given ones may be away
 ENOUGH_CASES, MOST_CASES = 3, 6  # of one program in which its mistake is looked for
 NEAR_BEST, MOST_TOLD = 3.0, 8  # in cost: explanations of several mistakes that are told beside the best one; of any
@@ -299,7 +301,7 @@ def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
         return unsearched
     truth = {path: array for path, array in true.items() if path in arrays}
     if only_scales(case):  # any number might be meant, so that none shows a convention
-        excluded |= SCALES | {"loss-scaled", "loss-mismatch"}
+        excluded |= SCALES | FITTED_AT_THE_OUTPUTS | {"loss-mismatch"}
     storage = noise.precision.storage.name
     dtype = "float64" if all(np.isfinite(array).all() for array in arrays.values()) else storage
     loss, loss_noise = _loss_and_noise(asked)

@@ -154,7 +154,7 @@ def _supported(search: Search, chain: Chain, wrong: Collection[str]) -> Chain:
     Such a number is believed if other arrays show it too, or if everything is explained and the array is no small one.
     """
     while True:
-        partial = not wrong <= chain.explained.keys()
+        partial = any(path not in chain.explained for path in wrong)
         odd = [path for path, one in chain.explained.items() if _is_unsupported(search, chain, one, partial)]
         if not odd:
             return chain
