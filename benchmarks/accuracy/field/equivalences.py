@@ -42,6 +42,11 @@ def _on_both_sides(family: Family, planted: Planted) -> bool:
     return family.last in planted.layers and len(planted.layers) > 1
 
 
+def _halved_classes(family: Family, planted: Planted) -> bool:
+    """Two classes, of which the Jacobian's diagonal alone gives one half."""
+    return planted.number == 0.5 and family.outputs == 2 and family.activations[-1] == "softmax"
+
+
 class Synonym(NamedTuple):
     """Other names of a fault.
 
@@ -96,6 +101,7 @@ SYNONYMS = (
     Synonym("a sum that starts at the second sample", ("overwritten",), lambda f, p: f.samples == 2),
     Synonym("l2-on-gradient", ("l2-on-summed-gradient",)),
     Synonym("l2-on-summed-gradient", ("l2-on-gradient",)),
+    Synonym("silu' without its second term", ("derivative-of-other-activation",)),  # softplus' is the sigmoid
     Synonym("short-constant", ("activation-approximated",)),
     Synonym("slope-different", ("activation-missing",), lambda f, p: p.number == 1),
     Synonym("X in a later dW", ("layer-index-shifted",)),
@@ -110,7 +116,9 @@ SYNONYMS = (
 
 
 REMARKS = (  # true of the numbers, though no answer
+    Synonym("squared-error-factor", ("softmax-jacobian-diagonal", "derivative-of-other-activation"), _halved_classes),
     Synonym("scale-by-layer", ("sigmoid-derivative-doubled", "mean-per-layer")),
+    Synonym("the inputs of the layer before", ("network-input-used-as-input",), lambda f, p: 1 in p.layers),
     Synonym("X in a later dW", ("activated-output-used-as-input",)),
     Synonym("penalty-in-delta", ("l2-missing",)),
     Synonym("broadcast-column-row", ("sum-product-swapped",)),

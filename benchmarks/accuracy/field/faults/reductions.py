@@ -24,7 +24,6 @@ from benchmarks.accuracy.field.faults.registry import (
     factors,
     loss_in,
     mean,
-    several,
     several_units,
     total,
 )
@@ -220,6 +219,5 @@ REDUCTIONS = (
         "no gradients of a layer",
         {place: lambda tape, i, before, c: np.zeros_like(before()) for place in ("weights", "bias")},
         every,
-        where=several,
     ),
 )

@@ -5,6 +5,7 @@ import numpy as np
 from benchmarks.accuracy.field.elementwise import Array
 from benchmarks.accuracy.field.faults.registry import (
     Before,
+    Edit,
     Fault,
     at_once,
     batch,
@@ -72,6 +73,11 @@ def _activated_below(family: Family, style: Style) -> list[int]:
 
 def _roll(shift: int) -> dict:  # type: ignore[type-arg]
     return {"weights": lambda tape, i, before, c: np.roll(tape.A[i], shift, axis=0).T @ tape.delta[i]}
+
+
+def _one_sample(sample: int) -> Edit:
+    """One sample's inputs in place of every sample's."""
+    return lambda tape, i, before, c: np.outer(tape.A[i][sample], tape.delta[i].sum(axis=0))
 
 
 def _raw(tape: Tape, layer: int, before: Before, number: float) -> Array:
@@ -194,5 +200,15 @@ WAY_BACK = (
         _roll(1),
         where=batch,
         layers=lambda family, style: list(family.layers),
+    ),
+    *(
+        Fault(
+            "wrong-sample-index",
+            f"the {name} sample's inputs for every sample",
+            {"weights": _one_sample(at)},
+            where=batch,
+            layers=lambda family, style: list(family.layers),
+        )
+        for name, at in (("first", 0), ("last", -1))
     ),
 )
