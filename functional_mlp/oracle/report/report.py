@@ -81,9 +81,9 @@ class Report:
         for number, sentence in enumerate(numbered, 1):
             lines += _wrapped(f" {number}. {sentence}", hang=4)
         title = f"{self.name}: " if self.name else ""
-        counted = "" if first == sentences.counted_verdicts(self) else f" {sentences.counted_verdicts(self)}"
-        counted = f"{counted[:2].upper()}{counted[2:]}"
-        lines += _wrapped(f"{title}{sentences.subject(self)}{counted}")
+        lines += _wrapped(f"{title}{sentences.subject(self)}")
+        counted = sentences.counted_verdicts(self)
+        lines += _wrapped(counted) if first != counted else []
         lines += _diagnosis_lines(self.diagnosis, notation, one_case=sentences.is_of_one_case(self))
         groups = sentences.groups(self)
         shown = sentences.shown_groups(self)
