@@ -1,4 +1,7 @@
-"""Random small cases in which mistakes are made: 1 to 4 layers, widths 1 to 7, 2 to 64 samples."""
+"""Random small cases in which mistakes are made: 1 to 4 layers, widths 1 to 7, 2 to 64 samples.
+
+Narrow cases have one sample, one output, both, or two classes: any error at the output is little more than a factor.
+"""
 
 from typing import NamedTuple
 
@@ -29,16 +32,41 @@ ENDS = (
 )
 
 
-def small_case(seed: int, dtype: str) -> oracle.Case:
-    """A random case of 1 to 4 layers, widths 1 to 7 and 2 to 64 samples; the same network and loss for every dtype."""
+class Narrow(NamedTuple):
+    """What a narrow case has: so many samples and outputs, None for any; and one of these ends, () for any."""
+
+    samples: int | None = None
+    outputs: int | None = None
+    ends: tuple[tuple[str | None, str | None], ...] = ()
+
+
+ANY = Narrow()
+NARROW = {
+    "one sample": Narrow(samples=1),
+    "one output": Narrow(outputs=1, ends=tuple(end for end in ENDS if end[0] in ("sigmoid", "identity", "tanh"))),
+    "two classes": Narrow(outputs=2, ends=tuple(end for end in ENDS if "softmax" in f"{end[0]} {end[1]}")),
+    "one sample, one output": Narrow(1, 1, (("identity", "squared_error"), ("sigmoid", "binary_cross_entropy"))),
+}
+
+
+def small_case(seed: int, dtype: str, narrow: Narrow = ANY) -> oracle.Case:
+    """A random case of 1 to 4 layers, widths 1 to 7 and 2 to 64 samples; the same network and loss for every dtype.
+
+    Args:
+        seed: of all draws.
+        dtype: of the case.
+        narrow: what it has in any case.
+    """
     rng = np.random.default_rng([seed, 0])
     depth = int(rng.integers(1, 5))
     square = rng.uniform() < 0.4
     width = int(rng.choice(WIDTHS))
     sizes = [width if square else int(rng.choice(WIDTHS)) for _ in range(depth + 1)]
-    end = ENDS[seed % len(ENDS)]
+    ends = narrow.ends or ENDS
+    end = ends[seed % len(ends)]
     if rng.uniform() < 0.4 and end[0] != "softmax":
         sizes[-1] = 1
+    sizes[-1] = narrow.outputs or sizes[-1]
     hidden = [
         str(rng.choice(list(FACTORIES))) if rng.uniform() < 0.3 else HIDDEN[seed % len(HIDDEN)] for _ in sizes[2:]
     ]
@@ -48,7 +76,8 @@ def small_case(seed: int, dtype: str) -> oracle.Case:
         over_samples, over_outputs = (str(rng.choice(["sum", "mean"])) for _ in range(2))
         scale, penalty = float(rng.choice([1.0, 0.5, 2.5])), float(rng.choice([0.0, 0.0, 0.03125]))
         loss = fm.Loss(end[1], over_samples, over_outputs, scale, penalty, bool(rng.integers(2)))
-    case = oracle.draw_case(network, loss, samples=int(rng.choice(BATCHES)), seed=seed, dtype=dtype)
+    samples = narrow.samples or int(rng.choice(BATCHES))
+    case = oracle.draw_case(network, loss, samples=samples, seed=seed, dtype=dtype)
     return case if loss is None else _less_usual(case, rng)
 
 
@@ -75,8 +104,8 @@ class Question(NamedTuple):
     noise: Noise
 
 
-def question_of(seed: int, dtype: str) -> Question:
+def question_of(seed: int, dtype: str, narrow: Narrow = ANY) -> Question:
     """A random small case, solved."""
-    case = small_case(seed, dtype)
+    case = small_case(seed, dtype, narrow)
     solution = oracle.solve(case)
     return Question(case, solution, estimate_noise(case, solution, precision_named(dtype)))

@@ -86,6 +86,7 @@ NO_EFFECT = {
     ("saturated", "off-by-one-loop"),
     ("saturated", "wrong-sample-index"),
     ("saturated", "stale-activations"),
+    ("saturated", "bias-from-weight-gradient"),
 }
 # the gradient is finite, and the loss the logarithm of a negative number
 LOSS_NOT_A_NUMBER = {"activation-missing", "softmax-missing"}

@@ -163,7 +163,31 @@ class Making(NamedTuple):
 
 
 # in the catalogue since the vectors were released
-SINCE: tuple[str, ...] = ()
+SINCE: tuple[str, ...] = (
+    *("bias-gradient-summed", "weight-gradient-summed", "bias-summed-over-wrong-axis", "samples-weighted-unevenly"),
+    *("array-scaled", "scalar-broadcast", "bias-from-weight-gradient", "layers-in-reverse", "gradient-clipped"),
+    *("gradient-normalised", "l2-coefficient-different", "l2-on-summed-gradient", "penalty-in-delta"),
+    "raw-error-sent-back",
+    "output-derivative-missing-in-weights",
+    "value-for-derivative",
+    "sigmoid-derivative-slip",
+    "product-term-missing",
+    "slope-different-backward",
+    "slope-different-forward",
+    "leaky-forward-slip",
+    "mask-overwrites",
+    "relu-threshold",
+    "softmax-over-samples",
+    "softmax-derivative-without-sum",
+    "derivative-of-error",
+    "weights-times-activations",
+    "sum-product-swapped",
+    "wrong-unit-dropped",
+    "pre-activation-used-as-input",
+    "network-input-used-as-input",
+    "last-sample-activations",
+    "short-constant",
+)
 
 
 def makings(group: str) -> Iterator[Making]:
@@ -191,6 +215,7 @@ def makings(group: str) -> Iterator[Making]:
             for variant, layer in found.items():
                 left.remove(variant)
                 slug = "-".join([name, *([] if variant is None else [_slug(variant)])])
+                layer = None if _shows_in_first_step(name) else layer  # which is made wherever it can be
                 yield Making(recipe._replace(group=group, slug=slug, comment=mistake.sentence), name, layer, variant)
         if len(left) == count:
             raise UnfitError(f"{name} shows in no network")
@@ -219,7 +244,7 @@ def vector(making: Making) -> dict[str, Any]:
 
 
 def _with_answer(making: Making, case: Case) -> dict[str, Any]:
-    rule, rate = making.recipe.rule, RATE if MISTAKES[making.mistake].scope == "update" else None
+    rule, rate = making.recipe.rule, RATE if _shows_in_first_step(making.mistake) else None
     truth = certain(case, rate, keeps_from_kinks=False)
     value = VALUES[making.variant or ""] if making.mistake == "finite-difference" else None
     options = {"layer": making.layer, "variant": making.variant, "value": value}

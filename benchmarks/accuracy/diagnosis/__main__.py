@@ -7,15 +7,16 @@
 Mistakes are planted in float64 and float32, one at a time at every place of random small cases, in pairs that change
 different arrays, and in functions that are asked about several cases; unlisted errors are none of the catalogue's:
 noise on an array, a random array, the gradients of another network, the derivative of an activation that is none of
-ours. Every number comes from seeds: two runs print the same tables. The rows of each case are kept in a file, if one
-is named by `--rows`, and a run that was interrupted goes on from there.
+ours; half of them in cases of one sample, one output or two classes. Every number comes from seeds: two runs print the
+same tables. The rows of each case are kept in a file, if one is named by `--rows`, and a run that was interrupted goes
+on from there.
 """
 
 import sys
 from functools import partial
 
 from benchmarks.accuracy.diagnosis.tables import OFTEN, cases_of_each, page
-from benchmarks.accuracy.diagnosis.trials import Row, function_trial, rare_trial, trial
+from benchmarks.accuracy.diagnosis.trials import Row, function_trial, narrow_trial, rare_trial, trial
 from benchmarks.accuracy.trials import Trials, measure, option_parser
 from experiments._common import positive
 
@@ -26,10 +27,11 @@ AT_ONCE = 16  # further cases, after which it is counted again which mistakes we
 def rows_of(cases: int, more: int, trials: Trials) -> dict[str, list[Row]]:
     """The rows of all trials, by name.
 
-    First those of `cases` cases, and of half as many functions; then those of at most `more` cases with the mistakes
-    that were made in fewer than `OFTEN` until then.
+    First those of `cases` cases, of as many narrow ones, and of half as many functions; then those of at most `more`
+    cases with the mistakes that were made in fewer than `OFTEN` until then.
     """
     first = {f"case {seed}": partial(trial, seed) for seed in range(cases)}
+    first |= {f"narrow {seed}": partial(narrow_trial, seed) for seed in range(cases)}
     rows = trials.run(first | {f"function {seed}": partial(function_trial, seed) for seed in range(cases // 2)})
     for start in range(cases, cases + more, AT_ONCE):
         rare = tuple(name for name, count in cases_of_each(rows).items() if count < OFTEN)

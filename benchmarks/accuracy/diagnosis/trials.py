@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.accuracy.small_cases import Question, question_of, small_case
+from benchmarks.accuracy.small_cases import NARROW, Question, question_of, small_case
 from functional_mlp import oracle
 from functional_mlp.backward_pass import Stages, add_penalty_gradient, output_cotangent, pull_back
 from functional_mlp.forward_pass import forward
@@ -20,7 +20,8 @@ from functional_mlp.oracle.verdict import judge, worst_of
 
 DTYPES = ("float64", "float32")
 SHOWN = tuple(name for name, mistake in MISTAKES.items() if not mistake.shows_in_updates)  # by one case's gradients
-PAIRS, UNLISTED, FUNCTIONS = 8, 112, 2  # trials per case and dtype; functions in float64 alone
+# trials per case and dtype; half of the unlisted errors in a narrow case; functions in float64 alone
+PAIRS, UNLISTED, FUNCTIONS = 8, 120, 2
 
 
 class Row(NamedTuple):
@@ -29,7 +30,7 @@ class Row(NamedTuple):
     Attributes:
         dtype: that was computed in.
         what: the mistake, "a pair", or the kind of the unlisted error.
-        group: "exact", "fitted", "second-case", "pair", "function" or "unlisted".
+        group: "exact", "fitted", "second-case", "pair", "function" or "unlisted"; in narrow cases, and what they are.
         verdict: on the gradients.
         named: whether every mistake that was made is named, perhaps among ties.
         placed: whether each is also named in the layer where it was made.
@@ -70,7 +71,19 @@ def trial(seed: int) -> list[Row]:
         rng = np.random.default_rng([seed, 2])
         rows += [_single(question, _valued(question.case, slip, rng)) for slip in every]
         rows += [_pair(question, pair) for pair in _pairs(question, every, rng)]
-        rows += [_unlisted(question, rng, number) for number in range(UNLISTED)]
+        rows += [_unlisted(question, rng, number) for number in range(UNLISTED // 2)]
+    return rows
+
+
+def narrow_trial(seed: int) -> list[Row]:
+    """Unlisted errors in cases of one sample, one output, or two classes, as many as in the others."""
+    warnings.simplefilter("ignore")
+    rows: list[Row] = []
+    kind = list(NARROW)[seed % len(NARROW)]
+    for dtype in DTYPES:
+        question, rng = question_of(seed, dtype, NARROW[kind]), np.random.default_rng([seed, 5])
+        made = [_unlisted(question, rng, number) for number in range(UNLISTED // 2)]
+        rows += [row._replace(group=f"unlisted, {kind}") for row in made]
     return rows
 
 
@@ -116,10 +129,16 @@ def _single(question: Question, slip: Slip) -> Row:
 
 
 def _valued(case: oracle.Case, slip: Slip, rng: np.random.Generator) -> Slip:
-    """With a random value of its free number: one of its choices, or within a factor of three of its default."""
+    """With a random value of its free number: one of its choices, or within a factor of three of its default.
+
+    Where it has several, each is drawn from 0 to 3.
+    """
     parameter = MISTAKES[slip.id].parameter
     if parameter is None:
         return slip
+    if parameter.vector is not None:
+        count = parameter.vector(site_of(prepare(case), MISTAKES[slip.id], slip.layer, slip.variant))
+        return slip._replace(value=tuple(rng.uniform(0, 3, count).tolist()))
     if parameter.magnified is not None:  # the step of a finite difference
         return slip._replace(value=float(rng.choice((1, 2, 5)) * 10.0 ** -rng.integers(2, 8)))
     starts = parameter.starts(site_of(prepare(case), MISTAKES[slip.id], slip.layer, slip.variant))

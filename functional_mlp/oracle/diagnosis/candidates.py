@@ -56,6 +56,11 @@ class Discrepancy(NamedTuple):
         return self.prepared.case
 
 
+def next_on_the_way_back(wrong: Iterable[str], given: Arrays) -> str:
+    """The first of some wrong arrays on the way back from the outputs; of several the smallest."""
+    return min(wrong, key=lambda path: (path != "outputs", -layer_of(path), given[path].size, path))
+
+
 def every_group(prepared: Prepared, updates: bool = False) -> tuple[Slips, ...]:
     """Every mistake at every place of a case, and in all layers, and in all hidden ones; in the catalogue's order.
 

@@ -16,15 +16,16 @@ from typing import NamedTuple
 import numpy as np
 
 from functional_mlp.oracle.case import Case, layer_of, parameter_of, weights_and_bias
-from functional_mlp.oracle.diagnosis.candidates import Discrepancy
+from functional_mlp.oracle.diagnosis.candidates import Discrepancy, next_on_the_way_back
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, relative_sizes
 from functional_mlp.oracle.diagnosis.search import (
     SCALES,
+    Account,
     Evidence,
     Explanation,
     Named,
+    accounts,
     evidence,
-    explanations,
     named,
 )
 from functional_mlp.oracle.documents import Gradients, digits_of
@@ -117,12 +118,12 @@ class Asked(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What a search found: every explanation, the first wrong quantity, and whether the catalogue was tried.
+    """What a search found: every account, the first wrong quantity, and whether the catalogue was tried.
 
-    `question` was answered; if `turned`, in the other layout, which is then the first mistake of every explanation.
+    `question` was answered; if `turned`, in the other layout, which is then the first mistake of every account.
     """
 
-    explanations: tuple[Explanation, ...]
+    accounts: tuple[Account, ...]
     first_wrong: str
     searched: bool = True
     question: Discrepancy | None = None
@@ -157,49 +158,83 @@ def diagnose_several(asked: Sequence[Asked], excluded: Collection[str] = ()) -> 
     if not seen:
         return None
     best = _most_often(seen)
-    explaining = (found for found in seen if best and any(_same(best[0], own) for own in found.explanations))
-    return _diagnosis(next(explaining, seen[0])._replace(explanations=best))
+    explaining = (found for found in seen if any(own is best[0] for own in found.accounts)) if best else iter(())
+    return _diagnosis(next(explaining, seen[0])._replace(accounts=best))
 
 
-def _most_often(seen: Sequence[_Found]) -> tuple[Explanation, ...]:
-    """The explanations that explain the most cases."""
-    counted: list[tuple[Explanation, int]] = []
-    for explanation in (one for found in seen for one in found.explanations):
-        if not any(_same(explanation, other) for other, _ in counted):
-            times = sum(any(_same(explanation, other) for other in found.explanations) for found in seen)
-            counted.append((explanation, times))
-    most = max((times for _, times in counted), default=0)
-    return tuple(explanation for explanation, times in counted if times == most)
+def _most_often(seen: Sequence[_Found]) -> tuple[Account, ...]:
+    """The accounts that explain the most cases, and of these the most arrays; the likeliest first.
+
+    One case may show but some of the mistakes: an account explains it too if it has these.
+    """
+    counted: list[tuple[Account, int]] = []
+    for account in (one for found in seen for one in found.accounts):
+        same = next((at for at, (other, _) in enumerate(counted) if _same(account.mistakes, other.mistakes)), None)
+        if same is not None:
+            other, times = counted[same]
+            if len(account.unexplained) < len(other.unexplained):
+                counted[same] = (account, times)
+            continue
+        times = sum(any(_holds(account.mistakes, own.mistakes) for own in found.accounts) for found in seen)
+        counted.append((account, times))
+    if not counted:
+        return ()
+    most = max(times for _, times in counted)
+    fewest = min(len(account.unexplained) for account, times in counted if times == most)
+    best = [account for account, times in counted if times == most and len(account.unexplained) == fewest]
+    return tuple(sorted(best, key=lambda account: account.cost))
 
 
 def _same(one: Explanation, other: Explanation) -> bool:
     """Whether two explanations are the same mistakes, with the same free numbers."""
-    values = [{mistake.id: mistake.value for mistake in explanation} for explanation in (one, other)]
-    if values[0].keys() != values[1].keys():
+    return len(one) == len(other) and _holds(one, other)
+
+
+def _holds(explanation: Explanation, part: Explanation) -> bool:
+    """Whether an explanation has all mistakes of another one, with the same free numbers."""
+    return all(any(_alike(own, other) for own in explanation) for other in part)
+
+
+def _alike(one: Named, other: Named) -> bool:
+    """Whether two mistakes are one, with the same free number, or with one that means the same."""
+    if one.id != other.id or (one.value is None) is not (other.value is None):
         return False
-    pairs = [(value, values[1][id_]) for id_, value in values[0].items()]
-    return all(a == b or (a is not None and b is not None and abs(a - b) <= 1e-3 * abs(a)) for a, b in pairs)
+    if one.value is None or set(one.meanings) & set(other.meanings):
+        return True
+    return _near(np.asarray(one.value), np.asarray(other.value))
+
+
+def _near(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and bool((np.abs(one - other) <= 1e-3 * np.abs(one)).all())
 
 
 def _diagnosis(found: _Found | None) -> Diagnosis | None:
     if found is None:
         return None
-    if not found.explanations:
+    if not found.accounts:
         return Diagnosis((), (), "", found.first_wrong, found.searched)
-    best, *others = found.explanations
-    kinds = {all(MISTAKES[one.id].convention for one in explanation) for explanation in found.explanations}
+    best, *others = found.accounts
+    kinds = {all(MISTAKES[one.id].convention for one in account.mistakes) for account in found.accounts}
     kind = EITHER if len(kinds) > 1 else CONVENTION if kinds == {True} else MISTAKE
-    ties = tuple(one for other in others for one in other)
-    question, own = found.question, best[1:] if found.turned else best
-    shown = evidence(question, own) if question is not None and own else ()
+    shown = () if found.question is None else evidence(found.question, best)
     if found.turned:  # entries of weights are named as they were handed over
         shown = tuple(
             one._replace(at=one.at[::-1])
-            if one.path.endswith("weights") and layer_of(one.path) in best[0].layers
+            if one.path.endswith("weights") and layer_of(one.path) in best.mistakes[0].layers
             else one
             for one in shown
         )
-    return Diagnosis(best, ties, kind, found.first_wrong, found.searched, found.explanations, shown, found.group)
+    return Diagnosis(
+        best.mistakes,
+        tuple(one for other in others for one in other.mistakes),
+        kind,
+        found.first_wrong,
+        found.searched,
+        tuple(account.mistakes for account in found.accounts),
+        shown,
+        found.group,
+        best.unexplained,
+    )
 
 
 def work_of(case: Case) -> int:
@@ -210,11 +245,16 @@ def work_of(case: Case) -> int:
 def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | None:
     """Every explanation of gradients that were judged; None if nothing is wrong."""
     found = _search_by(asked, excluded)
-    if found is None or found.explanations or asked.coarser is None:
+    if found is None or _is_whole(found) or asked.coarser is None:
         return found
     leaves = judge(asked.case, asked.solution, asked.coarser, asked.given)
     again = _search_by(asked._replace(noise=asked.coarser, leaves=leaves), excluded)
-    return found if again is None or not again.explanations else again
+    return again if again is not None and (_is_whole(again) or not found.accounts) else found
+
+
+def _is_whole(found: _Found) -> bool:
+    """Whether something explains all that is wrong."""
+    return any(not account.unexplained for account in found.accounts)
 
 
 def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
@@ -243,7 +283,6 @@ def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
     if work_of(case) > MOST_WORK:
         return unsearched
     truth = {path: array for path, array in true.items() if path in arrays}
-    way_back = sorted(wrong, key=lambda path: (path != "outputs", -layer_of(path), arrays[path].size, path))
     if only_scales(case):  # any number might be meant, so that none shows a convention
         excluded |= SCALES | {"loss-scaled", "loss-mismatch"}
     storage = noise.precision.storage.name
@@ -256,7 +295,7 @@ def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
         allowed=allowed,
         relative=relative_sizes(truth, allowed),
         wrong=wrong,
-        first=way_back[0],
+        first=next_on_the_way_back(wrong, arrays),
         exact=storage == "float64",
         hides=any((floor.slack > 0).any() for floor in noise.floors.values()),
         loss=loss,
@@ -265,7 +304,7 @@ def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
         rate=rate,
         excluded=excluded,
     )
-    found = explanations(question, pairs=work_of(case) <= MOST_WORK_FOR_PAIRS)
+    found = accounts(question, composed=dtype == "float64" and work_of(case) <= MOST_WORK_FOR_PAIRS)
     return _Found(found, first_wrong(leaves), question=question, group=group)
 
 
@@ -309,8 +348,9 @@ def _in_the_other_layout(asked: Asked, excluded: frozenset[str]) -> _Found | Non
     layout = _transposed(case, solution, own, judged, turned)
     more = _search(asked._replace(given=own, leaves=judged), excluded)
     if more is None:
-        return _Found(((layout,),), "the layout of the weights", group=asked.group)
-    return more._replace(explanations=tuple((layout, *found) for found in more.explanations), turned=True)
+        return _Found((Account((layout,), {}),), "the layout of the weights", group=asked.group)
+    found = (account._replace(mistakes=(layout, *account.mistakes)) for account in more.accounts)
+    return more._replace(accounts=tuple(found), turned=True)
 
 
 def _transposed(

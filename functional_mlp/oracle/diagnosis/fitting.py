@@ -17,12 +17,14 @@ ALIGNED = 0.7  # cosine of what is missing with what the number changes, from wh
 def fitted(question: Discrepancy, group: Slips) -> tuple[Slips, Arrays] | None:
     """A mistake with the number that explains everything; None if there is none."""
     slip, parameter = group[0], MISTAKES[group[0].id].parameter
-    if parameter is None:
+    if parameter is None or parameter.vector is not None:
         return None
-    for value in parameter.starts(site_of(question.prepared, MISTAKES[slip.id], slip.layer, slip.variant)):
-        fitting: float | None = value
+    site = site_of(question.prepared, MISTAKES[slip.id], slip.layer, slip.variant)
+    gradients = [array for path, array in question.given.items() if path.startswith("params")]
+    for value in parameter.starts(site) if parameter.read is None else (parameter.read(site, gradients),):
+        fitting: float | None = value  # type: ignore[assignment]
         if parameter.choices is None:
-            fitting = _fit(question, group, value, [question.first])
+            fitting = _fit(question, group, value, [question.first])  # type: ignore[arg-type]
             if fitting is not None and len(question.given) > 1:
                 fitting = _fit(question, group, fitting, question.given)
         if fitting is not None and parameter.whole:

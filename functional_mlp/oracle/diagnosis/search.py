@@ -1,12 +1,12 @@
-"""Which mistakes of the catalogue explain wrong numbers: injecting them, comparing, fitting, alone and in pairs.
+"""Which mistakes of the catalogue explain wrong numbers: injecting them, comparing, fitting; alone, or composed.
 
 Every mistake is injected at every place where it could have made just the wrong arrays wrong, and its numbers are
 compared with the given ones, entry by entry, by the noise floor of the case. What a mistake cannot reach tells most of
-them apart before anything is computed, and the first wrong array on the way back most of the others.
+them apart before anything is computed, and the first wrong array on the way back most of the others. Where none
+explains everything, explanations are composed of several (`composition`), of as many of the arrays as can be.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,23 +17,16 @@ from functional_mlp.oracle.diagnosis.candidates import (
     Discrepancy,
     Slips,
     every_group,
+    next_on_the_way_back,
     reaches,
     starts,
-    that_reach,
 )
+from functional_mlp.oracle.diagnosis.composition import RELATION, Composed, Part, compose, cost_of, cost_of_layers
 from functional_mlp.oracle.diagnosis.fitting import fitted
-from functional_mlp.oracle.diagnosis.matching import (
-    CLEAR_OF_FIT,
-    agreeing_digits,
-    explained_by,
-    injected_by,
-    matched,
-    matches,
-)
-from functional_mlp.oracle.mistakes import MISTAKES, Slip
+from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
+from functional_mlp.oracle.mistakes import MISTAKES, Number
 
-PARTNERS = 24  # mistakes that explain a part, for which a second one is looked for
-# conventions that multiply everything, and say more than that the loss is scaled
+# conventions that multiply everything
 SCALES = {
     *("mean-missing", "mean-added", "outputs-summed-not-averaged", "outputs-averaged-not-summed", "sign-flipped"),
     *("squared-error-factor", "loss-scale-missing"),
@@ -48,20 +41,22 @@ class Named(NamedTuple):
         layer: index into the parameters, if it was made in one layer; else None.
         layers: all layers in which it was made; () for a mistake of the whole pass.
         variant: how it was made, or None.
-        value: of its free number, as fitted, or None.
+        value: of its free number, or a tuple of its free numbers, as fitted; or None.
         sentence, formula, fix: of the catalogue.
         digits: to how many decimal digits its numbers agree with the given ones, in the worst array.
+        meanings: what its free number may stand for, such as "n"; () where nothing is known.
     """
 
     id: str
     layer: int | None
     layers: tuple[int, ...]
     variant: str | None
-    value: float | None
+    value: Number | None
     sentence: str
     formula: str
     fix: str
     digits: int
+    meanings: tuple[str, ...] = ()
 
 
 class Evidence(NamedTuple):
@@ -86,27 +81,57 @@ class Evidence(NamedTuple):
 Explanation = tuple[Named, ...]  # mistakes that give the numbers together
 
 
-def explanations(question: Discrepancy, *, pairs: bool) -> tuple[Explanation, ...]:
-    """Single mistakes that explain everything, or, if there are none and `pairs` says so, two that do together.
+class Account(NamedTuple):
+    """An explanation, and what it explains.
 
-    None where the right numbers are as near as those of a mistake may be: then nothing proves one.
+    Attributes:
+        mistakes: the explanation.
+        made: the arrays of a program that makes these mistakes, by path.
+        unexplained: paths of the wrong arrays that are not among them, or other.
+        cost: the higher, the less likely.
+    """
+
+    mistakes: Explanation
+    made: Arrays
+    unexplained: tuple[str, ...] = ()
+    cost: float = 0.0
+
+
+def accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
+    """Single mistakes that explain everything; or, if there are none and `composed` says so, several together.
+
+    None where the right numbers are as near as those of a mistake may be: then nothing proves one. The likelier come
+    first. Mistakes that say no more than how numbers are related are named where nothing else explains everything.
     """
     if question.wrong <= matched(question, question.truth):
         return ()
-    return tuple(_alone(question) or (_in_pairs(question) if pairs else ()))
+    left: tuple[str, ...] = ()
+    found = _alone(question, generic=False)
+    if not found and "loss" in question.given:  # which has a reading of its own
+        left = ("loss",) if "loss" in question.wrong else ()
+        question = _without_loss(question)
+        if not question.wrong:
+            return ()
+        found = _alone(question, generic=False)
+    several = [_account(question, one) for one in compose(question)] if composed and not found else []
+    found = found or [account for account in several if not account.unexplained]
+    found = found or _alone(question, generic=True) or several
+    found = [account._replace(unexplained=(*account.unexplained, *left)) for account in found]
+    return tuple(sorted(found, key=lambda account: account.cost))
 
 
-def evidence(question: Discrepancy, explanation: Explanation) -> tuple[Evidence, ...]:
-    """Every wrong array beside that of a program with these mistakes, from the last layer to the first."""
-    group = tuple(
-        Slip(one.id, layer, one.variant, one.value) for one in explanation for layer in (one.layers or (None,))
-    )
-    arrays = injected_by(question, group, question.wrong)
-    if arrays is None:
-        return ()
+def _without_loss(question: Discrepancy) -> Discrepancy:
+    given = {path: array for path, array in question.given.items() if path != "loss"}
+    wrong = question.wrong - {"loss"}
+    return question._replace(given=given, wrong=wrong, first=next_on_the_way_back(wrong, given) if wrong else "")
+
+
+def evidence(question: Discrepancy, account: Account) -> tuple[Evidence, ...]:
+    """Every wrong array that an account explains beside that of it, from the last layer to the first."""
     shown = []
-    for path in sorted(question.wrong, key=lambda path: (-layer_of(path), path)):
-        given, mistaken, true = question.given[path], arrays[path], question.truth[path]
+    explained = question.wrong & account.made.keys() - set(account.unexplained)
+    for path in sorted(explained, key=lambda path: (-layer_of(path), path)):
+        given, mistaken, true = question.given[path], account.made[path], question.truth[path]
         with np.errstate(all="ignore"):
             off = np.nan_to_num(np.abs(given - true) / question.allowed[path], nan=np.inf)
         index = tuple(map(int, np.unravel_index(np.argmax(off), given.shape)))
@@ -120,58 +145,68 @@ def evidence(question: Discrepancy, explanation: Explanation) -> tuple[Evidence,
 
 def _digits(question: Discrepancy, arrays: Arrays) -> int:
     """Decimal digits to which the wrong arrays agree, in the worst of those with finite numbers; 0 if none has any."""
-    pairs = [(question.given[path], arrays[path]) for path in question.wrong]
+    pairs = [(question.given[path], arrays[path]) for path in question.wrong & arrays.keys()]
     told = [pair for pair in pairs if (np.isfinite(pair[0]) & np.isfinite(pair[1])).any()]
     return min((agreeing_digits(*pair) for pair in told), default=0)
 
 
 def named(
-    id_: str, layers: tuple[int, ...], digits: int, variant: str | None = None, value: float | None = None
+    id_: str,
+    layers: tuple[int, ...],
+    digits: int,
+    variant: str | None = None,
+    value: Number | None = None,
+    meanings: tuple[str, ...] = (),
 ) -> Named:
     """A mistake of the catalogue, with what that says of it."""
     mistake = MISTAKES[id_]
     layer = layers[0] if len(layers) == 1 else None
-    return Named(id_, layer, layers, variant, value, mistake.sentence, mistake.formula, mistake.fix, digits)
+    return Named(id_, layer, layers, variant, value, mistake.sentence, mistake.formula, mistake.fix, digits, meanings)
 
 
-def _named(question: Discrepancy, group: Slips, arrays: Arrays) -> Named:
-    slip, layers = group[0], tuple(slip.layer for slip in group if slip.layer is not None)
-    return named(slip.id, layers, _digits(question, arrays), slip.variant, slip.value)
+def _account(question: Discrepancy, composed: Composed) -> Account:
+    digits = _digits(question, composed.made)
+
+    def of_part(part: Part) -> Named:
+        return named(part.id, part.layers, digits, part.variant, part.value, part.meanings)
+
+    return Account(tuple(map(of_part, composed.parts)), composed.made, composed.unexplained, composed.cost)
 
 
 # one mistake
 
 
-def _alone(question: Discrepancy) -> list[Explanation]:
-    """Single mistakes that explain everything: exact ones and those with few choices; if there are none, fitted ones.
+def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
+    """Single mistakes that explain everything: those that say no more than how numbers are related, or the others.
 
-    Where mistakes multiply everything with a number, a loss that is scaled by it might be meant as well.
+    Where something else than a convention multiplies everything, a loss that is scaled might be meant as well.
     """
     groups = [
         group
         for group in every_group(question.prepared, updates=question.rate is not None)
         if group[0].id not in question.excluded and reaches(group, question.wrong) and starts(group, question)
     ]
-    exact = _each(_exact, question, groups)
-    if not exact:
-        return _each(fitted, question, groups)
-    said = any(one.id in SCALES for (one,) in exact)
-    tied = [group for group in groups if _has_choices(group) or (group[0].id == "loss-scaled" and not said)]
-    return [*exact, *_each(fitted, question, tied)]
-
-
-def _has_choices(group: Slips) -> bool:
-    parameter = MISTAKES[group[0].id].parameter
-    return parameter is not None and parameter.choices is not None
+    asked = [group for group in groups if MISTAKES[group[0].id].generic is generic]
+    found = [*_each(_exact, question, asked), *_each(fitted, question, asked)]
+    if found and not generic and not any(account.mistakes[0].id in SCALES for account in found):
+        found += _each(fitted, question, [group for group in groups if group[0].id == "loss-scaled"])
+    return found
 
 
 def _each(
     explained: Callable[[Discrepancy, Slips], tuple[Slips, Arrays] | None],
     question: Discrepancy,
     groups: Sequence[Slips],
-) -> list[Explanation]:
+) -> list[Account]:
     found = [explained(question, group) for group in groups]
-    return _without_repetition([(_named(question, *one),) for one in found if one is not None])
+    return _without_repetition([_of_one(question, *one) for one in found if one is not None])
+
+
+def _of_one(question: Discrepancy, group: Slips, arrays: Arrays) -> Account:
+    slip, layers = group[0], tuple(slip.layer for slip in group if slip.layer is not None)
+    own = named(slip.id, layers, _digits(question, arrays), slip.variant, slip.value)
+    cost = cost_of(slip.id) + cost_of_layers(question.prepared, layers, slip.value)
+    return Account((own,), arrays, (), cost + RELATION * MISTAKES[slip.id].generic)
 
 
 def _exact(question: Discrepancy, group: Slips) -> tuple[Slips, Arrays] | None:
@@ -182,61 +217,9 @@ def _exact(question: Discrepancy, group: Slips) -> tuple[Slips, Arrays] | None:
     return None if arrays is None else (group, arrays)
 
 
-def _without_repetition(found: list[Explanation]) -> list[Explanation]:
+def _without_repetition(found: list[Account]) -> list[Account]:
     """The first of each set of mistakes: another layer or variant with the same numbers adds nothing."""
-    first: dict[frozenset[str], Explanation] = {}
-    for explanation in found:
-        first.setdefault(frozenset(one.id for one in explanation), explanation)
+    first: dict[frozenset[str], Account] = {}
+    for account in sorted(found, key=lambda account: account.cost):
+        first.setdefault(frozenset(one.id for one in account.mistakes), account)
     return list(first.values())
-
-
-# two mistakes
-
-
-def _in_pairs(question: Discrepancy) -> list[Explanation]:
-    """Two mistakes: one that explains wrong arrays of its own, and another that explains the rest with it."""
-    groups = [
-        group
-        for group in every_group(question.prepared)
-        if MISTAKES[group[0].id].parameter is None and group[0].id not in question.excluded
-    ]
-    true = question._replace(given=question.truth)
-    explains, leaves = (cache(partial(_shows, asked)) for asked in (question, true))
-    firsts = {}
-    for group in groups:
-        explained = _explains_of_its_own(question, group) if starts(group, question) else None
-        if explained:
-            firsts[group] = explained
-    found: list[Explanation] = []
-    for first in sorted(firsts, key=lambda group: -len(firsts[group]))[:PARTNERS]:
-        rest = sorted(question.wrong - firsts[first], key=lambda path: question.given[path].size)
-        if not rest:  # it changes a right array too, which no second mistake mends
-            continue
-        kept = min(firsts[first], key=lambda path: question.given[path].size)
-        for second in groups:
-            if second == first or not reaches(second, rest) or not leaves(that_reach(second, kept), kept):
-                continue
-            # what the first does not reach shows the second alone
-            apart = [path for path in rest if not reaches(first, [path])]
-            if not all(explains(that_reach(second, path), path) for path in apart):
-                continue
-            both = explained_by(question, (*first, *second), rest[0], CLEAR_OF_FIT)
-            if both is not None:
-                found.append(tuple(_named(question, group, both) for group in (first, second)))
-    return _without_repetition(found)
-
-
-def _shows(question: Discrepancy, group: Slips, path: str) -> bool:
-    """Whether a program with these mistakes has one of the given arrays."""
-    arrays = injected_by(question, group, [path])
-    return arrays is not None and matches(question, arrays, path)
-
-
-def _explains_of_its_own(question: Discrepancy, group: Slips) -> frozenset[str]:
-    """The wrong arrays that a mistake explains, if it explains one of the first."""
-    top = [path for path in question.wrong if layer_of(path) == layer_of(question.first) and reaches(group, [path])]
-    arrays = injected_by(question, group, top) if top else None
-    if arrays is None or not matched(question, arrays):
-        return frozenset()
-    arrays = injected_by(question, group, question.wrong)
-    return frozenset() if arrays is None else matched(question, arrays)

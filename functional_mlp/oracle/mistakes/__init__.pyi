@@ -1,9 +1,13 @@
 from .blind_spots import BlindSpot as BlindSpot
 from .blind_spots import blind_spots as blind_spots
 from .blind_spots import only_scales as only_scales
+from .catalogue.mistake import Number as Number
 from .catalogue.registry import FAMILIES as FAMILIES
 from .catalogue.registry import MISTAKES as MISTAKES
 from .catalogue.registry import described as described
+from .changes import Context as Context
+from .frequencies import FREQUENCIES as FREQUENCIES
+from .frequencies import frequency_of as frequency_of
 from .injection import Injected as Injected
 from .injection import Slip as Slip
 from .injection import applies as applies
@@ -17,8 +21,11 @@ from .injection import plant_together as plant_together
 from .injection import plant_update as plant_update
 from .injection import site_of as site_of
 from .program import OF_PROBABILITIES as OF_PROBABILITIES
+from .program import LayerView as LayerView
 from .program import Prepared as Prepared
+from .program import Program as Program
 from .program import prepare as prepare
+from .program import view_of as view_of
 from .tracing import Trace as Trace
 from .tracing import trace as trace
 from .wording.registry import WORDING as WORDING

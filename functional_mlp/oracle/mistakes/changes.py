@@ -8,7 +8,8 @@ changes, one for each place:
     through_activation, weights_cotangent, bias_cotangent, previous_cotangent     the stages, as in `backward_pass`
     gathered            every cotangent, before the penalty
     penalty             what the penalty adds
-    returned            what is handed back at the end
+    returned            what is handed back at the end, array by array
+    finished            what is handed back at the end, all arrays together
     early               which layers are updated before the cotangent is sent on
     rule                the update rule
 """
@@ -24,13 +25,11 @@ import numpy as np
 from functional_mlp.activations import Activation, numpy_value, numpy_vjp
 from functional_mlp.backward_pass import Cotangents, already_through
 from functional_mlp.losses import Loss, penalty_value, reduced
-from functional_mlp.network import Network
+from functional_mlp.network import Dense, Network
 from functional_mlp.oracle.mistakes.program import (
     OF_PROBABILITIES,
     Program,
-    bias_cotangent,
     through_activation,
-    weights_cotangent,
     with_loss,
     with_penalty,
     with_tape,
@@ -47,7 +46,7 @@ class Context(NamedTuple):
         program: the one it is injected in.
         layer: index into the parameters; None for every layer.
         variant: of the mistake, or None.
-        value: of its free number, or None.
+        value: of its free number, or of its free numbers; or None.
     """
 
     program: Program
@@ -67,8 +66,8 @@ class Context(NamedTuple):
 
     @property
     def loss(self) -> Any:
-        """The loss of the case."""
-        return self.program.loss
+        """The loss that the program differentiates; that of the case, if nothing was changed before."""
+        return self.program.differentiated
 
     @property
     def targets(self) -> Any:
@@ -85,6 +84,21 @@ class Context(NamedTuple):
         """What the loss multiplies every term with, (n, 1)."""
         dtype = self.targets.dtype
         return self.loss.coefficients(self.targets, self.sample_weights, dtype, np).astype(dtype)
+
+    @property
+    def divisor(self) -> float:
+        """What the mean over samples of the loss divides by."""
+        plain, targets = replace(self.loss, scale=1.0), self.targets.astype(np.float64)
+        summed, mean = (
+            replace(plain, over_samples=reduction).coefficients(targets, self.sample_weights, targets.dtype, np).sum()
+            for reduction in ("sum", self.loss.over_samples)
+        )
+        return float(summed / mean) if mean else 1.0
+
+    def before(self, stage: str) -> Callable[[Any, Array], Any]:
+        """A stage of this layer as it was before the change."""
+        function: Callable[[Any, Array], Any] = getattr(self.program.stages[self.layer], stage)
+        return function
 
     def values(self, offset: int) -> tuple[Array, Array]:
         """z and a of the layer `offset` after this one."""
@@ -135,19 +149,25 @@ def with_activation(context: Context, activation: Activation) -> Program:
 
 
 def in_cotangent(function: Callable[[Context, Array], Array]) -> Change:
-    """`function` maps the right cotangent at the outputs to the one that is used."""
-    return Change(
-        "output_cotangent",
-        lambda context: context.program._replace(ct_outputs=function(context, context.program.ct_outputs)),
-    )
+    """`function` maps the cotangent at the outputs to the one that is used."""
+
+    def apply(context: Context) -> Program:
+        before = context.program.adjusted
+
+        def adjusted(ct: Array) -> Array:
+            return function(context, before(ct))
+
+        return context.program._replace(adjusted=adjusted, ct_outputs=function(context, context.program.ct_outputs))
+
+    return Change("output_cotangent", apply)
 
 
 def in_loss(function: Callable[[Context], Loss], *, reported: bool = False) -> Change:
     """`function` returns the loss whose cotangent is taken, and, if `reported`, whose value is given."""
 
     def apply(context: Context) -> Program:
-        program = with_loss(context.program._replace(loss=function(context)))
-        return program._replace(loss=context.loss, value=program.value if reported else context.program.value)
+        program = with_loss(context.program._replace(differentiated=function(context)))
+        return program if reported else program._replace(value=context.program.value)
 
     return Change("output_cotangent", apply)
 
@@ -239,8 +259,9 @@ def _in_stage(stage: str) -> Callable[[Callable[[Context, Any, Array], Any]], Ch
             program = context.program
             for layer in _layers(context):
                 if stage == "through_activation" and layer == len(program.params) - 1:
-                    program = _unfused(program)
-                program = with_stages(program, layer, {stage: partial(function, context._replace(layer=layer))})
+                    program = unfused(program)
+                own = context._replace(program=program, layer=layer)
+                program = with_stages(program, layer, {stage: partial(function, own)})
             return program
 
         return Change(stage, apply)
@@ -255,12 +276,14 @@ def with_stages(program: Program, layer: int, stages: Mapping[str, Callable[...,
     return program._replace(stages=tuple(all_stages))
 
 
-def _unfused(program: Program) -> Program:
+def unfused(program: Program) -> Program:
     """`program` with the two factors dLoss/da and f'(z) of a fused output layer apart, so that one can be changed."""
-    if program.loss is None or program.stages[-1].through_activation is not already_through:
+    loss = program.differentiated
+    if loss is None or program.stages[-1].through_activation is not already_through:
         return program
-    ct_a = reduced(program.loss, program.tape.activations[-1], program.targets, program.sample_weights)[1]  # type: ignore
-    return with_stages(program._replace(ct_outputs=ct_a), -1, {"through_activation": through_activation})
+    ct_a = reduced(loss, program.tape.activations[-1], program.targets, program.sample_weights)[1]  # type: ignore[arg-type]
+    program = program._replace(ct_outputs=program.adjusted(ct_a))
+    return with_stages(program, -1, {"through_activation": through_activation})
 
 
 in_activation = _in_stage("through_activation")
@@ -269,11 +292,21 @@ in_bias = _in_stage("bias_cotangent")
 in_previous = _in_stage("previous_cotangent")
 
 
+def of_two_factors(change: Change) -> Change:
+    """A change of a stage that reads ct_a or f' by itself: at a fused output layer the two factors are taken apart."""
+
+    def apply(context: Context) -> Program:
+        last = context.layer == len(context.program.params) - 1
+        return change.apply(context._replace(program=unfused(context.program)) if last else context)
+
+    return Change(change.place, apply, change.places)
+
+
 def in_sums(function: Callable[[Context, Any, Array], tuple[Any, Array]]) -> Change:
     """`function` returns the residuals and the ct_z that the two sums over samples, ct_W and ct_b, are made of."""
     sums = (
-        in_weights(lambda context, layer, ct: weights_cotangent(*function(context, layer, ct))),
-        in_bias(lambda context, layer, ct: bias_cotangent(*function(context, layer, ct))),
+        in_weights(lambda context, layer, ct: context.before("weights_cotangent")(*function(context, layer, ct))),
+        in_bias(lambda context, layer, ct: context.before("bias_cotangent")(*function(context, layer, ct))),
     )
     return one_after_the_other("weights_cotangent", *sums)
 
@@ -340,6 +373,16 @@ def in_returned(function: Callable[[Context, str, Array], Array]) -> Change:
         return context.program._replace(returned=returned)
 
     return Change("returned", apply)
+
+
+def in_finished(function: Callable[[Context, tuple[Dense, ...]], tuple[Dense, ...]]) -> Change:
+    """`function` maps the gradients of all layers, the penalty's included, at the very end."""
+    return Change(
+        "finished",
+        lambda context: context.program._replace(
+            finished=lambda gradients: function(context, context.program.finished(gradients)),
+        ),
+    )
 
 
 def zeroed(x: Array, index: Any) -> Array:

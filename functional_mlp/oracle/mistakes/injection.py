@@ -12,7 +12,7 @@ import numpy as np
 
 from functional_mlp._checks import finite_float, known_name
 from functional_mlp.oracle.case import Case, Layer, Schedule, batch_of, by_path
-from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
+from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Number, Parameter
 from functional_mlp.oracle.mistakes.catalogue.registry import MISTAKES
 from functional_mlp.oracle.mistakes.changes import Context
 from functional_mlp.oracle.mistakes.conditions import Site
@@ -28,13 +28,13 @@ class Slip(NamedTuple):
         id: a key of `MISTAKES`.
         layer: index into the parameters, or None.
         variant: of the mistake, or None for the first that applies.
-        value: of its free number, or None for the default.
+        value: of its free number, or a tuple of its free numbers; None for the default.
     """
 
     id: str
     layer: int | None = None
     variant: str | None = None
-    value: float | None = None
+    value: Number | None = None
 
 
 class Injected(NamedTuple):
@@ -62,7 +62,7 @@ def plant(
     layer: int | None = None,
     *,
     variant: str | None = None,
-    value: float | None = None,
+    value: Number | None = None,
     dtype: str = "float64",
 ) -> Injected:
     """What a program with one mistake computes.
@@ -73,7 +73,7 @@ def plant(
         layer: index into the parameters. None for a mistake of the whole pass; for one of a layer, None makes it in
             every layer where it applies.
         variant: one of the mistake's `variants`; None for the first that applies.
-        value: of its free number; None for the default.
+        value: of its free number, or a tuple of its free numbers; None for the default.
         dtype: a key of `DTYPES`: what the program computes in.
 
     Raises:
@@ -135,7 +135,7 @@ def plant_update(
     layer: int | None = None,
     *,
     variant: str | None = None,
-    value: float | None = None,
+    value: Number | None = None,
     dtype: str = "float64",
     rule: str | UpdateRule = "descent",
     epochs: int = 1,
@@ -248,7 +248,7 @@ def applies(
     layer: int | None = None,
     *,
     variant: str | None = None,
-    value: float | None = None,
+    value: Number | None = None,
 ) -> bool:
     """Whether `plant` (`plant_update` for mistakes of the update) can make this mistake; arguments as there.
 
@@ -271,7 +271,7 @@ def _known(mistake_id: str) -> Mistake:
     return MISTAKES[known_name("mistake", mistake_id, MISTAKES)]
 
 
-def _check(mistake: Mistake, layer: int | None, variant: str | None, value: float | None) -> None:
+def _check(mistake: Mistake, layer: int | None, variant: str | None, value: Number | None) -> None:
     """Raises unless these arguments make sense for `mistake` in some case."""
     if layer is not None and mistake.scope != "layer":
         whole = "update" if mistake.shows_in_updates else "pass"
@@ -282,12 +282,23 @@ def _check(mistake: Mistake, layer: int | None, variant: str | None, value: floa
         known_name(f"variant of {mistake.id}", variant, mistake.variants)
     if value is not None and mistake.parameter is None:
         raise ValueError(f"{mistake.id} has no free number, got value {value}")
-    if value is not None:
+    if value is not None and mistake.parameter is not None:
+        _check_numbers(mistake.parameter, value)
+
+
+def _check_numbers(parameter: Parameter, value: Number) -> None:
+    """Raises unless a value is one finite number, or a tuple of such where the parameter has several."""
+    if parameter.vector is None:
         finite_float("value", value)
+    elif not isinstance(value, tuple):
+        raise TypeError(f"expected value as a tuple of numbers, {parameter.name}, got {value!r}")
+    else:
+        for number in value:
+            finite_float("value", number)
 
 
 def site_of(
-    prepared: Prepared, mistake: Mistake, layer: int | None, variant: str | None = None, value: float | None = None
+    prepared: Prepared, mistake: Mistake, layer: int | None, variant: str | None = None, value: Number | None = None
 ) -> Site:
     """The site of a mistake, with its free number's default where it has one and none is given."""
     site = Site(prepared.case, prepared.tape, layer, variant, value, prepared.program.rule)
@@ -302,7 +313,7 @@ def _missing(mistake: Mistake, site: Site) -> str:
 
 
 def _sites(
-    prepared: Prepared, mistake_id: str, layer: int | None, variant: str | None, value: float | None
+    prepared: Prepared, mistake_id: str, layer: int | None, variant: str | None, value: Number | None
 ) -> list[Site]:
     """Where to make a mistake: one site, or for a mistake of a layer without `layer` every one where it applies."""
     mistake = _known(mistake_id)

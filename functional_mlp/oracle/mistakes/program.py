@@ -101,12 +101,15 @@ class Program(NamedTuple):
         another_batch: other inputs, N(0, 1), that depend on nothing but the case's inputs.
         used: the parameters that its forward pass uses.
         tape: what its forward pass computed.
+        differentiated: the loss whose derivative it takes; `loss` is the one of the case.
         value: the loss it reports, penalty included; None without a loss.
         ct_outputs: what its backward pass starts from: ct_a of the last layer, or ct_z where the stages say so.
+        adjusted: what happens to that derivative before it is `ct_outputs`.
         stages: of its backward pass, per layer.
         gathered: applied to all cotangents before the penalty.
         penalised: adds the penalty's gradient: of (gradient, parameter, whether it is a bias).
         returned: what is handed back: of (layer, "weights" or "bias", gradient).
+        finished: applied to the gradients of all layers that are handed back.
         rule: by which it updates its parameters.
         early: layers whose parameters it updates before it sends their cotangent on.
         state: of the rule, before the step; None before the first.
@@ -126,9 +129,12 @@ class Program(NamedTuple):
     value: Any
     ct_outputs: Any
     stages: tuple[Any, ...]
+    differentiated: Loss | None
+    adjusted: Callable[[Any], Any] = unchanged
     gathered: Callable[[Any], Any] = unchanged
     penalised: Callable[[Any, Any, bool], Any] = lambda gradient, parameter, is_bias: gradient
     returned: Callable[[int, str, Any], Any] = as_computed
+    finished: Callable[[Any], Any] = unchanged
     rule: UpdateRule = Descent()
     early: frozenset[int] = frozenset()
     state: RuleState | None = None
@@ -227,6 +233,7 @@ def _right_program(case: Case, dtype: str) -> Program:
             value=None,
             ct_outputs=cast(case.ct_outputs),
             stages=(RIGHT,) * len(params),
+            differentiated=loss,
         )
     )
     program = program._replace(found=_found(program))
@@ -259,16 +266,23 @@ def with_tape(program: Program) -> Program:
 
 
 def with_loss(program: Program) -> Program:
-    """`program` with loss and output cotangent that follow from its tape."""
-    loss = program.loss
+    """`program` with loss and output cotangent that follow from its tape and the loss that it differentiates."""
+    loss = program.differentiated
     if loss is None:
         return program
     loss.require_admissible(program.network.activations[-1])
-    computed, outputs = seen_by_loss(program.network, loss, program.tape)
-    value, ct_outputs = reduced(computed, outputs, program.targets, program.sample_weights)
-    last = RIGHT if computed is loss else RIGHT._replace(through_activation=already_through)
-    value = value + penalty_value(loss, program.params)
-    return program._replace(value=value, ct_outputs=ct_outputs, stages=(*program.stages[:-1], last))
+    through = program.stages[-1].through_activation
+    computed, seen = loss, program.tape.activations[-1]
+    if through in (through_activation, already_through):  # it goes through the last activation as the right one does
+        computed, seen = seen_by_loss(program.network, loss, program.tape)
+        through = through_activation if computed is loss else already_through
+    value, ct = reduced(computed, seen, program.targets, program.sample_weights)
+    last = program.stages[-1]._replace(through_activation=through)
+    return program._replace(
+        value=value + penalty_value(loss, program.params),
+        ct_outputs=program.adjusted(ct),
+        stages=(*program.stages[:-1], last),
+    )
 
 
 def seen_by_loss(network: Network, loss: Loss, tape: Any) -> tuple[Loss, np.ndarray]:
@@ -320,7 +334,7 @@ def run(program: Program, paths: Collection[str] | None = None) -> Cotangents:
         paths: of the arrays that are looked at, such as "params[0].weights"; None for all. The others are those of the
             right program.
     """
-    if program.gathered is not unchanged:  # which may mix layers
+    if not (program.gathered is program.finished is unchanged):  # which may mix layers
         paths = None
     found, last = program.right.found, len(program.params) - 1
     lowest = 0 if paths is None else max(0, min(_lowest(path, last) for path in paths))
@@ -338,7 +352,8 @@ def run(program: Program, paths: Collection[str] | None = None) -> Cotangents:
             ct = stages.pulled("previous_cotangent", ct_z[layer])
             ct_inputs = ct if layer == 0 else ct_inputs
     pulled = program.gathered(Cotangents(tuple(map(Dense, weights, bias)), ct_inputs, tuple(ct_z)))
-    return pulled._replace(params=tuple(_handed_back(program, paths, *own) for own in enumerate(pulled.params)))
+    handed_back = tuple(_handed_back(program, paths, *own) for own in enumerate(pulled.params))
+    return pulled._replace(params=program.finished(handed_back))
 
 
 def _lowest(path: str, last: int) -> int:

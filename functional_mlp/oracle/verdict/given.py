@@ -119,7 +119,7 @@ def _given_layer(case: Case, number: int, layer: Layer, given: Any) -> Given:
     if weights is not None:
         other = "in_out" if layout.weights == "out_in" else "out_in"
         hint = f"if that is your layout, declare weights_layout {other!r} in the case"
-        fitting = _fitting(weights_path, weights, declared_shape(layer.weights.shape, layout), if_turned=hint)
+        fitting = _given_parameter(weights_path, weights, declared_shape(layer.weights.shape, layout), if_turned=hint)
     in_weights: Handed | Misfit = fitting
     if isinstance(fitting, Handed):
         values, row = without_layout(fitting.values, layout)
@@ -138,17 +138,16 @@ def _given_layer(case: Case, number: int, layer: Layer, given: Any) -> Given:
     elif bias is None:
         leaves[bias_path] = Misfit(Cause.MISSING, "missing")
     else:
-        leaves[bias_path] = _given_bias(bias_path, bias, fan_out)
+        leaves[bias_path] = _given_parameter(bias_path, bias, (fan_out,), also=shapes_of_bias(fan_out))
     return leaves
 
 
-def _given_bias(path: str, bias: Any, fan_out: int) -> Handed | Misfit:
-    """The gradient of a bias: a vector, a row or a column; one number is taken to stand for every unit."""
-    fitting = _fitting(path, bias, (fan_out,), also=shapes_of_bias(fan_out))
-    if isinstance(fitting, Handed) or math.prod(shape_of(bias)) != 1:
+def _given_parameter(path: str, value: Any, shape: tuple[int, ...], **more: Any) -> Handed | Misfit:
+    """The gradient of a parameter, a bias as a vector, row or column; one number is taken to stand for every entry."""
+    fitting = _fitting(path, value, shape, **more)
+    if isinstance(fitting, Handed) or math.prod(shape_of(value)) != 1:
         return fitting
-    number = numbers(path, bias)
-    return Handed(np.full(fan_out, number.item()), coarsest([bias]), one_for_all=True)
+    return Handed(np.full(shape, numbers(path, value).item()), coarsest([value]), one_for_all=True)
 
 
 def _given_deltas(case: Case, deltas: Any, shapes: tuple[tuple[int, ...], ...]) -> Given:

@@ -89,7 +89,7 @@ def judge(case: Case, solution: Solution, noise: Noise, given: Gradients) -> tup
 
 def _for_every_unit(leaf: Leaf) -> Leaf:
     """The verdict on one number that was given for several units, which is judged as if it stood for each."""
-    words = f"one number was given for {leaf.size} units"
+    words = f"one number was given for {leaf.size} {'units' if leaf.path.endswith('bias') else 'entries'}"
     if leaf.verdict is Verdict.WRONG:
         return replace(leaf, sentence=f"{words}; {leaf.sentence}")
     return misfit_leaf(leaf.path, Misfit(Cause.SHAPE, words))

@@ -37,7 +37,7 @@ from functional_mlp.oracle.mistakes.conditions import (
     loss_in,
     probabilities_by,
 )
-from functional_mlp.oracle.mistakes.program import OF_PROBABILITIES, previous_cotangent, times, vjp_at
+from functional_mlp.oracle.mistakes.program import OF_PROBABILITIES, times, vjp_at
 
 
 def _jacobian_twice(context: Context, loss: Loss, activation: Activation, z: Array) -> Array:
@@ -369,7 +369,7 @@ LOSS_MISTAKES = (
         "A constant factor creeps in at each layer and grows backwards, such as 1, 2, 4.",
         "ct_a_prev = r ct_z Wᵀ",
         "ct_a_prev = ct_z Wᵀ",
-        in_previous(lambda context, layer, ct: times(context.value, previous_cotangent(layer, ct))),
+        in_previous(lambda context, layer, ct: times(context.value, context.before("previous_cotangent")(layer, ct))),
         (SEVERAL_LAYERS, Condition("a factor other than 1", lambda site: site.value != 1)),
         scope="network",
         tag="fitted",

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from functional_mlp.losses import penalty_value, reduced
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter, constant
 from functional_mlp.oracle.mistakes.changes import (
+    Array,
     Change,
     Context,
     by_variant,
@@ -17,6 +19,7 @@ from functional_mlp.oracle.mistakes.changes import (
     in_penalty,
     in_previous,
     in_returned,
+    in_sums,
     in_weights,
     one_after_the_other,
     rescaled,
@@ -40,15 +43,7 @@ from functional_mlp.oracle.mistakes.conditions import (
     Site,
     for_variant,
 )
-from functional_mlp.oracle.mistakes.program import (
-    Program,
-    bias_cotangent,
-    previous_cotangent,
-    seen_by_loss,
-    summed,
-    times,
-    weights_cotangent,
-)
+from functional_mlp.oracle.mistakes.program import Program, seen_by_loss, summed, times
 
 
 def _every_pair(context: Context) -> Program:
@@ -70,8 +65,25 @@ def _row_counts(row: int) -> Callable[[Site], bool]:
     return lambda site: site.case.sample_weights is None or site.case.sample_weights[row] != 0
 
 
-DIVIDED_BIAS = in_bias(lambda context, layer, ct: bias_cotangent(layer, ct) / context.samples)
-DIVIDED_WEIGHTS = in_weights(lambda context, layer, ct: weights_cotangent(layer, ct) / context.samples)
+def _stage_times(factor: Callable[[Context], float], stage: str) -> Callable[[Context, Any, Array], Array]:
+    """What a stage of a layer makes, times a number."""
+    return lambda context, layer, ct: times(factor(context), context.before(stage)(layer, ct))
+
+
+def _per_sample(context: Context) -> float:
+    return 1 / context.samples
+
+
+def _divisor(context: Context) -> float:
+    return context.divisor
+
+
+def _unevenly(context: Context, layer: Any, ct: Array) -> tuple[Any, Array]:
+    return layer, np.asarray(context.value, ct.dtype)[:, None] * ct
+
+
+DIVIDED_BIAS = in_bias(_stage_times(_per_sample, "bias_cotangent"))
+DIVIDED_WEIGHTS = in_weights(_stage_times(_per_sample, "weights_cotangent"))
 TIMES_CONSTANT = in_cotangent(lambda context, ct: times(context.value, ct))
 VALUE_AND_PENALTY_TIMES_CONSTANT = (
     Change("output_cotangent", lambda context: context.program._replace(value=context.program.value * context.value)),
@@ -152,7 +164,7 @@ REDUCTION_MISTAKES = (
         "Each layer divides by the number of samples again, so that the factor compounds with depth.",
         "ct_a_prev = (1/n) ct_z Wᵀ",
         "ct_a_prev = ct_z Wᵀ: 1/n comes in once, at the outputs",
-        in_previous(lambda context, layer, ct: previous_cotangent(layer, ct) / context.samples),
+        in_previous(_stage_times(_per_sample, "previous_cotangent")),
         (SEVERAL_LAYERS, SEVERAL_SAMPLES),
         scope="network",
     ),
@@ -161,7 +173,7 @@ REDUCTION_MISTAKES = (
         "The gradient of the bias is summed over the units too, and one number is used for all of them.",
         "ct_b = sum of ct_z over samples and units",
         "ct_b = sum of ct_z over samples: axis 0",
-        in_bias(lambda context, layer, ct: np.full_like(ct[0], summed(bias_cotangent(layer, ct)))),
+        in_bias(lambda context, layer, ct: np.full_like(ct[0], summed(context.before("bias_cotangent")(layer, ct)))),
         (HAS_BIAS, SEVERAL_UNITS),
     ),
     Mistake(
@@ -222,9 +234,10 @@ REDUCTION_MISTAKES = (
         ),
         scope="network",
         tag="fitted",
-        parameter=constant("the constant c", 3.0),
+        parameter=constant("the constant c", 3.0, linear=True),
         variants=("gradient", "loss-too"),
         convention=True,
+        generic=True,
     ),
     Mistake(
         "broadcast-column-row",
@@ -283,5 +296,52 @@ REDUCTION_MISTAKES = (
             ),
         ),
         scope="network",
+    ),
+    Mistake(
+        "bias-gradient-summed",
+        "The gradient of the bias is summed over samples where the loss, and the gradient of the weights, average.",
+        "ct_b = n times the sum of ct_z over samples, 1/n in ct_z",
+        "ct_b = sum of ct_z over samples, with the 1/n of the mean: divide it as ct_W is divided",
+        in_bias(_stage_times(_divisor, "bias_cotangent")),
+        (HAS_BIAS, MEAN_OVER_SAMPLES, DIVISOR_NOT_ONE),
+    ),
+    Mistake(
+        "weight-gradient-summed",
+        "The gradient of the weights is summed over samples where the loss, and the gradient of the bias, average.",
+        "ct_W = n a_prevᵀ ct_z, 1/n in ct_z",
+        "ct_W = a_prevᵀ ct_z, with the 1/n of the mean: divide it as ct_b is divided",
+        in_weights(_stage_times(_divisor, "weights_cotangent")),
+        (MEAN_OVER_SAMPLES, DIVISOR_NOT_ONE),
+    ),
+    Mistake(
+        "bias-summed-over-wrong-axis",
+        "The gradient of the bias is summed over the units, not over the samples, of which there are as many.",
+        "ct_b[s] = sum of ct_z[s, j] over the units j: axis 1",
+        "ct_b[j] = sum of ct_z[s, j] over the samples s: axis 0",
+        in_bias(lambda context, layer, ct: summed(ct, axis=1)),
+        (HAS_BIAS, Condition("as many samples as units, and several", lambda site: site.samples == site.fan_out > 1)),
+    ),
+    Mistake(
+        "samples-weighted-unevenly",
+        "The samples do not count alike: each is added with a weight of its own, 0 for one that is left out.",
+        "ct_W = sum over s of w_s a_prev[s]ᵀ ct_z[s], ct_b = sum over s of w_s ct_z[s]",
+        "every sample once: set the sums to 0 before the first, and add each one's part once",
+        in_sums(_unevenly),
+        (
+            SEVERAL_SAMPLES,
+            Condition(
+                "one weight for each sample, not all the same",
+                lambda site: len(site.value) == site.samples and np.ptp(site.value) > 1e-6 * np.max(np.abs(site.value)),
+            ),
+        ),
+        scope="network",
+        tag="fitted",
+        parameter=Parameter(
+            "the weights w_s of the samples",
+            lambda site: tuple(float(site.samples - sample) for sample in range(site.samples)),
+            linear=True,
+            vector=lambda site: site.samples,
+        ),
+        generic=True,
     ),
 )

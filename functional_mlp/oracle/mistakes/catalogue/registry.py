@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from functional_mlp.oracle.mistakes.catalogue.arrays import ARRAY_MISTAKES
 from functional_mlp.oracle.mistakes.catalogue.chain_rule import CHAIN_RULE_MISTAKES
 from functional_mlp.oracle.mistakes.catalogue.forward_pass import FORWARD_PASS_MISTAKES
 from functional_mlp.oracle.mistakes.catalogue.loss import LOSS_MISTAKES
@@ -14,6 +15,7 @@ from functional_mlp.oracle.mistakes.catalogue.update_step import UPDATE_STEP_MIS
 FAMILIES: Mapping[str, tuple[Mistake, ...]] = {
     "Chain rule": CHAIN_RULE_MISTAKES,
     "Reductions": REDUCTION_MISTAKES,
+    "Whole arrays": ARRAY_MISTAKES,
     "Loss": LOSS_MISTAKES,
     "Forward pass": FORWARD_PASS_MISTAKES,
     "Regulariser": REGULARISER_MISTAKES,

@@ -1,11 +1,26 @@
 """Mistakes in the penalties."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
-from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, constant
-from functional_mlp.oracle.mistakes.changes import Array, Change, Context, by_variant, in_penalty
+from functional_mlp.activations import numpy_vjp
+from functional_mlp.backward_pass import already_through
+from functional_mlp.losses import penalty_value
+from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter, constant
+from functional_mlp.oracle.mistakes.changes import (
+    Array,
+    Change,
+    Context,
+    by_variant,
+    in_cotangent,
+    in_penalty,
+    with_stages,
+)
 from functional_mlp.oracle.mistakes.conditions import (
     A_BIAS_NOT_ZERO,
+    A_LOSS,
     L1_PENALTY,
     NO_L1_PENALTY,
     NO_PENALTY,
@@ -14,6 +29,8 @@ from functional_mlp.oracle.mistakes.conditions import (
     PENALTY_ON_BIAS,
     SEVERAL_SAMPLES,
     Condition,
+    Site,
+    for_variant,
 )
 from functional_mlp.oracle.mistakes.program import Program, times, with_penalty
 
@@ -25,6 +42,51 @@ def _penalty_times(factor: float) -> Change:
 def _with_signs(context: Context, ct: Array, leaf: Array) -> Array:
     signs = times(context.value, np.sign(leaf))
     return signs if context.loss is None or context.loss.l2 == 0 else signs + times(context.loss.l2, leaf)
+
+
+def _gradient_summed(context: Context) -> float:
+    """By what the sum over samples is more than what the loss makes of it; by what the mean is less than the sum."""
+    return context.divisor if context.loss.over_samples == "mean" else 1 / context.samples
+
+
+def _added_to_outputs(context: Context, addition: Array) -> Array:
+    """The cotangent that the program starts from, with something added to that of the outputs."""
+    program = context.program
+    if program.stages[-1].through_activation is already_through:  # it starts from that of the pre-activations
+        z, a = program.tape.pre_activations[-1], program.tape.activations[-1]
+        addition = numpy_vjp(program.network.activations[-1], z, a, addition)
+    return (program.ct_outputs + addition).astype(program.ct_outputs.dtype)
+
+
+def _in_every_output(context: Context, ct: Array) -> Array:
+    return _added_to_outputs(context, np.full_like(ct, context.value))
+
+
+def _in_right_class(context: Context, ct: Array) -> Array:
+    return _added_to_outputs(context, times(context.value, context.targets))
+
+
+def _in_last_delta(context: Context) -> Program:
+    program = context.program
+    through = program.stages[-1].through_activation
+
+    def with_constant(layer: Any, ct: Array) -> Array:
+        ct_z: Array = through(layer, ct)
+        return ct_z + ct_z.dtype.type(context.value)
+
+    return with_stages(program, -1, {"through_activation": with_constant})
+
+
+def _penalty_of(site: Site) -> float:
+    """The value of the penalty, or of one with a usual coefficient where none is declared."""
+    penalty = replace(site.loss, l2=site.loss.l2 or 0.01, l1=0.0)
+    return float(penalty_value(penalty, site.case.params))
+
+
+def _is_another(site: Site) -> bool:
+    """Whether a coefficient is none that a simpler slip gives: the declared one times 0, ±1, 2, ½, n or 1/n."""
+    factors = (0.0, 1.0, -1.0, 2.0, 0.5, site.samples, 1 / site.samples)
+    return not any(abs(site.value - factor * site.loss.l2) <= 1e-4 * site.loss.l2 for factor in factors)
 
 
 def _without_l1(context: Context) -> Program:
@@ -71,7 +133,7 @@ REGULARISER_MISTAKES = (
         (NO_PENALTY, Condition("a coefficient other than 0", lambda site: site.value != 0)),
         scope="network",
         tag="fitted",
-        parameter=constant("the coefficient λ", 0.01),
+        parameter=constant("the coefficient λ", 0.01, linear=True),
     ),
     Mistake(
         "l1-penalty",
@@ -82,7 +144,7 @@ REGULARISER_MISTAKES = (
         (NO_L1_PENALTY, Condition("a coefficient other than 0", lambda site: site.value != 0)),
         scope="network",
         tag="fitted",
-        parameter=constant("the coefficient λ", 0.01),
+        parameter=constant("the coefficient λ", 0.01, linear=True),
     ),
     Mistake(
         "l1-missing",
@@ -137,5 +199,58 @@ REGULARISER_MISTAKES = (
         in_penalty(lambda context, ct, leaf: times(context.loss.l2, ct)),
         (PENALTY,),
         scope="network",
+    ),
+    Mistake(
+        "l2-coefficient-different",
+        "The penalty is taken with another coefficient than the declared one.",
+        "ct_W + λ' W",
+        "ct_W + λ W with the λ that is declared; or declare the loss with l2=λ'",
+        in_penalty(lambda context, ct, leaf: times(context.value, leaf)),
+        (PENALTY, Condition("another coefficient, by another factor than 2, n or a sign", _is_another)),
+        scope="network",
+        tag="fitted",
+        parameter=Parameter("the coefficient λ'", lambda site: 1.5 * site.loss.l2 if site.loss else 1.5, linear=True),
+        convention=True,
+    ),
+    Mistake(
+        "l2-on-summed-gradient",
+        "The gradient, not the parameter, is scaled by the penalty's coefficient, and before it is averaged, or after.",
+        "ct_W + λ n ct_W under a mean, or ct_W + (λ/n) ct_W under a sum",
+        "ct_W + λ W",
+        in_penalty(lambda context, ct, leaf: times(context.loss.l2 * _gradient_summed(context), ct)),
+        (
+            PENALTY,
+            SEVERAL_SAMPLES,
+            Condition("a mean that divides by something else than 1", lambda site: site.divisor != 1),
+        ),
+        scope="network",
+    ),
+    Mistake(
+        "penalty-in-delta",
+        "A constant such as the penalty's value is added to the cotangent where the penalty belongs to the weights.",
+        "ct at the outputs + c, + c t (in the right class alone), or ct_z of the output layer + c",
+        "ct at the outputs without it; the penalty adds λ W to ct_W",
+        by_variant(
+            {
+                "outputs": in_cotangent(_in_every_output),
+                "right-class": in_cotangent(_in_right_class),
+                "delta": Change("output_cotangent", _in_last_delta),
+            }
+        ),
+        (
+            A_LOSS,
+            Condition("a constant other than 0", lambda site: site.value != 0),
+            for_variant(
+                "an output layer without softmax for all outputs, with an activation for its delta",
+                {
+                    "outputs": lambda site: site.case.network.activations[-1].name != "softmax",
+                    "delta": lambda site: site.case.network.activations[-1].name != "identity",
+                },
+            ),
+        ),
+        scope="network",
+        tag="fitted",
+        parameter=Parameter("the constant c", lambda site: _penalty_of(site) if site.loss else 0.01, linear=True),
+        variants=("outputs", "right-class", "delta"),
     ),
 )

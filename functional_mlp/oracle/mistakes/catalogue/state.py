@@ -10,7 +10,7 @@ from functional_mlp.activations import numpy_value
 from functional_mlp.backward_pass import Stages
 from functional_mlp.forward_pass import Tape
 from functional_mlp.losses import penalty_value, reduced
-from functional_mlp.oracle.mistakes.catalogue.chain_rule import derivative_from
+from functional_mlp.oracle.mistakes.catalogue.chain_rule.derivatives import derivative_from
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
 from functional_mlp.oracle.mistakes.changes import (
     Array,

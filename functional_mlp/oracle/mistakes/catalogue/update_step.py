@@ -109,7 +109,7 @@ UPDATE_STEP_MISTAKES = (
         ),
         scope="update",
         tag="fitted",
-        parameter=constant("the momentum μ", 0.9),
+        parameter=constant("the momentum μ", 0.9, linear=True),
     ),
     Mistake(
         "learning-rate-twice",

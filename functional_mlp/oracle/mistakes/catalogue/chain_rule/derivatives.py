@@ -1,4 +1,4 @@
-"""Mistakes in the chain rule: the derivative of the activation, the way back through the weights, the pairing."""
+"""Mistakes in the derivative of an activation: left out, of another variable, of another activation, or its mask."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -6,37 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp.activations import FACTORIES, numpy_value, numpy_vjp, softmax_vjp
-from functional_mlp.backward_pass import Cotangents
-from functional_mlp.network import Dense
+from functional_mlp.activations import FACTORIES, numpy_value, numpy_vjp, selu, softmax_vjp
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake
 from functional_mlp.oracle.mistakes.changes import (
-    UPDATED_EARLY,
     Array,
-    Context,
     by_variant,
     in_activation,
-    in_cotangent,
-    in_gathered,
-    in_previous,
-    in_returned,
-    in_weights,
 )
 from functional_mlp.oracle.mistakes.conditions import (
-    A_MATRIX,
     AT_A_KINK,
     DIFFERS_FROM_IDENTITY,
-    HAS_LAYER_BELOW,
     HIDDEN,
     INACTIVE_UNIT,
     LAST,
     LOOKALIKES,
     NOT_IDENTITY,
-    PENALTY,
     PIECEWISE,
-    SEVERAL_LAYERS,
-    SEVERAL_UNITS,
-    SQUARE,
     USUAL,
     Condition,
     Site,
@@ -45,20 +30,25 @@ from functional_mlp.oracle.mistakes.conditions import (
     taken_for,
 )
 from functional_mlp.oracle.mistakes.program import (
-    previous_cotangent,
-    product,
-    summed,
     through_activation,
     vjp_at,
-    weights_cotangent,
 )
+
+_SELU = selu().kinks[0]
+
+
+def _slopes_by_sign(a: Array, slope: float, at_zero: float) -> Array:
+    return np.where(a > 0, 1, slope).astype(a.dtype)
+
 
 # f' from the activation alone, as programs write it that kept a and not z
 DERIVATIVE_FROM_OUTPUT: Mapping[str, Callable[..., Array]] = {
     "sigmoid": lambda a: a * (1 - a),
     "tanh": lambda a: 1 - a * a,
     "relu": lambda a, at_zero: (a > 0).astype(a.dtype),
-    "leaky_relu": lambda a, slope, at_zero: np.where(a > 0, 1, slope).astype(a.dtype),
+    "leaky_relu": _slopes_by_sign,
+    "prelu": _slopes_by_sign,
+    "selu": lambda a, at_zero: np.where(a > 0, a.dtype.type(_SELU.right), a + a.dtype.type(_SELU.left)),
     "elu": lambda a, alpha, at_zero: np.where(a > 0, np.ones_like(a), a + a.dtype.type(alpha)),
 }
 
@@ -75,6 +65,12 @@ def _derivative_at(layer: Any, z: Array, ct: Array) -> Array:
     return vjp_at(layer.activation, z, ct)
 
 
+def _differs_at_output(site: Site) -> bool:
+    """Whether f'(a) and f'(z) differ; of a softmax, whose derivative is no function of one number, they do."""
+    by_z, by_a = (vjp_at(site.activation, x, np.ones_like(x)) for x in (site.pre_activations, site.activations))
+    return site.activation.name == "softmax" or not np.allclose(by_a, by_z)
+
+
 def _has_formula_of_output(site: Site) -> bool:
     return site.activation.name in DERIVATIVE_FROM_OUTPUT
 
@@ -89,10 +85,6 @@ def _other_side(layer: Any, ct: Array) -> Array:
         both = ct.dtype.type(kink.left + kink.right) * ct
         pulled = np.where(layer.z == kink.position, both - pulled, pulled)
     return pulled
-
-
-def _with_weights(layer: Any, weights: Array, ct: Array) -> Array:
-    return previous_cotangent(layer._replace(weights=weights.astype(ct.dtype)), ct)
 
 
 def differ(site: Site) -> bool:
@@ -123,37 +115,8 @@ WRONG_TANH: Mapping[str, Callable[[Array], Array]] = {
     "one-minus-tanh": lambda a: 1 - a,
     "one-minus-tanh-squared": lambda a: (1 - a) * (1 - a),
 }
-NOT_A_PRODUCT: Mapping[str, Callable[[Array, Array], Array]] = {
-    "every-entry": lambda weights, ct: ct * weights.T,
-    "diagonal": lambda weights, ct: ct * np.diagonal(weights)[None, :],
-}
-PAIRED: Mapping[str, tuple[int, int]] = {  # whose inputs with whose delta, as offsets from this layer
-    "inputs-of-previous": (-1, 0),
-    "delta-of-next": (0, 1),
-    "delta-of-previous": (0, -1),
-}
 
-
-def _paired_wrongly(context: Context, pulled: Cotangents) -> Cotangents:
-    inputs, delta = PAIRED[context.variant]
-    ct_z, params = pulled.deltas[context.layer + delta], list(pulled.params)
-    weights: Any = product(context.given(inputs).T, ct_z).astype(ct_z.dtype)
-    bias: Any = None if params[context.layer].bias is None else summed(ct_z, axis=0)
-    params[context.layer] = Dense(weights, bias)
-    return pulled._replace(params=tuple(params))
-
-
-CHAIN_RULE_MISTAKES = (
-    Mistake(
-        "updated-weights-used",
-        "The weights of a layer are updated before the cotangent of the layer below is computed from them.",
-        "ct_a_prev = ct_z (W − η ct_W)ᵀ",
-        "ct_a_prev = ct_z Wᵀ with the weights of the forward pass; update after the whole backward pass",
-        UPDATED_EARLY,
-        (HAS_LAYER_BELOW,),
-        tag="second-case",
-        second="another learning rate",
-    ),
+DERIVATIVE_MISTAKES = (
     Mistake(
         "output-derivative-missing",
         "The derivative of the output layer's activation is left out.",
@@ -185,8 +148,8 @@ CHAIN_RULE_MISTAKES = (
             for_variant(
                 "an activation whose derivative differs between z and a",
                 {
-                    "z-for-a": lambda site: site.activation.name in ("sigmoid", "tanh", "softmax", "elu"),
-                    "a-for-z": lambda site: site.activation.name not in ("identity", "relu", "leaky_relu"),
+                    "z-for-a": lambda site: site.activation.name in ("sigmoid", "tanh", "softmax", "elu", "selu"),
+                    "a-for-z": _differs_at_output,
                 },
             ),
         ),
@@ -244,6 +207,7 @@ CHAIN_RULE_MISTAKES = (
                     "relu": lambda site: site.activation.name != "leaky_relu",
                     "sigmoid-of-output": lambda site: site.activation.name != "sigmoid",
                     "tanh-of-output": lambda site: site.activation.name != "tanh",
+                    "softplus": lambda site: site.activation.name != "sigmoid",  # σ for its own derivative
                 },
             ),
         ),
@@ -263,7 +227,7 @@ CHAIN_RULE_MISTAKES = (
         "The derivative of the sigmoid has a stray factor 2.",
         "ct_z = ct_a 2 a(1 − a)",
         "ct_z = ct_a a(1 − a)",
-        in_activation(lambda context, layer, ct: 2 * through_activation(layer, ct)),
+        in_activation(lambda context, layer, ct: 2 * context.before("through_activation")(layer, ct)),
         (activation_in("sigmoid"),),
     ),
     Mistake(
@@ -271,7 +235,7 @@ CHAIN_RULE_MISTAKES = (
         "Going back through a relu returns its derivative alone and drops the cotangent that came.",
         "ct_z = f'(z)",
         "ct_z = ct_a f'(z)",
-        in_activation(lambda context, layer, ct: through_activation(layer, np.ones_like(ct))),
+        in_activation(lambda context, layer, ct: context.before("through_activation")(layer, np.ones_like(ct))),
         (activation_in("relu", "leaky_relu", "elu"),),
     ),
     Mistake(
@@ -291,7 +255,9 @@ CHAIN_RULE_MISTAKES = (
             {
                 "instead": in_activation(lambda context, layer, ct: numpy_vjp(layer.activation, ct, ct, ct)),
                 "as-well": in_activation(
-                    lambda context, layer, ct: through_activation(layer, numpy_vjp(layer.activation, ct, ct, ct))
+                    lambda context, layer, ct: context.before("through_activation")(
+                        layer, numpy_vjp(layer.activation, ct, ct, ct)
+                    )
                 ),
             }
         ),
@@ -322,105 +288,5 @@ CHAIN_RULE_MISTAKES = (
         in_activation(lambda context, layer, ct: _other_side(layer, ct)),
         (AT_A_KINK,),
         convention=True,
-    ),
-    Mistake(
-        "elementwise-for-matmul",
-        "An elementwise product stands where the matrix product with the transposed weights is meant.",
-        "ct_a_prev = ct_z ∘ Wᵀ, or ct_z ∘ diag(W)",
-        "ct_a_prev = ct_z Wᵀ",
-        in_previous(lambda context, layer, ct: NOT_A_PRODUCT[context.variant](layer.weights, ct)),
-        (
-            SQUARE,
-            for_variant("as many samples as units", {"every-entry": lambda site: site.samples == site.fan_out}),
-        ),
-        variants=tuple(NOT_A_PRODUCT),
-    ),
-    Mistake(
-        "sum-not-accumulated",
-        "In the loop over the units that a cotangent comes from, each product overwrites the one before.",
-        "ct_a_prev[i] = ct_z[j] W[i, j] with the last j only",
-        "ct_a_prev[i] = sum over j of ct_z[j] W[i, j]: += instead of =",
-        in_previous(lambda context, layer, ct: ct[:, -1:] * layer.weights[None, :, -1]),
-        (SEVERAL_UNITS,),
-    ),
-    Mistake(
-        "weights-not-transposed",
-        "The weights are used where the transposed weights are meant.",
-        "ct_a_prev = ct_z W",
-        "ct_a_prev = ct_z Wᵀ",
-        in_previous(lambda context, layer, ct: _with_weights(layer, layer.weights.T, ct)),
-        (SQUARE,),
-    ),
-    Mistake(
-        "gradient-used-as-weights",
-        "The gradient of the weights is used where the weights are meant.",
-        "ct_a_prev = ct_z ct_Wᵀ",
-        "ct_a_prev = ct_z Wᵀ",
-        in_previous(lambda context, layer, ct: _with_weights(layer, weights_cotangent(layer, ct), ct)),
-    ),
-    Mistake(
-        "weight-gradient-transposed",
-        "The gradient of the weights is handed back transposed, or its numbers are in the other order.",
-        "ct_Wᵀ in place of ct_W; where the layer is not square, the numbers of ct_Wᵀ in the shape of ct_W",
-        "ct_W = a_prevᵀ ct_z, row by row; or declare the layout",
-        in_returned(lambda context, name, ct: ct.T.reshape(ct.shape) if name == "weights" else ct),
-        (A_MATRIX,),
-        convention=True,
-    ),
-    Mistake(
-        "layer-index-shifted",
-        "The inputs of one layer are paired with the cotangent of another.",
-        "ct_W = (a_prev of another layer)ᵀ ct_z, or a_prevᵀ (ct_z of another layer) and ct_b from that",
-        "ct_W = a_prevᵀ ct_z, both of the same layer",
-        in_gathered(_paired_wrongly),
-        (
-            for_variant(
-                "a neighbour of the same shape",
-                {
-                    "inputs-of-previous": lambda site: site.has_layer(-1) and site.width(-2) == site.fan_in,
-                    "delta-of-next": lambda site: site.has_layer(1) and site.width(1) == site.fan_out,
-                    "delta-of-previous": lambda site: site.has_layer(-1) and site.fan_in == site.fan_out,
-                },
-            ),
-        ),
-        variants=tuple(PAIRED),
-    ),
-    Mistake(
-        "sign-flipped",
-        "Every gradient has the wrong sign.",
-        "−ct_W, −ct_b: target − output at the outputs, or a negated result (the penalty's part with it)",
-        "ct at the outputs is output − target, and gradient descent subtracts the gradient",
-        by_variant(
-            {
-                "at-the-outputs": in_cotangent(lambda context, ct: -ct),
-                "at-the-end": in_returned(lambda context, name, ct: -ct),
-            }
-        ),
-        (for_variant("an L2 penalty (without one it is no other)", {"at-the-end": PENALTY.test}),),
-        scope="network",
-        convention=True,
-        variants=("at-the-outputs", "at-the-end"),
-    ),
-    Mistake(
-        "layer-sign-flipped",
-        "The gradient of one layer has the wrong sign: its own alone, or its cotangent and so all below.",
-        "−ct_W, −ct_b in one layer, or −ct_z",
-        "no minus sign",
-        by_variant(
-            {
-                "gradient": in_returned(lambda context, name, ct: -ct),
-                "cotangent": in_activation(lambda context, layer, ct: -through_activation(layer, ct)),
-            }
-        ),
-        (SEVERAL_LAYERS, for_variant("a hidden layer", {"cotangent": HIDDEN.test})),
-        variants=("gradient", "cotangent"),
-    ),
-    Mistake(
-        "activated-output-used-as-input",
-        "The layer's own activations stand where its inputs are meant.",
-        "ct_W = aᵀ ct_z",
-        "ct_W = a_prevᵀ ct_z",
-        in_weights(lambda context, layer, ct: weights_cotangent(layer._replace(a_prev=layer.a), ct)),
-        (Condition("a square layer", lambda site: site.fan_in == site.fan_out),),
     ),
 )

@@ -1,0 +1,46 @@
+"""How often the faults of random programs are named, and how often one that was not made.
+
+    python -m benchmarks.accuracy.field                              # 2,000 programs, an hour on 2 cores
+    python -m benchmarks.accuracy.field --quick                      # 60 programs
+    python -m benchmarks.accuracy.field --programs 200 --misses 30   # and what was missed
+    python -m benchmarks.accuracy.field --only 17,45 --misses 9      # some of them
+
+Every number comes from seeds: two runs draw the same programs. With `--rows` the rows are kept in a file, and a run
+that was interrupted goes on from there.
+"""
+
+import sys
+from functools import partial
+
+from benchmarks.accuracy.field.tables import misses, page
+from benchmarks.accuracy.field.trials import Row, trial, trials_of
+from benchmarks.accuracy.trials import Trials, measure, option_parser
+from experiments._common import positive
+
+COMMAND = "python -m benchmarks.accuracy.field"
+
+
+def main() -> int:
+    """Runs the trials and prints the page, and after it what was missed."""
+    parser = option_parser(COMMAND, (__doc__ or "").splitlines()[0])
+    parser.add_argument("--programs", type=positive, default=2000, help="how many (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the programs")
+    parser.add_argument("--only", default="", metavar="INDICES", help="these programs alone, joined by commas")
+    parser.add_argument("--misses", type=int, default=0, metavar="N", help="list the commonest N, on standard error")
+    arguments = parser.parse_args()
+    count = 60 if arguments.quick else arguments.programs
+    only = [int(index) for index in filter(None, arguments.only.split(","))]
+
+    def made(trials: Trials) -> str:
+        todo = {f"one {index}": partial(trial, arguments.seed, [index]) for index in only}
+        found = trials.run(todo or trials_of(arguments.seed, count))
+        rows: list[Row] = sorted((row for rows in found.values() for row in rows), key=lambda row: row.number)
+        if arguments.misses:
+            print(misses(rows, arguments.misses), file=sys.stderr)
+        return page(rows, f"{COMMAND} --programs {count} --seed {arguments.seed}")
+
+    return measure(parser, arguments, (Row,), made)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Right programs, by how they are written."""

@@ -1,0 +1,1 @@
+"""Wrong programs, by what is wrong in them."""

@@ -1,0 +1,261 @@
+"""A program followed back to a layer: what it sends there, what it makes of it, which given arrays that explains."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from functional_mlp._dtypes import Array
+from functional_mlp.oracle.diagnosis.composition.alternatives import Alternatives, Group, applied, is_fitted
+from functional_mlp.oracle.diagnosis.composition.constants import FITTED, UNNAMED, Constants, close, cost_of
+from functional_mlp.oracle.diagnosis.composition.factors import Explained
+from functional_mlp.oracle.diagnosis.composition.fits import SPAN, Fit, Observed, fit_of
+from functional_mlp.oracle.mistakes import LayerView, Prepared, Program, Slip, view_of
+
+UNEXPLAINED = 30.0  # cost of an array that is not explained: more than that of several mistakes
+AGAIN = 0.3  # cost of a mistake in one more layer
+OF_FIT = 3.0  # cost of a factor, of another penalty, of zeros, where it is met first
+WEAK = 2.0  # cost of an agreement of too few digits
+FIRM = 4.0  # decimal digits of an agreement that is not too weak
+
+Step = tuple[Group, ...]  # mistakes that make the same numbers, the likeliest first
+
+
+class Search(NamedTuple):
+    """What is searched.
+
+    Attributes:
+        prepared: the case.
+        observed: the arrays of each layer; of layer −1 that of the inputs.
+        alternatives: what a program may do otherwise.
+        constants: that may be met.
+        after: the parameters after the step, by layer; None for gradients.
+        outputs: those that were given; None if they were not.
+        only_scales: whether any error at the outputs does no more than multiply.
+    """
+
+    prepared: Prepared
+    observed: Mapping[int, tuple[Observed, ...]]
+    alternatives: Alternatives
+    constants: Constants
+    after: Sequence[tuple[Array, Array | None]] | None
+    outputs: Observed | None
+    only_scales: bool
+
+    @property
+    def top(self) -> int:
+        """The index of the last layer."""
+        return len(self.prepared.case.params) - 1
+
+
+class Chain(NamedTuple):
+    """A program with some mistakes, followed back to a layer.
+
+    Attributes:
+        program: with the mistakes on the way.
+        early: layers of which the parameters after the step were sent back through.
+        steps: the mistakes on the way, in the order in which they were met.
+        sums: those in the sums of single arrays, by path.
+        explained: how the arrays are explained, by path.
+        unexplained: paths of the wrong arrays that are not.
+        ct_a, ct_z: cotangents of the layer that was reached.
+        deltas: ct_z of every layer that was reached.
+        cost: the higher, the less likely.
+    """
+
+    program: Program
+    early: tuple[int, ...] = ()
+    steps: tuple[Step, ...] = ()
+    sums: Mapping[str, Step] = {}
+    explained: Mapping[str, Explained] = {}
+    unexplained: tuple[str, ...] = ()
+    ct_a: Array = np.empty(0)
+    ct_z: Array = np.empty(0)
+    deltas: Mapping[int, Array] = {}
+    cost: float = 0.0
+
+    def explains(self, observed: Iterable[Observed]) -> list[Observed]:
+        """Those of these arrays that it explains."""
+        return [one for one in observed if one.path in self.explained]
+
+
+def with_step(chain: Chain, group: Group) -> Chain:
+    """A chain with one mistake more on the way."""
+    known = {kind_of(slip) for step in chain.steps for met in step for slip in met}
+    first = group[0]
+    cost = AGAIN if kind_of(first) in known else cost_of(first.id) + FITTED * (first.value is not None)
+    return chain._replace(steps=(*chain.steps, (group,)), cost=chain.cost + cost)
+
+
+def kind_of(slip: Slip) -> tuple[str, str | None]:
+    """What a mistake is, wherever it is made."""
+    return slip.id, slip.variant
+
+
+def view_at(chain: Chain, layer: int) -> LayerView:
+    """What the stages of a layer may read that the chain has reached."""
+    return view_of(chain.program, layer)._replace(ct_a=chain.ct_a)
+
+
+def reached(search: Search, chain: Chain, layer: int, ct_a: Array) -> Chain | None:
+    """A chain followed through the activation of a layer, with how it explains the arrays there; None if it cannot."""
+    view = view_of(chain.program, layer)._replace(ct_a=ct_a)
+    try:
+        ct_z = chain.program.stages[layer].through_activation(view, ct_a)
+    except (ValueError, ArithmeticError, LookupError, TypeError):
+        return None
+    if ct_z.shape != view.z.shape:
+        return None
+    deltas = {**chain.deltas, layer: ct_z}
+    return judged(search, chain._replace(ct_a=ct_a, ct_z=ct_z, deltas=deltas), layer)
+
+
+def judged(search: Search, chain: Chain, layer: int) -> Chain:
+    """A chain that has reached a layer, with how it explains the arrays there."""
+    explained, unexplained, cost = dict(chain.explained), list(chain.unexplained), chain.cost
+    for observed in search.observed.get(layer, ()):
+        gradient = gradient_of(chain, observed)
+        fit = None if gradient is None else fit_of(observed, gradient)
+        if fit is None or gradient is None:
+            unexplained.append(observed.path)
+            cost += UNEXPLAINED
+            continue
+        cost += cost_of_fit(search, explained, observed, fit)
+        explained[observed.path] = Explained(observed, gradient, fit)
+    return chain._replace(explained=explained, unexplained=tuple(unexplained), cost=cost)
+
+
+def gradient_of(chain: Chain, observed: Observed) -> Array | None:
+    """What a program computes for an array of the layer that was reached, without penalties."""
+    if observed.kind == "delta":
+        return chain.ct_z
+    view = view_at(chain, observed.layer)
+    return summed(chain.program, view, observed, chain.ct_z)
+
+
+def summed(program: Program, view: LayerView, observed: Observed, ct_z: Array) -> Array | None:
+    """The gradient of a parameter from a cotangent; None if it has another shape."""
+    stages = program.stages[observed.layer]
+    try:
+        gradient = getattr(stages, f"{observed.kind}_cotangent")(view, ct_z)
+        gradient = program.returned(observed.layer, observed.kind, gradient)
+    except (ValueError, ArithmeticError, LookupError, TypeError):
+        return None
+    if gradient is None or np.shape(gradient) != observed.given.shape:
+        return None
+    return np.asarray(gradient, np.float64)
+
+
+def cost_of_fit(search: Search, explained: Mapping[str, Explained], observed: Observed, fit: Fit) -> float:
+    """What it costs to explain an array by a fit, beside those that are explained already."""
+    weak = WEAK * (observed.wrong and observed.digits(fit.free) < FIRM)
+    if fit.free == 0 and fit.factor == 1:
+        return 0.0
+    if is_familiar(explained.values(), observed, fit):
+        return AGAIN
+    if fit.factor == 0:
+        return OF_FIT
+    cost = OF_FIT if fit.factor != 1 else 0.0
+    if fit.factor != 1 and not search.constants.meaning_of(fit.factor, fit.doubt):
+        cost += UNNAMED
+    if not _has_declared_penalty(observed, fit):
+        cost += OF_FIT
+    return cost + weak
+
+
+def _has_declared_penalty(observed: Observed, fit: Fit) -> bool:
+    beside = (observed.l2, observed.l1)
+    within = (fit.factor * observed.l2, fit.factor * observed.l1)
+    return (fit.l2, fit.l1) in (beside, within)
+
+
+def is_familiar(explained: Iterable[Explained], observed: Observed, fit: Fit) -> bool:
+    """Whether another array was explained by the same factor and penalty."""
+    return any(
+        close(one.fit.factor, fit.factor, one.fit.doubt + fit.doubt)
+        and close(one.fit.l2, fit.l2, 1e-8)
+        and close(one.fit.l1, fit.l1, 1e-8)
+        for one in explained
+        if one.observed.kind == observed.kind or (one.fit.l2 == fit.l2 and one.fit.l1 == fit.l1)
+    )
+
+
+def is_plain(search: Search, chain: Chain, layer: int) -> bool:
+    """Whether a chain explains all arrays of a layer as those above it."""
+    above = [one for one in chain.explained.values() if one.observed.layer > layer]
+    for observed in search.observed.get(layer, ()):
+        one = chain.explained.get(observed.path)
+        if one is None:
+            return False
+        exact = one.fit.free == 0 and one.fit.factor == 1
+        if not exact and not (is_familiar(above, observed, one.fit) and observed.digits(one.fit.free) >= FIRM):
+            return False
+    return True
+
+
+def through(search: Search, chain: Chain, slips: Sequence[Slip], layer: int, ct_a: Array | None) -> Iterator[Chain]:
+    """A chain with each of these mistakes in the derivative of a layer, or at the outputs.
+
+    Args:
+        search: what is searched.
+        chain: that has reached the layer above.
+        slips: the mistakes.
+        layer: where they are made.
+        ct_a: what arrives there; None at the output layer, where the program says it.
+    """
+    for slip in slips:
+        own = valued(search, chain, slip, layer, ct_a) if is_fitted(slip) else slip
+        program = None if own is None else applied(chain.program, own)
+        if own is None or program is None:
+            continue
+        arriving = program.ct_outputs if ct_a is None else ct_a
+        found = reached(search, with_step(chain._replace(program=program), (own,)), layer, arriving)
+        if found is not None:
+            yield found
+
+
+def valued(search: Search, chain: Chain, slip: Slip, layer: int, ct_a: Array | None) -> Slip | None:
+    """A mistake with the number that fits the largest array of a layer best; None if none does."""
+    at = [one for one in search.observed.get(layer, ()) if one.parameter is not None]
+    if not at:
+        return None
+    largest = max(at, key=lambda one: one.given.size)
+    made = []
+    for value in (0.0, 1.0):
+        program = applied(chain.program, slip._replace(value=value))
+        if program is None:
+            return None
+        arriving = program.ct_outputs if ct_a is None else ct_a
+        view = view_of(program, layer)._replace(ct_a=arriving)
+        try:
+            ct_z = program.stages[layer].through_activation(view, arriving)
+        except (ValueError, ArithmeticError, LookupError, TypeError):
+            return None
+        gradient = summed(program, view, largest, ct_z)
+        if gradient is None:
+            return None
+        made.append(gradient)
+    assert largest.parameter is not None
+    first, more = made[0], made[1] - made[0]
+    penalty = () if largest.given.size < 4 else (largest.parameter,)
+    for columns, fixed in (((more, *penalty), first), ((more, first, *penalty), np.zeros_like(first))):
+        basis = np.stack([column.ravel() for column in columns], axis=1)
+        if not np.isfinite(basis).all() or len(basis) <= basis.shape[1]:
+            continue
+        left = (largest.given - fixed).ravel()
+        solution, _, rank, _ = np.linalg.lstsq(basis, left, rcond=1e-12)
+        far = np.abs(left - basis @ solution).max()
+        if rank == basis.shape[1] and far <= SPAN * (largest.allowed.max() + largest.relative * np.abs(left).max()):
+            factor = 1.0 if fixed is first else float(solution[1])
+            return None if factor == 0 else slip._replace(value=plain_number(solution[0] / factor, largest.relative))
+    return None
+
+
+def plain_number(value: float, relative: float) -> float:
+    """The number of at most eight digits that this one is as far as it is known; else the number itself."""
+    value = float(value)
+    for digits in range(1, 9):
+        shorter = float(f"{value:.{digits}g}")
+        if abs(shorter - value) <= 16 * max(relative, 1e-15) * abs(value):
+            return shorter
+    return value

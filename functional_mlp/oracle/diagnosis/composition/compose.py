@@ -1,0 +1,194 @@
+"""Explanations made of several mistakes, of all wrong arrays or of some."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from functional_mlp._dtypes import Array
+from functional_mlp.oracle.case import layer_of, parameter_of
+from functional_mlp.oracle.diagnosis.candidates import Discrepancy
+from functional_mlp.oracle.diagnosis.composition.alternatives import alternatives_of
+from functional_mlp.oracle.diagnosis.composition.chain import Chain, Search, Step, kind_of
+from functional_mlp.oracle.diagnosis.composition.constants import (
+    FITTED,
+    ONE_OF_SEVERAL,
+    Constants,
+    Part,
+    cost_of,
+    total,
+)
+from functional_mlp.oracle.diagnosis.composition.factors import readings
+from functional_mlp.oracle.diagnosis.composition.fits import Observed
+from functional_mlp.oracle.diagnosis.composition.peeling import programs, right_program
+from functional_mlp.oracle.diagnosis.composition.samples import uneven_samples
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, only_scales
+from functional_mlp.oracle.truth import computing
+
+MOST = 6  # explanations
+MOST_ALIKE = 3  # mistakes at one place, beside the likeliest, that make the same numbers
+UNLIKELY = 12.0  # cost of an explanation beside which another one is looked for
+NEAR_BEST = 2.5  # in cost: explanations that are told beside the best one
+KINDS = {"weights": "weights", "bias": "bias"}
+
+
+class Composed(NamedTuple):
+    """An explanation.
+
+    Attributes:
+        parts: the mistakes.
+        made: the arrays of a program that makes them, by path, of those that it explains.
+        unexplained: paths of the wrong arrays that it does not explain.
+        cost: the higher, the less likely.
+    """
+
+    parts: tuple[Part, ...]
+    made: Mapping[str, Array]
+    unexplained: tuple[str, ...]
+    cost: float
+
+
+def compose(question: Discrepancy) -> list[Composed]:
+    """What explains the most of the wrong arrays, the likeliest first; [] if nothing explains any."""
+    search = _search_of(question)
+    with computing(question.case.network), np.errstate(all="ignore"):
+        found = [composed for chain in programs(search) for composed in _composed(search, chain, question)]
+        if not any(not one.unexplained and one.cost < UNLIKELY for one in found):
+            found += _uneven(search, question)
+    if not found:
+        return []
+    fewest = min(len(one.unexplained) for one in found)
+    found = sorted((one for one in found if len(one.unexplained) == fewest), key=lambda one: one.cost)
+    near = [one for one in found if one.cost <= found[0].cost + NEAR_BEST]
+    first: dict[frozenset[str], Composed] = {}
+    for one in near:
+        first.setdefault(frozenset(part.id for part in one.parts), one)
+    return list(first.values())[:MOST]
+
+
+def _search_of(question: Discrepancy) -> Search:
+    case, prepared = question.case, question.prepared
+    observed: dict[int, list[Observed]] = {}
+    outputs = None
+    for path in question.given:
+        if path == "loss":
+            continue
+        one = _observed(question, path)
+        if path == "outputs":
+            outputs = one
+        else:
+            observed.setdefault(one.layer, []).append(one)
+    after = None
+    if question.rate is not None:
+        after = [_stepped(question, layer) for layer in range(len(case.params))]
+    return Search(
+        prepared=prepared,
+        observed={layer: tuple(arrays) for layer, arrays in observed.items()},
+        alternatives=alternatives_of(prepared, question.excluded),
+        constants=Constants(prepared, question.rate),
+        after=after,
+        outputs=outputs,
+        only_scales=only_scales(case),
+    )
+
+
+def _observed(question: Discrepancy, path: str) -> Observed:
+    loss, kind = question.case.loss, path.partition(".")[2] or path.partition("[")[0]
+    kind = {"deltas": "delta"}.get(kind, kind)
+    penalised = loss is not None and (kind == "weights" or (kind == "bias" and loss.l2_on_bias))
+    return Observed(
+        path=path,
+        layer=-1 if path == "ct_inputs" else len(question.case.params) if path == "outputs" else layer_of(path),
+        kind=kind,
+        given=question.given[path],
+        parameter=parameter_of(question.case, path) if kind in KINDS else None,
+        allowed=question.allowed[path],
+        relative=question.relative[path],
+        l2=loss.l2 if loss is not None and penalised else 0.0,
+        l1=loss.l1 if loss is not None and penalised else 0.0,
+        wrong=path in question.wrong,
+    )
+
+
+def _stepped(question: Discrepancy, layer: int) -> tuple[Array, Array | None]:
+    """The parameters of a layer after the step, as they were given; before it where they were not."""
+    found = []
+    for name in ("weights", "bias"):
+        before, step = getattr(question.case.params[layer], name), question.given.get(f"params[{layer}].{name}")
+        found.append(before if before is None or step is None else before - (question.rate or 0.0) * step)
+    return found[0], found[1]
+
+
+def _uneven(search: Search, question: Discrepancy) -> list[Composed]:
+    """The right program, whose samples do not count alike."""
+    uneven = uneven_samples(search, right_program(search))
+    if uneven is None:
+        return []
+    left = tuple(sorted(question.wrong - {"loss", "outputs"} - uneven.made.keys()))
+    return [Composed((uneven.part,), uneven.made, left, uneven.part.cost)]
+
+
+# from a program to its mistakes
+
+
+def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Composed]:
+    """The explanations that a program and its factors amount to."""
+    wrong = question.wrong - {"loss", "outputs"}
+    explained = {path: one for path, one in chain.explained.items() if path in wrong}
+    if not explained:
+        return []
+    read = readings(list(chain.explained.values()), search.constants)
+    found = []
+    for parts in read:
+        for own in _choices(chain):
+            every = (*own, *parts)
+            if not every:
+                continue
+            made = {path: one.made for path, one in chain.explained.items()}
+            left = tuple(path for path in sorted(wrong) if path not in explained)
+            found.append(Composed(every, made, left, total(every)))
+    return found
+
+
+def _choices(chain: Chain) -> list[tuple[Part, ...]]:
+    """The mistakes of a program, each place as one of those that make the same numbers there."""
+    steps = _commonest_first([*chain.steps, *chain.sums.values()])
+    chosen = [[step[0] for step in steps]]
+    for place, step in enumerate(steps):
+        for alike in step[1 : 1 + MOST_ALIKE]:
+            chosen.append([alike if number == place else other[0] for number, other in enumerate(steps)])
+    early = _early(chain)
+    return [(*early, *_joined([slip for group in groups for slip in group])) for groups in chosen]
+
+
+def _commonest_first(steps: Sequence[Step]) -> list[Step]:
+    """Each step with that first which also stands in most others, then the likeliest."""
+    counts: dict[tuple[str, str | None], int] = {}
+    for step in steps:
+        for key in {kind_of(group[0]) for group in step}:
+            counts[key] = counts.get(key, 0) + 1
+    return [tuple(sorted(step, key=lambda group: (-counts[kind_of(group[0])], cost_of(group[0].id)))) for step in steps]
+
+
+def _early(chain: Chain) -> tuple[Part, ...]:
+    if not chain.early:
+        return ()
+    return (Part("updated-weights-used", tuple(sorted(chain.early)), cost=cost_of("updated-weights-used")),)
+
+
+def _joined(slips: Iterable[Slip]) -> tuple[Part, ...]:
+    """Those of one kind in several layers as one part."""
+    found: dict[tuple[str, str | None, object], Part] = {}
+    for slip in slips:
+        mistake = MISTAKES[slip.id]
+        value = slip.value
+        key = (slip.id, slip.variant, float(f"{value:.9g}") if isinstance(value, float) else value)
+        layers = () if slip.layer is None or mistake.scope != "layer" else (slip.layer,)
+        before = found.get(key)
+        if before is None:
+            cost = cost_of(slip.id) + FITTED * (mistake.parameter is not None)
+            found[key] = Part(slip.id, layers, slip.variant, value, (), cost)
+        else:
+            merged = tuple(sorted({*before.layers, *layers}))
+            found[key] = before._replace(layers=merged, cost=before.cost + ONE_OF_SEVERAL / 3)
+    return tuple(found.values())

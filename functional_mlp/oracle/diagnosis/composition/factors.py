@@ -1,0 +1,382 @@
+"""What multiplies which arrays: the factors and penalties of several fits, read as few mistakes.
+
+Each array that a program explains comes with a factor and with coefficients of its penalties. Factors that all arrays
+share, or all biases, or a layer and those below, are one mistake and not many; the shape that needs the fewest and the
+likeliest mistakes is taken.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from functional_mlp._dtypes import Array
+from functional_mlp.oracle.diagnosis.composition.constants import (
+    ONE_OF_SEVERAL,
+    RELATION,
+    UNNAMED,
+    Constants,
+    Part,
+    close,
+    cost_of,
+    total,
+)
+from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, made_by
+
+MOST_SHAPES = 3
+NEAR_BEST = 2.5  # in cost: readings that are told beside the best one
+
+
+class Explained(NamedTuple):
+    """An array that a program explains.
+
+    Attributes:
+        observed: the array.
+        gradient: that the program computes, without its penalties.
+        fit: how the array comes from it.
+    """
+
+    observed: Observed
+    gradient: Array
+    fit: Fit
+
+    @property
+    def made(self) -> Array:
+        """The array that the program makes."""
+        return made_by(self.observed, self.gradient, self.fit)
+
+
+class Shape(NamedTuple):
+    """Some arrays that one constant multiplies.
+
+    Attributes:
+        kind: "all", "weights", "biases", "layer", "down" (a layer and those below), "one" array, "growing" by layer.
+        layer: of the last four kinds; None for others.
+        exponents: of the constant, by path.
+    """
+
+    kind: str
+    layer: int | None
+    exponents: Mapping[str, int]
+
+
+def readings(explained: Sequence[Explained], constants: Constants) -> list[tuple[Part, ...]]:
+    """The mistakes that the factors and penalties of some arrays show, the likeliest reading first.
+
+    Returns:
+        () as the only reading if all arrays are those of the program; no reading if none was found.
+    """
+    penalties = _penalties(explained, constants)
+    if penalties is None:
+        return []
+    shared = [one for one in explained if one.fit.factor != 0 and one.observed.given.any()]
+    zeros = _zeros([one for one in explained if one not in shared], shared, constants)
+    found: list[tuple[Part, ...]] = []
+    for parts in _factors(shared, constants):
+        for zero in zeros:
+            found.append((*parts, *zero, *penalties))
+    found.sort(key=total)
+    return [parts for parts in found if total(parts) <= total(found[0]) + NEAR_BEST]
+
+
+# factors
+
+
+def _factors(explained: Sequence[Explained], constants: Constants) -> list[tuple[Part, ...]]:
+    """The readings of the factors; each () if they are all 1."""
+    factors = {one.observed.path: one.fit.factor for one in explained}
+    doubts = {one.observed.path: one.fit.doubt for one in explained}
+    shapes = _shapes(explained, constants.depth)
+    solutions: list[list[tuple[Shape, float, float]]] = []
+    _cover(factors, doubts, shapes, [], solutions)
+    found: list[tuple[Part, ...]] = []
+    for solution in solutions:
+        choices: list[tuple[Part, ...]] = [()]
+        for shape, constant, doubt in solution:
+            named = _named(shape, constant, doubt, explained, constants)
+            choices = [(*before, *parts) for before in choices for parts in named]
+        found += [_joined(parts) for parts in choices]
+    found.sort(key=total)
+    return found[:8]
+
+
+def _cover(
+    left: Mapping[str, float],
+    doubts: Mapping[str, float],
+    shapes: Sequence[Shape],
+    taken: list[tuple[Shape, float, float]],
+    solutions: list[list[tuple[Shape, float, float]]],
+) -> None:
+    """Every choice of shapes and constants whose products are the factors, the fewest shapes first."""
+    off = [path for path, factor in left.items() if not close(factor, 1.0, doubts[path])]
+    if not off:
+        solutions.append(list(taken))
+        return
+    singles = sum(shape.kind == "one" for shape, _, _ in taken)
+    if len(taken) - singles >= MOST_SHAPES or (solutions and len(taken) + 1 > len(solutions[0]) + 1):
+        return
+    for number, shape in enumerate(shapes):
+        touched = [path for path in off if shape.exponents.get(path)]
+        tried: list[float] = []
+        for path in touched:
+            exponent = shape.exponents[path]
+            if exponent != 1 and left[path] < 0 and exponent % 2 == 0:
+                continue
+            constant = float(np.sign(left[path]) * abs(left[path]) ** (1 / exponent))
+            if any(close(constant, other, doubts[path]) for other in tried):
+                continue
+            tried.append(constant)
+            after = {path: factor / constant ** shape.exponents.get(path, 0) for path, factor in left.items()}
+            still = sum(not close(factor, 1.0, doubts[path]) for path, factor in after.items())
+            if still < len(off):
+                taken.append((shape, constant, doubts[path]))
+                _cover(after, doubts, shapes[number + 1 :], taken, solutions)
+                taken.pop()
+
+
+def _shapes(explained: Sequence[Explained], depth: int) -> list[Shape]:
+    """Every shape that differs on these arrays."""
+    kinds = {one.observed.path: (one.observed.layer, one.observed.kind) for one in explained}
+
+    def shape(kind: str, layer: int | None, exponent: Callable[[int, str], int]) -> Shape:
+        return Shape(kind, layer, {path: exponent(*own) for path, own in kinds.items()})
+
+    every = [
+        shape("all", None, lambda layer, kind: 1),
+        shape("biases", None, lambda layer, kind: int(kind == "bias")),
+        shape("weights", None, lambda layer, kind: int(kind == "weights")),
+        shape("growing", None, lambda layer, kind: depth - 1 - layer),
+    ]
+    for at in range(depth - 1):
+        every.append(shape("down", at, lambda layer, kind, at=at: int(layer <= at)))  # type: ignore[misc]
+    for at in range(depth):
+        of = lambda layer, kind, at=at: int(layer == at and kind in ("weights", "bias"))  # type: ignore[misc]  # noqa: E731
+        every.append(shape("layer", at, of))
+    for path, (at, _) in kinds.items():
+        every.append(Shape("one", at, {path: 1}))
+    seen: dict[tuple[int, ...], Shape] = {}
+    for one in every:
+        key = tuple(one.exponents.get(path, 0) for path in kinds)
+        if any(key):
+            seen.setdefault(key, one)
+    return list(seen.values())
+
+
+def _named(
+    shape: Shape, constant: float, doubt: float, explained: Sequence[Explained], constants: Constants
+) -> list[tuple[Part, ...]]:
+    """The mistakes that multiply a shape with a constant, the likeliest first."""
+    kinds = {one.observed.path: one.observed.kind for one in explained}
+    layers = tuple(sorted({one.observed.layer for one in explained if shape.exponents.get(one.observed.path)}))
+    meanings = constants.meaning_of(constant, doubt)
+    cost = RELATION if meanings else UNNAMED
+
+    def scaled(mistake_id: str, variant: str | None, layers: tuple[int, ...], more: float = 0.0) -> tuple[Part, ...]:
+        return (Part(mistake_id, layers, variant, constant, meanings, cost_of(mistake_id) + cost + more),)
+
+    def plain(mistake_id: str, layers: tuple[int, ...] = (), more: float = 0.0) -> tuple[Part, ...]:
+        return (Part(mistake_id, layers, None, None, (), cost_of(mistake_id) + more),)
+
+    if shape.kind == "all":
+        whole = any(_with_its_penalty(one) for one in explained)
+        return _of_all(constant, doubt, whole, constants, scaled, plain)
+    if shape.kind in ("biases", "weights", "one"):
+        kind = {"biases": "bias", "weights": "weights"}.get(shape.kind) or kinds[next(iter(shape.exponents))]
+        if kind not in ("weights", "bias"):
+            return []
+        more = ONE_OF_SEVERAL if shape.kind == "one" else 0.0
+        exact = _of_reduction(kind, constant, doubt, constants)
+        return [*([plain(exact, layers, more)] if exact else []), scaled("array-scaled", kind, layers, more)]
+    if shape.kind == "layer":
+        flipped = [plain("layer-sign-flipped", layers)] if close(constant, -1.0, doubt) else []
+        return [*flipped, scaled("array-scaled", "both", layers, ONE_OF_SEVERAL)]
+    if shape.kind == "growing":
+        averaged = close(constant, 1 / constants.samples, doubt) and constants.samples > 1
+        return [*([plain("mean-per-layer")] if averaged else []), scaled("scale-by-layer", None, ())]
+    at = shape.layer or 0
+    found: list[tuple[Part, ...]] = []
+    if close(constant, -1.0, doubt):
+        found.append((Part("layer-sign-flipped", (at,), "cotangent", None, (), cost_of("layer-sign-flipped")),))
+    if close(constant, 2.0, doubt) and constants.case.network.activations[at].name == "sigmoid":
+        found.append(plain("sigmoid-derivative-doubled", (at,)))
+    return [*found, scaled("array-scaled", "both", tuple(range(at + 1)), 2 * ONE_OF_SEVERAL)]
+
+
+def _of_all(
+    constant: float, doubt: float, whole: bool, constants: Constants, scaled: Callable, plain: Callable
+) -> list[tuple[Part, ...]]:
+    """The mistakes that multiply every gradient, with its penalty or without."""
+    if whole:
+        divided = constants.averages and constants.samples > 1 and close(constant, 1 / constants.samples, doubt)
+        twice = [plain("everything-divided-twice")] if divided else []
+        accumulated = [plain("accumulated")] if close(constant, 2.0, doubt) else []
+        flipped = [plain("sign-flipped")] if close(constant, -1.0, doubt) else []
+        penalty = _penalty_times(constant, constants)
+        both = [(*parts, penalty) for parts in constants.conventions_of(constant, doubt)[:4] if penalty is not None]
+        return [*twice, *accumulated, *flipped, *both, scaled("loss-scaled", "loss-too", ())]
+    return [*constants.conventions_of(constant, doubt)[:4], scaled("loss-scaled", "gradient", ())]
+
+
+def _of_reduction(kind: str, constant: float, doubt: float, constants: Constants) -> str:
+    """The mistake that divides an array by the number of samples too often or too seldom; "" if it is none."""
+    if constants.samples == 1:
+        return ""
+    if constants.averages and close(constant, constants.divisor, doubt):
+        return "bias-gradient-summed" if kind == "bias" else "weight-gradient-summed"
+    if close(constant, 1 / constants.samples, doubt):
+        twice = {"bias": "bias-divided-twice", "weights": "weights-divided-twice"}
+        once = {"bias": "bias-gradient-averaged", "weights": "weight-gradient-averaged"}
+        return (twice if constants.averages else once)[kind]
+    return ""
+
+
+def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Parts with those of one mistake, by one constant, in several layers made one."""
+    found: dict[tuple[str, str | None, object], Part] = {}
+    for part in parts:
+        rounded = part.value if not isinstance(part.value, float) else float(f"{part.value:.9g}")
+        key = (part.id, part.variant, rounded)
+        before = found.get(key)
+        if before is None:
+            found[key] = part
+        else:
+            layers = tuple(sorted({*before.layers, *part.layers}))
+            found[key] = before._replace(layers=layers, cost=before.cost + ONE_OF_SEVERAL)
+    return tuple(found.values())
+
+
+def _with_its_penalty(one: Explained) -> bool:
+    """Whether the factor multiplies the penalty too, as where gradients are scaled at the very end."""
+    observed, fit = one.observed, one.fit
+    if fit.factor == 1 or (observed.l2 == 0 and observed.l1 == 0):
+        return False
+    return _same_penalty(one, fit.factor * observed.l2, fit.factor * observed.l1)
+
+
+# zeros
+
+
+def _zeros(zeros: Sequence[Explained], others: Sequence[Explained], constants: Constants) -> list[tuple[Part, ...]]:
+    """The mistakes by which arrays are 0 that should not be."""
+    wrong = [one for one in zeros if one.observed.wrong and one.observed.kind in ("weights", "bias")]
+    if not wrong:
+        return [()]
+    by_layer: dict[int, set[str]] = {}
+    for one in wrong:
+        by_layer.setdefault(one.observed.layer, set()).add(one.observed.kind)
+    whole = tuple(
+        layer
+        for layer, kinds in sorted(by_layer.items())
+        if "weights" in kinds and not any(one.observed.layer == layer and one.observed.kind == "bias" for one in others)
+    )
+    parts = [Part("layer-never-computed", whole, cost=cost_of("layer-never-computed"))] if whole else []
+    weights = tuple(layer for layer, kinds in sorted(by_layer.items()) if "weights" in kinds and layer not in whole)
+    if weights:
+        parts.append(Part("array-scaled", weights, "weights", 0.0, ("0",), cost_of("array-scaled")))
+    biases = tuple(layer for layer, kinds in sorted(by_layer.items()) if "bias" in kinds and layer not in whole)
+    if not biases:
+        return [tuple(parts)]
+    computed = Part("bias-never-computed", biases, cost=cost_of("bias-never-computed"))
+    every = not any(one.observed.kind == "bias" for one in others)
+    found = [(*parts, computed)]
+    if constants.rate is not None and every:
+        found.insert(0, (*parts, Part("bias-never-updated", cost=cost_of("bias-never-updated"))))
+    return found
+
+
+# penalties
+
+
+def _penalties(explained: Sequence[Explained], constants: Constants) -> tuple[Part, ...] | None:
+    """The mistakes that the penalties show; () if they are as declared, None if they show none that is known."""
+    fitted = [one for one in explained if one.observed.parameter is not None and one.fit.factor != 0]
+    odd = [one for one in fitted if not _is_declared(one) and not _with_its_penalty(one)]
+    if not odd:
+        return ()
+    for times in (lambda one: 1.0, lambda one: one.fit.factor):  # beside the factor, or within it
+        found = next(_penalty_parts(fitted, odd, constants, times), None)
+        if found is not None:
+            return found
+    return None
+
+
+def _penalty_parts(
+    fitted: Sequence[Explained],
+    odd: Sequence[Explained],
+    constants: Constants,
+    times: Callable[[Explained], float],
+) -> Iterator[tuple[Part, ...]]:
+    weights = [one for one in fitted if one.observed.kind == "weights"]
+    biases = [one for one in fitted if one.observed.kind == "bias"]
+    odd_weights, odd_biases = ([one for one in own if one in odd] for own in (weights, biases))
+    largest = max(odd, key=lambda one: one.observed.given.size)
+    l2, l1 = largest.fit.l2 / times(largest), largest.fit.l1 / times(largest)
+
+    def have(own: Sequence[Explained], l2: float, l1: float) -> bool:
+        return all(_same_penalty(one, l2 * times(one), l1 * times(one)) for one in own)
+
+    declared = max((one.observed.l2 for one in weights), default=0.0)
+    on_bias = any(one.observed.l2 for one in biases)
+    if constants.rate is not None and odd_biases and have(fitted, l2, 0.0):
+        momentum = -l2 * constants.rate
+        if momentum > 0 and close(momentum, float(f"{momentum:.3g}"), 1e-9):
+            yield (Part("momentum-as-weights", (), None, momentum, (), cost_of("momentum-as-weights")),)
+    if odd_weights and have(weights, l2, l1):
+        parts = _of_weights(l2, l1, weights[0], constants)
+        if not odd_biases:
+            yield parts
+        elif not on_bias and have(biases, l2, l1):
+            yield (*parts, Part("l2-on-bias", cost=cost_of("l2-on-bias")))
+        elif on_bias and have(biases, l2, l1):
+            yield parts
+        elif on_bias and have(biases, 0.0, 0.0):
+            yield (*parts, Part("l2-not-on-bias", cost=cost_of("l2-not-on-bias")))
+    if not odd_weights and odd_biases:
+        if not on_bias and declared and have(biases, declared, 0.0):
+            yield (Part("l2-on-bias", cost=cost_of("l2-on-bias")),)
+        if on_bias and have(biases, 0.0, 0.0):
+            yield (Part("l2-not-on-bias", cost=cost_of("l2-not-on-bias")),)
+
+
+def _of_weights(l2: float, l1: float, one: Explained, constants: Constants) -> tuple[Part, ...]:
+    """The mistakes by which the weights have these coefficients of penalties."""
+    parts: list[Part] = []
+    declared, declared_l1 = one.observed.l2, one.observed.l1
+    if not close(l2, declared, 1e-9) and (declared or abs(l2) > 0):
+        exact = _penalty_times(l2 / declared, constants) if declared else None
+        mistake_id = "l2-coefficient-different" if declared else "l2-unexpected"
+        other = Part(mistake_id, (), None, l2, (), cost_of(mistake_id) + UNNAMED / 2)
+        parts.append(other if exact is None else exact)
+    if not close(l1, declared_l1, 1e-9) and (declared_l1 or l1):
+        if declared_l1 and l1 == 0:
+            parts.append(Part("l1-missing", cost=cost_of("l1-missing")))
+        else:
+            parts.append(Part("l1-penalty", (), None, l1, (), cost_of("l1-penalty")))
+    return tuple(parts)
+
+
+def _penalty_times(ratio: float, constants: Constants) -> Part | None:
+    """The mistake that multiplies the L2 penalty's gradient with a number; None if none does."""
+    n = constants.samples
+    known: dict[tuple[str, str | None], float] = {
+        ("l2-missing", None): 0.0,
+        ("l2-sign", None): -1.0,
+        ("l2-factor", "doubled"): 2.0,
+        ("l2-factor", "halved"): 0.5,
+        ("l2-not-averaged", "times-n"): float(n),
+        ("l2-not-averaged", "divided-by-n"): 1.0 / n,
+    }
+    for (mistake_id, variant), value in known.items():
+        if abs(ratio - value) <= 1e-6 * max(1.0, abs(value)):
+            return Part(mistake_id, (), variant, cost=cost_of(mistake_id))
+    return None
+
+
+def _is_declared(one: Explained) -> bool:
+    return _same_penalty(one, one.observed.l2, one.observed.l1)
+
+
+def _same_penalty(one: Explained, l2: float, l1: float) -> bool:
+    """Whether the array is as well explained with these coefficients."""
+    fit = one.fit._replace(l2=l2, l1=l1)
+    return agrees(one.observed, made_by(one.observed, one.gradient, fit), fit.factor)

@@ -1,0 +1,182 @@
+"""One array that was given beside one that a program computes: equal, or a multiple, or with another penalty.
+
+Every fit is a linear one: given = factor · gradient + l2 · parameter + l1 · sign(parameter), where of the three numbers
+as few are fitted as the given array allows. What a program computes is the gradient without its penalties.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from functional_mlp._dtypes import Array
+
+SPAN = 8.0  # allowances by which an array may be off the space of all fits before the fits themselves are tried
+SURE = 5.0  # decimal digits beyond those of the fitted numbers from which on a fit is none of chance
+
+
+class Fit(NamedTuple):
+    """given = factor · gradient + l2 · parameter + l1 · sign(parameter), to within what is allowed.
+
+    Attributes:
+        factor, l2, l1: as above.
+        free: how many of them were fitted.
+        doubt: how far off the factor may be, relative to it.
+    """
+
+    factor: float
+    l2: float
+    l1: float
+    free: int
+    doubt: float
+
+
+class Observed(NamedTuple):
+    """An array that was given.
+
+    Attributes:
+        path: of the array.
+        layer: index into the parameters; −1 for ct_inputs.
+        kind: "weights", "bias", "delta" or "ct_inputs".
+        given: its entries, float64.
+        parameter: of which it is the gradient, or None.
+        allowed: how far each entry may be off.
+        relative: the same relative to the largest entry.
+        l2, l1: of the penalty that the case declares on it.
+        wrong: whether it was judged wrong.
+    """
+
+    path: str
+    layer: int
+    kind: str
+    given: Array
+    parameter: Array | None
+    allowed: Array
+    relative: float
+    l2: float
+    l1: float
+    wrong: bool
+
+    def digits(self, free: int) -> float:
+        """Decimal digits by which an agreement with so many fitted numbers is beyond chance."""
+        numbers = 1 if self.is_one_number else self.given.size
+        return (numbers - free) * -np.log10(min(max(self.relative, 1e-16), 1.0))
+
+    @property
+    def is_one_number(self) -> bool:
+        """Whether all its entries are the same."""
+        return bool((self.given == self.given.flat[0]).all()) if self.given.size else True
+
+
+def made_by(observed: Observed, gradient: Array, fit: Fit) -> Array:
+    """The array of a program that computes this gradient and fits."""
+    made: Array = fit.factor * gradient
+    if observed.parameter is not None:
+        made = made + fit.l2 * observed.parameter + fit.l1 * np.sign(observed.parameter)
+    return made
+
+
+def agrees(observed: Observed, made: Array, factor: float = 1.0) -> bool:
+    """Whether the given array is this one, to within what numbers of its size are allowed."""
+    if made.shape != observed.given.shape or not np.isfinite(made).all():
+        return False
+    largest = float(np.max(np.abs(made), initial=0.0))
+    allowed = np.maximum(observed.allowed * max(1.0, abs(factor)), observed.relative * largest)
+    return bool((np.abs(observed.given - made) <= allowed).all())
+
+
+def fit_of(observed: Observed, gradient: Array) -> Fit | None:
+    """How the given array comes from a gradient; None if it does not.
+
+    Args:
+        observed: the array.
+        gradient: of a program, without its penalties; of the same shape.
+    """
+    given = observed.given
+    if gradient.shape != given.shape or not np.isfinite(gradient).all() or not np.isfinite(given).all():
+        return None
+    declared = Fit(1.0, observed.l2, observed.l1, 0, 0.0)
+    if agrees(observed, made_by(observed, gradient, declared)):
+        return declared
+    if not given.any():
+        return Fit(0.0, 0.0, 0.0, 0, 0.0)
+    if not _in_span(observed, gradient):
+        return None
+    return next(_fits(observed, gradient), None)
+
+
+def _in_span(observed: Observed, gradient: Array) -> bool:
+    """Whether it may be a fit at all."""
+    columns = [column.ravel() for column in _columns(observed, gradient)]
+    if observed.given.size <= len(columns):
+        return True
+    basis = np.stack(columns, axis=1)
+    sizes = np.linalg.norm(basis, axis=0)
+    basis = basis[:, sizes > 0] / sizes[sizes > 0]
+    given = observed.given.ravel()
+    solution = np.linalg.lstsq(basis, given, rcond=1e-12)[0]
+    far = np.abs(given - basis @ solution).max()
+    return bool(far <= SPAN * (observed.allowed.max() + observed.relative * np.abs(given).max()))
+
+
+def _columns(observed: Observed, gradient: Array) -> tuple[Array, ...]:
+    if observed.parameter is None:
+        return (gradient,)
+    return (gradient, observed.parameter, np.sign(observed.parameter))
+
+
+def _fits(observed: Observed, gradient: Array) -> Iterator[Fit]:
+    """Those with one fitted number, then those with two; with the declared penalty before others."""
+    given, size = observed.given, observed.given.size
+    if observed.parameter is None:
+        yield from _with_factor(observed, gradient, given, gradient, 0.0, 0.0)
+        return
+    parameter, signs = observed.parameter, np.sign(observed.parameter)
+    l2, l1 = observed.l2, observed.l1
+    penalty = l2 * parameter + l1 * signs
+    if penalty.any():
+        yield from _with_factor(observed, gradient, given, gradient + penalty, l2, l1)
+        yield from _with_factor(observed, gradient, given, gradient, 0.0, 0.0)
+    factor, doubt = _ratio(observed, gradient, given - penalty)
+    yield from _if_it_agrees(observed, gradient, Fit(factor, l2, l1, 1, doubt))
+    if size < 2:
+        return
+    coefficient, doubt = _ratio(observed, parameter, given - gradient - l1 * signs)
+    yield from _if_it_agrees(observed, gradient, Fit(1.0, coefficient, l1, 1, 0.0))
+    coefficient, doubt = _ratio(observed, signs, given - gradient - l2 * parameter)
+    yield from _if_it_agrees(observed, gradient, Fit(1.0, l2, coefficient, 1, 0.0))
+    if size < 4:
+        return
+    for column in (parameter, signs):
+        basis = np.stack([gradient.ravel(), column.ravel()], axis=1)
+        (factor, coefficient), _, rank, _ = np.linalg.lstsq(basis, given.ravel(), rcond=1e-12)
+        if rank == 2:
+            doubt = observed.relative * 4
+            l2, l1 = (coefficient, 0.0) if column is parameter else (0.0, coefficient)
+            yield from _if_it_agrees(observed, gradient, Fit(float(factor), float(l2), float(l1), 2, doubt))
+
+
+def _with_factor(
+    observed: Observed, gradient: Array, given: Array, whole: Array, l2: float, l1: float
+) -> Iterator[Fit]:
+    """A multiple of the whole, penalties included."""
+    factor, doubt = _ratio(observed, whole, given)
+    yield from _if_it_agrees(observed, gradient, Fit(factor, factor * l2, factor * l1, 1, doubt))
+
+
+def _ratio(observed: Observed, own: Array, given: Array) -> tuple[float, float]:
+    """The factor that fits best, and how far off it may be, relative to it."""
+    size = float(np.sum(own * own))
+    if size == 0:
+        return 0.0, np.inf
+    factor = float(np.sum(own * given)) / size
+    if factor == 0:
+        return 0.0, np.inf
+    off = np.maximum(observed.allowed, observed.relative * abs(factor) * np.max(np.abs(own)))
+    return factor, float(np.sum(np.abs(own) * off)) / size / abs(factor)
+
+
+def _if_it_agrees(observed: Observed, gradient: Array, fit: Fit) -> Iterator[Fit]:
+    sound = bool(np.isfinite(fit.factor + fit.l2 + fit.l1)) and fit.factor != 0
+    if sound and agrees(observed, made_by(observed, gradient, fit), fit.factor):
+        yield fit

@@ -1,0 +1,306 @@
+"""From the outputs back, layer by layer: which programs have the arrays that were given.
+
+At each layer every mistake that might be made there is tried where a program as it is does not explain all; what the
+arrays of the layer agree with is kept. So mistakes at different places are found one after the other, not in every
+combination of them.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from functional_mlp._dtypes import Array
+from functional_mlp.oracle.diagnosis.composition.alternatives import Group, applied, is_fitted
+from functional_mlp.oracle.diagnosis.composition.chain import (
+    AGAIN,
+    UNEXPLAINED,
+    Chain,
+    Search,
+    cost_of_fit,
+    is_plain,
+    kind_of,
+    reached,
+    summed,
+    through,
+    valued,
+    view_at,
+    with_step,
+)
+from functional_mlp.oracle.diagnosis.composition.constants import cost_of
+from functional_mlp.oracle.diagnosis.composition.factors import Explained
+from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, fit_of
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, view_of
+
+WIDTH = 10  # programs that are followed
+ARRIVALS = 8  # of them, those that are tried with every derivative
+SURE = 6.0  # decimal digits by which the arrays of a layer must agree for a mistake there to be found
+SURE_OF_SUMS = 3  # programs in which the sums of single arrays are tried
+
+
+def programs(search: Search) -> list[Chain]:
+    """The programs that explain the most arrays, the likeliest first."""
+    found = _at_the_outputs(search)
+    for layer in reversed(range(search.top)):
+        found = _best(below for chain in found for below in _one_layer_down(search, chain, layer))
+    if search.observed.get(-1):
+        found = _best(_with_inputs(search, chain) for chain in found)
+    return found
+
+
+def right_program(search: Search) -> Chain:
+    """The program without a mistake, followed to the first layer."""
+    program = search.prepared.program
+    chain = reached(search, Chain(program), search.top, program.ct_outputs)
+    for layer in reversed(range(search.top)):
+        assert chain is not None
+        sent = _sent_back(search, chain, layer, None, early=False)
+        assert sent is not None
+        chain = reached(search, chain, layer, sent[1])
+    assert chain is not None
+    return chain
+
+
+def _best(found: Iterable[Chain]) -> list[Chain]:
+    return sorted(found, key=lambda chain: chain.cost)[:WIDTH]
+
+
+# the output layer
+
+
+def _at_the_outputs(search: Search) -> list[Chain]:
+    program, top = search.prepared.program, search.top
+    start = Chain(program)
+    right = reached(search, start, top, program.ct_outputs)
+    assert right is not None
+    if is_plain(search, right, top) and not _is_wrong(search.outputs):
+        return [right]
+    tried, heads = [right], []
+    for group in () if search.only_scales else search.alternatives.outputs:
+        made: list[Slip] = []
+        changed = program
+        for slip in group:
+            own = valued(search, start, slip, top, None) if is_fitted(slip) else slip
+            after = None if own is None else applied(changed, own)
+            if own is not None and after is not None:
+                changed, made = after, [*made, own]
+        if len(made) == len(group) and _has_outputs(search, changed.tape.activations[-1]):
+            heads.append(with_step(start._replace(program=changed), tuple(made)))
+    followed = (reached(search, head, top, head.program.ct_outputs) for head in heads)
+    tried += [chain for chain in followed if chain is not None]
+    derivatives = () if search.only_scales else search.alternatives.through[top]
+    tried += through(search, start, derivatives, top, None)
+    if not _settled(search, tried, top):
+        for head in heads:
+            tried += through(search, head, derivatives, top, None)
+        tried += _two_at_the_outputs(search, heads)
+    return _kept(search, right, tried, top)
+
+
+def _two_at_the_outputs(search: Search, heads: Sequence[Chain]) -> Iterator[Chain]:
+    """Another function, and another loss of its outputs."""
+    forward = [head for head in heads if _is_forward(head.steps[0][0])]
+    losses = [group[0] for group in search.alternatives.outputs if not _is_forward(group) and not is_fitted(group[0])]
+    for head in forward:
+        yield from through(search, head, losses, search.top, None)
+
+
+def _is_forward(group: Group) -> bool:
+    return MISTAKES[group[0].id].change.place_of(group[0].variant) == "forward"
+
+
+def _is_wrong(outputs: Observed | None) -> bool:
+    return outputs is not None and outputs.wrong
+
+
+def _has_outputs(search: Search, outputs: Array) -> bool:
+    """Whether a program has the outputs that were given, if they were."""
+    return search.outputs is None or agrees(search.outputs, np.asarray(outputs, np.float64))
+
+
+# one layer further down
+
+
+def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
+    """A program followed to the next layer; with every mistake on the way there, if it does not explain all."""
+    plain = _sent_back(search, chain, layer, None, early=False)
+    right = None if plain is None else reached(search, plain[0], layer, plain[1])
+    if plain is None or right is None:
+        return []
+    if is_plain(search, right, layer):
+        return [right]
+    arrivals = [plain]
+    for early in (False, True) if search.after is not None else (False,):
+        for slip in (None, *search.alternatives.previous[layer + 1]):
+            if early or slip is not None:
+                arrivals += filter(None, [_sent_back(search, chain, layer, slip, early)])
+    followed = (reached(search, own, layer, ct) for own, ct in arrivals[1:])
+    tried = [right, *(own for own in followed if own is not None)]
+    derivatives = search.alternatives.through[layer]
+    first = [one for one in arrivals if len(one[0].steps) == len(chain.steps)]
+    for own, ct in first:
+        tried += through(search, own, derivatives, layer, ct)
+    if not _settled(search, tried, layer):
+        for own, ct in [one for one in arrivals if len(one[0].steps) > len(chain.steps)][:ARRIVALS]:
+            tried += through(search, own, derivatives, layer, ct)
+    return _kept(search, right, tried, layer, [(own, ct) for own, ct in first])
+
+
+def _sent_back(search: Search, chain: Chain, layer: int, slip: Slip | None, early: bool) -> tuple[Chain, Array] | None:
+    """What the layer above sends to a layer: the program, and the cotangent."""
+    above = layer + 1
+    if slip is not None:
+        if is_fitted(slip):
+            return None
+        changed = applied(chain.program, slip)
+        if changed is None:
+            return None
+        chain = with_step(chain._replace(program=changed), (slip,))
+    view = view_at(chain, above)
+    if early:
+        assert search.after is not None
+        weights, bias = search.after[above]
+        view = view._replace(weights=weights, bias=bias)
+        cost = AGAIN if chain.early else cost_of("updated-weights-used")
+        chain = chain._replace(early=(*chain.early, above), cost=chain.cost + cost)
+    try:
+        ct_a = chain.program.stages[above].previous_cotangent(view, chain.ct_z)
+    except (ValueError, ArithmeticError, LookupError, TypeError):
+        return None
+    return None if np.shape(ct_a) != view.a_prev.shape else (chain, ct_a)
+
+
+def _with_inputs(search: Search, chain: Chain) -> Chain:
+    """A program with the cotangent of the inputs explained, or not."""
+    [observed] = search.observed[-1]
+    choices = (None, *search.alternatives.previous[0])
+    best: Chain | None = None
+    for slip in choices:
+        sent = _sent_back(search, chain, -1, slip, early=False)
+        if sent is None:
+            continue
+        own, ct = sent
+        fit = fit_of(observed, np.asarray(ct, np.float64))
+        if fit is None:
+            continue
+        cost = own.cost + cost_of_fit(search, own.explained, observed, fit)
+        explained = {**own.explained, observed.path: Explained(observed, ct, fit)}
+        if best is None or cost < best.cost:
+            best = own._replace(explained=explained, cost=cost)
+        if slip is None:
+            break
+    if best is None:
+        more = UNEXPLAINED if observed.wrong else 0.0
+        return chain._replace(unexplained=(*chain.unexplained, observed.path), cost=chain.cost + more)
+    return best
+
+
+# what is kept
+
+
+def _settled(search: Search, tried: Sequence[Chain], layer: int) -> bool:
+    """Whether one of these programs explains all arrays of a layer beyond chance."""
+    observed = search.observed.get(layer, ())
+    return any(len(chain.explains(observed)) == len(observed) and _is_sure(chain, layer) for chain in tried)
+
+
+def _digits(chain: Chain, layer: int) -> float:
+    """Decimal digits by which it explains the arrays of a layer."""
+    own = [one for one in chain.explained.values() if one.observed.layer == layer]
+    return sum(one.observed.digits(one.fit.free) for one in own)
+
+
+def _is_sure(chain: Chain, layer: int) -> bool:
+    return _digits(chain, layer) >= SURE
+
+
+def _kept(
+    search: Search,
+    right: Chain,
+    tried: Sequence[Chain],
+    layer: int,
+    arrivals: Sequence[tuple[Chain, Array]] = (),
+) -> list[Chain]:
+    """Those that explain more than the program without a mistake there, and that one; alike ones made one."""
+    observed = search.observed.get(layer, ())
+    least = {one.path for one in right.explains(observed)}
+    better = [
+        chain
+        for chain in tried
+        if chain is not right
+        and _is_sure(chain, layer)
+        and (len(chain.explains(observed)) > len(least) or chain.cost < right.cost)
+    ]
+    found = _alike_joined([right, *better])
+    found.sort(key=lambda chain: chain.cost)
+    found = found[:WIDTH]
+    if not any(len(chain.explains(observed)) == len(observed) for chain in found):
+        with_sums = [_with_sums(search, chain, layer) for chain in found[: SURE_OF_SUMS + 1]]
+        others = [own for own in (reached(search, one, layer, ct) for one, ct in arrivals[1:]) if own is not None]
+        with_sums += [_with_sums(search, chain, layer) for chain in others]
+        found = sorted([*with_sums, *found], key=lambda chain: chain.cost)[:WIDTH]
+    return found
+
+
+def _alike_joined(found: Sequence[Chain]) -> list[Chain]:
+    """Programs with the same numbers as one, with their last mistakes side by side."""
+    joined: list[Chain] = []
+    for chain in sorted(found, key=lambda chain: chain.cost):
+        for number, other in enumerate(joined):
+            if _are_alike(chain, other):
+                step = (*other.steps[-1], *chain.steps[-1])
+                joined[number] = other._replace(steps=(*other.steps[:-1], tuple(dict.fromkeys(step))))
+                break
+        else:
+            joined.append(chain)
+    return joined
+
+
+def _are_alike(one: Chain, other: Chain) -> bool:
+    """Whether two programs differ in their last mistakes alone, and go on with the same numbers."""
+    if len(one.steps) != len(other.steps) or not one.steps or one.steps[:-1] != other.steps[:-1]:
+        return False
+    if one.early != other.early or one.explained.keys() != other.explained.keys():
+        return False
+    if _is_forward(one.steps[-1][0]) or _is_forward(other.steps[-1][0]):
+        return False
+    size = float(np.max(np.abs(one.ct_z), initial=0.0))
+    return bool(np.allclose(one.ct_z, other.ct_z, rtol=1e-12, atol=1e-14 * size))
+
+
+# the sums of single arrays
+
+
+def _with_sums(search: Search, chain: Chain, layer: int) -> Chain:
+    """A program with those arrays of a layer explained that a mistake in their own sums explains."""
+    for observed in search.observed.get(layer, ()):
+        if observed.path in chain.explained or observed.kind == "delta":
+            continue
+        found: list[tuple[float, Slip, Explained]] = []
+        for slip in search.alternatives.sums[layer]:
+            own = applied(chain.program, slip) if not is_fitted(slip) else None
+            if own is None:
+                continue
+            view = view_of(own, layer)._replace(ct_a=chain.ct_a)
+            gradient = summed(own, view, observed, chain.ct_z)
+            fit = None if gradient is None else fit_of(observed, gradient)
+            if fit is None or gradient is None or observed.digits(fit.free) < SURE or fit.factor == 0:
+                continue
+            cost = cost_of(slip.id) + cost_of_fit(search, chain.explained, observed, fit)
+            found.append((cost, slip, Explained(observed, gradient, fit)))
+        if not found and observed.is_one_number and observed.given.size > 1:
+            fit = Fit(1.0, 0.0, 0.0, 0, 0.0)
+            one_number = Slip("scalar-broadcast", layer, "weights" if observed.kind == "weights" else "bias-mean")
+            found.append((cost_of(one_number.id), one_number, Explained(observed, observed.given, fit)))
+        if found:
+            found.sort(key=lambda one: one[0])
+            cost, _, best = found[0]
+            alike = tuple((slip,) for _, slip, one in found if one.fit == best.fit)
+            known = {kind_of(slip) for step in chain.sums.values() for (slip,) in step}
+            cost = min(cost, AGAIN) if any(kind_of(slip) in known for (slip,) in alike) else cost
+            chain = chain._replace(
+                sums={**chain.sums, observed.path: alike},
+                explained={**chain.explained, observed.path: best},
+                unexplained=tuple(path for path in chain.unexplained if path != observed.path),
+                cost=chain.cost - UNEXPLAINED + cost,
+            )
+    return chain
