@@ -174,6 +174,19 @@ def test_numbers_that_were_fitted_are_said_one_or_one_for_each_sample():
     assert value_of(named("mean-missing")) == ""
 
 
+def test_what_a_number_may_stand_for_is_said_beside_it_and_in_the_document():
+    scaled = named("array-scaled", 1, variant="bias", value=5.0)._replace(meanings=("n", "2", "1/2"))
+    headline = headline_of(scaled, Notation(CASE, 2))
+    assert headline.sentence == "The bias gradient of the last layer is 5 (n) times the right one."
+    report = reported(Diagnosis((scaled,), (), "mistake", "ct_b of layer 1", explanations=((scaled,),)))
+    validator("report").validate(report.document())
+    assert report.document()["diagnosis"]["mistakes"][0]["meanings"] == ["n", "2", "1/2"]
+    plain = reported(
+        Diagnosis((named("mean-missing"),), (), "convention", "", explanations=((named("mean-missing"),),))
+    )
+    assert "meanings" not in plain.document()["diagnosis"]["mistakes"][0]
+
+
 @pytest.mark.parametrize(
     ("quantity", "words"),
     [
