@@ -56,9 +56,8 @@ def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _named_document(named: Named) -> dict[str, Any]:
-    fields = named._asdict()
-    meanings = fields.pop("meanings")
-    return fields | ({"meanings": list(meanings)} if meanings else {})
+    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in named._asdict().items()}
+    return fields if fields["meanings"] else {name: value for name, value in fields.items() if name != "meanings"}
 
 
 def _number(value: float) -> float | str:

@@ -164,11 +164,13 @@ def _diagnosis_lines(diagnosis: Diagnosis | None, notation: Notation, *, one_cas
         for sentence in sentences.further_relations(diagnosis):
             lines += _wrapped(f"  {sentence}", hang=2)
         return [*lines, *_wrapped(COUNTED)]
+    shown: set[str] = set()
     for named in diagnosis.mistakes:
         what = f"{sentences.kind_of(named)} {sentences.place_of(named)}{sentences.fitted(named)}"
         lines += _wrapped(f"{what}{sentences.right_for(named)}", hang=2)
         fix = headline_of(named, notation).fix
-        lines += _wrapped(f"  fix:   {fix}", hang=9) if fix else []
+        lines += _wrapped(f"  fix:   {fix if fix not in shown else 'as above'}", hang=9) if fix else []
+        shown.add(fix)
         lines += _wrapped(f"  yours: {named.formula}", hang=9)
         lines += _wrapped(f"  right: {named.fix}", hang=9)
     lines += _wrapped(f"  {legend_of(notation)}", hang=2)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from functional_mlp.oracle.case import layer_path
-from functional_mlp.oracle.diagnosis import Diagnosis, Evidence, Named
+from functional_mlp.oracle.diagnosis import Diagnosis, Evidence, Explanation, Named
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.report.headlines import headline_of, quantity_in_words, value_of
 from functional_mlp.oracle.report.notation import Notation
@@ -184,13 +184,24 @@ def not_explained(diagnosis: Diagnosis, notation: Notation) -> str:
 
 def tied(diagnosis: Diagnosis, notation: Notation) -> tuple[str, ...]:
     """What else gives the same numbers, the likelier first, at most `MOST_TIES` of it; () if nothing does."""
-    others = []
-    for explanation in diagnosis.explanations[1:]:
-        headlines = [headline_of(named, notation).sentence.rstrip(".") for named in explanation]
-        others.append(f"{'; and '.join(headlines)} ({' with '.join(map(place_of, explanation))}).")
-    others = list(dict.fromkeys(others))
+    if not diagnosis.explanations:
+        return ()
+    best, *explanations = diagnosis.explanations
+    others = list(dict.fromkeys(_instead(best, explanation, notation) for explanation in explanations))
     more = f"And {len(others) - MOST_TIES} more, which --json lists." if len(others) > MOST_TIES else ""
     return (*others[:MOST_TIES], *([more] if more else ()))
+
+
+def _instead(best: Explanation, other: Explanation, notation: Notation) -> str:
+    """Another explanation: of one that shares mistakes with the best, what stands in place of the rest."""
+    differing = [named for named in other if place_of(named) not in map(place_of, best)]
+    replaced = [str(i) for i, named in enumerate(best, 1) if place_of(named) not in map(place_of, other)]
+    if not (0 < len(differing) < len(other) and replaced):
+        differing, replaced = list(other), []
+    first, *more = (headline_of(named, notation).sentence.rstrip(".") for named in differing)
+    words = "; and ".join([first, *(f"{headline[:1].lower()}{headline[1:]}" for headline in more)])
+    place = f"In place of {_listed(replaced)}: " if replaced and len(best) > 1 else ""
+    return f"{place}{words} ({' with '.join(map(place_of, differing))})."
 
 
 def entry_of(evidence: Evidence) -> str:

@@ -113,7 +113,8 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
         "The weight gradient of {where} is made with the layer's own output where its input is meant.", PRODUCT
     ),
     "raw-error-sent-back": Wording(
-        "The raw error (dA) is sent back from {where}, without the derivative of {f}: dZ is meant.", BACK
+        "The raw error (dA) is sent back from {where}, without the derivative of {f}: dZ is meant.",
+        "{dA_prev} = {back}  # {dZ}, not {dA}",
     ),
     "output-derivative-missing-in-weights": Wording(
         {

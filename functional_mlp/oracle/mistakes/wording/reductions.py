@@ -70,7 +70,8 @@ REDUCTION_WORDING: Mapping[str, Wording] = {
         {"weights": PRODUCT, "bias": SUMS, "both": f"{PRODUCT}; {SUMS}"},
     ),
     "samples-weighted-unevenly": Wording(
-        "The samples do not count alike in the gradients: their weights are {value}.", "{dW} = {product}"
+        "The samples do not count alike in the gradients: their weights are {value}.",
+        "{dW} = {product}  # every sample once",
     ),
     "scalar-broadcast": Wording(
         {
