@@ -181,10 +181,27 @@ def test_what_a_number_may_stand_for_is_said_beside_it_and_in_the_document():
     report = reported(Diagnosis((scaled,), (), "mistake", "ct_b of layer 1", explanations=((scaled,),)))
     validator("report").validate(report.document())
     assert report.document()["diagnosis"]["mistakes"][0]["meanings"] == ["n", "2", "1/2"]
+    assert report.document() == json.loads(report.json())
     plain = reported(
         Diagnosis((named("mean-missing"),), (), "convention", "", explanations=((named("mean-missing"),),))
     )
     assert "meanings" not in plain.document()["diagnosis"]["mistakes"][0]
+
+
+def test_another_explanation_that_shares_a_mistake_says_only_what_differs():
+    mean, missing = named("mean-missing"), named("hidden-derivative-missing", 0)
+    explanations = ((mean, missing), (mean, named("relu-mask-missing", 0)), (named("sign-flipped"),))
+    text = flat(reported(Diagnosis((mean, missing), (), "mistake", "", explanations=explanations)).text())
+    assert "- In place of 2: Going back through tanh in the hidden layer" in text
+    assert "(relu-mask-missing in params[0])." in text
+    assert f"- {MISTAKES['sign-flipped'].sentence.rstrip('.')} (sign-flipped)." in text  # the catalogue's: no variant
+
+
+def test_a_line_that_mends_two_mistakes_is_written_once():
+    both = (named("mean-missing"), named("mean-added"))
+    text = reported(Diagnosis(both, (), "convention", "", explanations=(both,))).text()
+    assert text.count("fix:   dZ2 = (A2 - T) / n\n") == 1
+    assert text.count("fix:   as above\n") == 1
 
 
 @pytest.mark.parametrize(
