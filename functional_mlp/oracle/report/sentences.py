@@ -102,7 +102,9 @@ def kind_of(named: Named) -> str:
 
 def right_for(named: Named) -> str:
     """What a convention is right for; "" of a mistake."""
-    return ": right for another loss, sign or layout" if MISTAKES[named.id].convention else ""
+    return (
+        ": right for another loss, sign or layout; declare it if you mean that" if MISTAKES[named.id].convention else ""
+    )
 
 
 def place_of(named: Named) -> str:

@@ -10,7 +10,7 @@ DERIVATIVE = "The derivative of {f} in {where} is"
 CHAIN_RULE_WORDING: Mapping[str, Wording] = {
     "updated-weights-used": Wording(
         "The weights of {where} are updated before the error is sent back through them.",
-        "{dA_prev} = {back}  # before {W} is updated",
+        "{dA_prev} = {back}  # before the update",
     ),
     "output-derivative-missing": Wording("The derivative of {f} is left out at {where}.", THROUGH),
     "hidden-derivative-missing": Wording("The derivative of {f} is left out on the way back through {where}.", THROUGH),
