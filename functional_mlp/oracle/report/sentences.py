@@ -27,7 +27,7 @@ DETECTS = (
     "noise floor: how far rounding may take a right program. detects: an error of this size, relative to the array,"
     " cannot pass."
 )
-STEP_BY_STEP = "How one entry comes about, step by step: report.explain(), or functional-mlp check --explain."
+STEP_BY_STEP = "How one entry comes about, step by step: report.explain(), or --explain."
 AGREES = (
     "Every entry agrees with the true gradient to within the rounding noise of this precision. An error in an array of"
     " the size in the last column, relative to the array, would not have passed."
