@@ -23,6 +23,7 @@ from benchmarks.accuracy.field.items.backprop import (
 )
 from benchmarks.accuracy.field.items.drawing import Draw
 from benchmarks.accuracy.field.items.item import (
+    ALWAYS_OPEN,
     HALF,
     MEAN_CROSS_ENTROPY,
     MEAN_OF_LOGITS,
@@ -32,8 +33,6 @@ from benchmarks.accuracy.field.items.item import (
     wrong,
 )
 from functional_mlp import Loss
-
-ALWAYS_OPEN = "relu-mask-missing/hidden-derivative-missing"
 
 
 @wrong("f039", "relu' = 1", ALWAYS_OPEN)

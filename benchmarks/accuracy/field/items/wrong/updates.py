@@ -21,6 +21,7 @@ from benchmarks.accuracy.field.items.backprop import (
 )
 from benchmarks.accuracy.field.items.drawing import Draw
 from benchmarks.accuracy.field.items.item import (
+    ALWAYS_OPEN,
     CROSS_ENTROPY,
     HALF,
     MEAN_CROSS_ENTROPY,
@@ -28,8 +29,6 @@ from benchmarks.accuracy.field.items.item import (
     wrong,
 )
 from functional_mlp import Loss
-
-DERIVATIVE_MISSING = "relu-mask-missing/hidden-derivative-missing"
 
 
 @wrong("f001", "update pair", "updated-weights-used + bias-never-updated/bias-never-computed")
@@ -168,7 +167,7 @@ def wrong_column_dropped(draw: Draw) -> UpdateAsk:
     return UpdateAsk((hidden, SIGMOID), HALF, *problem, layout="out_in", bias="last_row", step=step, rates=(0.1, 0.01))
 
 
-@wrong("f044", "update pair", DERIVATIVE_MISSING + " + updated-weights-used")
+@wrong("f044", "update pair", ALWAYS_OPEN + " + updated-weights-used")
 def saved_weights_are_an_alias(draw: Draw) -> UpdateAsk:
     """relu' is the identity whatever z is, and the saved weights are an alias of the changed ones; one sample."""
     problem = draw.problem(samples=1, targets="one_hot", functions=(relu,), sizes=(2, 6, 3))
@@ -189,7 +188,7 @@ def saved_weights_are_an_alias(draw: Draw) -> UpdateAsk:
     return UpdateAsk((RELU, SOFTMAX), CROSS_ENTROPY, *problem, step=step, rates=(0.1, 0.01))
 
 
-@wrong("f046", "update pair", DERIVATIVE_MISSING + " + updated-weights-used")
+@wrong("f046", "update pair", ALWAYS_OPEN + " + updated-weights-used")
 def mask_of_what_is_never_negative(draw: Draw) -> UpdateAsk:
     """The relu's derivative is (output >= 0), which always holds; output weights change first; a mean loss."""
     problem = draw.problem(3, targets="one_hot", functions=(relu,))
