@@ -35,12 +35,14 @@ class Alternatives(NamedTuple):
         through: of the activation, by layer.
         previous: of what a layer sends back, by layer.
         sums: of the gradients of a layer's arrays, by layer.
+        gathered: of all gradients at the end.
     """
 
     outputs: tuple[Group, ...]
     through: Mapping[int, tuple[Slip, ...]]
     previous: Mapping[int, tuple[Slip, ...]]
     sums: Mapping[int, tuple[Slip, ...]]
+    gathered: tuple[Slip, ...]
 
 
 def alternatives_of(prepared: Prepared, excluded: Collection[str]) -> Alternatives:
@@ -50,7 +52,7 @@ def alternatives_of(prepared: Prepared, excluded: Collection[str]) -> Alternativ
     """
     depth = len(prepared.case.params)
     found: dict[str, dict[int, list[Slip]]] = {
-        place: {layer: [] for layer in range(depth)} for place in ("outputs", "through", "previous", "sums")
+        place: {layer: [] for layer in range(depth)} for place in ("outputs", "through", "previous", "sums", "gathered")
     }
     for mistake in MISTAKES.values():
         parameter = mistake.parameter
@@ -62,12 +64,13 @@ def alternatives_of(prepared: Prepared, excluded: Collection[str]) -> Alternativ
             place = _kind_of(mistake.change.place_of(variant))
             if variant in mistake.unsearched or not place:
                 continue
-            every = range(depth) if layer is None and place != "outputs" else (layer,)
+            every = range(depth) if layer is None and place not in ("outputs", "gathered") else (layer,)
             for own in every:
                 found[place][own or 0] += _valued(prepared, Slip(mistake.id, own, variant), layer)
-    outputs = [slip for slips in found.pop("outputs").values() for slip in slips]
+    outputs, gathered = ([slip for slips in found.pop(at).values() for slip in slips] for at in ("outputs", "gathered"))
     by_layer = {place: {at: tuple(slips) for at, slips in layers.items()} for place, layers in found.items()}
-    return Alternatives((*((slip,) for slip in outputs), *_in_several_layers(outputs, depth - 1)), **by_layer)
+    groups = (*((slip,) for slip in outputs), *_in_several_layers(outputs, depth - 1))
+    return Alternatives(groups, gathered=tuple(gathered), **by_layer)
 
 
 def _in_several_layers(slips: Collection[Slip], last: int) -> list[Group]:
@@ -88,7 +91,8 @@ def _kind_of(place: str) -> str:
         return "outputs"
     if place in IN_THE_SUMS:
         return "sums"
-    return {"through_activation": "through", "previous_cotangent": "previous"}.get(place, "")
+    places = {"through_activation": "through", "previous_cotangent": "previous", "gathered": "gathered"}
+    return places.get(place, "")
 
 
 def _valued(prepared: Prepared, slip: Slip, layer: int | None) -> list[Slip]:

@@ -60,6 +60,8 @@ class Chain(NamedTuple):
         unexplained: paths of the wrong arrays that are not.
         ct_a, ct_z: cotangents of the layer that was reached.
         deltas: ct_z of every layer that was reached.
+        samples: weights with which samples count in the sums; None if they count alike.
+        unseen: the same with other mistakes in the layer that was reached, whose arrays cannot tell.
         cost: the higher, the less likely.
     """
 
@@ -72,6 +74,8 @@ class Chain(NamedTuple):
     ct_a: Array = np.empty(0)
     ct_z: Array = np.empty(0)
     deltas: Mapping[int, Array] = {}
+    samples: Array | None = None
+    unseen: tuple["Chain", ...] = ()
     cost: float = 0.0
 
     def explains(self, observed: Iterable[Observed]) -> list[Observed]:
@@ -83,7 +87,7 @@ def with_step(chain: Chain, group: Group) -> Chain:
     """A chain with one mistake more on the way."""
     known = {kind_of(slip) for step in chain.steps for met in step for slip in met}
     first = group[0]
-    cost = AGAIN if kind_of(first) in known else cost_of(first.id) + FITTED * (first.value is not None)
+    cost = AGAIN if kind_of(first) in known else cost_of(*kind_of(first)) + FITTED * (first.value is not None)
     return chain._replace(steps=(*chain.steps, (group,)), cost=chain.cost + cost)
 
 
@@ -115,7 +119,8 @@ def judged(search: Search, chain: Chain, layer: int) -> Chain:
     explained, unexplained, cost = dict(chain.explained), list(chain.unexplained), chain.cost
     for observed in search.observed.get(layer, ()):
         gradient = gradient_of(chain, observed)
-        fit = None if gradient is None else fit_of(observed, gradient)
+        known = () if gradient is None else tuple(dict.fromkeys(one.fit for one in explained.values()))
+        fit = None if gradient is None else fit_of(observed, gradient, known)
         if fit is None or gradient is None:
             unexplained.append(observed.path)
             cost += UNEXPLAINED
@@ -130,7 +135,12 @@ def gradient_of(chain: Chain, observed: Observed) -> Array | None:
     if observed.kind == "delta":
         return chain.ct_z
     view = view_at(chain, observed.layer)
-    return summed(chain.program, view, observed, chain.ct_z)
+    return summed(chain.program, view, observed, weighted(chain, chain.ct_z))
+
+
+def weighted(chain: Chain, ct_z: Array) -> Array:
+    """A cotangent as it counts in the sums over samples."""
+    return ct_z if chain.samples is None else ct_z * chain.samples[:, None].astype(ct_z.dtype)
 
 
 def summed(program: Program, view: LayerView, observed: Observed, ct_z: Array) -> Array | None:

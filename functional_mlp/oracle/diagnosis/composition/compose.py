@@ -16,12 +16,13 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
     Constants,
     Part,
     cost_of,
+    part,
     total,
 )
 from functional_mlp.oracle.diagnosis.composition.factors import readings
 from functional_mlp.oracle.diagnosis.composition.fits import Observed
 from functional_mlp.oracle.diagnosis.composition.peeling import programs, right_program
-from functional_mlp.oracle.diagnosis.composition.samples import uneven_samples
+from functional_mlp.oracle.diagnosis.composition.samples import parts_of, uneven_samples
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, only_scales
 from functional_mlp.oracle.truth import computing
 
@@ -125,7 +126,7 @@ def _uneven(search: Search, question: Discrepancy) -> list[Composed]:
     if uneven is None:
         return []
     left = tuple(sorted(question.wrong - {"loss", "outputs"} - uneven.made.keys()))
-    return [Composed((uneven.part,), uneven.made, left, uneven.part.cost)]
+    return [Composed(uneven.parts, uneven.made, left, total(uneven.parts))]
 
 
 # from a program to its mistakes
@@ -140,7 +141,7 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     read = readings(list(chain.explained.values()), search.constants)
     found = []
     for parts in read:
-        for own in _choices(chain):
+        for own in _choices(search, chain):
             every = (*own, *parts)
             if not every:
                 continue
@@ -150,15 +151,18 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     return found
 
 
-def _choices(chain: Chain) -> list[tuple[Part, ...]]:
+def _choices(search: Search, chain: Chain) -> list[tuple[Part, ...]]:
     """The mistakes of a program, each place as one of those that make the same numbers there."""
     steps = _commonest_first([*chain.steps, *chain.sums.values()])
     chosen = [[step[0] for step in steps]]
-    for place, step in enumerate(steps):
-        for alike in step[1 : 1 + MOST_ALIKE]:
-            chosen.append([alike if number == place else other[0] for number, other in enumerate(steps)])
-    early = _early(chain)
-    return [(*early, *_joined([slip for group in groups for slip in group])) for groups in chosen]
+    kinds = dict.fromkeys(kind_of(group[0]) for step in steps for group in step[1 : 1 + MOST_ALIKE])
+    for kind in kinds:  # wherever it would make the same numbers
+        chosen.append([next((group for group in step if kind_of(group[0]) == kind), step[0]) for step in steps])
+    more = _early(chain)
+    if chain.samples is not None:
+        relative = max(one.observed.relative for one in chain.explained.values())
+        more = (*more, *parts_of(search, chain.samples, relative))
+    return [(*more, *_joined([slip for group in groups for slip in group])) for groups in chosen]
 
 
 def _commonest_first(steps: Sequence[Step]) -> list[Step]:
@@ -167,13 +171,16 @@ def _commonest_first(steps: Sequence[Step]) -> list[Step]:
     for step in steps:
         for key in {kind_of(group[0]) for group in step}:
             counts[key] = counts.get(key, 0) + 1
-    return [tuple(sorted(step, key=lambda group: (-counts[kind_of(group[0])], cost_of(group[0].id)))) for step in steps]
+    return [
+        tuple(sorted(step, key=lambda group: (-counts[kind_of(group[0])], cost_of(*kind_of(group[0])))))
+        for step in steps
+    ]
 
 
 def _early(chain: Chain) -> tuple[Part, ...]:
     if not chain.early:
         return ()
-    return (Part("updated-weights-used", tuple(sorted(chain.early)), cost=cost_of("updated-weights-used")),)
+    return (part("updated-weights-used", tuple(sorted(chain.early))),)
 
 
 def _joined(slips: Iterable[Slip]) -> tuple[Part, ...]:
@@ -186,7 +193,7 @@ def _joined(slips: Iterable[Slip]) -> tuple[Part, ...]:
         layers = () if slip.layer is None or mistake.scope != "layer" else (slip.layer,)
         before = found.get(key)
         if before is None:
-            cost = cost_of(slip.id) + FITTED * (mistake.parameter is not None)
+            cost = cost_of(slip.id, slip.variant) + FITTED * (mistake.parameter is not None)
             found[key] = Part(slip.id, layers, slip.variant, value, (), cost)
         else:
             merged = tuple(sorted({*before.layers, *layers}))

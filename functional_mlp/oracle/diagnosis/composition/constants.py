@@ -3,10 +3,10 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from functional_mlp.oracle.diagnosis.composition.alternatives import applied
-from functional_mlp.oracle.mistakes import FREQUENCIES, Prepared, Slip, frequency_of, places
+from functional_mlp.oracle.mistakes import FREQUENCIES, MISTAKES, Prepared, Slip, frequency_of, places
 
 ROUNDING = 1e-13  # of a constant, relative, besides its own doubt
 UNNAMED = 4.0  # what a constant costs that means nothing in particular
@@ -15,6 +15,7 @@ BESIDE = 1.0  # what a convention costs beside another
 ONE_OF_SEVERAL = 0.7  # what it costs that a mistake was made in one layer and not in every
 FITTED = 1.0  # what a number costs that was fitted
 MOST_CONVENTIONS = 3
+ALL_TOGETHER = sum(FREQUENCIES.values())
 # conventions that multiply everything, by what they are about: of each kind one at most is taken
 CONVENTIONS = (
     ("mean-missing", "mean-added", "sample-count-off-by-one"),
@@ -43,9 +44,17 @@ class Part(NamedTuple):
     cost: float = 0.0
 
 
-def cost_of(mistake_id: str) -> float:
-    """How unlikely a mistake is: the logarithm of how seldom people make it."""
-    return math.log(sum(FREQUENCIES.values()) / frequency_of(mistake_id))
+def cost_of(mistake_id: str, variant: str | None = None) -> float:
+    """How unlikely a mistake is, in one of its variants: the logarithm of how seldom people make it."""
+    ways = 1 if variant is None else len(MISTAKES[mistake_id].variants)
+    return math.log(ALL_TOGETHER * ways / frequency_of(mistake_id))
+
+
+def part(
+    mistake_id: str, layers: tuple[int, ...] = (), variant: str | None = None, more: float = 0.0, **fields: Any
+) -> Part:
+    """A mistake, with what it costs; `more` besides."""
+    return Part(mistake_id, layers, variant, cost=cost_of(mistake_id, variant) + more, **fields)
 
 
 def cost_of_layers(prepared: Prepared, layers: Sequence[int], value: object) -> float:
@@ -124,12 +133,12 @@ def _products(prepared: Prepared, rate: float | None) -> list[tuple[float, tuple
                 if changed is not None and size > 0:
                     ct = changed.ct_outputs
                     factor = float((ct * program.ct_outputs).sum()) / size
-                    kind.append((factor, Part(mistake_id, (), variant, cost=cost_of(mistake_id))))
+                    kind.append((factor, part(mistake_id, (), variant)))
         kinds.append(kind)
-    kinds.append([(2.0, Part("accumulated", cost=cost_of("accumulated")))])
+    kinds.append([(2.0, part("accumulated"))])
     if rate is not None:
-        kinds.append([(-1.0, Part("ascends", cost=cost_of("ascends")))])
-        kinds.append([(rate, Part("learning-rate-twice", cost=cost_of("learning-rate-twice")))])
+        kinds.append([(-1.0, part("ascends"))])
+        kinds.append([(rate, part("learning-rate-twice"))])
     found = []
     for chosen in itertools.product(*([None, *kind] for kind in kinds)):
         taken = [one for one in chosen if one is not None]

@@ -18,7 +18,7 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
     Constants,
     Part,
     close,
-    cost_of,
+    part,
     total,
 )
 from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, made_by
@@ -66,17 +66,28 @@ def readings(explained: Sequence[Explained], constants: Constants) -> list[tuple
     Returns:
         () as the only reading if all arrays are those of the program; no reading if none was found.
     """
-    penalties = _penalties(explained, constants)
+    found = _readings(explained, explained, constants)
+    penalised = [one for one in explained if one.observed.l2]
+    if penalised and all((one.fit.l2, one.fit.l1) == (0.0, one.observed.l1) for one in penalised):
+        grown = 1 + constants.l2  # λ times the gradient was added, and not λ times the parameter
+        others = [one for one in explained if not one.observed.l2]
+        smaller = [one._replace(fit=one.fit._replace(factor=one.fit.factor / grown)) for one in penalised]
+        read = _readings([*smaller, *others], others, constants)
+        found += [(*parts, part("l2-on-gradient")) for parts in read]
+    found.sort(key=total)
+    return [parts for parts in found if total(parts) <= total(found[0]) + NEAR_BEST]
+
+
+def _readings(
+    explained: Sequence[Explained], penalised: Sequence[Explained], constants: Constants
+) -> list[tuple[Part, ...]]:
+    """The readings of the factors of some arrays, and of the penalties of some of them."""
+    penalties = _penalties(penalised, constants)
     if penalties is None:
         return []
     shared = [one for one in explained if one.fit.factor != 0 and one.observed.given.any()]
     zeros = _zeros([one for one in explained if one not in shared], shared, constants)
-    found: list[tuple[Part, ...]] = []
-    for parts in _factors(shared, constants):
-        for zero in zeros:
-            found.append((*parts, *zero, *penalties))
-    found.sort(key=total)
-    return [parts for parts in found if total(parts) <= total(found[0]) + NEAR_BEST]
+    return [(*parts, *zero, *penalties) for parts in _factors(shared, constants) for zero in zeros]
 
 
 # factors
@@ -172,10 +183,10 @@ def _named(
     cost = RELATION if meanings else UNNAMED
 
     def scaled(mistake_id: str, variant: str | None, layers: tuple[int, ...], more: float = 0.0) -> tuple[Part, ...]:
-        return (Part(mistake_id, layers, variant, constant, meanings, cost_of(mistake_id) + cost + more),)
+        return (part(mistake_id, layers, variant, cost + more, value=constant, meanings=meanings),)
 
     def plain(mistake_id: str, layers: tuple[int, ...] = (), more: float = 0.0) -> tuple[Part, ...]:
-        return (Part(mistake_id, layers, None, None, (), cost_of(mistake_id) + more),)
+        return (part(mistake_id, layers, more=more),)
 
     if shape.kind == "all":
         whole = any(_with_its_penalty(one) for one in explained)
@@ -196,7 +207,7 @@ def _named(
     at = shape.layer or 0
     found: list[tuple[Part, ...]] = []
     if close(constant, -1.0, doubt):
-        found.append((Part("layer-sign-flipped", (at,), "cotangent", None, (), cost_of("layer-sign-flipped")),))
+        found.append((part("layer-sign-flipped", (at,), "cotangent"),))
     if close(constant, 2.0, doubt) and constants.case.network.activations[at].name == "sigmoid":
         found.append(plain("sigmoid-derivative-doubled", (at,)))
     return [*found, scaled("array-scaled", "both", tuple(range(at + 1)), 2 * ONE_OF_SEVERAL)]
@@ -233,14 +244,14 @@ def _of_reduction(kind: str, constant: float, doubt: float, constants: Constants
 def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
     """Parts with those of one mistake, by one constant, in several layers made one."""
     found: dict[tuple[str, str | None, object], Part] = {}
-    for part in parts:
-        rounded = part.value if not isinstance(part.value, float) else float(f"{part.value:.9g}")
-        key = (part.id, part.variant, rounded)
+    for one in parts:
+        rounded = one.value if not isinstance(one.value, float) else float(f"{one.value:.9g}")
+        key = (one.id, one.variant, rounded)
         before = found.get(key)
         if before is None:
-            found[key] = part
+            found[key] = one
         else:
-            layers = tuple(sorted({*before.layers, *part.layers}))
+            layers = tuple(sorted({*before.layers, *one.layers}))
             found[key] = before._replace(layers=layers, cost=before.cost + ONE_OF_SEVERAL)
     return tuple(found.values())
 
@@ -269,18 +280,18 @@ def _zeros(zeros: Sequence[Explained], others: Sequence[Explained], constants: C
         for layer, kinds in sorted(by_layer.items())
         if "weights" in kinds and not any(one.observed.layer == layer and one.observed.kind == "bias" for one in others)
     )
-    parts = [Part("layer-never-computed", whole, cost=cost_of("layer-never-computed"))] if whole else []
+    parts = [part("layer-never-computed", whole)] if whole else []
     weights = tuple(layer for layer, kinds in sorted(by_layer.items()) if "weights" in kinds and layer not in whole)
     if weights:
-        parts.append(Part("array-scaled", weights, "weights", 0.0, ("0",), cost_of("array-scaled")))
+        parts.append(part("array-scaled", weights, "weights", value=0.0, meanings=("0",)))
     biases = tuple(layer for layer, kinds in sorted(by_layer.items()) if "bias" in kinds and layer not in whole)
     if not biases:
         return [tuple(parts)]
-    computed = Part("bias-never-computed", biases, cost=cost_of("bias-never-computed"))
+    computed = part("bias-never-computed", biases)
     every = not any(one.observed.kind == "bias" for one in others)
     found = [(*parts, computed)]
     if constants.rate is not None and every:
-        found.insert(0, (*parts, Part("bias-never-updated", cost=cost_of("bias-never-updated"))))
+        found.insert(0, (*parts, part("bias-never-updated")))
     return found
 
 
@@ -315,27 +326,27 @@ def _penalty_parts(
     def have(own: Sequence[Explained], l2: float, l1: float) -> bool:
         return all(_same_penalty(one, l2 * times(one), l1 * times(one)) for one in own)
 
-    declared = max((one.observed.l2 for one in weights), default=0.0)
+    declared = constants.l2
     on_bias = any(one.observed.l2 for one in biases)
     if constants.rate is not None and odd_biases and have(fitted, l2, 0.0):
         momentum = -l2 * constants.rate
         if momentum > 0 and close(momentum, float(f"{momentum:.3g}"), 1e-9):
-            yield (Part("momentum-as-weights", (), None, momentum, (), cost_of("momentum-as-weights")),)
+            yield (part("momentum-as-weights", value=momentum),)
     if odd_weights and have(weights, l2, l1):
         parts = _of_weights(l2, l1, weights[0], constants)
         if not odd_biases:
             yield parts
         elif not on_bias and have(biases, l2, l1):
-            yield (*parts, Part("l2-on-bias", cost=cost_of("l2-on-bias")))
+            yield (*parts, part("l2-on-bias"))
         elif on_bias and have(biases, l2, l1):
             yield parts
         elif on_bias and have(biases, 0.0, 0.0):
-            yield (*parts, Part("l2-not-on-bias", cost=cost_of("l2-not-on-bias")))
+            yield (*parts, part("l2-not-on-bias"))
     if not odd_weights and odd_biases:
         if not on_bias and declared and have(biases, declared, 0.0):
-            yield (Part("l2-on-bias", cost=cost_of("l2-on-bias")),)
+            yield (part("l2-on-bias"),)
         if on_bias and have(biases, 0.0, 0.0):
-            yield (Part("l2-not-on-bias", cost=cost_of("l2-not-on-bias")),)
+            yield (part("l2-not-on-bias"),)
 
 
 def _of_weights(l2: float, l1: float, one: Explained, constants: Constants) -> tuple[Part, ...]:
@@ -345,13 +356,13 @@ def _of_weights(l2: float, l1: float, one: Explained, constants: Constants) -> t
     if not close(l2, declared, 1e-9) and (declared or abs(l2) > 0):
         exact = _penalty_times(l2 / declared, constants) if declared else None
         mistake_id = "l2-coefficient-different" if declared else "l2-unexpected"
-        other = Part(mistake_id, (), None, l2, (), cost_of(mistake_id) + UNNAMED / 2)
+        other = part(mistake_id, more=UNNAMED / 2, value=l2)
         parts.append(other if exact is None else exact)
     if not close(l1, declared_l1, 1e-9) and (declared_l1 or l1):
         if declared_l1 and l1 == 0:
-            parts.append(Part("l1-missing", cost=cost_of("l1-missing")))
+            parts.append(part("l1-missing"))
         else:
-            parts.append(Part("l1-penalty", (), None, l1, (), cost_of("l1-penalty")))
+            parts.append(part("l1-penalty", value=l1))
     return tuple(parts)
 
 
@@ -368,7 +379,7 @@ def _penalty_times(ratio: float, constants: Constants) -> Part | None:
     }
     for (mistake_id, variant), value in known.items():
         if abs(ratio - value) <= 1e-6 * max(1.0, abs(value)):
-            return Part(mistake_id, (), variant, cost=cost_of(mistake_id))
+            return part(mistake_id, (), variant)
     return None
 
 

@@ -4,7 +4,8 @@ Every fit is a linear one: given = factor · gradient + l2 · parameter + l1 · 
 as few are fitted as the given array allows. What a program computes is the gradient without its penalties.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from functional_mlp._dtypes import Array
 
 SPAN = 8.0  # allowances by which an array may be off the space of all fits before the fits themselves are tried
+LARGEST = 1e7  # factor that is none of rounding noise
 SURE = 5.0  # decimal digits beyond those of the fitted numbers from which on a fit is none of chance
 
 
@@ -85,12 +87,13 @@ def agrees(observed: Observed, made: Array, factor: float = 1.0) -> bool:
     return bool((np.abs(observed.given - made) <= allowed).all())
 
 
-def fit_of(observed: Observed, gradient: Array) -> Fit | None:
+def fit_of(observed: Observed, gradient: Array, known: Sequence[Fit] = ()) -> Fit | None:
     """How the given array comes from a gradient; None if it does not.
 
     Args:
         observed: the array.
         gradient: of a program, without its penalties; of the same shape.
+        known: fits of other arrays, of which the numbers are tried before any are fitted.
     """
     given = observed.given
     if gradient.shape != given.shape or not np.isfinite(gradient).all() or not np.isfinite(given).all():
@@ -102,7 +105,22 @@ def fit_of(observed: Observed, gradient: Array) -> Fit | None:
         return Fit(0.0, 0.0, 0.0, 0, 0.0)
     if not _in_span(observed, gradient):
         return None
-    return next(_fits(observed, gradient), None)
+    return next(itertools.chain(_of_others(observed, gradient, known), _fits(observed, gradient)), None)
+
+
+def _of_others(observed: Observed, gradient: Array, known: Sequence[Fit]) -> Iterator[Fit]:
+    """Those with the factor, or the penalty, of another array."""
+    tried: dict[tuple[float, float, float], float] = {}
+    for fit in known:
+        if fit.factor != 0 and (fit.factor != 1 or fit.free):
+            own = fit.factor * observed.l2, fit.factor * observed.l1
+            tried.setdefault((fit.factor, observed.l2, observed.l1), fit.doubt)
+            tried.setdefault((fit.factor, *own), fit.doubt)
+            tried.setdefault((fit.factor, fit.l2, fit.l1), fit.doubt)
+            tried.setdefault((1.0, fit.l2, fit.l1), 0.0)
+    for numbers, doubt in tried.items():
+        if observed.parameter is not None or numbers[1:] == (0.0, 0.0):
+            yield from _if_it_agrees(observed, gradient, Fit(*numbers, 0, doubt))
 
 
 def _in_span(observed: Observed, gradient: Array) -> bool:
@@ -177,6 +195,6 @@ def _ratio(observed: Observed, own: Array, given: Array) -> tuple[float, float]:
 
 
 def _if_it_agrees(observed: Observed, gradient: Array, fit: Fit) -> Iterator[Fit]:
-    sound = bool(np.isfinite(fit.factor + fit.l2 + fit.l1)) and fit.factor != 0
+    sound = bool(np.isfinite(fit.factor + fit.l2 + fit.l1)) and 0 < abs(fit.factor) < LARGEST
     if sound and agrees(observed, made_by(observed, gradient, fit), fit.factor):
         yield fit

@@ -5,11 +5,14 @@ arrays of the layer agree with is kept. So mistakes at different places are foun
 combination of them.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
+from functional_mlp.backward_pass import Cotangents
+from functional_mlp.network import Dense
 from functional_mlp.oracle.diagnosis.composition.alternatives import Group, applied, is_fitted
 from functional_mlp.oracle.diagnosis.composition.chain import (
     AGAIN,
@@ -24,14 +27,17 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
     through,
     valued,
     view_at,
+    weighted,
     with_step,
 )
 from functional_mlp.oracle.diagnosis.composition.constants import cost_of
 from functional_mlp.oracle.diagnosis.composition.factors import Explained
 from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, fit_of
+from functional_mlp.oracle.diagnosis.composition.samples import with_uneven_samples
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, view_of
 
 WIDTH = 10  # programs that are followed
+MOST_UNSEEN = 60  # mistakes in a layer whose arrays cannot tell, that are tried by those of the layer below
 ARRIVALS = 8  # of them, those that are tried with every derivative
 SURE = 6.0  # decimal digits by which the arrays of a layer must agree for a mistake there to be found
 SURE_OF_SUMS = 3  # programs in which the sums of single arrays are tried
@@ -44,7 +50,7 @@ def programs(search: Search) -> list[Chain]:
         found = _best(below for chain in found for below in _one_layer_down(search, chain, layer))
     if search.observed.get(-1):
         found = _best(_with_inputs(search, chain) for chain in found)
-    return found
+    return _best(_with_gathered(search, chain) if chain.unexplained else chain for chain in found)
 
 
 def right_program(search: Search) -> Chain:
@@ -122,6 +128,7 @@ def _has_outputs(search: Search, outputs: Array) -> bool:
 
 def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
     """A program followed to the next layer; with every mistake on the way there, if it does not explain all."""
+    unseen, chain = chain.unseen, chain._replace(unseen=())
     plain = _sent_back(search, chain, layer, None, early=False)
     right = None if plain is None else reached(search, plain[0], layer, plain[1])
     if plain is None or right is None:
@@ -129,7 +136,8 @@ def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
     if is_plain(search, right, layer):
         return [right]
     arrivals = [plain]
-    for early in (False, True) if search.after is not None else (False,):
+    earlies = (False, True) if search.after is not None else (False,)
+    for early in earlies:
         for slip in (None, *search.alternatives.previous[layer + 1]):
             if early or slip is not None:
                 arrivals += filter(None, [_sent_back(search, chain, layer, slip, early)])
@@ -142,6 +150,14 @@ def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
     if not _settled(search, tried, layer):
         for own, ct in [one for one in arrivals if len(one[0].steps) > len(chain.steps)][:ARRIVALS]:
             tried += through(search, own, derivatives, layer, ct)
+    if not _settled(search, tried, layer):
+        seen = (_sent_back(search, own, layer, None, early) for own in unseen for early in earlies)
+        others = (reached(search, own, layer, ct) for own, ct in filter(None, seen))
+        tried += [own for own in others if own is not None]
+        for own in unseen:  # the same mistake here too
+            again = [slip for slip in derivatives if kind_of(slip) == kind_of(own.steps[-1][0][0])]
+            sent = _sent_back(search, own, layer, None, early=False)
+            tried += [] if sent is None or not again else through(search, sent[0], again, layer, sent[1])
     return _kept(search, right, tried, layer, [(own, ct) for own, ct in first])
 
 
@@ -230,9 +246,15 @@ def _kept(
         and _is_sure(chain, layer)
         and (len(chain.explains(observed)) > len(least) or chain.cost < right.cost)
     ]
+    if not any(one.fit.factor != 0 and one.observed.layer == layer for one in right.explained.values()):
+        others = [chain for chain in tried if chain is not right and not chain.early]
+        right = right._replace(unseen=tuple(sorted(others, key=lambda chain: chain.cost)[:MOST_UNSEEN]))
     found = _alike_joined([right, *better])
     found.sort(key=lambda chain: chain.cost)
     found = found[:WIDTH]
+    if not any(len(chain.explains(observed)) == len(observed) for chain in found):
+        uneven = (with_uneven_samples(search, chain, layer) for chain in tried)
+        found = sorted([*filter(None, uneven), *found], key=lambda chain: chain.cost)[:WIDTH]
     if not any(len(chain.explains(observed)) == len(observed) for chain in found):
         with_sums = [_with_sums(search, chain, layer) for chain in found[: SURE_OF_SUMS + 1]]
         others = [own for own in (reached(search, one, layer, ct) for one, ct in arrivals[1:]) if own is not None]
@@ -281,16 +303,17 @@ def _with_sums(search: Search, chain: Chain, layer: int) -> Chain:
             if own is None:
                 continue
             view = view_of(own, layer)._replace(ct_a=chain.ct_a)
-            gradient = summed(own, view, observed, chain.ct_z)
-            fit = None if gradient is None else fit_of(observed, gradient)
+            gradient = summed(own, view, observed, weighted(chain, chain.ct_z))
+            fits = tuple(dict.fromkeys(one.fit for one in chain.explained.values()))
+            fit = None if gradient is None else fit_of(observed, gradient, fits)
             if fit is None or gradient is None or observed.digits(fit.free) < SURE or fit.factor == 0:
                 continue
-            cost = cost_of(slip.id) + cost_of_fit(search, chain.explained, observed, fit)
+            cost = cost_of(slip.id, slip.variant) + cost_of_fit(search, chain.explained, observed, fit)
             found.append((cost, slip, Explained(observed, gradient, fit)))
         if not found and observed.is_one_number and observed.given.size > 1:
             fit = Fit(1.0, 0.0, 0.0, 0, 0.0)
             one_number = Slip("scalar-broadcast", layer, "weights" if observed.kind == "weights" else "bias-mean")
-            found.append((cost_of(one_number.id), one_number, Explained(observed, observed.given, fit)))
+            found.append((cost_of(*kind_of(one_number)), one_number, Explained(observed, observed.given, fit)))
         if found:
             found.sort(key=lambda one: one[0])
             cost, _, best = found[0]
@@ -303,4 +326,51 @@ def _with_sums(search: Search, chain: Chain, layer: int) -> Chain:
                 unexplained=tuple(path for path in chain.unexplained if path != observed.path),
                 cost=chain.cost - UNEXPLAINED + cost,
             )
+    return chain
+
+
+# what mixes the gradients of several layers
+
+
+def _with_gathered(search: Search, chain: Chain) -> Chain:
+    """A program with those arrays explained that come of the cotangents of other layers."""
+    depth = len(search.prepared.case.params)
+    if not search.alternatives.gathered or len(chain.deltas) < depth:
+        return chain
+    params = []
+    for layer in range(depth):
+        view, delta = view_of(chain.program, layer), weighted(chain, chain.deltas[layer])
+        stages = chain.program.stages[layer]
+        params.append(Dense(stages.weights_cotangent(view, delta), stages.bias_cotangent(view, delta)))
+    deltas = tuple(chain.deltas[layer] for layer in range(depth))
+    for slip in search.alternatives.gathered:
+        own = applied(chain.program, slip)
+        if own is None:
+            continue
+        try:
+            pulled = own.gathered(Cotangents(tuple(params), None, deltas))  # type: ignore[arg-type]
+        except (ValueError, ArithmeticError, LookupError, TypeError):
+            continue
+        chain = _with_arrays(search, chain, slip, pulled.params)
+    return chain
+
+
+def _with_arrays(search: Search, chain: Chain, slip: Slip, params: Sequence[Dense]) -> Chain:
+    for observed in itertools.chain.from_iterable(search.observed.values()):
+        if observed.path not in chain.unexplained or observed.parameter is None:
+            continue
+        gradient = getattr(params[observed.layer], observed.kind)
+        fits = tuple(dict.fromkeys(one.fit for one in chain.explained.values()))
+        fit = None if gradient is None else fit_of(observed, np.asarray(gradient, np.float64), fits)
+        if fit is None or observed.digits(fit.free) < SURE or fit.factor == 0:
+            continue
+        known = any(kind_of(slip) == kind_of(group[0]) for step in chain.sums.values() for group in step)
+        cost = AGAIN if known else cost_of(*kind_of(slip))
+        cost += cost_of_fit(search, chain.explained, observed, fit)
+        chain = chain._replace(
+            sums={**chain.sums, observed.path: ((slip,),)},
+            explained={**chain.explained, observed.path: Explained(observed, np.asarray(gradient, np.float64), fit)},
+            unexplained=tuple(path for path in chain.unexplained if path != observed.path),
+            cost=chain.cost - UNEXPLAINED + cost,
+        )
     return chain
