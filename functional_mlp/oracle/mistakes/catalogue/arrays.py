@@ -71,8 +71,9 @@ def _reads_both_ways(site: Site) -> bool:
 
 
 def norm(arrays: Sequence[Array]) -> float:
-    """The Euclidean norm of all entries of several arrays."""
-    return float(np.sqrt(sum(float(np.sum(np.square(array.astype(np.float64)))) for array in arrays)))
+    """The Euclidean norm of all entries of several arrays; infinity where float64 cannot hold their squares."""
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(sum(float(np.sum(np.square(array.astype(np.float64)))) for array in arrays)))
 
 
 def largest(arrays: Sequence[Array]) -> float:
