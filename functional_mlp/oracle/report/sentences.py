@@ -132,10 +132,11 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
         return (_first_relation(diagnosis),)
     headlines = tuple(headline_of(named, notation).sentence for named in diagnosis.mistakes)
     if len(headlines) == 1:
-        return headlines
+        return (f"{headlines[0]} That is a part of it.",) if diagnosis.unexplained else headlines
     kinds = {kind_of(named) for named in diagnosis.mistakes}
     what = "mistakes" if kinds == {"MISTAKE"} else "conventions" if kinds == {"CONVENTION"} else "things"
-    return (f"{NUMBERS.get(len(headlines), str(len(headlines)))} {what} at once:", *headlines)
+    part = ", which are a part of it" if diagnosis.unexplained else ""
+    return (f"{NUMBERS.get(len(headlines), str(len(headlines)))} {what} at once{part}:", *headlines)
 
 
 def _first_relation(diagnosis: Diagnosis) -> str:

@@ -118,6 +118,9 @@ def test_a_partial_answer_says_what_is_explained_and_what_is_not():
             relations=(relation,),
         )
     )
+    assert flat(report.text()).startswith(
+        "WRONG: The bias gradient of the last layer is divided by the number of samples twice. That is a part of it."
+    )
     for text in (flat(report.text()), report.html()):
         assert "Your params[1].bias is that of a program that does this, to 15 digits." in text
         assert "What is wrong with params[0].weights is not explained by it." in text
