@@ -85,6 +85,7 @@ NO_EFFECT = {
     ("kink", "off-by-one-loop"),
     ("saturated", "off-by-one-loop"),
     ("saturated", "wrong-sample-index"),
+    ("saturated", "last-sample-activations"),
     ("saturated", "stale-activations"),
     ("saturated", "bias-from-weight-gradient"),
 }

@@ -109,11 +109,17 @@ def _row(
     if found is None:
         return Row(question.case.dtype, what, group, verdict, not made, not made, 0, False, "", expected, None)
     ids = {slip.id for slip in made}
-    named = [mistakes for mistakes in found.explanations if {mistake.id for mistake in mistakes} == ids]
-    placed = any(_same_places(mistakes, made) for mistakes in named)
+    by_others = bool(made) and all(_is_unsearched(slip) for slip in made)
+    named = [mistakes for mistakes in found.explanations if by_others or {mistake.id for mistake in mistakes} == ids]
+    placed = any(by_others or _same_places(mistakes, made) for mistakes in named)
     located_right = None if located is None else found.first_wrong == located
     counts = (bool(named), placed, len(found.explanations), not made and bool(found.explanations))
     return Row(question.case.dtype, what, group, verdict, *counts, found.kind, expected, located_right)
+
+
+def _is_unsearched(slip: Slip) -> bool:
+    """Whether another mistake explains it better, which is then the answer."""
+    return slip.variant in MISTAKES[slip.id].unsearched
 
 
 def _same_places(explanation: Explanation, made: tuple[Slip, ...]) -> bool:
@@ -152,7 +158,7 @@ def _valued(case: oracle.Case, slip: Slip, rng: np.random.Generator) -> Slip:
 
 def _pairs(question: Question, every: list[Slip], rng: np.random.Generator) -> list[tuple[Slip, Slip]]:
     """Random pairs of mistakes without free number, each of which changes an array that the other does not."""
-    able = [slip for slip in every if MISTAKES[slip.id].parameter is None]
+    able = [slip for slip in every if MISTAKES[slip.id].parameter is None and not _is_unsearched(slip)]
     pairs: list[tuple[Slip, Slip]] = []
     for _ in range(4 * PAIRS if len(able) > 1 else 0):
         first, second = (able[i] for i in rng.choice(len(able), 2, replace=False))

@@ -1,17 +1,20 @@
-"""How often the faults of random programs are named, and how often one that was not made.
+"""How often the faults of programs are named, real ones and drawn ones, and how often one that was not made.
 
-    python -m benchmarks.accuracy.field                              # 2,000 programs, an hour on 2 cores
-    python -m benchmarks.accuracy.field --quick                      # 60 programs
-    python -m benchmarks.accuracy.field --programs 200 --misses 30   # and what was missed
-    python -m benchmarks.accuracy.field --only 17,45 --misses 9      # some of them
+    python -m benchmarks.accuracy.field                              # and 2,000 drawn programs, an hour on 2 cores
+    python -m benchmarks.accuracy.field --quick                      # and 60 drawn ones
+    python -m benchmarks.accuracy.field --drawn --programs 200 --misses 30   # drawn ones alone, and what was missed
+    python -m benchmarks.accuracy.field --only 17,45 --misses 9      # some of the drawn ones
 
-Every number comes from seeds: two runs draw the same programs. With `--rows` the rows are kept in a file, and a run
-that was interrupted goes on from there.
+The real programs are those of `items/`. Every number comes from seeds: two runs draw the same programs. With `--rows`
+the rows are kept in a file, and a run that was interrupted goes on from there.
 """
 
 import sys
 from functools import partial
 
+from benchmarks.accuracy.field.items.measuring import figures_of
+from benchmarks.accuracy.field.items.measuring import trials as trials_of_items
+from benchmarks.accuracy.field.items.scoring import Answer
 from benchmarks.accuracy.field.tables import misses, page
 from benchmarks.accuracy.field.trials import Row, trial, trials_of
 from benchmarks.accuracy.trials import Trials, measure, option_parser
@@ -25,7 +28,8 @@ def main() -> int:
     parser = option_parser(COMMAND, (__doc__ or "").splitlines()[0])
     parser.add_argument("--programs", type=positive, default=2000, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the programs")
-    parser.add_argument("--only", default="", metavar="INDICES", help="these programs alone, joined by commas")
+    parser.add_argument("--drawn", action="store_true", help="drawn programs alone")
+    parser.add_argument("--only", default="", metavar="INDICES", help="these drawn programs alone, joined by commas")
     parser.add_argument("--misses", type=int, default=0, metavar="N", help="list the commonest N, on standard error")
     arguments = parser.parse_args()
     count = 60 if arguments.quick else arguments.programs
@@ -37,9 +41,12 @@ def main() -> int:
         rows: list[Row] = sorted((row for rows in found.values() for row in rows), key=lambda row: row.number)
         if arguments.misses:
             print(misses(rows, arguments.misses), file=sys.stderr)
-        return page(rows, f"{COMMAND} --programs {count} --seed {arguments.seed}")
+        real = trials.run({} if only or arguments.drawn else trials_of_items())
+        answers = [answer for answers in real.values() for answer in answers]
+        command = f"{COMMAND} --programs {count} --seed {arguments.seed}{' --drawn' if arguments.drawn else ''}"
+        return page(rows, command, figures_of(answers) if answers else None)
 
-    return measure(parser, arguments, (Row,), made)
+    return measure(parser, arguments, (Row, Answer), made)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ def _below_output(family: Family, planted: Planted) -> bool:
     return family.last not in planted.layers
 
 
-def _everywhere(family: Family, planted: Planted) -> bool:
-    return len(planted.layers) == len(family.layers)
+def _on_both_sides(family: Family, planted: Planted) -> bool:
+    return family.last in planted.layers and len(planted.layers) > 1
 
 
 class Synonym(NamedTuple):
@@ -60,14 +60,14 @@ HALVED = ("squared-error-factor", "loss-scaled", "loss-mismatch")
 SYNONYMS = (
     Synonym("relu-mask-missing", ("hidden-derivative-missing",), _below_output),
     Synonym("relu-mask-missing", ("output-derivative-missing",), _at_output),
-    Synonym("relu-mask-missing", ("hidden-derivative-missing+output-derivative-missing",)),
+    Synonym("relu-mask-missing", ("hidden-derivative-missing+output-derivative-missing",), _on_both_sides),
     Synonym("hidden-derivative-missing", ("relu-mask-missing",), _in("relu")),
     Synonym("output-derivative-missing", ("relu-mask-missing",), _in("relu")),
     Synonym("output-derivative-missing", ("loss-mismatch",), lambda f, p: f.loss == "squared_error"),
     Synonym("output-derivative-missing", tuple(f"loss-mismatch+{one}" for one in HALVED)),
     Synonym("relu' for sigmoid' or tanh'", ("hidden-derivative-missing",), _below_output),
     Synonym("relu' for sigmoid' or tanh'", ("output-derivative-missing",), _at_output),
-    Synonym("relu' for sigmoid' or tanh'", ("hidden-derivative-missing+output-derivative-missing",)),
+    Synonym("relu' for sigmoid' or tanh'", ("hidden-derivative-missing+output-derivative-missing",), _on_both_sides),
     Synonym("tanh for tanh'", ("value-for-derivative",)),
     Synonym("1 + tanh^2", ("tanh-derivative-wrong",)),
     Synonym("a for sigmoid'", ("derivative-of-other-activation",)),  # softplus' is the sigmoid
@@ -206,7 +206,9 @@ def remarks(family: Family, planted: Sequence[Planted]) -> frozenset[str]:
 
 
 def simpler(family: Family, planted: Sequence[Planted]) -> bool:
-    """Whether an answer without a fitted factor has fewer mistakes than were made."""
+    """Whether factors that were made together are fewer mistakes, none of them fitted, or cancel each other."""
+    if sum(one.fault.factors is not None for one in planted) < 2:
+        return False
     count = len({one.fault.id for one in planted if one.fault.id})
     return any(len(answer) < count and not answer & FITTED for answer in answers(family, planted))
 
@@ -238,7 +240,7 @@ def _readings(family: Family, planted: Sequence[Planted]) -> set[Answer]:
                 rest = aim / _seen(family, np.prod([factor for _, factor in picked], axis=0)) if picked else aim
                 found.update(ids | more for more in _by_arrays(family, rest))
     own = frozenset(one.fault.id for one in planted)
-    return {own, *(answer for answer in found if answer and not any(other < answer for other in found))}
+    return {own, *(answer for answer in found if not any(other < answer for other in found))}
 
 
 def _finite(factor: Array) -> bool:

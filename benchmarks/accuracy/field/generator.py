@@ -119,13 +119,13 @@ def _untold(family: Family, faults: Sequence[Planted]) -> bool:
 def shows(program: Program) -> bool:
     """Whether the numbers are finite, differ from the right ones, and would differ without any of the faults."""
     least = SHOWS[program.problem.family.dtype]
-    given, right = _known(program), _known(program._replace(faults=()))
+    given, right = told(program), told(program._replace(faults=()))
     if not all(np.isfinite(array).all() for array in given) or not _differ(given, right, right, least):
         return False
-    return all(_differ(given, _known(program.without(i)), right, least) for i in range(len(program.faults)))
+    return all(_differ(given, told(program.without(i)), right, least) for i in range(len(program.faults)))
 
 
-def _known(program: Program) -> list[Array]:
+def told(program: Program) -> list[Array]:
     """The gradients that the numbers tell, of each step."""
     flat = [array for pairs in program.numbers() for pair in pairs for array in pair if array is not None]
     if program.way != "update":

@@ -1,17 +1,24 @@
-"""The page of the drawn programs: how many faults were made, and how many named."""
+"""The page: how many faults of real and of drawn programs are named."""
 
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from benchmarks.accuracy.field.items.scoring import Figures
 from benchmarks.accuracy.field.trials import Row
 from benchmarks.accuracy.verdicts.tables import share
 from benchmarks.markdown import table
 
 HEAD = ("faults", "programs", "WRONG", "fully named", "in part", "false names", "share of false", "seconds")
+REAL = """## Real programs
+
+Hand-written backpropagation as it was met, its mathematics written anew (`python -m benchmarks.accuracy.field.items`).
+"""
 INTRODUCTION = """# Programs with the faults that people make
 
 Written by `{command}`; change nothing by hand.
+
+{real}## Drawn programs
 
 Random programs in plain NumPy: {programs} of them, in several styles, with one to three faults drawn by how often
 people make each; in a fifth of them one fault is in no catalogue. *Fully named*: every mistake of a right answer stands
@@ -20,9 +27,10 @@ answer. *Seconds* are the median.
 """
 
 
-def page(rows: Sequence[Row], command: str) -> str:
-    """The table, as Markdown."""
-    return INTRODUCTION.format(command=command, programs=len(rows)) + "\n" + table(HEAD, _body(rows))
+def page(rows: Sequence[Row], command: str, figures: Figures | None = None) -> str:
+    """The tables, as Markdown; those of the real programs first, where they were asked."""
+    real = "" if figures is None else f"{REAL}\n{figures.sentence()}\n\n{figures.table()}\n"
+    return INTRODUCTION.format(command=command, programs=len(rows), real=real) + "\n" + table(HEAD, _body(rows))
 
 
 def _body(rows: Sequence[Row]) -> Iterable[Sequence[object]]:

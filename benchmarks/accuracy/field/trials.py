@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.accuracy.field.equivalences import answers, remarks
+from benchmarks.accuracy.field.equivalences import remarks
 from benchmarks.accuracy.field.faults import formulas_with
 from benchmarks.accuracy.field.formulas import Gradients
 from benchmarks.accuracy.field.generator import Program, draw_programs, program_of
 from benchmarks.accuracy.field.problems import Problem
 from benchmarks.accuracy.field.programs import gradients
+from benchmarks.accuracy.field.substitutes import every_answer
 from functional_mlp import oracle
 
 AT_ONCE = 10  # programs in a trial, of one family
@@ -81,7 +82,7 @@ def row_of(index: int, program: Program) -> Row:
     except Exception as error:  # a question that is refused is a row too
         verdict = f"{type(error).__name__}: {error}"[:200]
     seconds = time.perf_counter() - start
-    accepted = answers(family, faults)
+    accepted = every_answer(program)
     listed = frozenset[str]().union(*accepted)
     said = {*headline, *ties}
     named = verdict == "wrong" and any(answer and answer <= said for answer in accepted)

@@ -112,6 +112,22 @@ def test_an_array_times_a_constant(variant, layer, constant):
             close(getattr(own, name), (constant if scaled else 1.0) * getattr(true, name))
 
 
+def test_the_norm_of_numbers_whose_squares_overflow():
+    case = draw((2, 2), "identity", None)
+    case = changed(case, ct_outputs=1e200 * case.ct_outputs)
+    for variant in ("all", "each"):
+        for leaf in leaves_of(plant(case, "gradient-normalised", variant=variant).grads):
+            assert 0 < np.linalg.norm(leaf) <= 1 + 1e-12
+
+
+def test_everything_times_a_constant_and_the_right_loss_value():
+    case, true = case_of("softmax"), truth_of("softmax")
+    wrong = plant(case, "loss-scaled", variant="penalty-too", value=5.0)
+    assert wrong.loss == true.loss
+    for own, leaf in zip(leaves_of(wrong.grads), leaves_of(true.grads), strict=True):
+        close(own, 5 * leaf)
+
+
 def test_one_number_for_every_entry():
     case, true = case_of("squared"), truth_of("squared")
     solution, weights, bias = oracle.solve(case), true.grads[1].weights, true.grads[1].bias

@@ -12,7 +12,7 @@ from functional_mlp.network import Network
 from functional_mlp.oracle.mistakes.catalogue.chain_rule.formulas import FORMULA_MISTAKES
 from functional_mlp.oracle.mistakes.catalogue.chain_rule.masks import MASK_MISTAKES
 from functional_mlp.oracle.mistakes.catalogue.forward_pass.slips import SLIP_MISTAKES
-from functional_mlp.oracle.mistakes.injection import Slip, inject, inject_update, places, plant
+from functional_mlp.oracle.mistakes.injection import Slip, inject, inject_update, places, plant, plant_together
 from functional_mlp.oracle.mistakes.program import prepare
 from tests.helpers.mistaken import case_of, changed, draw, truth_of
 
@@ -91,6 +91,7 @@ DERIVATIVES = {
     ("sigmoid", "value-for-derivative", "value-of-output", None): lambda z, a: sigmoid(a),
     ("tanh", "value-for-derivative", "value-of-output", None): lambda z, a: np.tanh(a),
     ("leaky_relu", "value-for-derivative", "z-where-positive", None): lambda z, a: np.where(z > 0, z, 0.01),
+    ("elu", "value-for-derivative", "value-where-negative", None): lambda z, a: np.where(z > 0, 1, a),
     ("tanh", "value-for-derivative", "one-plus-square", None): lambda z, a: 1 + a**2,
     ("sigmoid", "value-for-derivative", "a-one-plus-a", None): lambda z, a: a * (1 + a),
     ("sigmoid", "sigmoid-derivative-slip", "one-minus-z", None): lambda z, a: sigmoid(z) * sigmoid(1 - z),
@@ -99,6 +100,7 @@ DERIVATIVES = {
     ("sigmoid", "sigmoid-derivative-slip", "one-minus-a-squared", None): lambda z, a: (1 - a) ** 2,
     ("sigmoid", "sigmoid-derivative-slip", "a-one-minus-z", None): lambda z, a: a * (1 - z),
     ("sigmoid", "sigmoid-derivative-slip", "z-one-minus-a", None): lambda z, a: z * (1 - a),
+    ("sigmoid", "sigmoid-derivative-slip", "square-inside", None): lambda z, a: np.exp(-z) / (1 + np.exp(-z) ** 2),
     ("sigmoid", "sigmoid-derivative-slip", "sign-of-exponent", None): lambda z, a: np.exp(z) / (1 + np.exp(-z)) ** 2,
     ("prelu", "slope-different-backward", None, -0.25): lambda z, a: np.where(z > 0, 1, -0.25),
     ("relu", "slope-different-backward", None, 0.3): lambda z, a: np.where(z > 0, 1, 0.3),
@@ -158,11 +160,14 @@ def test_the_derivative_at_the_error():
         agree(planted.grads, backward(case, activations, ct, [at_z]))
 
 
-def test_a_softmax_without_the_sum():
+def test_a_softmax_without_the_sum_over_units():
     case = case_of("probabilities")
-    wrong, right = plant(case, "softmax-derivative-without-sum", 0), truth_of("probabilities")
+    right, a = truth_of("probabilities"), oracle.solve(case).activations[0]
     sent = right.deltas[1] @ case.params[1].weights.T
-    np.testing.assert_allclose(wrong.deltas[0], sent * oracle.solve(case).activations[0], rtol=1e-12)
+    expected = {"missing": 0, "over-samples": (a * sent).sum(axis=0), "over-everything": (a * sent).sum()}
+    for variant, subtracted in expected.items():
+        wrong = plant(case, "softmax-derivative-without-sum", 0, variant=variant)
+        np.testing.assert_allclose(wrong.deltas[0], a * (sent - subtracted), rtol=1e-12, atol=1e-15)
     case = case_of("soft targets")  # fused with the loss: −t/p times p
     np.testing.assert_allclose(plant(case, "softmax-derivative-without-sum", 0).deltas[0], -case.targets, rtol=1e-12)
 
@@ -297,6 +302,9 @@ def test_the_summed_cotangent_with_the_activations_of_one_sample(variant, row):
     summed = (activations[3] - case.targets).sum(axis=0)
     top = plant(case, "last-sample-activations", 2, variant=variant).grads[2]
     agree([top], [(np.outer(activations[2][row], summed), summed)])
+    planted = plant(case, "last-sample-activations", 2, variant=f"inputs-of-{variant}")
+    agree([planted.grads[2]], [(np.outer(activations[2][row], summed), summed)])
+    agree(planted.grads[:2], plant_together(case, ()).grads[:2])
 
 
 # together

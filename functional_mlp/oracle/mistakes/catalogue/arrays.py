@@ -71,9 +71,12 @@ def _reads_both_ways(site: Site) -> bool:
 
 
 def norm(arrays: Sequence[Array]) -> float:
-    """The Euclidean norm of all entries of several arrays; infinity where float64 cannot hold their squares."""
-    with np.errstate(over="ignore"):
-        return float(np.sqrt(sum(float(np.sum(np.square(array.astype(np.float64)))) for array in arrays)))
+    """The Euclidean norm of all entries of several arrays."""
+    size = largest(arrays)
+    if not 0 < size < np.inf:
+        return size
+    # ‖x‖ = s ‖x/s‖, whose squares do not overflow
+    return size * float(np.sqrt(sum(np.sum(np.square(array.astype(np.float64) / size)) for array in arrays)))
 
 
 def largest(arrays: Sequence[Array]) -> float:

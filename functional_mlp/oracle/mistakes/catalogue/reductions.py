@@ -32,6 +32,7 @@ from functional_mlp.oracle.mistakes.conditions import (
     MEAN_OVER_OUTPUTS,
     MEAN_OVER_SAMPLES,
     ONE_OUTPUT,
+    PENALTY,
     SEVERAL_LAYERS,
     SEVERAL_OUTPUTS,
     SEVERAL_SAMPLES,
@@ -85,9 +86,10 @@ def _unevenly(context: Context, layer: Any, ct: Array) -> tuple[Any, Array]:
 DIVIDED_BIAS = in_bias(_stage_times(_per_sample, "bias_cotangent"))
 DIVIDED_WEIGHTS = in_weights(_stage_times(_per_sample, "weights_cotangent"))
 TIMES_CONSTANT = in_cotangent(lambda context, ct: times(context.value, ct))
+PENALTY_TIMES_CONSTANT = in_penalty(lambda context, ct, leaf: times(context.value * context.loss.l2, leaf))
 VALUE_AND_PENALTY_TIMES_CONSTANT = (
     Change("output_cotangent", lambda context: context.program._replace(value=context.program.value * context.value)),
-    in_penalty(lambda context, ct, leaf: times(context.value * context.loss.l2, leaf)),
+    PENALTY_TIMES_CONSTANT,
 )
 
 REDUCTION_MISTAKES = (
@@ -226,16 +228,17 @@ REDUCTION_MISTAKES = (
             {
                 "gradient": TIMES_CONSTANT,
                 "loss-too": one_after_the_other("output_cotangent", TIMES_CONSTANT, *VALUE_AND_PENALTY_TIMES_CONSTANT),
+                "penalty-too": one_after_the_other("output_cotangent", TIMES_CONSTANT, PENALTY_TIMES_CONSTANT),
             }
         ),
         (
             Condition("another constant than 1, and than 0", lambda site: site.value != 1 and abs(site.value) > 1e-9),
-            for_variant("a loss", {"loss-too": A_LOSS.test}),
+            for_variant("a loss, and one with a penalty", {"loss-too": A_LOSS.test, "penalty-too": PENALTY.test}),
         ),
         scope="network",
         tag="fitted",
         parameter=constant("the constant c", 3.0, linear=True),
-        variants=("gradient", "loss-too"),
+        variants=("gradient", "loss-too", "penalty-too"),
         convention=True,
         generic=True,
     ),

@@ -129,6 +129,7 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
             "value": f"{DERIVATIVE} taken to be {{f}} itself.",
             "value-of-output": f"{DERIVATIVE} taken to be {{f}} itself, and of a, not of z.",
             "z-where-positive": f"{DERIVATIVE} taken to be z, not 1, where z > 0.",
+            "value-where-negative": f"{DERIVATIVE} taken to be {{f}} itself where z < 0.",
             "one-plus-square": f"{DERIVATIVE} taken to be 1 + a**2; the sign is wrong.",
             "a-one-plus-a": f"{DERIVATIVE} taken to be a(1 + a); the sign is wrong.",
         },
@@ -142,6 +143,7 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
             "one-minus-a-squared": f"{DERIVATIVE} taken to be (1 - a)**2.",
             "a-one-minus-z": f"{DERIVATIVE} taken to be a(1 - z): the second factor takes z for a.",
             "z-one-minus-a": f"{DERIVATIVE} taken to be z(1 - a): the first factor takes z for a.",
+            "square-inside": f"{DERIVATIVE} taken to be exp(-z) / (1 + exp(-z)**2): the square belongs outside.",
             "sign-of-exponent": f"{DERIVATIVE} taken with exp(z) above the fraction line, where exp(-z) is meant.",
         },
         THROUGH,
@@ -164,7 +166,11 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
         "On the way back, {f} in {where} counts as active from z = {value} on, not from 0.", THROUGH
     ),
     "softmax-derivative-without-sum": Wording(
-        "The derivative of the softmax in {where} is taken to be the softmax itself, without a sum over units.",
+        {
+            "missing": f"{DERIVATIVE} taken to be the softmax itself, without a sum over units.",
+            "over-samples": f"{DERIVATIVE} made with a sum over the samples where one over the units is meant.",
+            "over-everything": f"{DERIVATIVE} made with a sum over everything where one over the units is meant.",
+        },
         THROUGH,
     ),
     "derivative-of-error": Wording(
@@ -196,7 +202,9 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
         {
             "last": "The error is summed over the samples before it goes through {where}, by the last sample alone.",
             "first": "The error is summed over the samples before it goes through {where}, by the first sample alone.",
+            "inputs-of-last": "The weight gradient[|s] of {where} [is|are] made of the last sample's inputs alone.",
+            "inputs-of-first": "The weight gradient[|s] of {where} [is|are] made of the first sample's inputs alone.",
         },
-        THROUGH,
+        {"inputs-of-last": PRODUCT, "inputs-of-first": PRODUCT, OTHERS: THROUGH},
     ),
 }

@@ -120,3 +120,9 @@ def test_programs_have_the_faults_that_are_counted() -> None:
     assert [len(one.faults) for one in programs] == [index % 3 + 1 for index in range(45)]
     assert sum(any(not made.fault.id for made in one.faults) for one in programs) == 9
     assert all(shows(one) for one in programs)
+
+
+def test_factors_that_cancel_are_found_out() -> None:
+    both = (planted("the mean's 1/n missing"), planted("1/n twice"))
+    assert simpler(MEAN, both)
+    assert simpler(MEAN, (*both, planted("hidden derivative missing", (0,))))

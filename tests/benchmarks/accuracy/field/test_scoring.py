@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.accuracy.field import trials
 from benchmarks.accuracy.field.generator import Program, program_of
+from benchmarks.accuracy.field.items.scoring import Figures
 from benchmarks.accuracy.field.tables import misses, page
 from benchmarks.accuracy.field.trials import Row, ids_in, row_of, trials_of
 
@@ -79,6 +80,9 @@ def test_the_page_counts_and_the_misses_are_listed() -> None:
     text = page([right, missed], "the command")
     assert "| 1 | 1 | 100.00 % | 100.00 % | 0.00 % | 0 |" in text
     assert "| 2 | 1 | 100.00 % | 0.00 % | 100.00 % | 1 |" in text
+    assert "Real programs" not in text
+    both = page([right], "the command", Figures(()))
+    assert both.index("Real programs") < both.index("Drawn programs")
     told = misses([right, missed], 5)
     assert "1 of    2  mean-missing" in told
     assert "FALSE of-nobody" in told

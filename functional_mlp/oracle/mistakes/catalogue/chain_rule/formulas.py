@@ -36,6 +36,7 @@ from functional_mlp.oracle.mistakes.conditions import (
     HAS_BIAS,
     LAST,
     NOT_IDENTITY,
+    SEVERAL_SAMPLES,
     SEVERAL_UNITS,
     Condition,
     Site,
@@ -51,6 +52,7 @@ VALUES: Mapping[str, Formula] = {
     "value": lambda f, z, a: a,
     "value-of-output": lambda f, z, a: numpy_value(f, a),
     "z-where-positive": lambda f, z, a: np.where(z > 0, z, numpy_vjp(f, z, a, np.ones_like(a))),
+    "value-where-negative": lambda f, z, a: np.where(z > 0, numpy_vjp(f, z, a, np.ones_like(a)), a),
     "one-plus-square": lambda f, z, a: 1 + a * a,
     "a-one-plus-a": lambda f, z, a: a * (1 + a),
 }
@@ -61,6 +63,7 @@ SIGMOID_SLIPS: Mapping[str, Formula] = {
     "one-minus-a-squared": lambda f, z, a: (1 - a) * (1 - a),
     "a-one-minus-z": lambda f, z, a: a * (1 - z),
     "z-one-minus-a": lambda f, z, a: z * (1 - a),
+    "square-inside": lambda f, z, a: a * (1 - a) / (a * a + (1 - a) * (1 - a)),  # e^-z / (1 + e^-2z)
     "sign-of-exponent": lambda f, z, a: np.exp(z) * a * a,
 }
 
@@ -129,6 +132,18 @@ def _differs(formulas: Mapping[Any, Formula]) -> Condition:
     return Condition("a unit on which the formula differs from f'(z)", test)
 
 
+SOFTMAX_SUMS: Mapping[str, Callable[[Array], Any]] = {  # of a ct_a, what is subtracted from ct_a
+    "missing": np.zeros_like,
+    "over-samples": lambda terms: terms.sum(axis=0, keepdims=True),
+    "over-everything": lambda terms: terms.sum(),
+}
+
+
+def _with_other_sum(context: Context, layer: Any, ct: Array) -> Array:
+    a, wide = (array.astype(working_dtype(ct.dtype), copy=False) for array in (layer.a, ct))
+    return (a * (wide - SOFTMAX_SUMS[context.variant](a * wide))).astype(ct.dtype)
+
+
 def _without_derivative(context: Context, layer: Any) -> Any:
     """ct_z, which is sent back although the sums were made of ct_a."""
     return context.before("previous_cotangent")(layer, context.before("through_activation")(layer, layer.ct_a))
@@ -140,7 +155,7 @@ FORMULA_MISTAKES = (
     Mistake(
         "value-for-derivative",
         "The function, or something like it, stands where its derivative is meant.",
-        "ct_z = ct_a f(z), ct_a f(a), ct_a z where z > 0, ct_a (1 + a²) for tanh, ct_a a(1 + a) for the sigmoid",
+        "ct_z = ct_a f(z), or f(a), z where z > 0, a where z < 0, 1 + a² of tanh, a(1 + a) of the sigmoid",
         "ct_z = ct_a f'(z): 1 where z > 0 and the slope elsewhere, 1 − a² for tanh, a(1 − a) for the sigmoid",
         _taken_for_derivative(VALUES),
         (
@@ -151,6 +166,7 @@ FORMULA_MISTAKES = (
                     "value": lambda site: site.activation.name not in ("tanh", "softmax", "cos"),
                     "value-of-output": lambda site: site.activation.name not in (*STRAIGHT, "softmax"),
                     "z-where-positive": activation_in("leaky_relu", "prelu", "elu", "selu").test,
+                    "value-where-negative": activation_in("leaky_relu", "prelu", "elu", "selu").test,
                     "one-plus-square": activation_in("tanh").test,
                     "a-one-plus-a": activation_in("sigmoid").test,
                 },
@@ -162,7 +178,7 @@ FORMULA_MISTAKES = (
     Mistake(
         "sigmoid-derivative-slip",
         "The formula of the sigmoid's derivative is mistyped.",
-        "σ(z) σ(1 − z), a², 1 − a, (1 − a)², a(1 − z), z(1 − a), or eᶻ/(1 + e⁻ᶻ)² in place of a(1 − a)",
+        "σ(z) σ(1 − z), a², 1 − a, (1 − a)², a(1 − z), z(1 − a), e⁻ᶻ/(1 + e⁻²ᶻ) or eᶻ/(1 + e⁻ᶻ)² in place of a(1 − a)",
         "ct_z = ct_a a(1 − a), a = σ(z); or ct_a e⁻ᶻ/(1 + e⁻ᶻ)²",
         _taken_for_derivative(SIGMOID_SLIPS),
         (activation_in("sigmoid"), _differs(SIGMOID_SLIPS)),
@@ -179,11 +195,16 @@ FORMULA_MISTAKES = (
     ),
     Mistake(
         "softmax-derivative-without-sum",
-        "The derivative of the softmax is taken to be the softmax: without the sum over the units.",
-        "ct_z = ct_a a",
-        "ct_z = a (ct_a − sum over units of a ct_a)",
-        _taken_for_derivative({None: VALUES["value"]}),
-        (activation_in("softmax"), SEVERAL_UNITS),
+        "The derivative of the softmax lacks the sum over the units, or has one over something else.",
+        "ct_z = ct_a a, or a (ct_a − sum over samples, or over everything, of a ct_a)",
+        "ct_z = a (ct_a − sum over units of a ct_a): axis=1, keepdims=True",
+        in_activation(_with_other_sum),
+        (
+            activation_in("softmax"),
+            SEVERAL_UNITS,
+            for_variant("several samples", dict.fromkeys(("over-samples", "over-everything"), SEVERAL_SAMPLES.test)),
+        ),
+        variants=tuple(SOFTMAX_SUMS),
     ),
     Mistake(
         "derivative-of-error",

@@ -55,13 +55,22 @@ def _paired_wrongly(context: Context, pulled: Cotangents) -> Cotangents:
     return pulled._replace(params=tuple(params))
 
 
+SAMPLES = {"last": -1, "first": 0, "inputs-of-last": -1, "inputs-of-first": 0}
+
+
+def _inputs_of_one_sample(context: Context, layer: Any, ct: Array) -> Any:
+    row = layer.a_prev[SAMPLES[context.variant]]
+    return _as_input(context, layer, ct, np.broadcast_to(row, layer.a_prev.shape))
+
+
 def _of_one_sample(context: Context) -> Program:
     """Back through the layer, fused with the loss or not, goes the sum over samples, in the row of one of them."""
+    row = SAMPLES[context.variant]
     through = context.before("through_activation")
 
     def gathered(layer: Any, ct: Array) -> Any:
         rows = np.zeros_like(ct)
-        rows[{"last": -1, "first": 0}[context.variant]] = summed(ct, axis=0)
+        rows[row] = summed(ct, axis=0)
         return through(layer, rows)
 
     return with_stages(context.program, context.layer, {"through_activation": gathered})
@@ -164,10 +173,16 @@ PAIRING_MISTAKES = (
     Mistake(
         "last-sample-activations",
         "The cotangent is summed over samples first, and goes back with the activations of one sample alone.",
-        "ct_z = (sum of ct_a over samples) f'(z of the last sample), ct_W = (a_prev of the last sample)ᵀ ct_z",
+        "ct_z = (sum of ct_a over samples) f'(z of the last sample), ct_W = (a_prev of the last sample)ᵀ ct_z;"
+        " or this ct_W alone, with the sum of the right ct_z",
         "ct_z = ct_a f'(z) for each sample; the sums over samples are those of ct_W and ct_b",
-        Change("through_activation", _of_one_sample),
+        by_variant(
+            {
+                **dict.fromkeys(("last", "first"), Change("through_activation", _of_one_sample)),
+                **dict.fromkeys(("inputs-of-last", "inputs-of-first"), in_weights(_inputs_of_one_sample)),
+            }
+        ),
         (SEVERAL_SAMPLES,),
-        variants=("last", "first"),
+        variants=tuple(SAMPLES),
     ),
 )

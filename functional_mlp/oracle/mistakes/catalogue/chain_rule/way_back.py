@@ -58,6 +58,11 @@ def _product_of_sums(left: Array, right: Array) -> Array:
     return summed(left, axis=0)[:, None] * summed(right, axis=0)[None, :]
 
 
+def _sums_to_zero(site: Site) -> bool:
+    """Whether ct_z is that of a softmax, which sums to 0 over the units."""
+    return site.activation.name == "softmax" or (site.is_last and site.maker_of_probabilities == "softmax")
+
+
 def _sums_in_bias(context: Context, layer: Any, ct: Array) -> Any:
     """The sum of the matrix product ct_aᵀ f'(z), where that of an elementwise one is meant."""
     derivative = context.before("through_activation")(layer, np.ones_like(layer.ct_a))
@@ -175,9 +180,9 @@ WAY_BACK_MISTAKES = (
         ),
         (
             for_variant(
-                "a sum of several, and for the bias one and an activation that works unit by unit",
+                "a sum of several, not 0 as behind a softmax; for the bias an activation that works unit by unit",
                 {
-                    "way-back": SEVERAL_UNITS.test,
+                    "way-back": lambda site: site.fan_out > 1 and not _sums_to_zero(site),
                     "weights": SEVERAL_SAMPLES.test,
                     "bias": lambda site: (
                         site.bias is not None and site.fan_out > 1 and site.activation.name != "softmax"

@@ -59,6 +59,11 @@ def _slope_of_value(context: Context) -> Program:
     )
 
 
+def _value_counts(site: Site) -> bool:
+    return site.loss is not None or not site.is_last or str(site.variant).endswith(BOTH_WAYS)
+
+
+VALUE_COUNTS = Condition("a loss or a layer that goes on with the activations", _value_counts)
 A_SOFTMAX = Condition(
     "a softmax, of the layer or inside of softmax_cross_entropy after it",
     lambda site: site.activation.name == "softmax" or (site.is_last and loss_in("softmax_cross_entropy").test(site)),
@@ -96,6 +101,7 @@ SLIP_MISTAKES = (
         in_forward(_leaky_slip),
         (
             activation_in("leaky_relu", "prelu"),
+            VALUE_COUNTS,
             Condition(
                 "a unit on which it is another value",
                 lambda site: not np.allclose(_slipped_value(site), site.activations),
@@ -112,6 +118,7 @@ SLIP_MISTAKES = (
         (
             activation_in("relu", "leaky_relu", "prelu", "elu"),
             INACTIVE_UNIT,
+            VALUE_COUNTS,
             Condition("another slope than the layer has", lambda site: site.value != own_slope(site)),
         ),
         tag="fitted",
