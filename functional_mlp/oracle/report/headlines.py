@@ -13,8 +13,9 @@ OF_ONE_LAYER = re.compile(r"\{(?:d?[AZWb]|dA_prev)\}")  # terms that are not the
 PLAIN_NUMBER = re.compile(r"-?[\d./]+(?:e-?\d+)?")  # a meaning that says no more than the number
 OF_A_LAYER = re.compile(r"(ct_\w) of layer (\d+)")
 LEGEND = (
-    "Layers count from 1 here: W1 and b1 are params[0], Z1 and A1 the layer before and after its activation, dZ1"
-    " (delta, ct_z in formulas) is dLoss/dZ1; X are the inputs, T the targets, n is the number of samples{more}."
+    "Layers count from 1 here: W1 and b1 are params[0], Z1 and A1 the layer before and after its activation; dZ1"
+    " (delta) is dLoss/dZ1. In formulas ct_x is dLoss/dx, and a_prev what the layer is given. X are the inputs, T the"
+    " targets, n is the number of samples{more}."
 )
 COUNTED = "Layers count from 1 here: layer 1 is that of params[0]."
 
