@@ -15,6 +15,7 @@ from functional_mlp.cli.options import (
     Bias,
     Digits,
     Epochs,
+    Explain,
     Html,
     L2OnBias,
     Layout,
@@ -32,6 +33,7 @@ from functional_mlp.cli.options import (
     names_of,
     parts_of,
     require_new_name,
+    require_text,
 )
 from functional_mlp.files import MAX_BYTES
 
@@ -57,9 +59,7 @@ def check_command(
     rule: Rule = None,
     epochs: Epochs = 1,
     batch_size: BatchSize = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Also how one entry comes about, step by step back from the loss.")
-    ] = False,
+    explain: Explain = False,
 ) -> None:
     """Judge gradients that your program computed.
 
@@ -78,8 +78,7 @@ def check_command(
             raise ValueError("expected - for one file at most: standard input can be read only once")
         if html is not None:
             require_new_name("--html", html, [case, *answers])
-        if explain and as_json:
-            raise ValueError("expected --explain or --json, got both: the explanation is text")
+        require_text(explain, as_json)
         if precision is not None:
             precision_named(precision)
         asked = read_case(case, max_bytes)
@@ -133,6 +132,7 @@ def drive_command(
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, see report.schema.json.")] = False,
     html: Html = None,
     digits: Digits = None,
+    explain: Explain = False,
 ) -> None:
     """Judge a program in any language.
 
@@ -143,6 +143,7 @@ def drive_command(
     from functional_mlp.oracle.documents import write_text
 
     try:
+        require_text(explain, as_json)
         if html is not None:
             require_new_name("--html", html, [])
         network: Any = None
@@ -183,4 +184,6 @@ def drive_command(
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
     show(report.json() if as_json else report.text())
+    if explain:
+        show("\n" + report.explain())
     raise typer.Exit(VERDICT_CODES[report.verdict])

@@ -18,6 +18,9 @@ OverSamples = Annotated[str, typer.Option(help="sum or mean.")]
 OverOutputs = Annotated[str, typer.Option(help="sum or mean.")]
 Scale = Annotated[float, typer.Option(help="Factor of the loss.")]
 L2 = Annotated[float, typer.Option(help="Coefficient of the penalty l2/2 sum(w^2).")]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Also how one entry comes about, step by step back from the loss.")
+]
 Digits = Annotated[
     str | None,
     typer.Option(
@@ -91,6 +94,12 @@ def require_new_name(option: str, path: Path, inputs: list[Path]) -> None:
         raise ValueError(f"expected {option} to be another file than those that are read, got {path}")
     if not os.access(path.resolve().parent, os.W_OK):  # said before, not after, the work
         raise ValueError(f"expected {option} to be in a folder that exists and can be written, got {path}")
+
+
+def require_text(explain: bool, as_json: bool) -> None:
+    """Raises ValueError if an explanation is asked for beside JSON."""
+    if explain and as_json:
+        raise ValueError("expected --explain or --json, got both: the explanation is text")
 
 
 def names_of(text: str) -> str | list[str]:

@@ -226,6 +226,26 @@ def test_a_name_that_the_terminal_cannot_show_is_no_error(folder, case):
     assert "Kreisfl\\xe4chen \\u2202L" in done.stdout
 
 
+# step by step
+
+
+def test_an_entry_is_explained_after_the_report(folder, case):
+    gradients = [(2 * weights, 2 * bias) for weights, bias in oracle.solve(case).grads]
+    write(folder / "doubled.json", gradients)
+    plain = run(folder / "case.json", folder / "doubled.json")
+    done = run(folder / "case.json", folder / "doubled.json", "--explain")
+    assert (done.exit_code, done.stderr) == (1, "")
+    assert done.stdout.startswith(plain.stdout)
+    assert "step by step back from the loss" in " ".join(done.stdout.removeprefix(plain.stdout).split())
+    assert "yours: " in done.stdout
+
+
+def test_an_explanation_is_no_json(folder, case):
+    done = run(folder / "case.json", folder / "right.json", "--explain", "--json")
+    assert done.exit_code == 2
+    assert "expected --explain or --json, got both" in done.output
+
+
 # the circles
 
 

@@ -28,7 +28,7 @@ def test_no_case_is_alive_once_its_report_is_dropped():
     for seed in range(1, 6):
         case, report, given = asked(seed)
         dead += [weakref.ref(case), weakref.ref(report), weakref.ref(case.inputs), weakref.ref(given[0][0])]
-        report.text(), report.json(), report.html()
+        report.text(), report.json(), report.html(), report.explain()
         del case, report, given
     gc.collect()
     assert not [reference for reference in dead if reference() is not None]

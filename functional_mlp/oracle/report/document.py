@@ -6,7 +6,7 @@ Numbers that JSON has not (NaN, infinities) are strings.
 import math
 from typing import Any
 
-from functional_mlp.oracle.diagnosis import Diagnosis
+from functional_mlp.oracle.diagnosis import Diagnosis, Named
 from functional_mlp.oracle.report.reported import Reported
 from functional_mlp.oracle.verdict import Leaf
 
@@ -42,8 +42,8 @@ def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
         ]
     return partly | {
         "kind": diagnosis.kind,
-        "mistakes": [named._asdict() for named in diagnosis.mistakes],
-        "ties": [named._asdict() for named in diagnosis.ties],
+        "mistakes": list(map(_named_document, diagnosis.mistakes)),
+        "ties": list(map(_named_document, diagnosis.ties)),
         "first_wrong": diagnosis.first_wrong,
         "searched": diagnosis.searched,
         "group": diagnosis.group,
@@ -53,6 +53,11 @@ def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
             for shown in diagnosis.evidence
         ],
     }
+
+
+def _named_document(named: Named) -> dict[str, Any]:
+    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in named._asdict().items()}
+    return fields if fields["meanings"] else {name: value for name, value in fields.items() if name != "meanings"}
 
 
 def _number(value: float) -> float | str:

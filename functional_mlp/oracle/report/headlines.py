@@ -10,10 +10,12 @@ from functional_mlp.oracle.report.notation import Notation
 from functional_mlp.oracle.report.reported import Reported
 
 OF_ONE_LAYER = re.compile(r"\{(?:d?[AZWb]|dA_prev)\}")  # terms that are not the same in every layer
+PLAIN_NUMBER = re.compile(r"-?[\d./]+(?:e-?\d+)?")  # a meaning that says no more than the number
 OF_A_LAYER = re.compile(r"(ct_\w) of layer (\d+)")
 LEGEND = (
-    "Layers count from 1 here: W1 and b1 are params[0], Z1 and A1 the layer before and after its activation, dZ1"
-    " (delta, ct_z in formulas) is dLoss/dZ1; X are the inputs, T the targets, n is the number of samples{more}."
+    "Layers count from 1 here: W1 and b1 are params[0], Z1 and A1 the layer before and after its activation; dZ1"
+    " (delta) is dLoss/dZ1. In formulas ct_x is dLoss/dx, and a_prev what the layer is given. X are the inputs, T the"
+    " targets, n is the number of samples{more}."
 )
 COUNTED = "Layers count from 1 here: layer 1 is that of params[0]."
 
@@ -72,11 +74,12 @@ def _with_others(template: str, fix: str, layers: tuple[int, ...]) -> str:
 
 
 def value_of(named: Named) -> str:
-    """The free number of a mistake, or the numbers; "" if it has none."""
+    """The free number of a mistake, or the numbers, and what it may stand for: "9 (n)"; "" if it has none."""
     if named.value is None:
         return ""
     numbers = named.value if isinstance(named.value, tuple) else (named.value,)
-    return ", ".join(f"{number:.6g}" for number in numbers)
+    meanings = [meaning for meaning in named.meanings if not PLAIN_NUMBER.fullmatch(meaning)]
+    return ", ".join(f"{number:.6g}" for number in numbers) + (f" ({' or '.join(meanings)})" if meanings else "")
 
 
 def legend_of(notation: Notation) -> str:

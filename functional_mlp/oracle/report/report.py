@@ -81,9 +81,9 @@ class Report:
         for number, sentence in enumerate(numbered, 1):
             lines += _wrapped(f" {number}. {sentence}", hang=4)
         title = f"{self.name}: " if self.name else ""
-        counted = "" if first == sentences.counted_verdicts(self) else f" {sentences.counted_verdicts(self)}"
-        counted = f"{counted[:2].upper()}{counted[2:]}"
-        lines += _wrapped(f"{title}{sentences.subject(self)}{counted}")
+        lines += _wrapped(f"{title}{sentences.subject(self)}")
+        counted = sentences.counted_verdicts(self)
+        lines += _wrapped(counted) if first != counted else []
         lines += _diagnosis_lines(self.diagnosis, notation, one_case=sentences.is_of_one_case(self))
         groups = sentences.groups(self)
         shown = sentences.shown_groups(self)
@@ -164,11 +164,13 @@ def _diagnosis_lines(diagnosis: Diagnosis | None, notation: Notation, *, one_cas
         for sentence in sentences.further_relations(diagnosis):
             lines += _wrapped(f"  {sentence}", hang=2)
         return [*lines, *_wrapped(COUNTED)]
+    shown: set[str] = set()
     for named in diagnosis.mistakes:
         what = f"{sentences.kind_of(named)} {sentences.place_of(named)}{sentences.fitted(named)}"
         lines += _wrapped(f"{what}{sentences.right_for(named)}", hang=2)
         fix = headline_of(named, notation).fix
-        lines += _wrapped(f"  fix:   {fix}", hang=9) if fix else []
+        lines += _wrapped(f"  fix:   {fix if fix not in shown else 'as above'}", hang=9) if fix else []
+        shown.add(fix)
         lines += _wrapped(f"  yours: {named.formula}", hang=9)
         lines += _wrapped(f"  right: {named.fix}", hang=9)
     lines += _wrapped(f"  {legend_of(notation)}", hang=2)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from functional_mlp.oracle.case import layer_path
-from functional_mlp.oracle.diagnosis import Diagnosis, Evidence, Named
+from functional_mlp.oracle.diagnosis import Diagnosis, Evidence, Explanation, Named
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.report.headlines import headline_of, quantity_in_words, value_of
 from functional_mlp.oracle.report.notation import Notation
@@ -27,7 +27,7 @@ DETECTS = (
     "noise floor: how far rounding may take a right program. detects: an error of this size, relative to the array,"
     " cannot pass."
 )
-STEP_BY_STEP = "How one entry comes about, step by step: report.explain(), or functional-mlp check --explain."
+STEP_BY_STEP = "How one entry comes about, step by step: report.explain(), or --explain."
 AGREES = (
     "Every entry agrees with the true gradient to within the rounding noise of this precision. An error in an array of"
     " the size in the last column, relative to the array, would not have passed."
@@ -102,7 +102,9 @@ def kind_of(named: Named) -> str:
 
 def right_for(named: Named) -> str:
     """What a convention is right for; "" of a mistake."""
-    return ": right for another loss, sign or layout" if MISTAKES[named.id].convention else ""
+    return (
+        ": right for another loss, sign or layout; declare it if you mean that" if MISTAKES[named.id].convention else ""
+    )
 
 
 def place_of(named: Named) -> str:
@@ -130,10 +132,11 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
         return (_first_relation(diagnosis),)
     headlines = tuple(headline_of(named, notation).sentence for named in diagnosis.mistakes)
     if len(headlines) == 1:
-        return headlines
+        return (f"{headlines[0]} That is a part of it.",) if diagnosis.unexplained else headlines
     kinds = {kind_of(named) for named in diagnosis.mistakes}
     what = "mistakes" if kinds == {"MISTAKE"} else "conventions" if kinds == {"CONVENTION"} else "things"
-    return (f"{NUMBERS.get(len(headlines), str(len(headlines)))} {what} at once:", *headlines)
+    part = ", which are a part of it" if diagnosis.unexplained else ""
+    return (f"{NUMBERS.get(len(headlines), str(len(headlines)))} {what} at once{part}:", *headlines)
 
 
 def _first_relation(diagnosis: Diagnosis) -> str:
@@ -184,13 +187,24 @@ def not_explained(diagnosis: Diagnosis, notation: Notation) -> str:
 
 def tied(diagnosis: Diagnosis, notation: Notation) -> tuple[str, ...]:
     """What else gives the same numbers, the likelier first, at most `MOST_TIES` of it; () if nothing does."""
-    others = []
-    for explanation in diagnosis.explanations[1:]:
-        headlines = [headline_of(named, notation).sentence.rstrip(".") for named in explanation]
-        others.append(f"{'; and '.join(headlines)} ({' with '.join(map(place_of, explanation))}).")
-    others = list(dict.fromkeys(others))
+    if not diagnosis.explanations:
+        return ()
+    best, *explanations = diagnosis.explanations
+    others = list(dict.fromkeys(_instead(best, explanation, notation) for explanation in explanations))
     more = f"And {len(others) - MOST_TIES} more, which --json lists." if len(others) > MOST_TIES else ""
     return (*others[:MOST_TIES], *([more] if more else ()))
+
+
+def _instead(best: Explanation, other: Explanation, notation: Notation) -> str:
+    """Another explanation: of one that shares mistakes with the best, what stands in place of the rest."""
+    differing = [named for named in other if place_of(named) not in map(place_of, best)]
+    replaced = [str(i) for i, named in enumerate(best, 1) if place_of(named) not in map(place_of, other)]
+    if not (0 < len(differing) < len(other) and replaced):
+        differing, replaced = list(other), []
+    first, *more = (headline_of(named, notation).sentence.rstrip(".") for named in differing)
+    words = "; and ".join([first, *(f"{headline[:1].lower()}{headline[1:]}" for headline in more)])
+    place = f"In place of {_listed(replaced)}: " if replaced and len(best) > 1 else ""
+    return f"{place}{words} ({' with '.join(map(place_of, differing))})."
 
 
 def entry_of(evidence: Evidence) -> str:

@@ -118,6 +118,9 @@ def test_a_partial_answer_says_what_is_explained_and_what_is_not():
             relations=(relation,),
         )
     )
+    assert flat(report.text()).startswith(
+        "WRONG: The bias gradient of the last layer is divided by the number of samples twice. That is a part of it."
+    )
     for text in (flat(report.text()), report.html()):
         assert "Your params[1].bias is that of a program that does this, to 15 digits." in text
         assert "What is wrong with params[0].weights is not explained by it." in text
@@ -172,6 +175,36 @@ def test_numbers_that_were_fitted_are_said_one_or_one_for_each_sample():
     assert headline_of(one, Notation(CASE, 2)).sentence.startswith("A weight decay, 0.0123457 times the weights,")
     assert value_of(one._replace(value=(3.0, 2.0, 1.0))) == "3, 2, 1"
     assert value_of(named("mean-missing")) == ""
+
+
+def test_what_a_number_may_stand_for_is_said_beside_it_and_in_the_document():
+    scaled = named("array-scaled", 1, variant="bias", value=5.0)._replace(meanings=("n", "2", "1/2"))
+    headline = headline_of(scaled, Notation(CASE, 2))
+    assert headline.sentence == "The bias gradient of the last layer is 5 (n) times the right one."
+    report = reported(Diagnosis((scaled,), (), "mistake", "ct_b of layer 1", explanations=((scaled,),)))
+    validator("report").validate(report.document())
+    assert report.document()["diagnosis"]["mistakes"][0]["meanings"] == ["n", "2", "1/2"]
+    assert report.document() == json.loads(report.json())
+    plain = reported(
+        Diagnosis((named("mean-missing"),), (), "convention", "", explanations=((named("mean-missing"),),))
+    )
+    assert "meanings" not in plain.document()["diagnosis"]["mistakes"][0]
+
+
+def test_another_explanation_that_shares_a_mistake_says_only_what_differs():
+    mean, missing = named("mean-missing"), named("hidden-derivative-missing", 0)
+    explanations = ((mean, missing), (mean, named("relu-mask-missing", 0)), (named("sign-flipped"),))
+    text = flat(reported(Diagnosis((mean, missing), (), "mistake", "", explanations=explanations)).text())
+    assert "- In place of 2: Going back through tanh in the hidden layer" in text
+    assert "(relu-mask-missing in params[0])." in text
+    assert f"- {MISTAKES['sign-flipped'].sentence.rstrip('.')} (sign-flipped)." in text  # the catalogue's: no variant
+
+
+def test_a_line_that_mends_two_mistakes_is_written_once():
+    both = (named("mean-missing"), named("mean-added"))
+    text = reported(Diagnosis(both, (), "convention", "", explanations=(both,))).text()
+    assert text.count("fix:   dZ2 = (A2 - T) / n\n") == 1
+    assert text.count("fix:   as above\n") == 1
 
 
 @pytest.mark.parametrize(

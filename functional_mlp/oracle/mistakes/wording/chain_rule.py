@@ -10,7 +10,7 @@ DERIVATIVE = "The derivative of {f} in {where} is"
 CHAIN_RULE_WORDING: Mapping[str, Wording] = {
     "updated-weights-used": Wording(
         "The weights of {where} are updated before the error is sent back through them.",
-        "{dA_prev} = {back}  # before {W} is updated",
+        "{dA_prev} = {back}  # before the update",
     ),
     "output-derivative-missing": Wording("The derivative of {f} is left out at {where}.", THROUGH),
     "hidden-derivative-missing": Wording("The derivative of {f} is left out on the way back through {where}.", THROUGH),
@@ -113,7 +113,8 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
         "The weight gradient of {where} is made with the layer's own output where its input is meant.", PRODUCT
     ),
     "raw-error-sent-back": Wording(
-        "The raw error (dA) is sent back from {where}, without the derivative of {f}: dZ is meant.", BACK
+        "The raw error (dA) is sent back from {where}, without the derivative of {f}: dZ is meant.",
+        "{dA_prev} = {back}  # {dZ}, not {dA}",
     ),
     "output-derivative-missing-in-weights": Wording(
         {

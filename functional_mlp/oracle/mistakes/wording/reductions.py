@@ -43,6 +43,7 @@ REDUCTION_WORDING: Mapping[str, Wording] = {
     "loss-scaled": Wording(
         {
             "gradient": "The gradient is that of {value} times the loss.",
+            "penalty-too": "The gradient, the penalty's part too, is {value} times the right one.",
             "loss-too": "The loss and its gradient are {value} times those that the case declares.",
         },
         LOSS,
@@ -70,7 +71,8 @@ REDUCTION_WORDING: Mapping[str, Wording] = {
         {"weights": PRODUCT, "bias": SUMS, "both": f"{PRODUCT}; {SUMS}"},
     ),
     "samples-weighted-unevenly": Wording(
-        "The samples do not count alike in the gradients: their weights are {value}.", "{dW} = {product}"
+        "The samples do not count alike in the gradients: their weights are {value}.",
+        "{dW} = {product}  # every sample once",
     ),
     "scalar-broadcast": Wording(
         {
