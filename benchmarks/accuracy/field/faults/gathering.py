@@ -127,11 +127,11 @@ GATHERING = (
     Fault(
         "gradient-clipped",
         "clipped by the norm of all",
-        _together(lambda norm, c: min(1.0, c / norm)),
+        _together(lambda norm, c: min(1.0, c / norm) if norm else 1.0),
         number=either_of(1.0, 0.5, 0.1),
     ),
     Fault("gradient-normalised", "each array divided by its norm", each(lambda g, c: g / (np.linalg.norm(g) or 1.0))),
-    Fault("gradient-normalised", "divided by the norm of all", _together(lambda norm, c: 1 / norm)),
+    Fault("gradient-normalised", "divided by the norm of all", _together(lambda norm, c: 1 / norm if norm else 1.0)),
     Fault("off-by-one-loop", "the last row is never written", {"weights": _written(MOST, WHOLE)}, _matrices),
     Fault("off-by-one-loop", "the first row is never written", {"weights": _written(LESS, WHOLE)}, _matrices),
     Fault("off-by-one-loop", "the last column is never written", {"weights": _written(WHOLE, MOST)}, _matrices),
