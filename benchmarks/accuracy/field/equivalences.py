@@ -119,6 +119,7 @@ REMARKS = (  # true of the numbers, though no answer
     Synonym("squared-error-factor", ("softmax-jacobian-diagonal", "derivative-of-other-activation"), _halved_classes),
     Synonym("scale-by-layer", ("sigmoid-derivative-doubled", "mean-per-layer")),
     Synonym("the inputs of the layer before", ("network-input-used-as-input",), lambda f, p: 1 in p.layers),
+    Synonym("bias-from-weight-gradient", ("array-scaled",), lambda f, p: f.samples == 1),
     Synonym("X in a later dW", ("activated-output-used-as-input",)),
     Synonym("penalty-in-delta", ("l2-missing",)),
     Synonym("broadcast-column-row", ("sum-product-swapped",)),
