@@ -21,6 +21,7 @@ from functional_mlp.oracle.verdict import Cause, Leaf, Verdict
 from functional_mlp.update_rules import Descent
 
 WIDTH = 80
+NEAR = 1e-6  # relative, of numbers that were computed in other precisions
 PART = "   ^ here the two part"
 NO_CASE = "This report kept no case, so that nothing can be explained step by step.\n"
 SEVERAL_STEPS = (
@@ -55,6 +56,8 @@ def explanation_of(report: Reported, path: str | None = None) -> str:
             mistaken = trace(prepared, _slips(diagnosis.mistakes, leaves))
         except (ValueError, TypeError, LookupError):  # of mistakes that show in several steps only
             mistaken = None
+    if mistaken is not None and rate is None and not _leads_to(mistaken, entry):
+        mistaken = None
     return _text(report, notation, entry, Steps(case, notation, entry, right, mistaken), rate)
 
 
@@ -95,6 +98,13 @@ def _entry(case: Case, leaves: Sequence[Leaf], diagnosis: Diagnosis | None, righ
     chosen = path or max(parameters, key=lambda own: (layer_of(own), own))
     at = (0,) * parameters[chosen].ndim
     return Entry(chosen, at, np.nan, None, float(params_by_path(right.grads)[chosen][at]))
+
+
+def _leads_to(mistaken: Trace, entry: Entry) -> bool:
+    """Whether a program computes the entry that the diagnosis shows; another one explains nothing."""
+    own = float(params_by_path(mistaken.grads)[entry.path][entry.at])
+    shown = entry.mistaken
+    return shown is None or not np.isfinite(shown) or abs(own - shown) <= NEAR * max(abs(own), abs(shown))
 
 
 def _from_the_outputs(leaf: Leaf) -> tuple[bool, int, str]:

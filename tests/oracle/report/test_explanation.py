@@ -1,5 +1,6 @@
 """One entry, step by step: its numbers are those that were given, that are right, and that the mistake makes."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -132,6 +133,15 @@ def test_networks_without_bias_and_a_bare_cotangent():
     assert "dA2 = ct_outputs" in text
     assert "db" not in text.split("step by step")[1].split("mistake")[-1]
     assert parting(text) == "dZ1 = dA1 * (1 - A1**2)"
+
+
+def test_numbers_that_the_named_mistakes_do_not_lead_to_are_not_shown_as_theirs():
+    report = checked(drawn(), "bias-divided-twice", 2)
+    [shown] = report.diagnosis.evidence
+    other = report.diagnosis._replace(evidence=(shown._replace(mistaken=shown.mistaken + 1),))
+    text = dataclasses.replace(report, finder=lambda: other).explain()
+    assert PART not in text
+    assert all(len(numbers(row)) <= 1 for _, rows in steps_of(text) for row in rows)
 
 
 def test_arrays_of_other_shapes_are_explained_as_far_as_they_can_be_compared():
