@@ -10,7 +10,7 @@ from typing import Any
 
 from functional_mlp.oracle.adapters.adapted import Adapted
 from functional_mlp.oracle.adapters.jax_modules.parts import ModelPart, adapted_by_jax, parts_in_row, recognised
-from functional_mlp.oracle.adapters.layers import follow, prelu_rule, refuse
+from functional_mlp.oracle.adapters.layers import refuse
 
 NOT_DENSE = ("Linear", "Lambda", "Identity", "MLP", "Sequential", "Dropout")  # what is recognised in equinox.nn
 
@@ -98,8 +98,6 @@ def _read(path: str, layer: Any) -> Any:
         return _part(path, layer)
     if isinstance(layer, equinox.nn.Lambda):
         return layer.fn
-    if isinstance(layer, equinox.nn.PReLU):
-        return follow(prelu_rule("negative_slope"), f"{path} (PReLU)", vars(layer))
     if isinstance(layer, equinox.nn.Identity | equinox.nn.Dropout):
         return lambda z: z
     raise refuse(f"{path} ({type(layer).__name__})", "it is neither a linear layer nor an equinox.nn.Lambda")

@@ -11,8 +11,6 @@ outputs of earlier layers that come in again (residual connections).
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from functional_mlp.oracle.adapters.layers import (
     CELU,
     ELU,
@@ -191,7 +189,7 @@ def _arguments(rule: Rule, step: Any, module: Any) -> dict[str, Any]:
     if module is None:
         names = [argument.name for argument in rule.arguments]
         return dict(zip(names, step.args[1:], strict=False)) | step.kwargs
-    slopes = {name: np.array(leaf.detach().cpu().double()) for name, leaf in module.named_parameters()}
+    slopes = {name: leaf.detach().cpu().double().numpy() for name, leaf in module.named_parameters()}
     return vars(module) | slopes
 
 
