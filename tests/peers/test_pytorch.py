@@ -254,6 +254,27 @@ def test_an_activation_of_pytorch_is_consistent(name, precision):
     require_consistent(oracle.check_model(model, precision=precision), precision)
 
 
+class Steep(nn.Module):
+    """An activation whose derivative is a thousandth too large."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.kept = [activation]  # no part of this module, for torch.fx
+
+    def forward(self, z):
+        a = self.kept[0](z)
+        return a.detach() + 1.001 * (a - a.detach())
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "prelu"])
+def test_a_wrong_derivative_of_an_activation_is_wrong(name):
+    right = nn.Sequential(nn.Linear(4, 5), ACTIVATIONS[name], nn.Linear(5, 3))
+    declared = oracle.adapt(right).network.activations[0]
+    wrong = nn.Sequential(nn.Linear(4, 5), Steep(ACTIVATIONS[name]), nn.Linear(5, 3))
+    inputs = np.random.default_rng(4).normal(size=(6, 4), scale=2.0)
+    assert oracle.adapt(wrong, None, [declared, None]).check(inputs, np.ones((6, 3))).verdict == "wrong"
+
+
 @pytest.mark.parametrize("activation", [nn.Hardsigmoid(), nn.CELU(0.7)])
 def test_where_pytorch_holds_a_constant_in_float32_float64_is_refused(activation, says):
     """1/6, and 1/alpha: right gradients are off by 3e-8. Once they are not, nothing need be refused."""
