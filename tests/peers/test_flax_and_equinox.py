@@ -124,11 +124,63 @@ def test_parameters_go_both_ways(make):
 def test_activations_are_recognised(make, says):
     assert oracle.adapt(make(), LOSS).network == NETWORK
     says(ValueError, ["wrong_tanh", "declare"], oracle.adapt, make(wrong_tanh), LOSS)
-    says(ValueError, ["gelu", "approximate=False"], oracle.adapt, make(jax.nn.gelu), LOSS)
+    assert oracle.adapt(make(jax.nn.gelu), LOSS).network.activations[0].name == "gelu_tanh"
     exact = make(functools.partial(jax.nn.gelu, approximate=False))
     assert oracle.adapt(exact, LOSS).network.activations[0].name == "gelu"
     leaky = oracle.adapt(make(functools.partial(jax.nn.leaky_relu, negative_slope=0.25)), LOSS)
     assert leaky.network.activations[0] == fm.activations.leaky_relu(0.25)
+
+
+ACTIVATIONS = {
+    "gelu_tanh": jax.nn.gelu,
+    "relu6": jax.nn.relu6,
+    "hard_sigmoid": jax.nn.hard_sigmoid,
+    "hard_swish": jax.nn.hard_silu,
+    "hardtanh": jax.nn.hard_tanh,
+    "mish": jax.nn.mish,
+    "selu": jax.nn.selu,
+    "celu": functools.partial(jax.nn.celu, alpha=0.7),
+    "softsign": jax.nn.soft_sign,
+    "softplus": jax.nn.softplus,
+    "sin": jnp.sin,
+    "cos": jnp.cos,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_function_of_jax_is_consistent(name):
+    framework("equinox")
+    adapted = oracle.adapt(equinox_mlp(ACTIVATIONS[name]), LOSS)
+    assert adapted.network.activations[0].name == name
+    inputs = np.random.default_rng(4).normal(size=(6, 4), scale=3.0)
+    require_consistent(adapted.check(inputs, np.ones((6, 3))), "float32")
+
+
+def test_the_slope_of_prelu_is_given_and_not_judged():
+    eqx, nnx = framework("equinox"), framework("flax.nnx")
+
+    class Net(eqx.Module):
+        first: eqx.nn.Linear
+        prelu: eqx.nn.PReLU
+
+        def __call__(self, x):
+            return self.prelu(self.first(x))
+
+    net = Net(eqx.nn.Linear(4, 5, key=KEY), eqx.nn.PReLU(0.3))
+    rngs = nnx.Rngs(0)
+    sequential = nnx.Sequential(nnx.Linear(4, 5, rngs=rngs), nnx.PReLU(0.3), nnx.Linear(5, 3, rngs=rngs))
+    for model, declared in ((net, fm.activations.prelu(float(np.float32(0.3)))), (sequential, None)):
+        report = oracle.check_model(model, precision="float64", activations=declared)
+        require_consistent(report, "float64")
+        assert any("slopes of PReLU" in note for note in report.notes)
+
+
+def test_a_loss_of_optax_is_answered_with_the_oracles(says):
+    optax = framework("optax")
+    model = nnx_sequential()
+    words = ["optax.softmax_cross_entropy", 'fm.Loss("softmax_cross_entropy", over_samples="mean")']
+    says(TypeError, words, oracle.adapt, model, optax.softmax_cross_entropy)
+    says(TypeError, ["scale=0.5"], oracle.adapt, model, optax.l2_loss)
 
 
 @pytest.mark.parametrize("make", [equinox_module, nnx_module, linen_module])

@@ -17,6 +17,7 @@ def test_every_framework_has_an_example():
     assert [name for name, *_ in EXAMPLES] == ["PyTorch", "scikit-learn", "equinox and flax", "Keras", "A NumPy class"]
 
 
+@pytest.mark.slow  # Keras starts a process as it is imported
 @pytest.mark.parametrize(("name", "code", "shown"), EXAMPLES, ids=[name for name, *_ in EXAMPLES])
 def test_an_example_prints_what_is_shown(name, code, shown, as_a_person):
     needed = FRAMEWORKS.get(name)

@@ -176,10 +176,20 @@ ACTIVATIONS = {
     "relu": nn.ReLU(),
     "leaky_relu": nn.LeakyReLU(0.3),
     "elu": nn.ELU(0.7),
-    "softplus": nn.Softplus(),
+    "softplus": nn.Softplus(beta=2.0),
     "silu": nn.SiLU(),
     "gelu": nn.GELU(),
+    "gelu_tanh": nn.GELU(approximate="tanh"),
     "softmax": nn.Softmax(dim=-1),
+    "relu6": nn.ReLU6(),
+    "hardtanh": nn.Hardtanh(-2.0, 0.5),
+    "hard_sigmoid": nn.Hardsigmoid(),
+    "hard_swish": nn.Hardswish(),
+    "selu": nn.SELU(),
+    "celu": nn.CELU(0.7),
+    "mish": nn.Mish(),
+    "softsign": nn.Softsign(),
+    "prelu": nn.PReLU(4, init=0.3),
 }
 
 
@@ -194,23 +204,118 @@ def test_an_activation_is_recognised_by_what_it_computes(name):
     np.testing.assert_allclose(activation.value(jnp.asarray(z, jnp.float32)), outputs, rtol=1e-5)
 
 
-LOSSES = {
-    "MSELoss": (nn.MSELoss(), fm.Loss("squared_error", "mean", "mean")),
-    "MSELoss sum": (nn.MSELoss(reduction="sum"), fm.Loss("squared_error")),
-    "BCEWithLogitsLoss": (nn.BCEWithLogitsLoss(), fm.Loss("sigmoid_cross_entropy", "mean", "mean")),
-    "CrossEntropyLoss": (nn.CrossEntropyLoss(), fm.Loss("softmax_cross_entropy", "mean")),
-    "CrossEntropyLoss sum": (nn.CrossEntropyLoss(reduction="sum"), fm.Loss("softmax_cross_entropy")),
+class Calls(nn.Module):
+    """Two layers with a function between them."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.hidden, self.last, self.function = nn.Linear(4, 5), nn.Linear(5, 3), function
+
+    def forward(self, x):
+        return self.last(self.function(self.hidden(x)))
+
+
+FUNCTIONS = {
+    "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
+    "hardtanh": lambda z: F.hardtanh(z, -0.5, 2.0),
+    "softplus": lambda z: F.softplus(z, 3.0),
+    "celu": lambda z: F.celu(z, alpha=0.5),
+    "sin": torch.sin,
+    "cos": lambda z: z.cos(),
+    "mish": F.mish,
+    "hard_swish": F.hardswish,
+    "softsign": F.softsign,
+    "elu": lambda z: F.elu(z, 0.6),
 }
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_of_pytorch_is_the_oracles(name):
-    own, meant = LOSSES[name]
-    adapted = oracle.adapt(nn.Linear(4, 3).double(), own)
-    assert adapted.loss == meant
-    case = oracle.draw_case(fm.Network((4, 3), "identity"), meant, seed=2)
-    given = adapted.gradients(case.params, case.inputs, case.targets)
-    assert oracle.check(case, given).verdict == "consistent"
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_of_pytorch_is_consistent(name):
+    model = Calls(FUNCTIONS[name])
+    adapted = oracle.adapt(model)
+    assert adapted.network.activations[0].name == name
+    for precision in PRECISIONS:
+        inputs = np.random.default_rng(4).normal(size=(6, 4), scale=3.0).astype(np.float32)
+        report = oracle.adapt(model.to(getattr(torch, precision))).check(inputs, np.ones((6, 3)))
+        require_consistent(report, precision)
+
+
+COARSE = ("celu", "hard_sigmoid")  # in float64, PyTorch's own derivatives are off: the test after that
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [(name, precision) for name in ACTIVATIONS for precision in PRECISIONS[name in COARSE :]],
+)
+def test_an_activation_of_pytorch_is_consistent(name, precision):
+    activation = nn.PReLU(5, init=0.3) if name == "prelu" else ACTIVATIONS[name]
+    model = nn.Sequential(nn.Linear(4, 5), activation, nn.Linear(5, 3)).to(torch.float32)
+    require_consistent(oracle.check_model(model, precision=precision), precision)
+
+
+class Steep(nn.Module):
+    """An activation whose derivative is a thousandth too large."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.kept = [activation]  # no part of this module, for torch.fx
+
+    def forward(self, z):
+        a = self.kept[0](z)
+        return a.detach() + 1.001 * (a - a.detach())
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "prelu"])
+def test_a_wrong_derivative_of_an_activation_is_wrong(name):
+    right = nn.Sequential(nn.Linear(4, 5), ACTIVATIONS[name], nn.Linear(5, 3))
+    declared = oracle.adapt(right).network.activations[0]
+    wrong = nn.Sequential(nn.Linear(4, 5), Steep(ACTIVATIONS[name]), nn.Linear(5, 3))
+    inputs = np.random.default_rng(4).normal(size=(6, 4), scale=2.0)
+    assert oracle.adapt(wrong, None, [declared, None]).check(inputs, np.ones((6, 3))).verdict == "wrong"
+
+
+@pytest.mark.parametrize("activation", [nn.Hardsigmoid(), nn.CELU(0.7)])
+def test_where_pytorch_holds_a_constant_in_float32_float64_is_refused(activation, says):
+    """1/6, and 1/alpha: right gradients are off by 3e-8. Once they are not, nothing need be refused."""
+    z = torch.linspace(-2, -1, 5, dtype=torch.float64, requires_grad=True)
+    [slopes] = torch.autograd.grad(activation(z).sum(), z)
+    right = torch.exp(z / 0.7) if isinstance(activation, nn.CELU) else torch.full_like(z, 1 / 6)
+    assert 1e-10 < (slopes / right - 1).abs().max() < 1e-7
+    model = nn.Sequential(nn.Linear(4, 5), activation)
+    says(ValueError, ["float32", "float64", "PyTorch"], oracle.check_model, model, precision="float64")
+    says(ValueError, ["float32", "float64"], oracle.adapt(model.double()).check, np.ones((2, 4)), np.ones((2, 5)))
+    require_consistent(oracle.check_model(nn.Sequential(nn.Linear(4, 5), nn.CELU(0.5))), "float32")
+
+
+def test_where_pytorchs_softplus_is_cut_off_it_is_not_judged():
+    report = oracle.check_model(nn.Sequential(nn.Linear(4, 5), nn.Softplus(9.0), nn.Linear(5, 3)), precision="float64")
+    require_consistent(report, "float64")
+    assert ["softplus of PyTorch" in note for note in report.notes].count(True) >= 1
+
+
+def test_the_slope_of_prelu_is_given_and_not_judged(says):
+    model = nn.Sequential(nn.Linear(4, 5), nn.PReLU(init=0.125), nn.Linear(5, 3))
+    report = oracle.check_model(model, precision="float64")
+    require_consistent(report, "float64")
+    assert any("slopes of PReLU" in note for note in report.notes)
+    own = oracle.adapt(model).check(np.ones((2, 4)), np.ones((2, 3)))
+    assert any("slopes of PReLU" in note for note in own.notes)
+    with torch.no_grad():
+        several = nn.PReLU(5)
+        several.weight[2] = 0.5
+    says(
+        ValueError,
+        ["PReLU", "one weight for all units", "0.25 to 0.5"],
+        oracle.adapt,
+        nn.Sequential(nn.Linear(4, 5), several),
+    )
+
+
+def test_an_activation_without_a_name_here_may_be_declared():
+    shrink = fm.Activation.of(lambda z: z - jnp.tanh(z), name="tanh_shrink")
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanhshrink())
+    require_consistent(oracle.check_model(model, precision="float32", activations=shrink), "float32")
 
 
 class Residual(nn.Module):
@@ -245,11 +350,14 @@ REFUSED = {
     "residual connection": (Residual(), ["a and b come together", "residual"]),
     "shared layer": (Twice(), ["a.weight", "more than once"]),
     "control flow": (Branching(), ["Branching", "torch.fx", "nn.Sequential"]),
-    "tanh gelu": (nn.Sequential(nn.Linear(4, 3), nn.GELU(approximate="tanh")), ["approximate", "exact"]),
     "softmax over samples": (nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=0)), ["dim", "units"]),
-    "softplus": (nn.Sequential(nn.Linear(4, 3), nn.Softplus(beta=2)), ["beta=1", "got 2"]),
-    "log softmax": (nn.Sequential(nn.Linear(4, 3), nn.LogSoftmax(dim=1)), ["LogSoftmax", "CrossEntropyLoss"]),
-    "unknown activation": (nn.Sequential(nn.Linear(4, 3), nn.Mish()), ["Mish", "no such activation"]),
+    "softplus": (nn.Sequential(nn.Linear(4, 3), nn.Softplus(threshold=5)), ["threshold=20", "got 5"]),
+    "log softmax": (
+        nn.Sequential(nn.Linear(4, 3), nn.LogSoftmax(dim=1)),
+        ["LogSoftmax", "NLLLoss", "CrossEntropyLoss"],
+    ),
+    "unknown activation": (nn.Sequential(nn.Linear(4, 3), nn.Tanhshrink()), ["Tanhshrink", "declare", "Activation.of"]),
+    "pooling": (nn.Sequential(nn.Linear(4, 3), nn.AvgPool1d(3)), ["AvgPool1d", "no activation"]),
     "own activation": (nn.Sequential(nn.Linear(4, 3), Applied(RightTanh)), ["Applied", "declare", "activations="]),
     "two activations": (nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.ReLU()), ["Tanh", "ReLU", "declare"]),
     "activation first": (nn.Sequential(nn.Tanh(), nn.Linear(4, 3)), ["Tanh", "before the first"]),
@@ -263,20 +371,6 @@ REFUSED = {
 def test_what_is_no_plain_network_is_refused(name, says):
     model, words = REFUSED[name]
     says(ValueError, words, oracle.adapt, model)
-
-
-@pytest.mark.parametrize(
-    ("loss", "words"),
-    [
-        (nn.L1Loss(), ["L1Loss", "MSELoss"]),
-        (nn.NLLLoss(), ["NLLLoss", "CrossEntropyLoss"]),
-        (nn.MSELoss(reduction="none"), ["reduction", "'none'"]),
-        (nn.CrossEntropyLoss(label_smoothing=0.1), ["label_smoothing=0.0"]),
-        (nn.CrossEntropyLoss(weight=torch.ones(3)), ["weight=None"]),
-    ],
-)
-def test_other_losses_are_refused(loss, words, says):
-    says(ValueError, words, oracle.adapt, nn.Linear(4, 3), loss)
 
 
 def test_a_declaration_that_contradicts_the_model_is_refused(says):

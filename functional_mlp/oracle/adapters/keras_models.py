@@ -2,29 +2,48 @@
 
 The gradients are those of the backend, through `model.stateless_call`, so that the model is not written to. A layer
 computes in its own dtype whatever it is given, so a model is judged in that dtype alone; and float64 is refused, since
-Keras casts to float32 on the way (as of 3.15). A loss is the oracle's: those of Keras clip probabilities at 1e-7, which
-the true gradient does not.
+Keras casts to float32 on the way (as of 3.15). What a loss of Keras is, is said in `keras_losses.py`.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from functional_mlp.losses import Loss
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, by_hand
-from functional_mlp.oracle.adapters.jax_modules.parts import ModelPart, adapted_by_jax
-from functional_mlp.oracle.adapters.layers import ELU, PLAIN, follow, gelu_rule, leaky_relu_rule, refuse, softmax_rule
+from functional_mlp.oracle.adapters.jax_modules.parts import ModelPart, adapted_by_jax, forward_by_jax
+from functional_mlp.oracle.adapters.keras_losses import keras_loss
+from functional_mlp.oracle.adapters.layers import (
+    CELU,
+    ELU,
+    HARDTANH,
+    PLAIN,
+    SOFTSIGN,
+    follow,
+    gelu_rule,
+    leaky_relu_rule,
+    prelu_rule,
+    refuse,
+    softmax_rule,
+)
 
+# by the names of functions; hard_sigmoid is that of Keras 3, z / 6 + 1/2
 KERAS_RULES = {"linear": PLAIN["identity"]} | {name: rule for name, rule in PLAIN.items() if name != "identity"}
 KERAS_RULES |= {
+    "hard_silu": PLAIN["hard_swish"],
+    "hard_tanh": HARDTANH,
+    "softsign": SOFTSIGN,
     "leaky_relu": leaky_relu_rule(0.2),
+    "prelu": prelu_rule("alpha"),
     "elu": ELU,
-    "gelu": gelu_rule(False, False),
+    "celu": CELU,
+    "gelu": gelu_rule(False),
     "softmax": softmax_rule("axis", -1, (-1,)),
 }
 # layers that are activations, with the function that they apply
-LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "Softmax": "softmax"}
-BOUNDS = {"max_value": None, "threshold": 0.0}  # of ReLU; its negative_slope is 0 too
+LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "PReLU": "prelu", "ELU": "elu", "Softmax": "softmax"}
 NOTHING = ("InputLayer", "Flatten", "Dropout")  # Dropout is off outside training
 
 
@@ -55,7 +74,8 @@ def adapt_keras(model: Any, loss: Any, activations: Any) -> Adapted:
             layer.set_weights([np.asarray(leaf) for leaf in pair if leaf is not None])
         return model
 
-    adapted = adapted_by_jax(parts, apply, assign, loss, activations, castable=False)
+    own = None if loss is None or isinstance(loss, Loss) else keras_loss(loss)
+    adapted = adapted_by_jax(parts, apply, assign, loss if own is None else own.loss, activations, castable=False)
     if adapted.dtype == "float64":
         raise ValueError(
             "expected a model of float32 or narrower, got float64: Keras casts to float32 on the way (in tanh on JAX,"
@@ -67,11 +87,13 @@ def adapt_keras(model: Any, loss: Any, activations: Any) -> Adapted:
                 f"expected every part to compute in the dtype of the parameters, {adapted.dtype}, but {part.name}"
                 f" computes in {part.compute_dtype}; call keras.config.set_dtype_policy before building the model"
             )
-    if backend == "jax":
+    pull = None if own is None else partial(own.value_and_cotangent, backend)
+    forward = forward_by_jax(apply) if backend == "jax" else partial(_by_torch, apply)
+    adapted = dataclasses.replace(adapted, gradients=by_hand(forward, adapted.loss, pull))
+    if own is None:
         return adapted
-    return dataclasses.replace(
-        adapted, gradients=by_hand(lambda params, inputs: _by_torch(apply, params, inputs), loss)
-    )
+    own.require_fitting(adapted.network)
+    return dataclasses.replace(adapted, targets=own.targets, left_out=own.left_out)
 
 
 def _by_torch(apply: Any, params: Any, inputs: np.ndarray) -> Forward:
@@ -102,12 +124,12 @@ def _read(model: Any) -> tuple[list[Any], list[ModelPart]]:
         of_keras = type(layer).__module__.startswith("keras.")
         if of_keras and kind == "Dense":
             weights = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in layer.weights]
-            spec, unknown = _function(layer.activation, {})
+            spec, unknown = _function(layer.activation)
             layers.append(layer)
             parts.append(ModelPart(layer.name, weights[0], weights[1] if len(weights) > 1 else None, spec, unknown))
         elif of_keras and kind in NOTHING:
             continue
-        elif layer.weights or not (kind in LAYERS or kind == "Activation" or not of_keras):
+        elif (layer.weights and kind != "PReLU") or (of_keras and kind not in (*LAYERS, "Activation")):
             raise refuse(f"the layer {layer.name} ({kind})", "it is neither dense nor an activation")
         elif not parts or parts[-1].unknown or parts[-1].activation != {"name": "identity"}:
             raise refuse(f"the layer {layer.name} ({kind})", "it does not follow a dense layer without an activation")
@@ -119,19 +141,31 @@ def _read(model: Any) -> tuple[list[Any], list[ModelPart]]:
 
 def _activation_layer(layer: Any, kind: str) -> tuple[Any, str]:
     if kind == "Activation":
-        return _function(layer.activation, {})
-    if kind == "ReLU" and (
-        layer.negative_slope or any(getattr(layer, name) != plain for name, plain in BOUNDS.items())
-    ):
-        raise refuse(f"the layer {layer.name} (ReLU)", "the oracle's relu has no bounds and no slope; use LeakyReLU")
-    return follow(KERAS_RULES[LAYERS[kind]], f"the layer {layer.name} ({kind})", vars(layer)), ""
+        return _function(layer.activation)
+    what = f"the layer {layer.name} ({kind})"
+    if kind != "ReLU":
+        slopes = {variable.name: np.array(variable.value.tolist()) for variable in layer.weights}
+        return follow(KERAS_RULES[LAYERS[kind]], what, vars(layer) | slopes), ""
+    match (layer.negative_slope or 0.0, layer.max_value, layer.threshold or 0.0):
+        case (0.0, None, 0.0):
+            return PLAIN["relu"].name, ""
+        case (0.0, 6.0, 0.0):
+            return PLAIN["relu6"].name, ""
+        case (slope, None, 0.0):
+            return follow(KERAS_RULES["leaky_relu"], what, {"negative_slope": slope}), ""
+    raise refuse(what, "the oracle has it with a slope, or with max_value=6, alone and with threshold 0")
 
 
-def _function(function: Any, given: dict[str, Any]) -> tuple[Any, str]:
-    """The activation that a function is, or None and its name."""
+def _function(function: Any) -> tuple[Any, str]:
+    """The activation that a function is, whatever `functools.partial` binds included; or None and its name."""
     import keras
 
+    given: dict[str, Any] = {}
+    if isinstance(function, partial) and not function.args:
+        function, given = function.func, function.keywords
     name = getattr(function, "__name__", type(function).__name__)
-    if name in KERAS_RULES and getattr(keras.activations, name, None) is function:
-        return follow(KERAS_RULES[name], f"the function {name}", given), ""
+    rule = KERAS_RULES.get(name)
+    known = rule is not None and getattr(keras.activations, name, None) is function
+    if rule is not None and known and set(given) <= {argument.name for argument in rule.arguments}:
+        return follow(rule, f"the function {name}", given), ""
     return None, f"the function {name}"

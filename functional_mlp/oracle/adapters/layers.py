@@ -8,6 +8,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from functional_mlp.activations import Activation, resolve
 from functional_mlp.network import Network
 from functional_mlp.oracle.probing import Spec
@@ -39,8 +41,15 @@ class Rule(NamedTuple):
 
 
 # what frameworks have in common; each adds what its own functions are called and take
-PLAIN = {name: Rule(name) for name in ("identity", "sigmoid", "tanh", "relu", "softplus", "silu")}
-ELU = Rule("elu", (Argument("alpha", 1.0, means="alpha"),))
+PLAIN = {
+    name: Rule(name)
+    for name in (
+        *("identity", "sigmoid", "tanh", "relu", "relu6", "softplus", "silu", "mish", "selu"),
+        *("hard_sigmoid", "hard_swish"),
+    )
+}
+SOFTSIGN, HARDTANH = Rule("softsign"), Rule("hardtanh")
+ELU, CELU = (Rule(name, (Argument("alpha", 1.0, means="alpha"),)) for name in ("elu", "celu"))
 
 
 def leaky_relu_rule(slope: float) -> Rule:
@@ -48,11 +57,14 @@ def leaky_relu_rule(slope: float) -> Rule:
     return Rule("leaky_relu", (Argument("negative_slope", slope, means="slope"),))
 
 
-def gelu_rule(default: Any, exact: Any, remedy: str = "") -> Rule:
-    """A gelu that is the exact one for `approximate` = `exact`."""
-    return Rule(
-        "gelu", (Argument("approximate", default, "", (exact,), f"the oracle's gelu is the exact one{remedy}"),)
-    )
+def prelu_rule(slope: str) -> Rule:
+    """A leaky_relu whose slope is a parameter that a framework calls so, and that is taken as it is."""
+    return Rule("prelu", (Argument(slope, None, means="slope"),))
+
+
+def gelu_rule(default: str | bool) -> Rule:
+    """A gelu, exact or by tanh as its argument `approximate` says."""
+    return Rule("gelu", (Argument("approximate", default, means="approximate"),))
 
 
 def softmax_rule(axis: str, default: Any, allowed: tuple[int, ...]) -> Rule:
@@ -80,17 +92,28 @@ def follow(rule: Rule, what: str, given: Mapping[str, Any]) -> Spec:
     """The activation that a rule gives for the arguments of the framework's function.
 
     Raises:
-        ValueError: for arguments with which it is another function.
+        ValueError: for arguments with which it is another function, and for parameters that differ from unit to unit.
     """
     spec: dict[str, Any] = {"name": rule.name}
     for argument in rule.arguments:
         value = given.get(argument.name, argument.default)
         if argument.means:
-            spec[argument.means] = float(value)
+            spec[argument.means] = value if isinstance(value, str | bool) else _one_number(what, argument.name, value)
         elif value not in argument.allowed:
             wanted = " or ".join(map(repr, argument.allowed))
             raise ValueError(f"{what}: expected {argument.name}={wanted}, got {value!r}: {argument.reason}")
     return spec
+
+
+def _one_number(what: str, name: str, value: Any) -> float:
+    """A number, or that of an array whose entries are all the same."""
+    numbers = np.unique(np.asarray(value, np.float64))
+    if numbers.size != 1:
+        raise ValueError(
+            f"{what}: expected one {name} for all units, got {numbers.size} from {numbers.min():g} to"
+            f" {numbers.max():g}: activations of the oracle are the same for all units of a layer"
+        )
+    return float(numbers[0])
 
 
 def refuse(what: str, why: str) -> ValueError:
@@ -146,7 +169,8 @@ def _chosen(layer: Found, declared: Spec | None) -> Activation:
         what = f" ({layer.unknown})" if layer.unknown else ""
         raise ValueError(
             f"what follows layer {layer.path}{what} is no activation that the oracle recognises; declare what it is"
-            " meant to be, as in activations='tanh', or a list with one name per layer"
+            " meant to be, as in activations='tanh', or a list with one name per layer; a function that has no name"
+            " here is fm.Activation.of(function)"
         )
     if found is not None and chosen != found:
         raise ValueError(f"layer {layer.path}: {chosen.name} was declared, but the model has {found.name} there")

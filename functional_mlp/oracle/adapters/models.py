@@ -28,9 +28,9 @@ def adapt(model: Any, loss: Any = None, activations: Any = None) -> Adapted:
     Args:
         model: a torch.nn.Module; an MLPClassifier or MLPRegressor of scikit-learn, fitted or not; a flax.nnx.Module; a
             flax.linen.Module bound to its variables, `module.bind(variables)`; an equinox.Module; a keras.Sequential.
-        loss: a `functional_mlp.Loss`, or for PyTorch one of its loss modules, whose own gradient is then part of what
-            is judged; None for a bare vector-Jacobian product. For scikit-learn it must be None: an estimator has its
-            own.
+        loss: a `functional_mlp.Loss`; or one of PyTorch's loss modules or functions, or of Keras's losses or their
+            names, whose own gradient is then part of what is judged; None for a bare vector-Jacobian product. For
+            scikit-learn it must be None: an estimator has its own.
         activations: what is meant where the model does not say what it computes, as with an autograd.Function of your
             own: one for all such layers, or a list with one per layer, None where the model says it.
 
@@ -77,14 +77,16 @@ def check_model(
         precision: what the model is run in, as in `check`; None: its own dtype. Where the framework lets it, a float32
             model also runs in float64, which shows smaller errors.
         seed: of the probe cases.
-        targets, only: as in `check_function`; frozen parameters need not be judged: only=("weights",).
+        targets, only: as in `check_function`; a loss that takes class labels alone is asked with those, if nothing else
+            is declared. Frozen parameters need not be judged: only=("weights",).
 
     Returns:
         A report, as `check_function` gives it. A model that raises is WRONG. The outputs are judged too: if they are
         wrong already, another activation was declared than the model computes.
 
     Raises:
-        TypeError, ValueError: as `adapt`, and for an unknown precision or a negative seed.
+        TypeError, ValueError: as `adapt`, and for an unknown precision or a negative seed; ValueError too for float64
+            where the framework's own derivatives have no more digits than float32.
 
     Example:
         >>> from sklearn.neural_network import MLPRegressor

@@ -41,5 +41,5 @@ from .paths import params_by_path as params_by_path
 from .paths import parse_path as parse_path
 from .random_cases import draw_case as draw_case
 from .targets import declared_targets as declared_targets
-from .targets import draw_targets as draw_targets
 from .targets import drawn_kind as drawn_kind
+from .targets import targets_for as targets_for

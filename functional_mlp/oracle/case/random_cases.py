@@ -11,7 +11,7 @@ from functional_mlp.network import Network
 from functional_mlp.oracle.case.arrays import rounded
 from functional_mlp.oracle.case.case import Case, require_loss, require_network
 from functional_mlp.oracle.case.layouts import layout_of
-from functional_mlp.oracle.case.targets import declared_targets, draw_targets, drawn_kind
+from functional_mlp.oracle.case.targets import declared_targets, drawn_kind, targets_for
 
 
 def draw_case(
@@ -56,10 +56,9 @@ def draw_case(
     ]
     params = [(weights, own if bias else None) for weights, own in drawn]
     inputs = rounded(rng.normal(size=(samples, network.sizes[0])), dtype)
-    shape = (samples, network.sizes[-1])
     chosen, labels = declared_targets(targets)
     kind = drawn_kind(network, loss, chosen)
-    end = rounded(draw_targets(kind, shape, rng), dtype)
+    end = rounded(targets_for(network, loss, kind, samples, rng), dtype)
     ends = {"ct_outputs" if loss is None else "targets": end}
     case = Case(network, loss, params, inputs, name=name, dtype=dtype, **ends)  # type: ignore[arg-type]
     return case.laid_out(layout_of(layout).completed(labels))

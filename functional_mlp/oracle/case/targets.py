@@ -43,6 +43,15 @@ def drawn_kind(network: Network, loss: Loss | None, choice: str | None) -> str:
     return _DRAWN[kind][CHOICES.index(choice or CHOICES[0])]
 
 
+def targets_for(network: Network, loss: Loss | None, kind: str, samples: int, rng: np.random.Generator) -> Array:
+    """Targets (samples, n_L) of a kind as `draw_targets` has them, none of a class that the loss ignores."""
+    drawn = draw_targets(kind, (samples, network.sizes[-1]), rng)
+    ignored = None if loss is None else loss.ignore_index
+    if kind != "one_hot" or ignored is None or not 0 <= ignored < drawn.shape[1]:
+        return drawn
+    return np.where(drawn[:, [ignored]] == 1, np.roll(drawn, 1, axis=1), drawn)
+
+
 def draw_targets(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
     """Targets (n, K): of a kind of `losses.TARGETS`; "soft", 0.1 to 0.9; "soft_rows", whose sums are 1; or "any_rows".
 

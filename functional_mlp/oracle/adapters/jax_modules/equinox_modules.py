@@ -60,6 +60,8 @@ def _linear_layers(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
 
     if isinstance(tree, equinox.nn.Linear):
         yield path, tree
+    elif isinstance(tree, equinox.nn.PReLU):
+        return  # its slope is taken as it is
     elif isinstance(tree, list | tuple):
         for number, item in enumerate(tree):
             yield from _linear_layers(item, f"{path}[{number}]")

@@ -11,7 +11,7 @@ from typing import Any
 
 from functional_mlp.oracle.adapters.adapted import Adapted
 from functional_mlp.oracle.adapters.jax_modules.parts import ModelPart, adapted_by_jax, parts_in_row
-from functional_mlp.oracle.adapters.layers import refuse
+from functional_mlp.oracle.adapters.layers import follow, prelu_rule, refuse
 
 
 def adapt_flax(model: Any, loss: Any, activations: Any) -> Adapted:
@@ -76,6 +76,8 @@ def _linear_paths(tree: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]
     where = ".".join(map(str, path)) or "the model"
     if isinstance(tree, nnx.Linear):
         yield path
+    elif isinstance(tree, nnx.PReLU):
+        return  # its slope is taken as it is
     elif isinstance(tree, nnx.Dropout):
         if tree.rate > 0 and not tree.deterministic:
             raise refuse(f"{where} (Dropout)", "it is random; call model.eval() first")
@@ -101,6 +103,8 @@ def _read(path: str, layer: Any) -> Any:
 
     if isinstance(layer, nnx.Linear):
         return _part(path, layer)
+    if isinstance(layer, nnx.PReLU):
+        return follow(prelu_rule("negative_slope"), f"{path} (PReLU)", {"negative_slope": layer.negative_slope[...]})
     return (lambda z: z) if isinstance(layer, nnx.Dropout) else layer
 
 

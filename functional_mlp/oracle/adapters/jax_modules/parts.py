@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +14,11 @@ from functional_mlp.activations import resolve
 from functional_mlp.losses import Loss
 from functional_mlp.oracle.adapters.adapted import Adapted, Forward, by_hand
 from functional_mlp.oracle.adapters.layers import (
+    CELU,
     ELU,
+    HARDTANH,
     PLAIN,
+    SOFTSIGN,
     Found,
     Rule,
     follow,
@@ -30,11 +33,31 @@ from functional_mlp.oracle.case import Layer
 RULES: tuple[tuple[Callable[..., Any], Rule], ...] = (
     *((getattr(jax.nn, name), rule) for name, rule in PLAIN.items()),
     (jnp.tanh, PLAIN["tanh"]),
+    (jnp.sin, Rule("sin")),
+    (jnp.cos, Rule("cos")),
+    (jax.nn.soft_sign, SOFTSIGN),
+    (jax.nn.hard_tanh, HARDTANH),
     (jax.nn.leaky_relu, leaky_relu_rule(0.01)),
     (jax.nn.elu, ELU),
-    (jax.nn.gelu, gelu_rule(True, False, "; use functools.partial(jax.nn.gelu, approximate=False)")),
+    (jax.nn.celu, CELU),
+    (jax.nn.gelu, gelu_rule(True)),
     (jax.nn.softmax, softmax_rule("axis", -1, (-1,))),
 )
+# functions of optax, which leave the reduction to whoever calls them: what they are, and the reduction that is usual
+_MEAN = 'over_samples="mean"'
+OPTAX = {
+    "squared_error": f'fm.Loss("squared_error", {_MEAN}, over_outputs="mean")',
+    "l2_loss": f'fm.Loss("squared_error", {_MEAN}, over_outputs="mean", scale=0.5)',
+    "huber_loss": f'fm.Loss("huber", {_MEAN}, over_outputs="mean", delta=...)',
+    "log_cosh": f'fm.Loss("log_cosh", {_MEAN}, over_outputs="mean")',
+    "hinge_loss": f'fm.Loss("hinge", {_MEAN}, over_outputs="mean")',
+    "sigmoid_binary_cross_entropy": f'fm.Loss("sigmoid_cross_entropy", {_MEAN}, over_outputs="mean")',
+    "sigmoid_focal_loss": f'fm.Loss("sigmoid_focal", {_MEAN}, over_outputs="mean", gamma=..., alpha=...)',
+    "softmax_cross_entropy": f'fm.Loss("softmax_cross_entropy", {_MEAN})',
+    "safe_softmax_cross_entropy": f'fm.Loss("softmax_cross_entropy", {_MEAN})',
+    "softmax_cross_entropy_with_integer_labels": f'fm.Loss("softmax_cross_entropy", {_MEAN}) and targets="labels"',
+    "kl_divergence": f'fm.Loss("softmax_kl_divergence", {_MEAN}), without the log_softmax before it',
+}
 
 
 class ModelPart(NamedTuple):
@@ -55,7 +78,12 @@ class ModelPart(NamedTuple):
 
 
 def recognised(function: Any) -> tuple[Any, str]:
-    """The activation that a function of JAX is, whatever `functools.partial` binds included; or None and its name."""
+    """The activation that a function of JAX is, whatever `functools.partial` binds included; or None and its name.
+
+    What is one of the oracle's already, as a mapping, stays what it is.
+    """
+    if isinstance(function, Mapping):
+        return function, ""
     given: dict[str, Any] = {}
     name = getattr(function, "__name__", type(function).__name__)
     while isinstance(function, functools.partial) and not function.args:
@@ -122,7 +150,7 @@ def adapted_by_jax(
         ValueError: as `network_of`, and for parameters of several dtypes.
     """
     if loss is not None and not isinstance(loss, Loss):
-        raise TypeError(f"expected loss to be a functional_mlp.Loss or None, got {type(loss).__name__}")
+        raise TypeError(f"expected loss to be a functional_mlp.Loss or None, got {_described(loss)}")
     for part in parts:
         if np.ndim(part.weights) != 2:
             raise refuse(f"layer {part.path}", f"its weights have the shape {np.shape(part.weights)}")
@@ -133,10 +161,22 @@ def adapted_by_jax(
     if len(dtypes) > 1 or not dtypes <= set(DTYPES):
         raise refuse("the model", f"its parameters have the dtypes {sorted(dtypes)}; expected one of floats")
     [dtype] = dtypes
-    return Adapted(network, loss, params, by_hand(_forward_by_jax(apply), loss), assign, dtype, **more)
+    return Adapted(network, loss, params, by_hand(forward_by_jax(apply), loss), assign, dtype, **more)
 
 
-def _forward_by_jax(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Forward]:
+def _described(loss: Any) -> str:
+    """What was given for a loss, and which one to give in its place."""
+    name = getattr(loss, "__name__", type(loss).__name__)
+    if str(getattr(loss, "__module__", "")).partition(".")[0] == "optax" and name in OPTAX:
+        return (
+            f"optax.{name}, which gives a number for each sample or output, and leaves it to you to reduce them; for"
+            f" their mean give {OPTAX[name]}"
+        )
+    return type(loss).__name__
+
+
+def forward_by_jax(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Forward]:
+    """`Forward` of a function of params and inputs, compiled."""
     value = jax.jit(apply)
     pull = jax.jit(lambda params, inputs, ct: jax.vjp(lambda varied: apply(varied, inputs), params)[1](ct)[0])
 

@@ -2,38 +2,55 @@
 
 The graph is walked back from the output, linear layer by linear layer. Linear layers may be `nn.Linear`, or modules of
 your own that hold a weight (fan_out, fan_in), perhaps a bias (fan_out,), and nothing else. Any other module of yours
-without parameters, and any other computation between two layers, is an activation whose meaning must be declared.
-Refused are whatever has other parameters (normalisation, convolution, PReLU), dropout in training mode, layers used
-twice, and outputs of earlier layers that come in again (residual connections).
+without parameters, any other activation of PyTorch's, and any other computation between two layers, is an activation
+whose meaning must be declared. The slope of `nn.PReLU` is taken as it is; it is no parameter of the oracle's networks.
+Refused are whatever has other parameters (normalisation, convolution), dropout in training mode, layers used twice, and
+outputs of earlier layers that come in again (residual connections).
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from functional_mlp.oracle.adapters.layers import (
+    CELU,
     ELU,
     PLAIN,
+    SOFTSIGN,
     Argument,
     Found,
     Rule,
     follow,
     gelu_rule,
     leaky_relu_rule,
+    prelu_rule,
     refuse,
     softmax_rule,
 )
 
 # by the names of modules, functions and methods, small letters without underscores
-TORCH_RULES = PLAIN | {
+TORCH_RULES = {name.replace("_", ""): rule for name, rule in PLAIN.items()} | {
+    "softsign": SOFTSIGN,
+    "sin": Rule("sin"),
+    "cos": Rule("cos"),
     "leakyrelu": leaky_relu_rule(0.01),
+    "prelu": prelu_rule("weight"),
     "elu": ELU,
-    "softplus": Rule("softplus", (Argument("beta", 1.0, allowed=(1, 1.0), reason="the oracle's is log(1 + exp(z))"),)),
-    "gelu": gelu_rule("none", "none"),
+    "celu": CELU,
+    "hardtanh": Rule("hardtanh", (Argument("min_val", -1.0, means="low"), Argument("max_val", 1.0, means="high"))),
+    "softplus": Rule(
+        "softplus",
+        (
+            Argument("beta", 1.0, means="beta"),
+            Argument("threshold", 20.0, allowed=(20, 20.0), reason="above it, softplus is cut off"),
+        ),
+    ),
+    "gelu": gelu_rule("none"),
     "softmax": softmax_rule("dim", None, (1, -1)),
 }
 WITHOUT_EFFECT = ("flatten", "identity", "contiguous")  # for inputs with two axes, samples and features
 REASONS = {
-    "logsoftmax": "leave it out, and use CrossEntropyLoss, which takes logits",
+    "logsoftmax": "it belongs before NLLLoss or KLDivLoss alone; else leave it out, and use CrossEntropyLoss, which"
+    " takes logits",
     "dropout": "it is random; call model.eval() first",
     "alphadropout": "it is random; call model.eval() first",
 }
@@ -64,8 +81,16 @@ def _traced(model: Any) -> Any:
         ) from error
 
 
-def read_layers(model: Any, named: Mapping[str, Any]) -> tuple[list[Weighted], list[Found]]:
-    """The linear layers of a module in the order of its forward pass, and what they are."""
+def read_layers(
+    model: Any, named: Mapping[str, Any], *, log_probabilities: bool = False
+) -> tuple[list[Weighted], list[Found]]:
+    """The linear layers of a module in the order of its forward pass, and what they are.
+
+    Args:
+        model: the module.
+        named: its parameters.
+        log_probabilities: whether the loss takes those, so that the log_softmax at the end is a part of it.
+    """
     graph = _traced(model)
     modules = {node: model.get_submodule(node.target) for node in graph.nodes if node.op == "call_module"}
     weighted = {}
@@ -77,6 +102,8 @@ def read_layers(model: Any, named: Mapping[str, Any]) -> tuple[list[Weighted], l
     layers: list[Weighted] = []
     found: list[Found] = []
     node = next(node for node in graph.nodes if node.op == "output").args[0]
+    if log_probabilities:
+        node = _before_log_softmax(node, modules)
     while True:
         between, start = _walk_back(node, weighted)
         steps = [step for step in graph.nodes if step in between and not _is_nothing(step, modules)]
@@ -100,7 +127,7 @@ def _require_each_once(model: Any, named: Mapping[str, Any], layers: list[Weight
     for name in named:
         if used.count(name) > 1:
             raise refuse(f"the parameter {name}", "it is used more than once")
-        if name not in used:
+        if name not in used and not _is_prelu(model.get_submodule(name.rpartition(".")[0])):
             owner = model.get_submodule(name.rpartition(".")[0])
             whose = "" if owner is model else f", but to a {type(owner).__name__}"
             raise refuse(f"the parameter {name}", f"it belongs to no linear layer{whose}")
@@ -147,16 +174,39 @@ def _activation(steps: list[Any], modules: Mapping[Any, Any]) -> tuple[Any, str]
         if step not in modules or is_torchs(modules[step]):
             if name in REASONS:
                 raise refuse(_called(step, modules), REASONS[name])
-            if step in modules and name not in TORCH_RULES:
-                raise refuse(_called(step, modules), "the oracle has no such activation")
+            if step in modules and name not in TORCH_RULES and not _is_activation(modules[step]):
+                raise refuse(_called(step, modules), "it is no activation")
     step, module = steps[0], modules.get(steps[0])
     what = " and ".join(_called(step, modules) for step in steps)
     if len(steps) > 1 or _name(step, modules) not in TORCH_RULES or not (module is None or is_torchs(module)):
         return None, what
     rule = TORCH_RULES[_name(step, modules)]
-    names = [argument.name for argument in rule.arguments]
-    given = dict(zip(names, step.args[1:], strict=False)) | step.kwargs if module is None else vars(module)
-    return follow(rule, what, given), ""
+    return follow(rule, what, _arguments(rule, step, module)), ""
+
+
+def _arguments(rule: Rule, step: Any, module: Any) -> dict[str, Any]:
+    """What a function is called with by the names that a rule has, or what a module holds."""
+    if module is None:
+        names = [argument.name for argument in rule.arguments]
+        return dict(zip(names, step.args[1:], strict=False)) | step.kwargs
+    slopes = {name: leaf.detach().cpu().double().numpy() for name, leaf in module.named_parameters()}
+    return vars(module) | slopes
+
+
+def _before_log_softmax(node: Any, modules: Mapping[Any, Any]) -> Any:
+    """The node whose log_softmax over the units a model returns.
+
+    Raises:
+        ValueError: for a model that returns something else.
+    """
+    if not hasattr(node, "all_input_nodes") or _name(node, modules) != "logsoftmax":
+        raise ValueError(
+            "expected the model to end with a log_softmax over the units, which NLLLoss and KLDivLoss take the outputs"
+            " of; or use CrossEntropyLoss, which takes logits"
+        )
+    rule = softmax_rule("dim", None, (1, -1))
+    follow(rule, _called(node, modules), _arguments(rule, node, modules.get(node)))
+    return node.args[0]
 
 
 def _is_nothing(node: Any, modules: Mapping[Any, Any]) -> bool:
@@ -179,6 +229,15 @@ def _called(node: Any, modules: Mapping[Any, Any]) -> str:
     if node in modules:
         return f"the module {node.target} ({type(modules[node]).__name__})"
     return f"the function {getattr(node.target, '__name__', node.target)}"
+
+
+def _is_prelu(module: Any) -> bool:
+    return is_torchs(module) and type(module).__name__ == "PReLU"
+
+
+def _is_activation(module: Any) -> bool:
+    """Whether PyTorch has a module among its activations, and not among its layers."""
+    return type(module).__module__ == "torch.nn.modules.activation"
 
 
 def is_torchs(module: Any) -> bool:

@@ -1,22 +1,27 @@
-"""PyTorch modules, losses and autograd functions.
+"""PyTorch modules and autograd functions, with losses of the oracle or PyTorch's own.
 
-What a module computes is read by `graph.py`. Its gradients are those of `torch.autograd.grad`, with the numbers
-put in by `torch.func.functional_call`: parameters, their `.grad` and `requires_grad`, the mode and the global
-generators stay what they are.
+What a module computes is read by `graph.py`, what a loss is by `losses.py`. The gradients are those of
+`torch.autograd.grad`, with the numbers put in by `torch.func.functional_call`: parameters, their `.grad` and
+`requires_grad`, the mode and the global generators stay what they are.
 """
 
+import copy
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from functional_mlp._dtypes import DTYPES
 from functional_mlp.activations import resolve
 from functional_mlp.losses import Loss
-from functional_mlp.oracle.adapters.adapted import Adapted, Forward, Pairs, by_hand, nothing_left_out
-from functional_mlp.oracle.adapters.layers import network_of, refuse
-from functional_mlp.oracle.adapters.torch_modules.graph import Weighted, is_torchs, read_layers
+from functional_mlp.oracle.adapters.adapted import Adapted, Forward, Pairs, by_hand
+from functional_mlp.oracle.adapters.layers import Found, network_of, refuse
+from functional_mlp.oracle.adapters.torch_modules.graph import Weighted, read_layers
+from functional_mlp.oracle.adapters.torch_modules.losses import OwnLoss, own_loss, where_clipped
 from functional_mlp.oracle.case import Case, Layer
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.truth import solve
@@ -39,7 +44,9 @@ def adapt_torch(model: Any, loss: Any, activations: Any) -> Adapted:
     dtypes = sorted({_dtype_name(parameter) for parameter in named.values()})
     if len(dtypes) > 1 or dtypes[0] not in DTYPES:
         raise refuse("the model", f"its parameters are {' and '.join(dtypes)}, not of one floating dtype")
-    layers, found = read_layers(model, named)
+    own = None if loss is None or isinstance(loss, Loss) else own_loss(loss)
+    logs = own is not None and own.of_log_probabilities
+    layers, found = read_layers(model, named, log_probabilities=logs)
     network = network_of(found, activations)
     module = _Module(model, layers, named, next(iter(named.values())).device)
     params = tuple(
@@ -47,11 +54,48 @@ def adapt_torch(model: Any, loss: Any, activations: Any) -> Adapted:
         for layer in layers
     )
     assign = partial(_assign, module)
-    if loss is None or isinstance(loss, Loss):
-        return Adapted(network, loss, params, by_hand(partial(_forward, module), loss), assign, dtypes[0])
-    left_out = _where_clipped if type(loss).__name__ == "BCELoss" else nothing_left_out
-    gradients = partial(_with_own_loss, module, loss)
-    return Adapted(network, _meant(loss), params, gradients, assign, dtypes[0], left_out=left_out)
+    softplus = [_softplus_rate(layer.activation) for layer in found]
+    if own is None:
+        gradients, meant = by_hand(partial(_forward, module), loss), loss
+    else:
+        gradients, meant = partial(_with_own_loss, module, own), own.loss
+    adapted = Adapted(
+        *(network, meant, params, gradients, assign, dtypes[0]),
+        left_out=partial(_left_out, own, softplus),
+        coarse=next(filter(None, map(_coarse, found)), ""),
+    )
+    return adapted if own is None else replace(adapted, targets=own.targets, loss_of_rows=own.of_rows)
+
+
+def _coarse(layer: Found) -> str:
+    """Why the gradients of an activation of PyTorch's are no better than float32's; "" if they are."""
+    spec: Mapping[str, Any] = layer.activation if isinstance(layer.activation, Mapping) else {"name": ""}
+    if spec["name"] == "hard_sigmoid":
+        return "PyTorch's derivative of hardsigmoid is 1/6 as float32 has it"
+    if spec["name"] == "celu" and float(np.float32(1 / spec["alpha"])) != 1 / spec["alpha"]:
+        return f"PyTorch's derivative of celu takes 1/alpha, alpha={spec['alpha']:g}, as float32 has it"
+    return ""
+
+
+SOFTPLUS_ENDS = 20.0  # PyTorch's threshold: where beta z is above it, softplus is taken to be z
+
+
+def _softplus_rate(spec: Any) -> float | None:
+    """The beta of a layer that the model says is followed by PyTorch's softplus; None for others."""
+    return spec.get("beta", 1.0) if isinstance(spec, Mapping) and spec["name"] == "softplus" else None
+
+
+def _left_out(own: OwnLoss | None, softplus: list[float | None], case: Case) -> str:
+    """Why PyTorch's own functions are not meant for a case; "" if they are."""
+    reason = where_clipped(case) if own is not None and type(own.module).__name__ == "BCELoss" else ""
+    if reason or not any(softplus):
+        return reason
+    smallest = float(jnp.finfo(DTYPES[case.dtype]).eps) / 8
+    for z, beta in zip(solve(case).pre_activations, softplus, strict=True):
+        scaled = np.maximum(np.asarray(z) * (beta or 0.0), 0.0)
+        if ((scaled > SOFTPLUS_ENDS) & (np.exp(-scaled) > smallest)).any():
+            return f"softplus of PyTorch is z, and its derivative 1, where beta z is above {SOFTPLUS_ENDS:g}, by design"
+    return ""
 
 
 def _leaves(module: _Module, params: Any) -> dict[str, Any]:
@@ -68,8 +112,10 @@ def _outputs(module: _Module, leaves: dict[str, Any], inputs: Any) -> Any:
     import torch
 
     kept = [module.device] if module.device.type == "cuda" else []
+    given = _tensor(module, inputs)
+    slopes = {name: leaf.detach().to(given.dtype) for name, leaf in module.named.items() if name not in leaves}
     with torch.enable_grad(), torch.random.fork_rng(kept):
-        return torch.func.functional_call(module.model, leaves, (_tensor(module, inputs),))
+        return torch.func.functional_call(module.model, slopes | leaves, (given,))
 
 
 def _pairs(module: _Module, leaves: dict[str, Any], result: Any, ct_result: Any = None) -> Pairs:
@@ -88,15 +134,18 @@ def _forward(module: _Module, params: Any, inputs: Any) -> Forward:
     return Forward(_numpy(outputs), lambda ct: _pairs(module, leaves, outputs, _tensor(module, ct).to(outputs.dtype)))
 
 
-def _with_own_loss(module: _Module, loss: Any, params: Any, inputs: Any, targets: Any) -> Gradients:
-    """The gradients of PyTorch's own loss."""
+def _with_own_loss(module: _Module, own: OwnLoss, params: Any, inputs: Any, targets: Any) -> Gradients:
+    """The gradients of PyTorch's own loss; without the outputs where those are logarithms of the oracle's."""
     import torch
 
     leaves = _leaves(module, params)
     outputs = _outputs(module, leaves, inputs)
-    with torch.enable_grad():
+    loss = copy.deepcopy(own.module).to(outputs.device, outputs.dtype)
+    with torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # KLDivLoss warns of what its mean divides by, which is known
         value = loss(outputs, _tensor(module, targets))
-    return Gradients(list(_pairs(module, leaves, value)), _numpy(value), _numpy(outputs))
+    shown = None if own.of_log_probabilities else _numpy(outputs)
+    return Gradients(list(_pairs(module, leaves, value)), _numpy(value), shown)
 
 
 def _assign(module: _Module, params: Any) -> Any:
@@ -112,7 +161,7 @@ def _tensor(module: _Module, array: Any) -> Any:
     """A tensor of an array's numbers, in its dtype, where the module is."""
     import torch
 
-    dtype = getattr(torch, str(np.asarray(array).dtype))
+    dtype = getattr(torch, str(np.asarray(array).dtype))  # floats, or integers for class labels
     return torch.tensor(np.asarray(array, np.float64), dtype=dtype, device=module.device)
 
 
@@ -125,49 +174,6 @@ def _numpy(tensor: Any) -> np.ndarray:
 
 def _dtype_name(tensor: Any) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-# losses: PyTorch's modules, and which of the oracle's they are
-
-
-LOSS_KINDS = {
-    "MSELoss": ("squared_error", "mean"),
-    "BCELoss": ("binary_cross_entropy", "mean"),
-    "BCEWithLogitsLoss": ("sigmoid_cross_entropy", "mean"),
-    "CrossEntropyLoss": ("softmax_cross_entropy", "sum"),
-}
-PLAIN_LOSS = {"weight": None, "pos_weight": None, "label_smoothing": 0.0}
-
-
-def _meant(loss: Any) -> Loss:
-    """The oracle's loss that a loss module of PyTorch is."""
-    name = type(loss).__name__
-    if name not in LOSS_KINDS or not is_torchs(loss):
-        hint = "; use CrossEntropyLoss, which takes targets as probabilities" if name == "NLLLoss" else ""
-        raise ValueError(
-            f"expected loss to be a functional_mlp.Loss, None, or one of torch.nn.{', torch.nn.'.join(LOSS_KINDS)},"
-            f" got {name}{hint}"
-        )
-    for field, plain in PLAIN_LOSS.items():
-        if getattr(loss, field, plain) != plain:
-            raise ValueError(
-                f"expected {name} with {field}={plain}, got {getattr(loss, field)!r}: the oracle has no other"
-            )
-    if loss.reduction not in ("mean", "sum"):
-        raise ValueError(f"expected {name} with reduction 'mean' or 'sum', got {loss.reduction!r}")
-    kind, over_outputs = LOSS_KINDS[name]
-    return Loss(kind, loss.reduction, over_outputs if loss.reduction == "mean" else "sum")
-
-
-CLIPS_AT = 1e-12  # p (1 - p), by which BCELoss divides, is never taken for less
-
-
-def _where_clipped(case: Case) -> str:
-    """Why a case is none for PyTorch's BCELoss."""
-    p = solve(case).outputs
-    if (p * (1 - p)).min() >= CLIPS_AT:
-        return ""
-    return "BCELoss clips the derivative where p (1 − p) is below 1e-12, by design; BCEWithLogitsLoss does not"
 
 
 # one autograd.Function alone

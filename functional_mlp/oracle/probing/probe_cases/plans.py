@@ -21,11 +21,11 @@ from functional_mlp.network import Network
 from functional_mlp.oracle.case import (
     Case,
     Layout,
-    draw_targets,
     drawn_kind,
     require_loss,
     require_network,
     rounded,
+    targets_for,
 )
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Precision, estimate_noise, kink_positions, precision_named
@@ -145,7 +145,7 @@ def draw_probe_cases(
         raise TypeError(f"expected seed to be an integer, got {seed!r}")
     if seed < 0:
         raise ValueError(f"expected seed to be at least 0, got {seed}")
-    plans = _plans(network, loss, declared)
+    plans = _plans(network, loss, declared, asking.targets)
     if asking.layout.targets == "labels":
         plans = {name: plan for name, plan in plans.items() if name not in MEANT_FOR}
     cases = (_drawn(name, plan, network, loss, declared, seed, asking) for name, plan in plans.items())
@@ -165,11 +165,15 @@ class _Plan(NamedTuple):
     targets: str
 
 
-def _plans(network: Network, loss: Loss | None, declared: Precision) -> dict[str, _Plan]:
-    """The plans of all cases, by their names."""
+def _plans(network: Network, loss: Loss | None, declared: Precision, choice: str | None) -> dict[str, _Plan]:
+    """The plans of all cases, by their names.
+
+    Where a loss wants probabilities, all targets are what is declared; of losses of classes other cases have those.
+    """
     batches = batch_sizes(network)
-    targets = drawn_kind(network, loss, None)
-    others = {} if loss is None else OTHER_TARGETS.get(KINDS[loss.kind].targets, {})
+    wanted = "" if loss is None else KINDS[loss.kind].targets
+    targets = drawn_kind(network, loss, choice if wanted == "probabilities" else None)
+    others = OTHER_TARGETS.get(wanted, {})
     moderate = (MODERATE, MODERATE)
     plans = {
         "several samples": _Plan(batches.several, moderate, targets),
@@ -198,7 +202,7 @@ def _drawn(
     while len(tried) < ATTEMPTS and all(doubts for doubts, _ in tried):
         rng = np.random.default_rng([seed, len(tried), *name.encode()])
         params, inputs = placed(network, most, placing, dtype, rng)
-        end = rounded(draw_targets(plan.targets, (plan.samples, network.sizes[-1]), rng), dtype)
+        end = rounded(targets_for(network, loss, plan.targets, plan.samples, rng), dtype)
         targets, ct_outputs = (None, end) if loss is None else (end, None)
         case = Case(network, loss, params, inputs[: plan.samples], targets, ct_outputs, name=name, dtype=dtype)
         tried.append((_doubts(case, declared), case))

@@ -3,6 +3,7 @@
 import numpy as np
 
 import functional_mlp as fm
+from functional_mlp.oracle.probing import asking_of
 from functional_mlp.oracle.probing.probe_cases import plans as probe_cases
 
 NETWORK = fm.Network((4, 5, 6), ("relu", "tanh"))
@@ -36,6 +37,20 @@ def test_the_cases_are_what_their_names_say():
         assert all(np.ptp(layer, axis=0).min() > 10 for layer in z["near saturation"])
         assert (z["at the kink"][0][:, 0] == 0).all()
         assert (z["at the kink"][0][:, 1:] != 0).all()
+
+
+def test_no_case_has_a_sample_of_the_class_that_is_ignored():
+    loss = fm.Loss("softmax_cross_entropy", "mean", ignore_index=1)
+    cases = probe_cases.draw_probe_cases(fm.Network((4, 3)), loss, asking=asking_of("labels"))
+    assert all(case.layout.targets == "labels" for case in cases)
+    assert {int(label) for case in cases for label in case.targets.argmax(axis=1)} == {0, 2}
+
+
+def test_losses_of_probabilities_are_asked_with_those_that_are_declared():
+    network, loss = fm.Network((4, 3)), fm.Loss("softmax_kl_divergence")
+    soft = probe_cases.draw_probe_cases(network, loss, asking=asking_of("soft"))
+    assert all(case.targets.min() > 0 and np.allclose(case.targets.sum(axis=1), 1) for case in soft)
+    assert all(set(case.targets.ravel()) == {0.0, 1.0} for case in probe_cases.draw_probe_cases(network, loss))
 
 
 def test_a_seed_gives_the_same_cases_and_another_seed_others():
