@@ -7,6 +7,7 @@ from .diagnosis import diagnose as diagnose
 from .diagnosis import diagnose_several as diagnose_several
 from .loss_value import LossReading as LossReading
 from .loss_value import loss_readings as loss_readings
+from .relations import Relation as Relation
 from .search import Evidence as Evidence
 from .search import Explanation as Explanation
 from .search import Named as Named

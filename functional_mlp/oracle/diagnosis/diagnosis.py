@@ -17,7 +17,9 @@ import numpy as np
 
 from functional_mlp.oracle.case import Case, layer_of, parameter_of, weights_and_bias
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy, next_on_the_way_back
+from functional_mlp.oracle.diagnosis.loss_value import loss_readings
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, relative_sizes
+from functional_mlp.oracle.diagnosis.relations import Relation, relations
 from functional_mlp.oracle.diagnosis.search import (
     SCALES,
     Account,
@@ -47,28 +49,14 @@ from functional_mlp.oracle.verdict import (
 )
 
 CONVENTION, MISTAKE, EITHER = "convention", "mistake", "either"
-# mistakes at the outputs with a number that fits any multiple
-FITTED_AT_THE_OUTPUTS = {"loss-scaled", "penalty-in-delta", "epsilon-in-log", "saturated-gradient-clipped"}
+FITTING_ANY_MULTIPLE = {  # with their free number
+    *("loss-scaled", "array-scaled", "penalty-in-delta", "epsilon-in-log", "saturated-gradient-clipped"),
+    *("gradient-clipped", "gradient-normalised"),
+}
 NEAR = 2.0  # noise floors of the mistaken numbers that the given ones may be away
 ENOUGH_CASES, MOST_CASES = 3, 6  # of one program in which its mistake is looked for
 NEAR_BEST, MOST_TOLD = 3.0, 8  # in cost: explanations of several mistakes that are told beside the best one; of any
 MOST_WORK, MOST_WORK_FOR_PAIRS = 2e7, 2e6  # weights times samples of a case in which they are looked for
-
-
-class Relation(NamedTuple):
-    """What can be said of wrong arrays that no mistake explains.
-
-    Attributes:
-        kind: such as "scaled" or "transposed".
-        paths: of the arrays that it is said of.
-        numbers: that belong to it, such as the factor, or one for each unit.
-        sentence: what is said.
-    """
-
-    kind: str
-    paths: tuple[str, ...]
-    numbers: tuple[float, ...]
-    sentence: str
 
 
 class Diagnosis(NamedTuple):
@@ -124,7 +112,8 @@ class Asked(NamedTuple):
 class _Found(NamedTuple):
     """What a search found: every account, the first wrong quantity, and whether the catalogue was tried.
 
-    `question` was answered; if `turned`, in the other layout, which is then the first mistake of every account.
+    `question` was answered; if `turned`, in the other layout, which is then the first mistake of every account. `loss`
+    is what can be said of a wrong value of the loss by itself.
     """
 
     accounts: tuple[Account, ...]
@@ -133,6 +122,7 @@ class _Found(NamedTuple):
     question: Discrepancy | None = None
     turned: bool = False
     group: str = ""
+    loss: tuple[Relation, ...] = ()
 
 
 def diagnose(asked: Asked) -> Diagnosis | None:
@@ -219,7 +209,8 @@ def _diagnosis(found: _Found | None) -> Diagnosis | None:
     if found is None:
         return None
     if not found.accounts:
-        return Diagnosis((), (), "", found.first_wrong, found.searched)
+        related = (*_related(found, found.question.wrong if found.question else ()), *found.loss)
+        return Diagnosis((), (), "", found.first_wrong, found.searched, group=found.group, relations=related)
     likeliest = found.accounts[0]
     told = [one for one in found.accounts if len(one.mistakes) == 1 or one.cost <= likeliest.cost + NEAR_BEST]
     best, *others = told[:MOST_TOLD]
@@ -243,7 +234,16 @@ def _diagnosis(found: _Found | None) -> Diagnosis | None:
         shown,
         found.group,
         best.unexplained,
+        (*_related(found, best.unexplained), *(found.loss if "loss" in best.unexplained else ())),
     )
+
+
+def _related(found: _Found, paths: Collection[str]) -> tuple[Relation, ...]:
+    """How some wrong arrays are related to the right ones."""
+    if found.question is None or not paths:
+        return ()
+    with np.errstate(all="ignore"):
+        return relations(found.question, [path for path in paths if path in found.question.given])
 
 
 def work_of(case: Case) -> int:
@@ -254,11 +254,18 @@ def work_of(case: Case) -> int:
 def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | None:
     """Every explanation of gradients that were judged; None if nothing is wrong."""
     found = _search_by(asked, excluded)
-    if found is None or _is_whole(found) or asked.coarser is None:
+    if found is None or asked.coarser is None or (found.accounts and len(found.accounts[0].mistakes) == 1):
         return found
     leaves = judge(asked.case, asked.solution, asked.coarser, asked.given)
     again = _search_by(asked._replace(noise=asked.coarser, leaves=leaves), excluded)
-    return again if again is not None and (_is_whole(again) or not found.accounts) else found
+    return found if again is None or _how_far(found) <= _how_far(again) else again
+
+
+def _how_far(found: _Found) -> tuple[float, float]:
+    """How much is left unexplained, and how unlikely the explanation is."""
+    if not found.accounts:
+        return np.inf, np.inf
+    return len(found.accounts[0].unexplained), found.accounts[0].cost
 
 
 def _thorough(found: _Found) -> _Found:
@@ -267,11 +274,6 @@ def _thorough(found: _Found) -> _Found:
     if not found.accounts or len(found.accounts[0].mistakes) > 1 or found.turned:
         return found
     return found._replace(accounts=(*found.accounts, *composed_accounts(found.question)))
-
-
-def _is_whole(found: _Found) -> bool:
-    """Whether something explains all that is wrong."""
-    return any(not account.unexplained for account in found.accounts)
 
 
 def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
@@ -301,7 +303,7 @@ def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
         return unsearched
     truth = {path: array for path, array in true.items() if path in arrays}
     if only_scales(case):  # any number might be meant, so that none shows a convention
-        excluded |= SCALES | FITTED_AT_THE_OUTPUTS | {"loss-mismatch"}
+        excluded |= SCALES | FITTING_ANY_MULTIPLE | {"loss-mismatch"}
     storage = noise.precision.storage.name
     dtype = "float64" if all(np.isfinite(array).all() for array in arrays.values()) else storage
     loss, loss_noise = _loss_and_noise(asked)
@@ -322,7 +324,19 @@ def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
         excluded=excluded,
     )
     found = accounts(question, composed=dtype == "float64" and work_of(case) <= MOST_WORK_FOR_PAIRS)
-    return _Found(found, first_wrong(leaves), question=question, group=group)
+    return _Found(found, first_wrong(leaves), question=question, group=group, loss=_readings_of_loss(asked, wrong))
+
+
+def _readings_of_loss(asked: Asked, wrong: Collection[str]) -> tuple[Relation, ...]:
+    """Which other losses have the value that was given, if it is wrong."""
+    if "loss" not in wrong:
+        return ()
+    handed = given_leaves(asked.case, asked.given)["loss"]
+    assert isinstance(handed, Handed)
+    floor = asked.noise.floors["loss"]
+    allowed = float(floor.smooth) + float(known_to(handed, digits_of(asked.given, "loss"), widest=True))
+    readings = loss_readings(asked.case, asked.solution, float(handed.values), allowed)
+    return tuple(Relation("loss", ("loss",), (reading.value,), reading.sentence) for reading in readings)
 
 
 def _loss_and_noise(asked: Asked) -> tuple[float, float]:

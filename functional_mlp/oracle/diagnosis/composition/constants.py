@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from functional_mlp.oracle.diagnosis.composition.alternatives import applied
-from functional_mlp.oracle.mistakes import FREQUENCIES, MISTAKES, Prepared, Slip, frequency_of, places
+from functional_mlp.oracle.mistakes import FREQUENCIES, MISTAKES, Prepared, Slip, frequency_of, only_scales, places
 
 ROUNDING = 1e-13  # of a constant, relative, besides its own doubt
 UNNAMED = 4.0  # what a constant costs that means nothing in particular
@@ -82,6 +82,7 @@ class Constants:
         self.samples, self.outputs, self.depth = len(case.inputs), case.network.sizes[-1], len(case.params)
         weights = case.sample_weights
         self.divisor = float(self.samples if weights is None else weights.sum())
+        self.any_multiple = only_scales(case)  # whatever was done at the outputs
         self.averages = loss is not None and loss.over_samples == "mean"
         self.l2 = 0.0 if loss is None else loss.l2
         self.meanings = _meanings(self)

@@ -188,6 +188,8 @@ def _named(
     def plain(mistake_id: str, layers: tuple[int, ...] = (), more: float = 0.0) -> tuple[Part, ...]:
         return (part(mistake_id, layers, more=more),)
 
+    if shape.kind == "all" and constants.any_multiple:
+        return [()]
     if shape.kind == "all":
         whole = any(_with_its_penalty(one) for one in explained)
         return _of_all(constant, doubt, whole, constants, scaled, plain)

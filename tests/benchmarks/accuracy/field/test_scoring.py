@@ -26,7 +26,8 @@ def program_with(count: int, outside: bool = False) -> Program:
 
 
 def judged(monkeypatch: pytest.MonkeyPatch, program: Program, mistakes: list[str], ties: Any = ()) -> Row:
-    found = SimpleNamespace(mistakes=[named(one) for one in mistakes], ties=ties)
+    mistaken = [named(one) for one in mistakes]
+    found = SimpleNamespace(mistakes=mistaken, ties=ties, explanations=[mistaken])
     report = SimpleNamespace(verdict="wrong", diagnosis=found if mistakes else None)
     monkeypatch.setattr(trials, "ask", lambda _: report)
     return row_of(0, program)
