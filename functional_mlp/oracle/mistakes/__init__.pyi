@@ -6,6 +6,7 @@ from .catalogue.registry import FAMILIES as FAMILIES
 from .catalogue.registry import MISTAKES as MISTAKES
 from .catalogue.registry import described as described
 from .changes import Context as Context
+from .changes import with_stages as with_stages
 from .frequencies import FREQUENCIES as FREQUENCIES
 from .frequencies import frequency_of as frequency_of
 from .injection import Injected as Injected

@@ -10,12 +10,14 @@ from functional_mlp.oracle.diagnosis.composition.alternatives import Alternative
 from functional_mlp.oracle.diagnosis.composition.constants import FITTED, UNNAMED, Constants, close, cost_of
 from functional_mlp.oracle.diagnosis.composition.factors import Explained
 from functional_mlp.oracle.diagnosis.composition.fits import SPAN, Fit, Observed, fit_of
-from functional_mlp.oracle.mistakes import LayerView, Prepared, Program, Slip, view_of
+from functional_mlp.oracle.mistakes import LayerView, Prepared, Program, Slip, view_of, with_stages
 
 UNEXPLAINED = 30.0  # cost of an array that is not explained: more than that of several mistakes
 AGAIN = 0.3  # cost of a mistake in one more layer
 OF_FIT = 3.0  # cost of a factor, of another penalty, of zeros, where it is met first
 WEAK = 2.0  # cost of an agreement of too few digits
+# mistakes after which a cotangent that is n times as large is not n times as large
+NOT_LINEAR = {"relu-drops-cotangent", "derivative-of-error", "mask-overwrites", "relu-mask-on-cotangent"}
 FIRM = 4.0  # decimal digits of an agreement that is not too weak
 
 Step = tuple[Group, ...]  # mistakes that make the same numbers, the likeliest first
@@ -219,9 +221,25 @@ def through(search: Search, chain: Chain, slips: Sequence[Slip], layer: int, ct_
         if own is None or program is None:
             continue
         arriving = program.ct_outputs if ct_a is None else ct_a
-        found = reached(search, with_step(chain._replace(program=program), (own,)), layer, arriving)
-        if found is not None:
-            yield found
+        ways = [program]
+        if slip.id in NOT_LINEAR and search.constants.averages and search.constants.divisor != 1:
+            ways.append(_divided_at_the_end(program, layer, search.constants.divisor))
+        for way in ways:
+            found = reached(search, with_step(chain._replace(program=way), (own,)), layer, arriving)
+            if found is not None:
+                yield found
+
+
+def _divided_at_the_end(program: Program, layer: int, divisor: float) -> Program:
+    """A program that goes through an activation before it divides by the number of samples."""
+    stage = program.stages[layer].through_activation
+
+    def through_activation(view: LayerView, ct_a: Array) -> Array:
+        whole = ct_a * ct_a.dtype.type(divisor)
+        ct_z: Array = stage(view._replace(ct_a=whole), whole) / ct_a.dtype.type(divisor)
+        return ct_z
+
+    return with_stages(program, layer, {"through_activation": through_activation})
 
 
 def valued(search: Search, chain: Chain, slip: Slip, layer: int, ct_a: Array | None) -> Slip | None:

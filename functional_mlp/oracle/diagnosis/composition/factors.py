@@ -85,7 +85,7 @@ def _readings(
     penalties = _penalties(penalised, constants)
     if penalties is None:
         return []
-    shared = [one for one in explained if one.fit.factor != 0 and one.observed.given.any()]
+    shared = [one for one in explained if one.fit.factor != 0]
     zeros = _zeros([one for one in explained if one not in shared], shared, constants)
     return [(*parts, *zero, *penalties) for parts in _factors(shared, constants) for zero in zeros]
 

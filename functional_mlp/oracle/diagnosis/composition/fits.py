@@ -114,6 +114,9 @@ def fit_of(observed: Observed, gradient: Array, known: Sequence[Fit] = ()) -> Fi
         return declared
     if not given.any():
         return Fit(0.0, 0.0, 0.0, 0, 0.0)
+    penalty = declared._replace(factor=0.0)
+    if (penalty.l2 or penalty.l1) and agrees(observed, made_by(observed, gradient, penalty)):
+        return penalty
     if not _in_span(observed, gradient):
         return None
     return next(itertools.chain(_of_others(observed, gradient, known), _fits(observed, gradient)), None)

@@ -5,14 +5,11 @@ arrays of the layer agree with is kept. So mistakes at different places are foun
 combination of them.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.backward_pass import Cotangents
-from functional_mlp.network import Dense
 from functional_mlp.oracle.diagnosis.composition.alternatives import Group, applied, is_fitted
 from functional_mlp.oracle.diagnosis.composition.chain import (
     AGAIN,
@@ -20,11 +17,9 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
     Chain,
     Search,
     cost_of_fit,
-    gradient_of,
     is_plain,
     kind_of,
     reached,
-    summed,
     through,
     valued,
     view_at,
@@ -33,11 +28,13 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
 )
 from functional_mlp.oracle.diagnosis.composition.constants import cost_of
 from functional_mlp.oracle.diagnosis.composition.factors import Explained
-from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, fit_of
+from functional_mlp.oracle.diagnosis.composition.fits import Observed, agrees, fit_of
 from functional_mlp.oracle.diagnosis.composition.samples import with_uneven_samples
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, view_of
+from functional_mlp.oracle.diagnosis.composition.sums import is_odd, with_gathered, with_sums
+from functional_mlp.oracle.mistakes import MISTAKES, Slip
 
 WIDTH = 10  # programs that are followed
+EARLY = ("", "as given", "as computed")  # the parameters that are sent back through: not updated, or updated already
 MOST_UNSEEN = 60  # mistakes in a layer whose arrays cannot tell, that are tried by those of the layer below
 ARRIVALS = 8  # of them, those that are tried with every derivative
 SURE = 6.0  # decimal digits by which the arrays of a layer must agree for a mistake there to be found
@@ -51,7 +48,7 @@ def programs(search: Search) -> list[Chain]:
         found = _best(below for chain in found for below in _one_layer_down(search, chain, layer))
     if search.observed.get(-1):
         found = _best(_with_inputs(search, chain) for chain in found)
-    return _best(_with_gathered(search, chain) if chain.unexplained else chain for chain in found)
+    return _best(with_gathered(search, chain) if chain.unexplained else chain for chain in found)
 
 
 def right_program(search: Search) -> Chain:
@@ -60,7 +57,7 @@ def right_program(search: Search) -> Chain:
     chain = reached(search, Chain(program), search.top, program.ct_outputs)
     for layer in reversed(range(search.top)):
         assert chain is not None
-        sent = _sent_back(search, chain, layer, None, early=False)
+        sent = _sent_back(search, chain, layer, None, early="")
         assert sent is not None
         chain = reached(search, chain, layer, sent[1])
     assert chain is not None
@@ -130,14 +127,14 @@ def _has_outputs(search: Search, outputs: Array) -> bool:
 def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
     """A program followed to the next layer; with every mistake on the way there, if it does not explain all."""
     unseen, chain = chain.unseen, chain._replace(unseen=())
-    plain = _sent_back(search, chain, layer, None, early=False)
+    plain = _sent_back(search, chain, layer, None, early="")
     right = None if plain is None else reached(search, plain[0], layer, plain[1])
     if plain is None or right is None:
         return []
     if is_plain(search, right, layer):
         return [right]
     arrivals = [plain]
-    earlies = (False, True) if search.after is not None else (False,)
+    earlies = EARLY if search.after is not None else EARLY[:1]
     for early in earlies:
         for slip in (None, *search.alternatives.previous[layer + 1]):
             if early or slip is not None:
@@ -157,12 +154,12 @@ def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
         tried += [own for own in others if own is not None]
         for own in unseen:  # the same mistake here too
             again = [slip for slip in derivatives if kind_of(slip) == kind_of(own.steps[-1][0][0])]
-            sent = _sent_back(search, own, layer, None, early=False)
+            sent = _sent_back(search, own, layer, None, early="")
             tried += [] if sent is None or not again else through(search, sent[0], again, layer, sent[1])
     return _kept(search, right, tried, layer, [(own, ct) for own, ct in first])
 
 
-def _sent_back(search: Search, chain: Chain, layer: int, slip: Slip | None, early: bool) -> tuple[Chain, Array] | None:
+def _sent_back(search: Search, chain: Chain, layer: int, slip: Slip | None, early: str) -> tuple[Chain, Array] | None:
     """What the layer above sends to a layer: the program, and the cotangent."""
     above = layer + 1
     if slip is not None:
@@ -174,8 +171,7 @@ def _sent_back(search: Search, chain: Chain, layer: int, slip: Slip | None, earl
         chain = with_step(chain._replace(program=changed), (slip,))
     view = view_at(chain, above)
     if early:
-        assert search.after is not None
-        weights, bias = search.after[above]
+        weights, bias = _updated(search, chain, above, early)
         view = view._replace(weights=weights, bias=bias)
         cost = AGAIN if chain.early else cost_of("updated-weights-used")
         chain = chain._replace(early=(*chain.early, above), cost=chain.cost + cost)
@@ -186,13 +182,28 @@ def _sent_back(search: Search, chain: Chain, layer: int, slip: Slip | None, earl
     return None if np.shape(ct_a) != view.a_prev.shape else (chain, ct_a)
 
 
+def _updated(search: Search, chain: Chain, layer: int, early: str) -> tuple[Array, Array | None]:
+    """The parameters of a layer after the step: those that were given, or those of the program's own gradient."""
+    assert search.after is not None
+    if early == "as given":
+        return search.after[layer]
+    weights, bias = chain.program.params[layer]
+    loss, rate = search.prepared.case.loss, search.constants.rate or 0.0
+    view, delta = view_at(chain, layer), weighted(chain, chain.ct_z)
+    step = chain.program.stages[layer].weights_cotangent(view, delta)
+    if loss is not None:
+        step = step + loss.l2 * weights + loss.l1 * np.sign(weights)
+    moved = None if bias is None else bias - rate * chain.program.stages[layer].bias_cotangent(view, delta)
+    return weights - rate * step, moved
+
+
 def _with_inputs(search: Search, chain: Chain) -> Chain:
     """A program with the cotangent of the inputs explained, or not."""
     [observed] = search.observed[-1]
     choices = (None, *search.alternatives.previous[0])
     best: Chain | None = None
     for slip in choices:
-        sent = _sent_back(search, chain, -1, slip, early=False)
+        sent = _sent_back(search, chain, -1, slip, early="")
         if sent is None:
             continue
         own, ct = sent
@@ -218,6 +229,12 @@ def _settled(search: Search, tried: Sequence[Chain], layer: int) -> bool:
     """Whether one of these programs explains all arrays of a layer beyond chance."""
     observed = search.observed.get(layer, ())
     return any(len(chain.explains(observed)) == len(observed) and _is_sure(chain, layer) for chain in tried)
+
+
+def _explains_well(search: Search, chain: Chain, layer: int) -> bool:
+    """Whether it explains all arrays of a layer, and none by a factor that means nothing."""
+    own = _at(chain, layer)
+    return len(own) == len(search.observed.get(layer, ())) and not any(is_odd(search, one) for one in own)
 
 
 def _at(chain: Chain, layer: int) -> list[Explained]:
@@ -257,19 +274,19 @@ def _kept(
     found = _alike_joined([right, *better])
     found.sort(key=lambda chain: chain.cost)
     found = found[:WIDTH]
-    if not any(len(chain.explains(observed)) == len(observed) for chain in found):
+    if not any(_explains_well(search, chain, layer) for chain in found):
         uneven = (with_uneven_samples(search, chain, layer) for chain in tried)
         found = sorted([*filter(None, uneven), *found], key=lambda chain: chain.cost)[:WIDTH]
-    odd = [chain for chain in found if chain is not right and any(_is_odd(search, one) for one in _at(chain, layer))]
-    with_sums = [_with_sums(search, chain, layer) for chain in (right, *odd)]
+    odd = [chain for chain in found if chain is not right and any(is_odd(search, one) for one in _at(chain, layer))]
+    summed_wrongly = [with_sums(search, chain, layer) for chain in (right, *odd)]
     if not any(len(chain.explains(observed)) == len(observed) for chain in found):
-        with_sums += [_with_sums(search, chain, layer) for chain in found[: SURE_OF_SUMS + 1] if chain is not right]
+        summed_wrongly += [with_sums(search, chain, layer) for chain in found[: SURE_OF_SUMS + 1] if chain is not right]
         others = [own for own in (reached(search, one, layer, ct) for one, ct in arrivals[1:]) if own is not None]
-        with_sums += [_with_sums(search, chain, layer) for chain in others]
-    if not any(chain.explains(observed) for chain in (*found, *filter(None, with_sums))):
-        with_sums += [_with_sums(search, chain, layer) for chain in tried[:MOST_UNSEEN]]
-    if any(own is not None for own in with_sums):
-        found = sorted([*filter(None, with_sums), *found], key=lambda chain: chain.cost)[:WIDTH]
+        summed_wrongly += [with_sums(search, chain, layer) for chain in others]
+    if not any(chain.explains(observed) for chain in (*found, *filter(None, summed_wrongly))):
+        summed_wrongly += [with_sums(search, chain, layer) for chain in tried[:MOST_UNSEEN]]
+    if any(own is not None for own in summed_wrongly):
+        found = sorted([*filter(None, summed_wrongly), *found], key=lambda chain: chain.cost)[:WIDTH]
     return found
 
 
@@ -297,121 +314,3 @@ def _are_alike(one: Chain, other: Chain) -> bool:
         return False
     size = float(np.max(np.abs(one.ct_z), initial=0.0))
     return bool(np.allclose(one.ct_z, other.ct_z, rtol=1e-12, atol=1e-14 * size))
-
-
-# the sums of single arrays
-
-
-def _with_sums(search: Search, chain: Chain, layer: int) -> Chain | None:
-    """A program with those arrays of a layer explained that a mistake in their own sums explains; None if none does.
-
-    Of arrays that are explained by a factor which means nothing, another explanation is looked for.
-    """
-    found = chain
-    for observed in search.observed.get(layer, ()):
-        known = chain.explained.get(observed.path)
-        if observed.kind == "delta" or (known is not None and not _is_odd(search, known)):
-            continue
-        explained = _by_sums(search, found, layer, observed)
-        if explained:
-            found = _with_sum(search, found, observed, explained)
-    return None if found is chain else found
-
-
-def fits_of(chain: Chain, path: str) -> tuple[Fit, ...]:
-    """The fits of the other arrays that a program explains."""
-    return tuple(dict.fromkeys(one.fit for other, one in chain.explained.items() if other != path))
-
-
-def _is_odd(search: Search, explained: Explained) -> bool:
-    """Whether an array is explained by a fitted number that means nothing in particular."""
-    fit = explained.fit
-    return fit.free > 0 and fit.factor != 1 and not search.constants.meaning_of(fit.factor, fit.doubt)
-
-
-def _by_sums(search: Search, chain: Chain, layer: int, observed: Observed) -> list[tuple[Slip, Explained]]:
-    """The mistakes in the sums of an array that explain it, the likeliest first."""
-    found: list[tuple[float, Slip, Explained]] = []
-    fits = fits_of(chain, observed.path)
-    unchanged = gradient_of(chain, observed)
-    least = 0 if observed.path in chain.explained else observed.given.size
-    for slip in search.alternatives.sums[layer]:
-        own = applied(chain.program, slip) if not is_fitted(slip) else None
-        if own is None:
-            continue
-        view = view_of(own, layer)._replace(ct_a=chain.ct_a)
-        gradient = summed(own, view, observed, weighted(chain, chain.ct_z))
-        changes = gradient is not None and (unchanged is None or not np.array_equal(gradient, unchanged))
-        fit = fit_of(observed, gradient, fits) if gradient is not None and changes else None
-        if fit is None or gradient is None or observed.digits(fit.free) < SURE or fit.factor == 0 or fit.free > least:
-            continue
-        cost = cost_of(*kind_of(slip)) + cost_of_fit(search, chain.explained, observed, fit)
-        found.append((cost, slip, Explained(observed, gradient, fit)))
-    if not found and observed.is_one_number and observed.given.size > 1 and observed.given.any():
-        fit = Fit(1.0, 0.0, 0.0, 0, 0.0)
-        one_number = Slip("scalar-broadcast", layer, "weights" if observed.kind == "weights" else "bias-mean")
-        found.append((0.0, one_number, Explained(observed, observed.given, fit)))
-    return [(slip, explained) for _, slip, explained in sorted(found, key=lambda one: one[0])]
-
-
-def _with_sum(search: Search, chain: Chain, observed: Observed, found: Sequence[tuple[Slip, Explained]]) -> Chain:
-    """A program with an array explained by the likeliest of these, and by those with the same numbers."""
-    _, best = found[0]
-    alike = tuple((slip,) for slip, one in found if one.fit == best.fit)
-    met = {kind_of(slip) for step in chain.sums.values() for (slip,) in step}
-    again = any(kind_of(slip) in met for (slip,) in alike)
-    cost = AGAIN if again else cost_of(*kind_of(alike[0][0]))
-    cost += cost_of_fit(search, chain.explained, observed, best.fit)
-    known = chain.explained.get(observed.path)
-    before = UNEXPLAINED if known is None else cost_of_fit(search, {}, observed, known.fit)
-    return chain._replace(
-        sums={**chain.sums, observed.path: alike},
-        explained={**chain.explained, observed.path: best},
-        unexplained=tuple(path for path in chain.unexplained if path != observed.path),
-        cost=chain.cost - before + cost,
-    )
-
-
-# what mixes the gradients of several layers
-
-
-def _with_gathered(search: Search, chain: Chain) -> Chain:
-    """A program with those arrays explained that come of the cotangents of other layers."""
-    depth = len(search.prepared.case.params)
-    if not search.alternatives.gathered or len(chain.deltas) < depth:
-        return chain
-    params = []
-    for layer in range(depth):
-        view, delta = view_of(chain.program, layer), weighted(chain, chain.deltas[layer])
-        stages = chain.program.stages[layer]
-        params.append(Dense(stages.weights_cotangent(view, delta), stages.bias_cotangent(view, delta)))
-    deltas = tuple(chain.deltas[layer] for layer in range(depth))
-    for slip in search.alternatives.gathered:
-        own = applied(chain.program, slip)
-        if own is None:
-            continue
-        try:
-            pulled = own.gathered(Cotangents(tuple(params), None, deltas))  # type: ignore[arg-type]
-        except (ValueError, ArithmeticError, LookupError, TypeError):
-            continue
-        chain = _with_arrays(search, chain, slip, pulled.params)
-    return chain
-
-
-def _with_arrays(search: Search, chain: Chain, slip: Slip, params: Sequence[Dense]) -> Chain:
-    """A program with those arrays explained that are these; where others explain them already, as another reading."""
-    for observed in itertools.chain.from_iterable(search.observed.values()):
-        if observed.parameter is None or not (observed.path in chain.unexplained or observed.path in chain.sums):
-            continue
-        gradient = getattr(params[observed.layer], observed.kind)
-        fits = fits_of(chain, observed.path)
-        fit = None if gradient is None else fit_of(observed, np.asarray(gradient, np.float64), fits)
-        if fit is None or observed.digits(fit.free) < SURE or fit.factor == 0:
-            continue
-        if observed.path in chain.sums:
-            if fit == chain.explained[observed.path].fit:
-                sums = {**chain.sums, observed.path: (*chain.sums[observed.path], (slip,))}
-                chain = chain._replace(sums=sums)
-            continue
-        chain = _with_sum(search, chain, observed, [(slip, Explained(observed, np.asarray(gradient, np.float64), fit))])
-    return chain

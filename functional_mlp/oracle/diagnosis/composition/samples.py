@@ -1,14 +1,17 @@
 """Samples that do not count alike: one weight for each, fitted to all arrays at once."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.diagnosis.composition.chain import UNEXPLAINED, Chain, Search, judged
+from functional_mlp.oracle.diagnosis.composition.chain import UNEXPLAINED, Chain, Search, judged, summed, weighted
 from functional_mlp.oracle.diagnosis.composition.constants import FITTED, UNNAMED, Part, cost_of, part, total
-from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, made_by
+from functional_mlp.oracle.diagnosis.composition.factors import Explained
+from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, fit_of, made_by
+from functional_mlp.oracle.mistakes import view_of
 
 SURE = 8.0  # decimal digits beyond those of the weights by which arrays must agree
 NEAR = 0.01  # of a whole number
@@ -30,11 +33,21 @@ class Uneven(NamedTuple):
 def with_uneven_samples(search: Search, chain: Chain, layer: int) -> Chain | None:
     """A program whose samples count as explains all arrays of the layer that it has reached; None if none do."""
     at = [one for one in search.observed.get(layer, ()) if one.parameter is not None]
-    observed = [one for one in at if one.given.any()]
-    if chain.samples is not None or search.constants.samples < 2 or not observed:
+    if chain.samples is not None or search.constants.samples < 2:
         return None
-    weights = _weights(chain, observed)
-    if weights is None or not _beyond_chance(observed, len(weights), 0.0) or _are_even(observed, weights):
+    shown = [one for one in at if one.given.any()]
+    for used in (shown, [one for one in shown if one.kind == "weights"]):  # biases may be scaled besides
+        found = _with_weights_of(search, chain, layer, at, used) if used else None
+        if found is not None:
+            return _judged_again(search, found)
+    return None
+
+
+def _with_weights_of(
+    search: Search, chain: Chain, layer: int, at: Sequence[Observed], used: Sequence[Observed]
+) -> Chain | None:
+    weights = _weights(chain, used)
+    if weights is None or not _beyond_chance(used, len(weights), 0.0) or _are_even(used, weights):
         return None
     paths = {one.path for one in at}
     start = chain._replace(
@@ -44,9 +57,26 @@ def with_uneven_samples(search: Search, chain: Chain, layer: int) -> Chain | Non
         cost=chain.cost - UNEXPLAINED * sum(path in chain.unexplained for path in paths),
     )
     found = judged(search, start._replace(cost=start.cost + cost_of("samples-weighted-unevenly") + FITTED), layer)
-    own = [found.explained.get(one.path) for one in observed]
+    own = [found.explained.get(one.path) for one in used]
     exact = all(one is not None and one.fit.free == 0 and one.fit.factor == 1 for one in own)
     return found if exact and paths <= found.explained.keys() else None
+
+
+def _judged_again(search: Search, chain: Chain) -> Chain:
+    """A program whose samples were found to count unevenly, with the arrays explained that could not show it before."""
+    for observed in itertools.chain.from_iterable(search.observed.values()):
+        if observed.path not in chain.unexplained or observed.parameter is None:
+            continue
+        view = view_of(chain.program, observed.layer)
+        gradient = summed(chain.program, view, observed, weighted(chain, chain.deltas[observed.layer]))
+        fit = None if gradient is None else fit_of(observed, gradient)
+        if fit is not None and gradient is not None and fit.free == 0:
+            chain = chain._replace(
+                explained={**chain.explained, observed.path: Explained(observed, gradient, fit)},
+                unexplained=tuple(path for path in chain.unexplained if path != observed.path),
+                cost=chain.cost - UNEXPLAINED,
+            )
+    return chain
 
 
 def uneven_samples(search: Search, chain: Chain) -> Uneven | None:

@@ -1,0 +1,142 @@
+"""Mistakes in the sums of single arrays, and with the gradients of several layers, beside those on the way back."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from functional_mlp.backward_pass import Cotangents
+from functional_mlp.network import Dense
+from functional_mlp.oracle.diagnosis.composition.alternatives import applied, is_fitted
+from functional_mlp.oracle.diagnosis.composition.chain import (
+    AGAIN,
+    UNEXPLAINED,
+    Chain,
+    Search,
+    cost_of_fit,
+    gradient_of,
+    kind_of,
+    summed,
+    weighted,
+)
+from functional_mlp.oracle.diagnosis.composition.constants import cost_of
+from functional_mlp.oracle.diagnosis.composition.factors import Explained
+from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, fit_of
+from functional_mlp.oracle.mistakes import Slip, view_of
+
+SURE = 6.0  # decimal digits by which an array must agree
+
+
+def with_sums(search: Search, chain: Chain, layer: int) -> Chain | None:
+    """A program with those arrays of a layer explained that a mistake in their own sums explains; None if none does.
+
+    Of arrays that are explained by a factor which means nothing, another explanation is looked for.
+    """
+    found = chain
+    for observed in search.observed.get(layer, ()):
+        known = chain.explained.get(observed.path)
+        if observed.kind == "delta" or (known is not None and not is_odd(search, known)):
+            continue
+        explained = _by_sums(search, found, layer, observed)
+        if explained:
+            found = _with_sum(search, found, observed, explained)
+    return None if found is chain else found
+
+
+def fits_of(chain: Chain, path: str) -> tuple[Fit, ...]:
+    """The fits of the other arrays that a program explains."""
+    return tuple(dict.fromkeys(one.fit for other, one in chain.explained.items() if other != path))
+
+
+def is_odd(search: Search, explained: Explained) -> bool:
+    """Whether an array is explained by a fitted number that means nothing in particular."""
+    fit = explained.fit
+    return fit.free > 0 and fit.factor != 1 and not search.constants.meaning_of(fit.factor, fit.doubt)
+
+
+def _by_sums(search: Search, chain: Chain, layer: int, observed: Observed) -> list[tuple[Slip, Explained]]:
+    """The mistakes in the sums of an array that explain it, the likeliest first."""
+    found: list[tuple[float, Slip, Explained]] = []
+    fits = fits_of(chain, observed.path)
+    unchanged = gradient_of(chain, observed)
+    least = 0 if observed.path in chain.explained else observed.given.size
+    for slip in search.alternatives.sums[layer]:
+        own = applied(chain.program, slip) if not is_fitted(slip) else None
+        if own is None:
+            continue
+        view = view_of(own, layer)._replace(ct_a=chain.ct_a)
+        gradient = summed(own, view, observed, weighted(chain, chain.ct_z))
+        changes = gradient is not None and (unchanged is None or not np.array_equal(gradient, unchanged))
+        fit = fit_of(observed, gradient, fits) if gradient is not None and changes else None
+        if fit is None or gradient is None or observed.digits(fit.free) < SURE or fit.factor == 0 or fit.free > least:
+            continue
+        cost = cost_of(*kind_of(slip)) + cost_of_fit(search, chain.explained, observed, fit)
+        found.append((cost, slip, Explained(observed, gradient, fit)))
+    if not found and observed.is_one_number and observed.given.size > 1 and observed.given.any():
+        fit = Fit(1.0, 0.0, 0.0, 0, 0.0)
+        one_number = Slip("scalar-broadcast", layer, "weights" if observed.kind == "weights" else "bias-mean")
+        found.append((0.0, one_number, Explained(observed, observed.given, fit)))
+    return [(slip, explained) for _, slip, explained in sorted(found, key=lambda one: one[0])]
+
+
+def _with_sum(search: Search, chain: Chain, observed: Observed, found: Sequence[tuple[Slip, Explained]]) -> Chain:
+    """A program with an array explained by the likeliest of these, and by those with the same numbers."""
+    _, best = found[0]
+    alike = tuple((slip,) for slip, one in found if one.fit == best.fit)
+    met = {kind_of(slip) for step in chain.sums.values() for (slip,) in step}
+    again = any(kind_of(slip) in met for (slip,) in alike)
+    cost = AGAIN if again else cost_of(*kind_of(alike[0][0]))
+    cost += cost_of_fit(search, chain.explained, observed, best.fit)
+    known = chain.explained.get(observed.path)
+    before = UNEXPLAINED if known is None else cost_of_fit(search, {}, observed, known.fit)
+    return chain._replace(
+        sums={**chain.sums, observed.path: alike},
+        explained={**chain.explained, observed.path: best},
+        unexplained=tuple(path for path in chain.unexplained if path != observed.path),
+        cost=chain.cost - before + cost,
+    )
+
+
+# what mixes the gradients of several layers
+
+
+def with_gathered(search: Search, chain: Chain) -> Chain:
+    """A program with those arrays explained that come of the cotangents of other layers."""
+    depth = len(search.prepared.case.params)
+    if not search.alternatives.gathered or len(chain.deltas) < depth:
+        return chain
+    params = []
+    for layer in range(depth):
+        view, delta = view_of(chain.program, layer), weighted(chain, chain.deltas[layer])
+        stages = chain.program.stages[layer]
+        params.append(Dense(stages.weights_cotangent(view, delta), stages.bias_cotangent(view, delta)))
+    deltas = tuple(chain.deltas[layer] for layer in range(depth))
+    for slip in search.alternatives.gathered:
+        own = applied(chain.program, slip)
+        if own is None:
+            continue
+        try:
+            pulled = own.gathered(Cotangents(tuple(params), None, deltas))  # type: ignore[arg-type]
+        except (ValueError, ArithmeticError, LookupError, TypeError):
+            continue
+        chain = _with_arrays(search, chain, slip, pulled.params)
+    return chain
+
+
+def _with_arrays(search: Search, chain: Chain, slip: Slip, params: Sequence[Dense]) -> Chain:
+    """A program with those arrays explained that are these; where others explain them already, as another reading."""
+    for observed in itertools.chain.from_iterable(search.observed.values()):
+        if observed.parameter is None or not (observed.path in chain.unexplained or observed.path in chain.sums):
+            continue
+        gradient = getattr(params[observed.layer], observed.kind)
+        fits = fits_of(chain, observed.path)
+        fit = None if gradient is None else fit_of(observed, np.asarray(gradient, np.float64), fits)
+        if fit is None or observed.digits(fit.free) < SURE or fit.factor == 0:
+            continue
+        if observed.path in chain.sums:
+            if fit == chain.explained[observed.path].fit:
+                sums = {**chain.sums, observed.path: (*chain.sums[observed.path], (slip,))}
+                chain = chain._replace(sums=sums)
+            continue
+        chain = _with_sum(search, chain, observed, [(slip, Explained(observed, np.asarray(gradient, np.float64), fit))])
+    return chain
