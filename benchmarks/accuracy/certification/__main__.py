@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Certifies, writes the report, prints it; 1 if the hand-written pass is worse than autodiff somewhere."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--entries", type=int, default=200_000, help="compare at least this many (default: %(default)s)"
+        "--entries", type=int, default=400_000, help="compare at least this many (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the cases (default: %(default)s)")
     parser.add_argument(

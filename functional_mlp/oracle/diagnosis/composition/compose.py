@@ -84,7 +84,7 @@ def _search_of(question: Discrepancy) -> Search:
         prepared=prepared,
         observed={layer: tuple(arrays) for layer, arrays in observed.items()},
         alternatives=alternatives_of(prepared, question.excluded),
-        constants=Constants(prepared, question.rate),
+        constants=Constants(prepared, question.rate, question.excluded),
         after=after,
         outputs=outputs,
         only_scales=only_scales(case),

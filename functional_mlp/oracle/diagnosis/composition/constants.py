@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from functional_mlp.oracle.diagnosis.composition.alternatives import applied
@@ -74,9 +74,10 @@ class Constants:
     Args:
         prepared: the case.
         rate: of a step, or None.
+        excluded: ids of mistakes that the program is known not to make.
     """
 
-    def __init__(self, prepared: Prepared, rate: float | None) -> None:
+    def __init__(self, prepared: Prepared, rate: float | None, excluded: Collection[str] = ()) -> None:
         case, loss = prepared.case, prepared.case.loss
         self.case, self.rate = case, rate
         self.samples, self.outputs, self.depth = len(case.inputs), case.network.sizes[-1], len(case.params)
@@ -86,7 +87,9 @@ class Constants:
         self.averages = loss is not None and loss.over_samples == "mean"
         self.l2 = 0.0 if loss is None else loss.l2
         self.meanings = _meanings(self)
-        self.products = _products(prepared, rate)
+        self.excluded = frozenset(excluded)
+        every = _products(prepared, rate)
+        self.products = [one for one in every if not any(part.id in self.excluded for part in one[1])]
 
     def meaning_of(self, constant: float, doubt: float) -> tuple[str, ...]:
         """What a constant may stand for."""

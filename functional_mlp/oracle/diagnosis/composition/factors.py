@@ -222,7 +222,8 @@ def _of_all(
     if whole:
         divided = constants.averages and constants.samples > 1 and close(constant, 1 / constants.samples, doubt)
         twice = [plain("everything-divided-twice")] if divided else []
-        accumulated = [plain("accumulated")] if close(constant, 2.0, doubt) else []
+        known = close(constant, 2.0, doubt) and "accumulated" not in constants.excluded
+        accumulated = [plain("accumulated")] if known else []
         flipped = [plain("sign-flipped")] if close(constant, -1.0, doubt) else []
         penalty = _penalty_times(constant, constants)
         both = [(*parts, penalty) for parts in constants.conventions_of(constant, doubt)[:6] if penalty is not None]

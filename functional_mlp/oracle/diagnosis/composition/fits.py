@@ -114,9 +114,10 @@ def fit_of(observed: Observed, gradient: Array, known: Sequence[Fit] = ()) -> Fi
         return declared
     if not given.any():
         return Fit(0.0, 0.0, 0.0, 0, 0.0)
-    penalty = declared._replace(factor=0.0)
-    if (penalty.l2 or penalty.l1) and agrees(observed, made_by(observed, gradient, penalty)):
-        return penalty
+    if observed.l2 or observed.l1:  # the penalty alone, or none
+        for exact in (declared._replace(factor=0.0), declared._replace(l2=0.0, l1=0.0)):
+            if agrees(observed, made_by(observed, gradient, exact)):
+                return exact
     if not _in_span(observed, gradient):
         return None
     return next(itertools.chain(_of_others(observed, gradient, known), _fits(observed, gradient)), None)

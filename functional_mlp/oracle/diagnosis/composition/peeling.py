@@ -260,14 +260,13 @@ def _kept(
 ) -> list[Chain]:
     """Those that explain more than the program without a mistake there, and that one; alike ones made one."""
     observed = search.observed.get(layer, ())
-    least = {one.path for one in right.explains(observed)}
-    better = [
-        chain
-        for chain in tried
-        if chain is not right
-        and _is_sure(chain, layer)
-        and (len(chain.explains(observed)) > len(least) or chain.cost < right.cost)
-    ]
+    least, odd = {one.path for one in right.explains(observed)}, not _explains_well(search, right, layer)
+
+    def is_better(chain: Chain) -> bool:
+        more = len(chain.explains(observed)) > len(least) or chain.cost < right.cost
+        return _is_sure(chain, layer) and (more or (odd and _explains_well(search, chain, layer)))
+
+    better = [chain for chain in tried if chain is not right and is_better(chain)]
     if not any(one.fit.factor != 0 for one in _at(right, layer)):
         others = [chain for chain in tried if chain is not right and not chain.early]
         right = right._replace(unseen=tuple(sorted(others, key=lambda chain: chain.cost)[:MOST_UNSEEN]))
@@ -277,8 +276,8 @@ def _kept(
     if not any(_explains_well(search, chain, layer) for chain in found):
         uneven = (with_uneven_samples(search, chain, layer) for chain in tried)
         found = sorted([*filter(None, uneven), *found], key=lambda chain: chain.cost)[:WIDTH]
-    odd = [chain for chain in found if chain is not right and any(is_odd(search, one) for one in _at(chain, layer))]
-    summed_wrongly = [with_sums(search, chain, layer) for chain in (right, *odd)]
+    oddly = [chain for chain in found if chain is not right and any(is_odd(search, one) for one in _at(chain, layer))]
+    summed_wrongly = [with_sums(search, chain, layer) for chain in (right, *oddly)]
     if not any(len(chain.explains(observed)) == len(observed) for chain in found):
         summed_wrongly += [with_sums(search, chain, layer) for chain in found[: SURE_OF_SUMS + 1] if chain is not right]
         others = [own for own in (reached(search, one, layer, ct) for one, ct in arrivals[1:]) if own is not None]
