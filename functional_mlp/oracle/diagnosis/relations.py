@@ -73,7 +73,7 @@ def relations(question: Discrepancy, paths: Iterable[str]) -> tuple[Relation, ..
     related = [
         Relation(kind, tuple(own), numbers, _sentence(own, words)) for (kind, words), (own, numbers) in found.items()
     ]
-    return (*related, *_per_sample(question, left))
+    return (*related, *_of_samples(question, [path for path in left if path.startswith("params")]))
 
 
 def _sentence(paths: Sequence[str], words: str) -> str:
@@ -217,12 +217,18 @@ def _factor(given: Array, own: Array) -> float:
     return float(np.sum(given * own)) / size if size > 0 else 0.0
 
 
-def _per_sample(question: Discrepancy, paths: Sequence[str]) -> tuple[Relation, ...]:
-    """That each sample counts with a weight of its own in some arrays together, if it does."""
+def _of_samples(question: Discrepancy, paths: Sequence[str]) -> tuple[Relation, ...]:
+    """That each sample counts with a weight of its own in some arrays, together or by themselves, if it does."""
+    together = _per_sample(question, paths)
+    alone = () if together or len(paths) < 2 else (_per_sample(question, [path]) for path in paths)
+    return tuple(one for one in (together, *alone) if one is not None)
+
+
+def _per_sample(question: Discrepancy, own: Sequence[str]) -> Relation | None:
+    """The weights of samples by which some arrays are sums over them; None if there are none."""
     program, samples = question.prepared.program, len(question.case.inputs)
-    own = [path for path in paths if path.startswith("params")]
     if samples < 2 or not own:
-        return ()
+        return None
     rows, given, loose = [], [], []
     for path in own:
         layer, name = layer_of(path), path.partition(".")[2]
@@ -236,9 +242,9 @@ def _per_sample(question: Discrepancy, paths: Sequence[str]) -> tuple[Relation, 
         loose.append(np.full(len(right), question.allowed[path].max() + 8 * question.relative[path] * largest))
     basis, target, allowed = np.concatenate(rows), np.concatenate(given), np.concatenate(loose)
     if len(basis) < samples + 3 or not np.isfinite(basis).all() or not np.isfinite(target).all():
-        return ()
+        return None
     weights, _, rank, _ = np.linalg.lstsq(basis, target, rcond=1e-10)
     if rank < samples or (np.abs(basis @ weights - target) > allowed * max(1.0, float(np.abs(weights).max()))).any():
-        return ()
+        return None
     words = f"the sum over samples with the weights {_listed(list(weights))} in place of 1"
-    return (Relation("per-sample", tuple(own), tuple(map(float, weights)), _sentence(own, words)),)
+    return Relation("per-sample", tuple(own), tuple(map(float, weights)), _sentence(own, words))

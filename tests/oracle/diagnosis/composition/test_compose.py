@@ -1,0 +1,151 @@
+"""Several mistakes at once, as plain NumPy makes them: each is named, in its layers, with what its numbers mean."""
+
+import numpy as np
+import pytest
+
+import functional_mlp as fm
+from functional_mlp import oracle
+
+NETWORK = fm.Network((4, 6, 5, 3), ("tanh", "sigmoid", "identity"))
+MEAN = fm.Loss("squared_error", over_samples="mean", l2=0.2)
+
+
+def draw(network=NETWORK, loss=MEAN, samples=7, seed=0):
+    return oracle.draw_case(network, loss, samples=samples, seed=seed)
+
+
+def forward(case):
+    """z and a of every layer of tanh, sigmoid, identity."""
+    a, zs = [case.inputs], []
+    for (weights, bias), function in zip(
+        case.params, (np.tanh, lambda z: 1 / (1 + np.exp(-z)), lambda z: z), strict=True
+    ):
+        zs.append(a[-1] @ weights + bias)
+        a.append(function(zs[-1]))
+    return zs, a
+
+
+def backward(case, sums=None, penalty=0.2, sent=None, slopes=None):
+    """The gradients of a mean of squares after tanh, sigmoid, identity; hooks take the place of a formula."""
+    _, a = forward(case)
+    slopes = slopes or [1 - a[1] ** 2, a[2] * (1 - a[2]), 1.0]
+    sums = sums or (lambda layer, inputs, delta: (inputs.T @ delta, delta.sum(axis=0)))
+    delta, grads = 2 * (a[3] - case.targets) / len(case.inputs), [None] * 3
+    for layer in (2, 1, 0):
+        weights = case.params[layer].weights
+        dw, db = sums(layer, a[layer], delta)
+        grads[layer] = (dw + penalty * weights, db)
+        back = sent(layer, delta) if sent else delta @ weights.T
+        delta = back * slopes[layer - 1] if layer else delta
+    return grads
+
+
+def named(case, grads, **more):
+    report = oracle.check(case, grads, **more)
+    assert report.verdict == "wrong"
+    return report.diagnosis
+
+
+def ids(found):
+    return {one.id for one in found.mistakes}
+
+
+def test_without_a_hook_it_is_right():
+    case = draw()
+    assert oracle.check(case, backward(case)).verdict == "consistent"
+
+
+def test_a_sum_for_a_mean_beside_a_wrong_derivative_and_a_missing_penalty():
+    case = draw()
+    _, a = forward(case)
+    slopes = [1 - np.tanh(a[1]) ** 2, a[2] * (1 - a[2]), 1.0]  # tanh' of a in the first layer
+    found = named(case, [(7 * w, 7 * b) for w, b in backward(case, slopes=slopes, penalty=0.0)])
+    assert ids(found) == {"derivative-of-wrong-variable", "mean-missing", "l2-missing"}
+    assert [one.layers for one in found.mistakes if one.id == "derivative-of-wrong-variable"] == [(0,)]
+
+
+def test_biases_alone_are_not_divided_and_one_layer_has_a_factor():
+    case = draw()
+    grads = [(w, 7 * b) for w, b in backward(case)]
+    grads[1] = (4 * grads[1][0], grads[1][1])
+    found = named(case, grads)
+    assert ids(found) == {"bias-gradient-summed", "array-scaled"}
+    factor = next(one for one in found.mistakes if one.id == "array-scaled")
+    assert (factor.layers, factor.variant, factor.value) == ((1,), "weights", pytest.approx(4))
+
+
+def test_samples_that_count_unevenly_beside_weights_that_change_too_early():
+    case, rate = draw(loss=fm.Loss("squared_error", over_samples="mean")), 0.1
+    weights = np.arange(7.0, 0, -1)[:, None]
+    after: dict[int, np.ndarray] = {}
+
+    def sums(layer, inputs, delta):
+        dw = inputs.T @ (weights * delta)
+        after[layer] = case.params[layer].weights - rate * dw
+        return dw, (weights * delta).sum(axis=0)
+
+    grads = backward(case, sums=sums, penalty=0.0, sent=lambda layer, delta: delta @ after[layer].T)
+    stepped = [(w - rate * dw, b - rate * db) for (w, b), (dw, db) in zip(case.params, grads, strict=True)]
+    found = oracle.check_update(case, stepped, rate).diagnosis
+    assert ids(found) == {"samples-weighted-unevenly", "updated-weights-used"}
+    uneven = next(one for one in found.mistakes if one.id == "samples-weighted-unevenly")
+    assert uneven.value == pytest.approx((7, 6, 5, 4, 3, 2, 1))
+
+
+def test_what_explains_some_arrays_is_named_and_the_rest_is_listed():
+    case = draw()
+    grads = [(w, 7 * b) for w, b in backward(case)]
+    grads[0] = (grads[0][0] * np.random.default_rng(0).uniform(0.5, 2, grads[0][0].shape), grads[0][1])
+    found = named(case, grads)
+    assert (ids(found), found.unexplained) == ({"bias-gradient-summed"}, ("params[0].weights",))
+
+
+def test_a_layer_whose_arrays_say_nothing_does_not_hide_a_mistake_in_it():
+    case = draw()
+    _, a = forward(case)
+    grads = backward(case, slopes=[1 - a[1] ** 2, 1 - a[2] ** 2, 1.0])  # tanh' in place of the sigmoid's
+    grads[1] = (0 * grads[1][0] + 0.2 * case.params[1].weights, 0 * grads[1][1])  # the penalty's part alone
+    found = named(case, grads)
+    assert ids(found) == {"derivative-of-other-activation", "layer-never-computed"}
+
+
+def test_a_number_that_means_nothing_names_no_mistake_of_a_part():
+    case = draw()
+    rng = np.random.default_rng(1)
+    grads = backward(case)
+    grads[2] = (1.2345 * grads[2][0], grads[2][1])
+    grads[0] = (grads[0][0] + rng.normal(size=grads[0][0].shape), grads[0][1])
+    found = named(case, grads)
+    assert ids(found) == set()
+    assert {one.kind for one in found.relations} >= {"scaled"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_of_no_kind_is_named(seed):
+    case, rng = draw(samples=(1, 2, 5)[seed % 3], seed=seed), np.random.default_rng(seed)
+    grads = [list(layer) for layer in backward(case)]
+    for _ in range(int(rng.integers(1, 4))):
+        layer, name = int(rng.integers(3)), int(rng.integers(2))
+        grads[layer][name] = grads[layer][name] * np.exp(rng.normal(size=grads[layer][name].shape))
+    assert ids(named(case, [tuple(layer) for layer in grads])) == set()
+
+
+def test_a_wrong_loss_does_not_hide_the_mistake_of_the_gradients():
+    case = draw()
+    grads = [(w, 7 * b) for w, b in backward(case)]
+    found = named(case, grads, loss=0.5 * oracle.solve(case).loss)
+    assert ids(found) == {"bias-gradient-summed"}
+    assert found.unexplained == ("loss",)
+
+
+def test_one_number_for_each_of_several_rates_is_no_constant():
+    """The rate applied twice multiplies by another number at every rate; that is what is named."""
+    case = draw(loss=fm.Loss("squared_error", over_samples="mean"))
+    grads = [(7 * w, 7 * b) for w, b in backward(case, penalty=0.0)]
+    rates = (0.5, 0.05)
+    stepped = [
+        [(p.weights - r * r * w, p.bias - r * r * b) for p, (w, b) in zip(case.params, grads, strict=True)]
+        for r in rates
+    ]
+    found = oracle.check_update(case, stepped, list(rates)).diagnosis
+    assert ids(found) == {"learning-rate-twice", "mean-missing"}
