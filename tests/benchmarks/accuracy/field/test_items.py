@@ -14,7 +14,7 @@ ITEMS = items()
 RIGHT = [name for name, item in ITEMS.items() if item.right]
 WRONG = [name for name, item in ITEMS.items() if not item.right]
 SAMPLE = WRONG[::6]
-NAMED_AT_LEAST = 4  # of SAMPLE; to be raised as the diagnosis gets better
+NAMED_AT_LEAST = 13  # of them: all
 
 # the items
 
