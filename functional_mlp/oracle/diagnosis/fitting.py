@@ -41,6 +41,8 @@ def _on_grid(question: Discrepancy, group: Slips) -> tuple[Slips, Arrays] | None
     if question.rate is not None:  # what a step subtracts lies on the grid of the parameters
         return None
     numbers = [array.ravel() for path, array in question.given.items() if path.startswith("params")]
+    if not numbers:
+        return None
     for found in differences_on_grid(np.concatenate(numbers), question.loss, question.unit):
         own = tuple(slip._replace(variant=found.variant, value=found.value) for slip in group)
         arrays = explained_by(question, own, question.first, times=0.0)  # within this noise the right numbers match too

@@ -15,6 +15,7 @@ from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.composition import Constants
 
 FEW = 4  # numbers that are printed
+MOST_WORK = 2e6  # entries times samples squared
 MOST_ROWS = 64  # of an array whose rows are looked for in another order
 
 
@@ -241,10 +242,15 @@ def _per_sample(question: Discrepancy, own: Sequence[str]) -> Relation | None:
         largest = np.abs(question.given[path]).max()
         loose.append(np.full(len(right), question.allowed[path].max() + 8 * question.relative[path] * largest))
     basis, target, allowed = np.concatenate(rows), np.concatenate(given), np.concatenate(loose)
-    if len(basis) < samples + 3 or not np.isfinite(basis).all() or not np.isfinite(target).all():
+    if (
+        len(basis) < samples + 3
+        or basis.size * samples > MOST_WORK
+        or not np.isfinite(basis).all()
+        or not np.isfinite(target).all()
+    ):
         return None
-    weights, _, rank, _ = np.linalg.lstsq(basis, target, rcond=1e-10)
-    if rank < samples or (np.abs(basis @ weights - target) > allowed * max(1.0, float(np.abs(weights).max()))).any():
+    weights, _, rank, _ = np.linalg.lstsq(basis, target, rcond=1e-6)
+    if rank < samples or (np.abs(basis @ weights - target) > allowed).any():
         return None
     words = f"the sum over samples with the weights {_listed(list(weights))} in place of 1"
     return Relation("per-sample", tuple(own), tuple(map(float, weights)), _sentence(own, words))

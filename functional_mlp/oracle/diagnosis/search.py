@@ -115,7 +115,8 @@ def accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
         found = _alone(question, generic=False)
     several = composed_accounts(question) if composed and not found else []
     found = found or [account for account in several if not account.unexplained]
-    found = found or _alone(question, generic=True) or several
+    several_numbers = sum(question.given[path].size for path in question.wrong) > 1  # a factor fits any single one
+    found = found or (_alone(question, generic=True) if several_numbers else []) or several
     found = [account._replace(unexplained=(*account.unexplained, *left)) for account in found]
     return tuple(sorted(found, key=lambda account: account.cost))
 

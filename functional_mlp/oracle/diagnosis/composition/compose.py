@@ -171,7 +171,7 @@ def _is_unsupported(search: Search, chain: Chain, one: Explained, partial: bool)
     others = (other for path, other in chain.explained.items() if path != observed.path)
     if is_familiar(others, observed, fit) and (fit.factor != 1 or not partial):
         return False
-    return partial if fit.factor != 1 else observed.digits(fit.free) < SURE
+    return (partial and fit.factor != 1) or observed.digits(fit.free) < SURE
 
 
 def _choices(search: Search, chain: Chain) -> list[tuple[Part, ...]]:

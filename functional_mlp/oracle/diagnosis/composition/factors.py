@@ -23,7 +23,9 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
 )
 from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, made_by
 
-MOST_SHAPES = 3
+MOST_SHAPES = 3  # of several arrays
+MOST_ODD = 2  # arrays by themselves with a factor that means nothing
+MOST_READINGS = 12
 NEAR_BEST = 8.0  # in cost: readings that are kept beside the best one
 
 
@@ -98,51 +100,71 @@ def _factors(explained: Sequence[Explained], constants: Constants) -> list[tuple
     factors = {one.observed.path: one.fit.factor for one in explained}
     doubts = {one.observed.path: one.fit.doubt for one in explained}
     shapes = _shapes(explained, constants.depth)
+    single = {path: shape for shape in shapes for path in _only(shape)}
+    wide = [shape for shape in shapes if not _only(shape)]
     solutions: list[list[tuple[Shape, float, float]]] = []
-    _cover(factors, doubts, shapes, [], solutions)
+    _cover(factors, doubts, wide, single, [], solutions)
     found: list[tuple[Part, ...]] = []
     for solution in solutions:
+        alone = (constant for shape, constant, _ in solution if _only(shape))
+        if sum(not constants.meaning_of(constant, 1e-9) for constant in alone) > MOST_ODD:
+            continue  # as many numbers as arrays say nothing
         choices: list[tuple[Part, ...]] = [()]
         for shape, constant, doubt in solution:
             named = _named(shape, constant, doubt, explained, constants)
             choices = [(*before, *parts) for before in choices for parts in named]
+            choices = sorted(choices, key=total)[:MOST_READINGS]
         found += [_joined(parts) for parts in choices]
     found.sort(key=total)
-    return found[:12]
+    return found[:MOST_READINGS]
+
+
+def _only(shape: Shape) -> list[str]:
+    """The array that a shape consists of, if that is one."""
+    paths = [path for path, exponent in shape.exponents.items() if exponent]
+    return paths if len(paths) == 1 else []
 
 
 def _cover(
     left: Mapping[str, float],
     doubts: Mapping[str, float],
-    shapes: Sequence[Shape],
+    wide: Sequence[Shape],
+    single: Mapping[str, Shape],
     taken: list[tuple[Shape, float, float]],
     solutions: list[list[tuple[Shape, float, float]]],
 ) -> None:
-    """Every choice of shapes and constants whose products are the factors, the fewest shapes first."""
+    """Every choice of a few wide shapes, each of which brings two arrays at least to 1, and the rest by themselves."""
     off = [path for path, factor in left.items() if not close(factor, 1.0, doubts[path])]
-    if not off:
-        solutions.append(list(taken))
+    if all(path in single for path in off):
+        rest = [
+            (single[path], _root(left[path], single[path].exponents[path]), doubts[path])
+            for path in off
+            if single[path].exponents[path] % 2 or left[path] > 0
+        ]
+        if len(rest) == len(off):
+            solutions.append([*taken, *rest])
+    if len(taken) == MOST_SHAPES:
         return
-    singles = sum(shape.kind == "one" for shape, _, _ in taken)
-    if len(taken) - singles >= MOST_SHAPES or (solutions and len(taken) + 1 > len(solutions[0]) + 1):
-        return
-    for number, shape in enumerate(shapes):
-        touched = [path for path in off if shape.exponents.get(path)]
+    for number, shape in enumerate(wide):
         tried: list[float] = []
-        for path in touched:
+        for path in (path for path in off if shape.exponents.get(path)):
             exponent = shape.exponents[path]
-            if exponent != 1 and left[path] < 0 and exponent % 2 == 0:
+            if left[path] < 0 and exponent % 2 == 0:
                 continue
-            constant = float(np.sign(left[path]) * abs(left[path]) ** (1 / exponent))
+            constant = _root(left[path], exponent)
             if any(close(constant, other, doubts[path]) for other in tried):
                 continue
             tried.append(constant)
             after = {path: factor / constant ** shape.exponents.get(path, 0) for path, factor in left.items()}
             still = sum(not close(factor, 1.0, doubts[path]) for path, factor in after.items())
-            if still < len(off):
+            if still <= len(off) - 2:
                 taken.append((shape, constant, doubts[path]))
-                _cover(after, doubts, shapes[number + 1 :], taken, solutions)
+                _cover(after, doubts, wide[number + 1 :], single, taken, solutions)
                 taken.pop()
+
+
+def _root(factor: float, exponent: int) -> float:
+    return float(np.sign(factor) * abs(factor) ** (1 / exponent))
 
 
 def _shapes(explained: Sequence[Explained], depth: int) -> list[Shape]:

@@ -274,7 +274,7 @@ def _kept(
     found.sort(key=lambda chain: chain.cost)
     found = found[:WIDTH]
     if not any(_explains_well(search, chain, layer) for chain in found):
-        uneven = (with_uneven_samples(search, chain, layer) for chain in tried)
+        uneven = (with_uneven_samples(search, chain, layer) for chain in tried[:MOST_UNSEEN])
         found = sorted([*filter(None, uneven), *found], key=lambda chain: chain.cost)[:WIDTH]
     oddly = [chain for chain in found if chain is not right and any(is_odd(search, one) for one in _at(chain, layer))]
     summed_wrongly = [with_sums(search, chain, layer) for chain in (right, *oddly)]

@@ -14,6 +14,7 @@ from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agre
 from functional_mlp.oracle.mistakes import view_of
 
 SURE = 8.0  # decimal digits beyond those of the weights by which arrays must agree
+MOST_WORK = 2e6  # entries times samples squared
 NEAR = 0.01  # of a whole number
 DRIFT = 1e-4  # relative: how far the parameters may have moved while samples were added, if the weights are whole
 
@@ -110,7 +111,7 @@ def parts_of(search: Search, weights: Array, relative: float) -> tuple[Part, ...
     for factor, conventions in ((1.0, ()), *search.constants.products):
         own = weights / factor
         near = np.round(own)
-        if np.abs(own - near).max() > 64 * max(relative, 1e-12) * np.abs(own).max() or not near.any():
+        if np.abs(own - near).max() > 64 * max(relative, 1e-12) * np.abs(own).max() or not near.any() or near.min() < 0:
             continue
         pattern = next((key for key, counts in known.items() if np.array_equal(near, counts)), None)
         how = _unevenly(near) if pattern is None else part(pattern[0], (), pattern[1])
@@ -150,6 +151,9 @@ def _per_sample(chain: Chain, observed: Observed) -> Array:
 
 def _weights(chain: Chain, observed: Sequence[Observed]) -> Array | None:
     """The weights that fit some arrays best; None if these do not determine them."""
+    entries, samples = sum(one.given.size for one in observed), max((one.samples for one in observed), default=0)
+    if not samples < entries or entries * samples**2 > MOST_WORK:
+        return None
     rows, given = [], []
     for one in observed:
         unit = max(float(one.allowed.max()), one.relative * float(np.abs(one.given).max()), 1e-300)

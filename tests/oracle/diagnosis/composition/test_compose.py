@@ -149,3 +149,34 @@ def test_one_number_for_each_of_several_rates_is_no_constant():
     ]
     found = oracle.check_update(case, stepped, list(rates)).diagnosis
     assert ids(found) == {"learning-rate-twice", "mean-missing"}
+
+
+def test_a_factor_for_each_array_of_a_deep_network_is_soon_said_to_be_none_that_is_known():
+    network = fm.Network((4,) * 12 + (3,), ("tanh",) * 11 + ("identity",))
+    case, rng = draw(network, fm.Loss("squared_error", over_samples="mean"), samples=6), np.random.default_rng(0)
+    grads = [
+        ((1 + 0.37 * rng.random()) * np.asarray(w), (1 + 0.37 * rng.random()) * np.asarray(b))
+        for w, b in oracle.solve(case).grads
+    ]
+    found = named(case, grads)
+    assert ids(found) == set()
+    assert {one.kind for one in found.relations} == {"scaled"}
+
+
+def test_gradients_of_other_shapes_leave_the_rest_to_be_looked_at():
+    case = draw(fm.Network((3, 4, 1), ("tanh", "identity")), fm.Loss("squared_error"), samples=5)
+    rng = np.random.default_rng(0)
+    grads = [(np.ones((7, 7)), np.ones(9)), (np.ones((2, 9)), np.ones(7))]
+    assert named(case, grads, ct_inputs=rng.normal(size=(5, 3))).mistakes == ()
+
+
+def test_one_number_alone_has_no_factor():
+    case = draw(fm.Network((3, 4, 1), ("tanh", "identity")), fm.Loss("squared_error", over_samples="mean"), samples=5)
+    first, (weights, bias) = oracle.solve(case).grads
+    assert ids(named(case, [first, (weights, np.asarray(bias) + 0.1234)])) == set()
+
+
+def test_signs_of_samples_are_no_counts():
+    case = draw(fm.Network((9, 1), "identity"), fm.Loss("squared_error", over_samples="mean"), samples=6)
+    error = np.abs(np.asarray(oracle.solve(case).outputs) - case.targets) / 3
+    assert ids(named(case, [(case.inputs.T @ error, error.sum(axis=0))])) == set()
