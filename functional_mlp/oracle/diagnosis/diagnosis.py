@@ -2,8 +2,8 @@
 
 Every mistake of the catalogue is injected at every place where it could have made just the wrong arrays wrong, and its
 numbers are compared with the given ones, entry by entry, by the noise floor of the case. A mistake with a free number
-is fitted first. If none explains everything, two are tried: one that explains one of the wrong arrays nearest to the
-outputs, and another that explains the rest. Mistakes that the case cannot tell apart are all named.
+is fitted first. If none explains everything, several are composed, of as many of the wrong arrays as can be. Mistakes
+that the case cannot tell apart are all named.
 
 Nothing is named that does not reproduce the numbers; then only the first wrong quantity on the way back is. With one
 sample and one output, or two classes, any error at the output multiplies the gradients by some number: no convention is
@@ -56,7 +56,7 @@ FITTING_ANY_MULTIPLE = {  # with their free number
 NEAR = 2.0  # noise floors of the mistaken numbers that the given ones may be away
 ENOUGH_CASES, MOST_CASES = 3, 6  # of one program in which its mistake is looked for
 NEAR_BEST, MOST_TOLD = 3.0, 8  # in cost: explanations of several mistakes that are told beside the best one; of any
-MOST_WORK, MOST_WORK_FOR_PAIRS = 2e7, 2e6  # weights times samples of a case in which they are looked for
+MOST_WORK, MOST_WORK_COMPOSED = 2e7, 2e6  # weights times samples of a case in which one is looked for, and several
 
 
 class Diagnosis(NamedTuple):
@@ -323,7 +323,7 @@ def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
         rate=rate,
         excluded=excluded,
     )
-    found = accounts(question, composed=dtype == "float64" and work_of(case) <= MOST_WORK_FOR_PAIRS)
+    found = accounts(question, composed=dtype == "float64" and work_of(case) <= MOST_WORK_COMPOSED)
     return _Found(found, first_wrong(leaves), question=question, group=group, loss=_readings_of_loss(asked, wrong))
 
 

@@ -9,7 +9,7 @@ from functional_mlp.oracle.case import layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Arrays, Discrepancy, Slips, that_reach
 from functional_mlp.oracle.mistakes import MISTAKES, inject_update, injected_arrays
 
-# how many times nearer than the right numbers are those of a mistake; of a fit, or of two mistakes
+# how many times nearer than the right numbers are those of a mistake; of a fit
 CLEAR, CLEAR_OF_FIT = 2.0, 4.0
 
 

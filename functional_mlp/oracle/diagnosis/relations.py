@@ -12,10 +12,9 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy
-from functional_mlp.oracle.diagnosis.composition import Constants
+from functional_mlp.oracle.diagnosis.composition import MOST_WORK, Constants, of_each_sample
 
 FEW = 4  # numbers that are printed
-MOST_WORK = 2e6  # entries times samples squared
 MOST_ROWS = 64  # of an array whose rows are looked for in another order
 
 
@@ -228,26 +227,23 @@ def _of_samples(question: Discrepancy, paths: Sequence[str]) -> tuple[Relation, 
 def _per_sample(question: Discrepancy, own: Sequence[str]) -> Relation | None:
     """The weights of samples by which some arrays are sums over them; None if there are none."""
     program, samples = question.prepared.program, len(question.case.inputs)
-    if samples < 2 or not own:
+    entries = sum(question.given[path].size for path in own)
+    if samples < 2 or entries < samples + 3 or entries * samples**2 > MOST_WORK:
         return None
     rows, given, loose = [], [], []
     for path in own:
         layer, name = layer_of(path), path.partition(".")[2]
-        delta = np.asarray(program.found.ct_z[layer], np.float64)
-        inputs = np.asarray(program.inputs_of_layers[layer], np.float64)
-        each = delta.T if name == "bias" else np.einsum("si,sj->ijs", inputs, delta).reshape(-1, samples)
+        inputs, delta = (
+            np.asarray(array, np.float64) for array in (program.inputs_of_layers[layer], program.found.ct_z[layer])
+        )
+        each = of_each_sample(inputs, delta, name)
         right = each.sum(axis=1)
         rows.append(each)
         given.append((question.given[path] - question.truth[path]).ravel() + right)  # without the penalty
         largest = np.abs(question.given[path]).max()
         loose.append(np.full(len(right), question.allowed[path].max() + 8 * question.relative[path] * largest))
     basis, target, allowed = np.concatenate(rows), np.concatenate(given), np.concatenate(loose)
-    if (
-        len(basis) < samples + 3
-        or basis.size * samples > MOST_WORK
-        or not np.isfinite(basis).all()
-        or not np.isfinite(target).all()
-    ):
+    if not np.isfinite(basis).all() or not np.isfinite(target).all():
         return None
     weights, _, rank, _ = np.linalg.lstsq(basis, target, rcond=1e-6)
     if rank < samples or (np.abs(basis @ weights - target) > allowed).any():

@@ -17,7 +17,7 @@ from functional_mlp.oracle.diagnosis.diagnosis import (
     EITHER,
     ENOUGH_CASES,
     MISTAKE,
-    MOST_WORK_FOR_PAIRS,
+    MOST_WORK_COMPOSED,
     NEAR,
     Diagnosis,
     first_wrong,
@@ -94,7 +94,7 @@ def diagnose_steps(asked: Sequence[AskedSteps]) -> Diagnosis | None:
     if not wrong:
         return None
     smallest = sorted(wrong, key=lambda own: work_of(own.case) * len(own.trajectory.steps))[:ENOUGH_CASES]
-    searched = [own for own in smallest if work_of(own.case) * len(own.trajectory.steps) <= MOST_WORK_FOR_PAIRS]
+    searched = [own for own in smallest if work_of(own.case) * len(own.trajectory.steps) <= MOST_WORK_COMPOSED]
     found = [_explained(own) for own in searched]
     counts: dict[tuple[str, str | None], int] = {}
     for groups in found:

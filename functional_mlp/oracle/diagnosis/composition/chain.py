@@ -1,7 +1,7 @@
 """A program followed back to a layer: what it sends there, what it makes of it, which given arrays that explains."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,7 +33,6 @@ class Search(NamedTuple):
         constants: that may be met.
         after: the parameters after the step, by layer; None for gradients.
         outputs: those that were given; None if they were not.
-        only_scales: whether any error at the outputs does no more than multiply.
     """
 
     prepared: Prepared
@@ -42,7 +41,6 @@ class Search(NamedTuple):
     constants: Constants
     after: Sequence[tuple[Array, Array | None]] | None
     outputs: Observed | None
-    only_scales: bool
 
     @property
     def top(self) -> int:
@@ -80,9 +78,9 @@ class Chain(NamedTuple):
     unseen: tuple["Chain", ...] = ()
     cost: float = 0.0
 
-    def explains(self, observed: Iterable[Observed]) -> list[Observed]:
-        """Those of these arrays that it explains."""
-        return [one for one in observed if one.path in self.explained]
+    def explains(self, observed: Iterable[Observed]) -> int:
+        """How many of these arrays it explains."""
+        return sum(one.path in self.explained for one in observed)
 
 
 def with_step(chain: Chain, group: Group) -> Chain:
@@ -103,14 +101,19 @@ def view_at(chain: Chain, layer: int) -> LayerView:
     return view_of(chain.program, layer)._replace(ct_a=chain.ct_a)
 
 
+def attempted(stage: Callable[..., Any], *arguments: Any) -> Any:
+    """What a stage of a program with mistakes makes of its arguments; None where the mistakes do not go together."""
+    try:
+        return stage(*arguments)
+    except (ValueError, ArithmeticError, LookupError, TypeError):
+        return None
+
+
 def reached(search: Search, chain: Chain, layer: int, ct_a: Array) -> Chain | None:
     """A chain followed through the activation of a layer, with how it explains the arrays there; None if it cannot."""
     view = view_of(chain.program, layer)._replace(ct_a=ct_a)
-    try:
-        ct_z = chain.program.stages[layer].through_activation(view, ct_a)
-    except (ValueError, ArithmeticError, LookupError, TypeError):
-        return None
-    if ct_z.shape != view.z.shape:
+    ct_z = attempted(chain.program.stages[layer].through_activation, view, ct_a)
+    if ct_z is None or ct_z.shape != view.z.shape:
         return None
     deltas = {**chain.deltas, layer: ct_z}
     return judged(search, chain._replace(ct_a=ct_a, ct_z=ct_z, deltas=deltas), layer)
@@ -121,8 +124,7 @@ def judged(search: Search, chain: Chain, layer: int) -> Chain:
     explained, unexplained, cost = dict(chain.explained), list(chain.unexplained), chain.cost
     for observed in search.observed.get(layer, ()):
         gradient = gradient_of(chain, observed)
-        known = () if gradient is None else tuple(dict.fromkeys(one.fit for one in explained.values()))
-        fit = None if gradient is None else fit_of(observed, gradient, known)
+        fit = None if gradient is None else fit_of(observed, gradient, fits_of(explained, observed.path))
         if fit is None or gradient is None:
             unexplained.append(observed.path)
             cost += UNEXPLAINED
@@ -130,6 +132,11 @@ def judged(search: Search, chain: Chain, layer: int) -> Chain:
         cost += cost_of_fit(search, explained, observed, fit)
         explained[observed.path] = Explained(observed, gradient, fit)
     return chain._replace(explained=explained, unexplained=tuple(unexplained), cost=cost)
+
+
+def fits_of(explained: Mapping[str, Explained], path: str) -> tuple[Fit, ...]:
+    """The fits of arrays that are explained, but for one."""
+    return tuple(dict.fromkeys(one.fit for other, one in explained.items() if other != path))
 
 
 def gradient_of(chain: Chain, observed: Observed) -> Array | None:
@@ -147,12 +154,8 @@ def weighted(chain: Chain, ct_z: Array) -> Array:
 
 def summed(program: Program, view: LayerView, observed: Observed, ct_z: Array) -> Array | None:
     """The gradient of a parameter from a cotangent; None if it has another shape."""
-    stages = program.stages[observed.layer]
-    try:
-        gradient = getattr(stages, f"{observed.kind}_cotangent")(view, ct_z)
-        gradient = program.returned(observed.layer, observed.kind, gradient)
-    except (ValueError, ArithmeticError, LookupError, TypeError):
-        return None
+    gradient = attempted(getattr(program.stages[observed.layer], f"{observed.kind}_cotangent"), view, ct_z)
+    gradient = None if gradient is None else attempted(program.returned, observed.layer, observed.kind, gradient)
     if gradient is None or np.shape(gradient) != observed.given.shape:
         return None
     return np.asarray(gradient, np.float64)
@@ -255,11 +258,8 @@ def valued(search: Search, chain: Chain, slip: Slip, layer: int, ct_a: Array | N
             return None
         arriving = program.ct_outputs if ct_a is None else ct_a
         view = view_of(program, layer)._replace(ct_a=arriving)
-        try:
-            ct_z = program.stages[layer].through_activation(view, arriving)
-        except (ValueError, ArithmeticError, LookupError, TypeError):
-            return None
-        gradient = summed(program, view, largest, ct_z)
+        ct_z = attempted(program.stages[layer].through_activation, view, arriving)
+        gradient = None if ct_z is None else summed(program, view, largest, ct_z)
         if gradient is None:
             return None
         made.append(gradient)

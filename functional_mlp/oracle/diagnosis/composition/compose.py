@@ -1,12 +1,12 @@
 """Explanations made of several mistakes, of all wrong arrays or of some."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.case import layer_of, parameter_of
+from functional_mlp.oracle.case import FIELDS, layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.composition.alternatives import alternatives_of
 from functional_mlp.oracle.diagnosis.composition.chain import Chain, Search, Step, is_familiar, kind_of
@@ -16,6 +16,7 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
     Constants,
     Part,
     cost_of,
+    joined,
     part,
     total,
 )
@@ -23,13 +24,12 @@ from functional_mlp.oracle.diagnosis.composition.factors import Explained, readi
 from functional_mlp.oracle.diagnosis.composition.fits import SURE, Observed
 from functional_mlp.oracle.diagnosis.composition.peeling import programs, right_program
 from functional_mlp.oracle.diagnosis.composition.samples import parts_of, uneven_samples
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, only_scales
+from functional_mlp.oracle.mistakes import MISTAKES, Slip
 from functional_mlp.oracle.truth import computing
 
 MOST = 12  # explanations
 MOST_ALIKE = 3  # mistakes at one place, beside the likeliest, that make the same numbers
 UNLIKELY = 12.0  # cost of an explanation beside which another one is looked for
-KINDS = {"weights": "weights", "bias": "bias"}
 
 
 class Composed(NamedTuple):
@@ -87,7 +87,6 @@ def _search_of(question: Discrepancy) -> Search:
         constants=Constants(prepared, question.rate, question.excluded),
         after=after,
         outputs=outputs,
-        only_scales=only_scales(case),
     )
 
 
@@ -100,7 +99,7 @@ def _observed(question: Discrepancy, path: str) -> Observed:
         layer=-1 if path == "ct_inputs" else len(question.case.params) if path == "outputs" else layer_of(path),
         kind=kind,
         given=question.given[path],
-        parameter=parameter_of(question.case, path) if kind in KINDS else None,
+        parameter=parameter_of(question.case, path) if kind in FIELDS else None,
         allowed=question.allowed[path],
         relative=question.relative[path],
         l2=loss.l2 if loss is not None and penalised else 0.0,
@@ -113,7 +112,7 @@ def _observed(question: Discrepancy, path: str) -> Observed:
 def _stepped(question: Discrepancy, layer: int) -> tuple[Array, Array | None]:
     """The parameters of a layer after the step, as they were given; before it where they were not."""
     found = []
-    for name in ("weights", "bias"):
+    for name in FIELDS:
         before, step = getattr(question.case.params[layer], name), question.given.get(f"params[{layer}].{name}")
         found.append(before if before is None or step is None else before - (question.rate or 0.0) * step)
     return found[0], found[1]
@@ -188,7 +187,8 @@ def _choices(search: Search, chain: Chain) -> list[tuple[Part, ...]]:
         if not counted:
             return []
         more = (*more, *counted)
-    return [(*more, *_joined([slip for group in groups for slip in group])) for groups in chosen]
+    each = ([_part_of(slip) for group in groups for slip in group] for groups in chosen)
+    return [(*more, *joined(parts, ONE_OF_SEVERAL / 3)) for parts in each]
 
 
 def _commonest_first(steps: Sequence[Step]) -> list[Step]:
@@ -209,19 +209,7 @@ def _early(chain: Chain) -> tuple[Part, ...]:
     return (part("updated-weights-used", tuple(sorted(chain.early))),)
 
 
-def _joined(slips: Iterable[Slip]) -> tuple[Part, ...]:
-    """Those of one kind in several layers as one part."""
-    found: dict[tuple[str, str | None, object], Part] = {}
-    for slip in slips:
-        mistake = MISTAKES[slip.id]
-        value = slip.value
-        key = (slip.id, slip.variant, float(f"{value:.9g}") if isinstance(value, float) else value)
-        layers = () if slip.layer is None or mistake.scope != "layer" else (slip.layer,)
-        before = found.get(key)
-        if before is None:
-            cost = cost_of(slip.id, slip.variant) + FITTED * (mistake.parameter is not None)
-            found[key] = Part(slip.id, layers, slip.variant, value, (), cost)
-        else:
-            merged = tuple(sorted({*before.layers, *layers}))
-            found[key] = before._replace(layers=merged, cost=before.cost + ONE_OF_SEVERAL / 3)
-    return tuple(found.values())
+def _part_of(slip: Slip) -> Part:
+    mistake = MISTAKES[slip.id]
+    layers = () if slip.layer is None or mistake.scope != "layer" else (slip.layer,)
+    return part(slip.id, layers, slip.variant, FITTED * (mistake.parameter is not None), value=slip.value)

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from functional_mlp.oracle.diagnosis.composition.alternatives import applied
@@ -152,6 +152,25 @@ def _products(prepared: Prepared, rate: float | None) -> list[tuple[float, tuple
                 first, *others = sorted((part for _, part in taken), key=lambda part: -part.cost)
                 found.append((factor, (first, *(part._replace(cost=BESIDE) for part in others))))
     return found
+
+
+def joined(parts: Iterable[Part], more: float) -> tuple[Part, ...]:
+    """Parts with those of one mistake, by one constant, in several layers made one.
+
+    Args:
+        parts: to be joined.
+        more: what each further layer costs.
+    """
+    found: dict[tuple[str, str | None, object], Part] = {}
+    for one in parts:
+        rounded = float(f"{one.value:.9g}") if isinstance(one.value, float) else one.value
+        key = one.id, one.variant, rounded
+        if key in found:
+            layers = tuple(sorted({*found[key].layers, *one.layers}))
+            found[key] = found[key]._replace(layers=layers, cost=found[key].cost + more)
+        else:
+            found[key] = one
+    return tuple(found.values())
 
 
 def total(parts: Sequence[Part]) -> float:

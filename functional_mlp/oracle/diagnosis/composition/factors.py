@@ -18,6 +18,7 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
     Constants,
     Part,
     close,
+    joined,
     part,
     total,
 )
@@ -114,7 +115,7 @@ def _factors(explained: Sequence[Explained], constants: Constants) -> list[tuple
             named = _named(shape, constant, doubt, explained, constants)
             choices = [(*before, *parts) for before in choices for parts in named]
             choices = sorted(choices, key=total)[:MOST_READINGS]
-        found += [_joined(parts) for parts in choices]
+        found += [joined(parts, ONE_OF_SEVERAL) for parts in choices]
     found.sort(key=total)
     return found[:MOST_READINGS]
 
@@ -264,21 +265,6 @@ def _of_reduction(kind: str, constant: float, doubt: float, constants: Constants
         once = {"bias": "bias-gradient-averaged", "weights": "weight-gradient-averaged"}
         return (twice if constants.averages else once)[kind]
     return ""
-
-
-def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Parts with those of one mistake, by one constant, in several layers made one."""
-    found: dict[tuple[str, str | None, object], Part] = {}
-    for one in parts:
-        rounded = one.value if not isinstance(one.value, float) else float(f"{one.value:.9g}")
-        key = (one.id, one.variant, rounded)
-        before = found.get(key)
-        if before is None:
-            found[key] = one
-        else:
-            layers = tuple(sorted({*before.layers, *one.layers}))
-            found[key] = before._replace(layers=layers, cost=before.cost + ONE_OF_SEVERAL)
-    return tuple(found.values())
 
 
 def _with_its_penalty(one: Explained) -> bool:

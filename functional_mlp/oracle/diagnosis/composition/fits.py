@@ -13,6 +13,7 @@ import numpy as np
 from functional_mlp._dtypes import Array
 
 SPAN = 8.0  # allowances by which an array may be off the space of all fits before the fits themselves are tried
+MOST_WORK = 2e6  # entries times samples squared, to fit a weight for each sample
 LARGEST = 1e7  # factor that is none of rounding noise
 SURE = 5.0  # decimal digits beyond those of the fitted numbers from which on a fit is none of chance
 
@@ -79,6 +80,17 @@ class Observed(NamedTuple):
     def is_one_number(self) -> bool:
         """Whether all its entries are the same."""
         return bool((self.given == self.given.flat[0]).all()) if self.given.size else True
+
+
+def of_each_sample(inputs: Array, delta: Array, kind: str) -> Array:
+    """What each sample contributes to the gradient of weights, or of a bias: (its entries, samples).
+
+    Args:
+        inputs: of the layer (n, fan_in).
+        delta: its ct_z (n, fan_out).
+        kind: "weights" or "bias".
+    """
+    return delta.T if kind == "bias" else np.einsum("si,sj->ijs", inputs, delta).reshape(-1, len(delta))
 
 
 def made_by(observed: Observed, gradient: Array, fit: Fit) -> Array:
@@ -162,21 +174,21 @@ def _fits(observed: Observed, gradient: Array) -> Iterator[Fit]:
     """Those with one fitted number, then those with two; with the declared penalty before others."""
     given, size = observed.given, observed.given.size
     if observed.parameter is None:
-        yield from _with_factor(observed, gradient, given, gradient, 0.0, 0.0)
+        yield from _with_factor(observed, gradient, gradient, 0.0, 0.0)
         return
     parameter, signs = observed.parameter, np.sign(observed.parameter)
     l2, l1 = observed.l2, observed.l1
     penalty = l2 * parameter + l1 * signs
     if penalty.any():
-        yield from _with_factor(observed, gradient, given, gradient + penalty, l2, l1)
-        yield from _with_factor(observed, gradient, given, gradient, 0.0, 0.0)
+        yield from _with_factor(observed, gradient, gradient + penalty, l2, l1)
+        yield from _with_factor(observed, gradient, gradient, 0.0, 0.0)
     factor, doubt = _ratio(observed, gradient, given - penalty)
     yield from _if_it_agrees(observed, gradient, Fit(factor, l2, l1, 1, doubt))
     if size < 2:
         return
-    coefficient, doubt = _ratio(observed, parameter, given - gradient - l1 * signs)
+    coefficient, _ = _ratio(observed, parameter, given - gradient - l1 * signs)
     yield from _if_it_agrees(observed, gradient, Fit(1.0, coefficient, l1, 1, 0.0))
-    coefficient, doubt = _ratio(observed, signs, given - gradient - l2 * parameter)
+    coefficient, _ = _ratio(observed, signs, given - gradient - l2 * parameter)
     yield from _if_it_agrees(observed, gradient, Fit(1.0, l2, coefficient, 1, 0.0))
     if size < 4:
         return
@@ -189,11 +201,9 @@ def _fits(observed: Observed, gradient: Array) -> Iterator[Fit]:
             yield from _if_it_agrees(observed, gradient, Fit(float(factor), float(l2), float(l1), 2, doubt))
 
 
-def _with_factor(
-    observed: Observed, gradient: Array, given: Array, whole: Array, l2: float, l1: float
-) -> Iterator[Fit]:
+def _with_factor(observed: Observed, gradient: Array, whole: Array, l2: float, l1: float) -> Iterator[Fit]:
     """A multiple of the whole, penalties included."""
-    factor, doubt = _ratio(observed, whole, given)
+    factor, doubt = _ratio(observed, whole, observed.given)
     yield from _if_it_agrees(observed, gradient, Fit(factor, factor * l2, factor * l1, 1, doubt))
 
 

@@ -16,6 +16,7 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
     UNEXPLAINED,
     Chain,
     Search,
+    attempted,
     cost_of_fit,
     is_plain,
     kind_of,
@@ -30,14 +31,13 @@ from functional_mlp.oracle.diagnosis.composition.constants import cost_of
 from functional_mlp.oracle.diagnosis.composition.factors import Explained
 from functional_mlp.oracle.diagnosis.composition.fits import Observed, agrees, fit_of
 from functional_mlp.oracle.diagnosis.composition.samples import with_uneven_samples
-from functional_mlp.oracle.diagnosis.composition.sums import is_odd, with_gathered, with_sums
+from functional_mlp.oracle.diagnosis.composition.sums import SURE, is_odd, with_gathered, with_sums
 from functional_mlp.oracle.mistakes import MISTAKES, Slip
 
 WIDTH = 10  # programs that are followed
 EARLY = ("", "as given", "as computed")  # the parameters that are sent back through: not updated, or updated already
 MOST_UNSEEN = 60  # mistakes in a layer whose arrays cannot tell, that are tried by those of the layer below
 ARRIVALS = 8  # of them, those that are tried with every derivative
-SURE = 6.0  # decimal digits by which the arrays of a layer must agree for a mistake there to be found
 SURE_OF_SUMS = 3  # programs in which the sums of single arrays are tried
 
 
@@ -79,7 +79,7 @@ def _at_the_outputs(search: Search) -> list[Chain]:
     if is_plain(search, right, top) and not _is_wrong(search.outputs):
         return [right]
     tried, heads = [right], []
-    for group in () if search.only_scales else search.alternatives.outputs:
+    for group in () if search.constants.any_multiple else search.alternatives.outputs:
         made: list[Slip] = []
         changed = program
         for slip in group:
@@ -91,7 +91,7 @@ def _at_the_outputs(search: Search) -> list[Chain]:
             heads.append(with_step(start._replace(program=changed), tuple(made)))
     followed = (reached(search, head, top, head.program.ct_outputs) for head in heads)
     tried += [chain for chain in followed if chain is not None]
-    derivatives = () if search.only_scales else search.alternatives.through[top]
+    derivatives = () if search.constants.any_multiple else search.alternatives.through[top]
     tried += through(search, start, derivatives, top, None)
     if not _settled(search, tried, top):
         for head in heads:
@@ -175,11 +175,8 @@ def _sent_back(search: Search, chain: Chain, layer: int, slip: Slip | None, earl
         view = view._replace(weights=weights, bias=bias)
         cost = AGAIN if chain.early else cost_of("updated-weights-used")
         chain = chain._replace(early=(*chain.early, above), cost=chain.cost + cost)
-    try:
-        ct_a = chain.program.stages[above].previous_cotangent(view, chain.ct_z)
-    except (ValueError, ArithmeticError, LookupError, TypeError):
-        return None
-    return None if np.shape(ct_a) != view.a_prev.shape else (chain, ct_a)
+    ct_a = attempted(chain.program.stages[above].previous_cotangent, view, chain.ct_z)
+    return None if ct_a is None or np.shape(ct_a) != view.a_prev.shape else (chain, ct_a)
 
 
 def _updated(search: Search, chain: Chain, layer: int, early: str) -> tuple[Array, Array | None]:
@@ -228,7 +225,7 @@ def _with_inputs(search: Search, chain: Chain) -> Chain:
 def _settled(search: Search, tried: Sequence[Chain], layer: int) -> bool:
     """Whether one of these programs explains all arrays of a layer beyond chance."""
     observed = search.observed.get(layer, ())
-    return any(len(chain.explains(observed)) == len(observed) and _is_sure(chain, layer) for chain in tried)
+    return any(chain.explains(observed) == len(observed) and _is_sure(chain, layer) for chain in tried)
 
 
 def _explains_well(search: Search, chain: Chain, layer: int) -> bool:
@@ -260,10 +257,10 @@ def _kept(
 ) -> list[Chain]:
     """Those that explain more than the program without a mistake there, and that one; alike ones made one."""
     observed = search.observed.get(layer, ())
-    least, odd = {one.path for one in right.explains(observed)}, not _explains_well(search, right, layer)
+    odd = not _explains_well(search, right, layer)
 
     def is_better(chain: Chain) -> bool:
-        more = len(chain.explains(observed)) > len(least) or chain.cost < right.cost
+        more = chain.explains(observed) > right.explains(observed) or chain.cost < right.cost
         return _is_sure(chain, layer) and (more or (odd and _explains_well(search, chain, layer)))
 
     better = [chain for chain in tried if chain is not right and is_better(chain)]
@@ -278,7 +275,7 @@ def _kept(
         found = sorted([*filter(None, uneven), *found], key=lambda chain: chain.cost)[:WIDTH]
     oddly = [chain for chain in found if chain is not right and any(is_odd(search, one) for one in _at(chain, layer))]
     summed_wrongly = [with_sums(search, chain, layer) for chain in (right, *oddly)]
-    if not any(len(chain.explains(observed)) == len(observed) for chain in found):
+    if not any(chain.explains(observed) == len(observed) for chain in found):
         summed_wrongly += [with_sums(search, chain, layer) for chain in found[: SURE_OF_SUMS + 1] if chain is not right]
         others = [own for own in (reached(search, one, layer, ct) for one, ct in arrivals[1:]) if own is not None]
         summed_wrongly += [with_sums(search, chain, layer) for chain in others]

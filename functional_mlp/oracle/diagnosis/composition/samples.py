@@ -10,11 +10,18 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.diagnosis.composition.chain import UNEXPLAINED, Chain, Search, judged, summed, weighted
 from functional_mlp.oracle.diagnosis.composition.constants import FITTED, UNNAMED, Part, cost_of, part, total
 from functional_mlp.oracle.diagnosis.composition.factors import Explained
-from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, agrees, fit_of, made_by
+from functional_mlp.oracle.diagnosis.composition.fits import (
+    MOST_WORK,
+    Fit,
+    Observed,
+    agrees,
+    fit_of,
+    made_by,
+    of_each_sample,
+)
 from functional_mlp.oracle.mistakes import view_of
 
 SURE = 8.0  # decimal digits beyond those of the weights by which arrays must agree
-MOST_WORK = 2e6  # entries times samples squared
 NEAR = 0.01  # of a whole number
 DRIFT = 1e-4  # relative: how far the parameters may have moved while samples were added, if the weights are whole
 
@@ -141,12 +148,8 @@ def _are_even(observed: Sequence[Observed], weights: Array) -> bool:
 
 
 def _per_sample(chain: Chain, observed: Observed) -> Array:
-    """What each sample contributes to an array: (its entries, samples)."""
-    delta = chain.deltas[observed.layer]
-    if observed.kind == "bias":
-        return delta.T
     inputs = chain.program.inputs_of_layers[observed.layer]
-    return np.einsum("si,sj->ijs", inputs, delta).reshape(-1, len(delta))
+    return of_each_sample(inputs, chain.deltas[observed.layer], observed.kind)
 
 
 def _weights(chain: Chain, observed: Sequence[Observed]) -> Array | None:

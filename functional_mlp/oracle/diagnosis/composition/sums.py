@@ -13,7 +13,9 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
     UNEXPLAINED,
     Chain,
     Search,
+    attempted,
     cost_of_fit,
+    fits_of,
     gradient_of,
     kind_of,
     summed,
@@ -24,7 +26,7 @@ from functional_mlp.oracle.diagnosis.composition.factors import Explained
 from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, fit_of
 from functional_mlp.oracle.mistakes import Slip, view_of
 
-SURE = 6.0  # decimal digits by which an array must agree
+SURE = 6.0  # decimal digits by which an array, or those of a layer, must agree for a mistake there to be found
 
 
 def with_sums(search: Search, chain: Chain, layer: int) -> Chain | None:
@@ -43,11 +45,6 @@ def with_sums(search: Search, chain: Chain, layer: int) -> Chain | None:
     return None if found is chain else found
 
 
-def fits_of(chain: Chain, path: str) -> tuple[Fit, ...]:
-    """The fits of the other arrays that a program explains."""
-    return tuple(dict.fromkeys(one.fit for other, one in chain.explained.items() if other != path))
-
-
 def is_odd(search: Search, explained: Explained) -> bool:
     """Whether an array is explained by a fitted number that means nothing in particular."""
     fit = explained.fit
@@ -57,7 +54,7 @@ def is_odd(search: Search, explained: Explained) -> bool:
 def _by_sums(search: Search, chain: Chain, layer: int, observed: Observed) -> list[tuple[Slip, Explained]]:
     """The mistakes in the sums of an array that explain it, the likeliest first."""
     found: list[tuple[float, Slip, Explained]] = []
-    fits = fits_of(chain, observed.path)
+    fits = fits_of(chain.explained, observed.path)
     unchanged = gradient_of(chain, observed)
     least = 0 if observed.path in chain.explained else observed.given.size
     for slip in search.alternatives.sums[layer]:
@@ -115,11 +112,8 @@ def with_gathered(search: Search, chain: Chain) -> Chain:
         own = applied(chain.program, slip)
         if own is None:
             continue
-        try:
-            pulled = own.gathered(Cotangents(tuple(params), None, deltas))  # type: ignore[arg-type]
-        except (ValueError, ArithmeticError, LookupError, TypeError):
-            continue
-        chain = _with_arrays(search, chain, slip, pulled.params)
+        pulled = attempted(own.gathered, Cotangents(tuple(params), None, deltas))  # type: ignore[arg-type]
+        chain = chain if pulled is None else _with_arrays(search, chain, slip, pulled.params)
     return chain
 
 
@@ -129,7 +123,7 @@ def _with_arrays(search: Search, chain: Chain, slip: Slip, params: Sequence[Dens
         if observed.parameter is None or not (observed.path in chain.unexplained or observed.path in chain.sums):
             continue
         gradient = getattr(params[observed.layer], observed.kind)
-        fits = fits_of(chain, observed.path)
+        fits = fits_of(chain.explained, observed.path)
         fit = None if gradient is None else fit_of(observed, np.asarray(gradient, np.float64), fits)
         if fit is None or observed.digits(fit.free) < SURE or fit.factor == 0:
             continue
