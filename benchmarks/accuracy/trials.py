@@ -85,7 +85,7 @@ def option_parser(prog: str, description: str) -> argparse.ArgumentParser:
     made.add_argument("--jobs", type=positive, default=2, help="processes")
     made.add_argument("--quick", action="store_true", help="2 cases of each kind")
     made.add_argument("--rows", type=Path, help="keep the rows here, and go on from those that are there")
-    made.add_argument("-o", "--output", type=Path, help="write the page here instead of printing it")
+    made.add_argument("-o", "--output", "--page", type=Path, help="write the page here instead of printing it")
     return made
 
 

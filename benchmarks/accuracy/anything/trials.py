@@ -1,7 +1,7 @@
 """The trials: right and wrong backward passes of one operation, asked of the oracle and its rivals; rows are plain data."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from benchmarks.accuracy.anything.implementations.registry import declared
 from benchmarks.accuracy.anything.mistakes import MISTAKES
 from benchmarks.accuracy.anything.operations import OPERATIONS, Operation, Question, Setting
 from benchmarks.accuracy.anything.operations.registry import rounded
+from benchmarks.accuracy.anything.reports import REPORTS
 from benchmarks.accuracy.anything.rivals import differences, tolerances
 
 SCALES = ((1.0, 0.0), (1e-3, 0.0), (30.0, 0.0), (1.0, 100.0))  # and offsets, of the inputs
@@ -214,13 +215,30 @@ def unstructured_trial(name: str, dtype: str, draws: int) -> list[Any]:
     return rows
 
 
-KINDS_OF_ROWS = (Right, Wrong, Unstructured, Refused)
+class Reported(NamedTuple):
+    """The verdicts on a public report's gradients, as they were and as they were mended, and what tolerances say."""
+
+    report: str
+    verdict: str
+    mended: str
+    sentence: str
+    passes: dict[str, bool]
 
 
-def largest_causes(rows: Sequence[Right]) -> dict[str, int]:
-    """How many are undecided, by cause, the most frequent first."""
-    counts: dict[str, int] = {}
-    for row in rows:
-        if row.verdict == "undecided":
-            counts[row.cause] = counts.get(row.cause, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+def report_trial(id: str) -> list[Any]:
+    """A public report, judged."""
+    warnings.simplefilter("ignore")
+    report = REPORTS[id]
+    question = report.question()
+    reported, mended = report.reported(question), report.mended(question)
+    try:
+        found = ask(report.operation, question, reported, report.precision)
+        after = ask(report.operation, question, mended, report.precision)
+        sentence = named(found).sentence if str(found.verdict) == "wrong" else ""
+    except (TypeError, ValueError, NotImplementedError, ArithmeticError) as error:
+        return [Refused(id, report.dtype, str(error))]
+    passes = tolerances(reported, true_gradients(report.operation, question), mended, report.dtype)
+    return [Reported(id, str(found.verdict), str(after.verdict), sentence, passes)]
+
+
+KINDS_OF_ROWS = (Right, Wrong, Unstructured, Reported, Refused)
