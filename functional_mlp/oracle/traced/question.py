@@ -166,7 +166,7 @@ def arguments_of(function: Callable[..., Any], arguments: Any) -> Called:
             " integers, booleans and keys are constants"
         )
     words = f"{name_of(function)}({', '.join(roots)})"
-    structure = jax.tree.structure(tuple(arguments), is_leaf=is_list_of_numbers)
+    structure = jax.tree_util.treedef_tuple([jax.tree.structure(one, is_leaf=is_list_of_numbers) for one in arguments])
     return Called(words, roots, tuple(leaves), structure, places, floating, frozenset(plain), function)
 
 
