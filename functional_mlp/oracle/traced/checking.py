@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from functional_mlp._dtypes import Array
+from functional_mlp.oracle.case import entry_path
 from functional_mlp.oracle.noise import Floor as SmoothFloor
 from functional_mlp.oracle.noise import Limits, Precision
 from functional_mlp.oracle.report import Report
@@ -129,21 +131,36 @@ REMEDIES = {
 }
 
 
+KINKS = "a comparison, a maximum or a rounding whose outcome the noise may change"
+
+
 def _judged(path: str, given: Handed | Misfit, floor: Floor, precision: Precision) -> Leaf:
     if isinstance(given, Misfit):
         return dataclasses.replace(misfit_leaf(path, given), remedy=REMEDIES[given.cause])
-    unproved = np.full(np.shape(floor.true), np.inf)
-    delicate = float(np.abs(floor.true).max(initial=0.0))
-    array = QuestionOfArray(
-        path,
-        floor.true,
-        given,
-        floor.true,
-        SmoothFloor(floor.smooth, floor.slack, unproved),
-        None,
-        Limits(0.0, 0.0, delicate),
-    )
+    if not np.isfinite(floor.true).all():
+        index = tuple(map(int, np.argwhere(~np.isfinite(floor.true))[0]))
+        raise OverflowError(
+            f"expected a function whose derivative is finite, got {floor.true[index]} for {entry_path(path, index)} in"
+            " float64; keep both sides of jax.numpy.where finite, or scale the arguments down"
+        )
+    unproved = np.full(floor.true.shape, np.inf)
     conditions = Conditions(
-        precision, "a comparison whose outcome the noise may change", kink=Cause.BRANCH, remedies=REMEDIES
+        precision,
+        kinks=KINKS,
+        kink=Cause.BRANCH,
+        causes={Cause.OVERFLOW: floor.overflow, Cause.BRANCH: floor.slack > 0, Cause.UNDERFLOW: floor.underflow},
+        finest=floor.finest,
+        remedies=REMEDIES,
     )
-    return judge_leaf(array, conditions)
+
+    def judged_by(true: Array, slack: Array) -> Leaf:
+        limits = Limits(0.0, 0.0, float(np.abs(true).max()))
+        off = SmoothFloor(floor.smooth, slack, unproved)
+        return judge_leaf(QuestionOfArray(path, true, given, true, off, None, limits), conditions)
+
+    # what is right at a tie may lie to either side of what JAX takes there
+    leaf = judged_by(floor.true, floor.slack + np.abs(floor.true - floor.centre))
+    if leaf.cause is not Cause.BRANCH:
+        return leaf
+    others = (judged_by(other, np.where(floor.overflow, np.inf, 0.0)) for other in floor.conventions[1:])
+    return next((other for other in others if other.verdict is Verdict.CONSISTENT), leaf)
