@@ -183,10 +183,11 @@ class _Watch(NamedTuple):
         if np.shape(ct) != () or not isinstance(ct, np.ndarray):
             return True
         try:
-            inspect.signature(self.backward).bind(*self.called.roots)
+            signature = inspect.signature(self.backward)
+            signature.bind(*self.called.roots)
         except (TypeError, ValueError):
             return True
-        return False
+        return any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in signature.parameters.values())
 
     def _question(self, reference: tuple[Any, ...], result: Any, ct: Any) -> Question:
         """The question with what was returned: gradients, or outputs and gradients."""
@@ -279,12 +280,12 @@ def _combined(
     leaves: list[Leaf] = []
     for asked in answered:
         strict = PURPOSES[asked.draw.name][1]
-        kept = [leaf for leaf in asked.leaves if strict or leaf.verdict is not Verdict.UNDECIDED]
+        kept = [leaf for leaf in asked.leaves if strict or _says_something(leaf)]
         left_out = [leaf for leaf in asked.leaves if leaf not in kept]
         if left_out:
-            causes = listed(list(dict.fromkeys(str(leaf.cause) for leaf in left_out)))
+            causes = listed(list(dict.fromkeys(str(leaf.cause or "the noise is too large") for leaf in left_out)))
             paths = listed([leaf.path for leaf in left_out])
-            notes.append(f"in the case {asked.draw.name!r} nothing can be decided of {paths}: {causes}.")
+            notes.append(f"in the case {asked.draw.name!r} nothing can be said of {paths}: {causes}.")
         leaves += [replace(leaf, group=asked.draw.name) for leaf in kept]
     wrong = [asked for asked in answered if any(leaf.verdict is Verdict.WRONG for leaf in asked.leaves)]
     findings = findings_on(faults, len(answered), "your function")
@@ -305,3 +306,10 @@ def _combined(
         return report
     first = report_on(wrong[0].question, wrong[0].trace, wrong[0].floors, wrong[0].draw.name)
     return replace(report, finder=first.finder)
+
+
+def _says_something(leaf: Leaf) -> bool:
+    """Whether an array is wrong, or is consistent where a change of its own size would have been seen."""
+    if leaf.verdict is Verdict.WRONG:
+        return True
+    return leaf.verdict is Verdict.CONSISTENT and (leaf.smallest_detectable < leaf.norm or leaf.norm == 0)
