@@ -5,27 +5,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
-from functional_mlp._dtypes import Array
-from functional_mlp.oracle.case import entry_path
-from functional_mlp.oracle.noise import Floor as SmoothFloor
-from functional_mlp.oracle.noise import Limits, Precision
+from functional_mlp.oracle.noise import Precision
 from functional_mlp.oracle.report import Report
+from functional_mlp.oracle.traced.judging import judged
 from functional_mlp.oracle.traced.noise import Floor, estimate
 from functional_mlp.oracle.traced.question import Question, Wrt, question_of
 from functional_mlp.oracle.traced.tracing import Trace, trace_vjp
 from functional_mlp.oracle.verdict import (
     Cause,
-    Conditions,
+    Compared,
     Handed,
+    Hint,
     Leaf,
-    Misfit,
+    Rejudged,
     Verdict,
-    judge_leaf,
-    misfit_leaf,
+    fitting_precision,
+    is_wrong,
 )
-from functional_mlp.oracle.verdict import Question as QuestionOfArray
 
 
 def check_vjp(
@@ -80,7 +77,7 @@ def check_vjp(
     """
     question = question_of(function, arguments, gradients, ct, outputs=outputs, precision=precision, wrt=wrt)
     trace = traced(question)
-    return report_on(question, trace, estimate(trace, question.precision))
+    return report_on(question, trace, estimate(trace, question.precision), precision)
 
 
 def assert_vjp(function: Callable[..., Any], arguments: Any, gradients: Any, ct: Any = None, **more: Any) -> Report:
@@ -101,66 +98,45 @@ def traced(question: Question) -> Trace:
     return trace_vjp(question.function, question.operands, structure, range(len(question.operands)), list(question.cts))
 
 
-def report_on(question: Question, trace: Trace, floors: Sequence[Floor], group: str = "") -> Report:
-    """The report on what was computed, by the floors of its trace."""
-    leaves = judged(question, floors)
-    return Report("", "", 0, question.precision.name, leaves, function=question.words)
-
-
-def judged(question: Question, floors: Sequence[Floor]) -> tuple[Leaf, ...]:
-    """The verdicts, those on gradients first.
+def report_on(
+    question: Question, trace: Trace, floors: Sequence[Floor], precision: str | None, group: str = ""
+) -> Report:
+    """The report on what was computed.
 
     Args:
         question: what was asked.
-        floors: of its trace: of the outputs, then of the gradients.
+        trace, floors: of its function.
+        precision: as it was declared; None if it was not.
+        group: of the leaves, where there are several questions.
     """
-    count = len(question.outputs)
-    by_path = dict(zip(question.outputs, floors[:count], strict=True))
-    given = [*zip(question.paths, question.given, floors[count:], strict=True)]
-    given += [(path, leaf, by_path[path]) for path, leaf in question.given_outputs.items()]
-    return tuple(_judged(path, leaf, floor, question.precision) for path, leaf, floor in given)
+    leaves = judged(question, floors)
+    hint = hint_on(question, trace, floors, leaves, precision) if is_wrong(leaves) else None
+    notes = () if hint is None else (hint.sentence,)
+    leaves = tuple(dataclasses.replace(leaf, group=group) for leaf in leaves)
+    return Report("", "", 0, question.precision.name, leaves, notes=notes, function=question.words)
 
 
-REMEDIES = {
-    Cause.BRANCH: "decide it with arguments that keep away from ties and kinks: change those entries a little, or take"
-    " another seed",
-    Cause.ROUNDING: "decide it in {wider}, or with smaller arrays or better scaled arguments",
-    Cause.UNDERFLOW: "decide it in {wider}, or scale ct up, so that no number falls below {smallest:.1e}",
-    Cause.OVERFLOW: "decide it in {wider}, or scale the arguments down, so that no number exceeds {largest:.1e}",
-    Cause.SHAPE: "give gradients of the shapes of the arguments, and outputs of the shapes that the function returns",
-}
+PRECISIONS_TRIED = (
+    *("float32", "tf32", "float16 in float32", "float16/float32", "float16"),
+    *("bfloat16 in float32", "bfloat16/float32", "bfloat16"),
+)  # in this order, the finest first
 
 
-KINKS = "a comparison, a maximum or a rounding whose outcome the noise may change"
+def hint_on(
+    question: Question, trace: Trace, floors: Sequence[Floor], leaves: Sequence[Leaf], precision: str | None
+) -> Hint | None:
+    """What would make wrong numbers right: another precision."""
+    wrong = [leaf for leaf in leaves if leaf.verdict is Verdict.WRONG]
+    if any(leaf.cause is not Cause.VALUE for leaf in wrong):
+        return None
+    every = {**dict(zip(question.paths, question.given, strict=True)), **question.given_outputs}
+    handed = {path: leaf.values for path, leaf in every.items() if isinstance(leaf, Handed)}
+    paths = (*question.outputs, *question.paths)
 
+    def rejudge(other: Precision) -> Rejudged:
+        floors = dict(zip(paths, estimate(trace, other), strict=True))
+        again = judged(question._replace(precision=other), tuple(floors.values()))
+        return Rejudged(again, {path: floors[path].smooth for path in question.paths})
 
-def _judged(path: str, given: Handed | Misfit, floor: Floor, precision: Precision) -> Leaf:
-    if isinstance(given, Misfit):
-        return dataclasses.replace(misfit_leaf(path, given), remedy=REMEDIES[given.cause])
-    if not np.isfinite(floor.true).all():
-        index = tuple(map(int, np.argwhere(~np.isfinite(floor.true))[0]))
-        raise OverflowError(
-            f"expected a function whose derivative is finite, got {floor.true[index]} for {entry_path(path, index)} in"
-            " float64; keep both sides of jax.numpy.where finite, or scale the arguments down"
-        )
-    unproved = np.full(floor.true.shape, np.inf)
-    conditions = Conditions(
-        precision,
-        kinks=KINKS,
-        kink=Cause.BRANCH,
-        causes={Cause.OVERFLOW: floor.overflow, Cause.BRANCH: floor.slack > 0, Cause.UNDERFLOW: floor.underflow},
-        finest=floor.finest,
-        remedies=REMEDIES,
-    )
-
-    def judged_by(true: Array, slack: Array) -> Leaf:
-        limits = Limits(0.0, 0.0, float(np.abs(true).max()))
-        off = SmoothFloor(floor.smooth, slack, unproved)
-        return judge_leaf(QuestionOfArray(path, true, given, true, off, None, limits), conditions)
-
-    # what is right at a tie may lie to either side of what JAX takes there
-    leaf = judged_by(floor.true, floor.slack + np.abs(floor.true - floor.centre))
-    if leaf.cause is not Cause.BRANCH:
-        return leaf
-    others = (judged_by(other, np.where(floor.overflow, np.inf, 0.0)) for other in floor.conventions[1:])
-    return next((other for other in others if other.verdict is Verdict.CONSISTENT), leaf)
+    truth = {path: floor.true for path, floor in zip(paths, floors, strict=True)}
+    return fitting_precision(question.precision, precision, Compared(handed, truth, wrong), rejudge, PRECISIONS_TRIED)

@@ -15,8 +15,9 @@ from functional_mlp._dtypes import DTYPES, Array
 from functional_mlp.oracle.noise import Floor, Precision, precision_named
 from functional_mlp.oracle.probing import Fault, Yardstick, apart, compared, findings_on, listed, raised
 from functional_mlp.oracle.report import Report, count
-from functional_mlp.oracle.traced.checking import judged, report_on, traced
+from functional_mlp.oracle.traced.checking import report_on, traced
 from functional_mlp.oracle.traced.drawing import PURPOSES, Draw, cotangents, draws, strided
+from functional_mlp.oracle.traced.judging import judged
 from functional_mlp.oracle.traced.noise import Floor as FloorOfResult
 from functional_mlp.oracle.traced.noise import estimate
 from functional_mlp.oracle.traced.question import Called, Question, Wrt, arguments_of, question_of
@@ -304,8 +305,9 @@ def _combined(
     )
     if not wrong:
         return report
-    first = report_on(wrong[0].question, wrong[0].trace, wrong[0].floors, wrong[0].draw.name)
-    return replace(report, finder=first.finder)
+    one = wrong[0]
+    first = report_on(one.question, one.trace, one.floors, declared.name, one.draw.name)
+    return replace(report, finder=first.finder, notes=(*report.notes, *first.notes))
 
 
 def _says_something(leaf: Leaf) -> bool:
