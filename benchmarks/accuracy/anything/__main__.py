@@ -7,8 +7,8 @@
 
 *Right*: every implementation of every operation at every scale. *Wrong*: every mistake. *Unstructured*: errors that
 nobody's mistake makes, for false names. *Reports*: public ones. Every number comes from seeds. The rows of each trial
-are kept in the file named by `--rows`; an interrupted run goes on from there, and a page is written from the rows. PyTorch,
-where it is installed, and gcc take part; without them their rows are missing.
+are kept in the file named by `--rows`; an interrupted run goes on from there, and a page is written from the rows.
+PyTorch, where it is installed, and gcc take part; without them their rows are missing.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def trials_of(arguments: argparse.Namespace) -> Mapping[str, Trial]:
     """Every trial by name: the reports, then what is small first, one operation after another."""
     found: dict[str, Trial] = {}
     if "reports" in arguments.parts:
-        found |= {f"report {id}": partial(report_trial, id) for id in REPORTS}
+        found |= {f"report {name}": partial(report_trial, name) for name in REPORTS}
     for size in arguments.sizes:
         for dtype in arguments.precisions:
             for name in arguments.operations:

@@ -22,7 +22,7 @@ class Judged(NamedTuple):
 
 
 class Named(NamedTuple):
-    """The diagnosis: its sentence, its kind, and the lines of the reference that it points at; empty if there is none."""
+    """The diagnosis: its sentence, its kind, the lines of the reference that it and its ties point at."""
 
     sentence: str
     kind: str
@@ -42,7 +42,8 @@ def judged(report: Any) -> list[Judged]:
 
 
 def _judged(leaf: Any) -> Judged:
-    ratio = 0.0 if leaf.error == 0 else leaf.error / leaf.floor if leaf.floor > 0 else np.inf
+    with np.errstate(all="ignore"):
+        ratio = 0.0 if leaf.error == 0 else np.nan_to_num(np.divide(leaf.error, leaf.floor), nan=np.inf)
     cause = "" if leaf.cause is None else str(leaf.cause)
     numbers = (float(ratio), float(leaf.norm), float(leaf.smallest_detectable), int(leaf.size))
     return Judged(str(leaf.verdict), cause, *numbers)
@@ -53,5 +54,6 @@ def named(report: Any) -> Named:
     found = report.diagnosis
     if found is None:
         return Named("", "", ())
-    lines = tuple(linecache.getline(place.file, place.line).strip() for place in found.places)
+    places = [place for each in (found, *found.ties) for place in each.places]
+    lines = tuple(linecache.getline(place.file, place.line).strip() for place in places)
     return Named(found.sentence, str(found.kind), lines)

@@ -136,7 +136,12 @@ def _causes(rows: list[Right]) -> str:
 def _alarms(rows: list[Right]) -> str:
     groups = grouped(rows, lambda row: (row.operation, row.dtype, f"{row.scale:g}, {row.offset:g}", row.cause))
     body = [
-        [*key, ", ".join(sorted({row.implementation for row in group})), len(group), f"{max(r.ratio for r in group):.3g}"]
+        [
+            *key,
+            ", ".join(sorted({row.implementation for row in group})),
+            len(group),
+            f"{max(r.ratio for r in group):.3g}",
+        ]
         for key, group in sorted(groups.items())
     ]
     return table(("operation", "dtype", "scale, offset", "cause", "by", "checks", "error / floor"), body, texts=5)
@@ -159,21 +164,40 @@ def _wrong(rows: list[Wrong]) -> list[str]:
         _wrong_table("dtype", rows, lambda row: row.dtype),
         _wrong_table("family, float64 and float32", [r for r in rows if r.dtype in DTYPES[:2]], lambda row: row.family),
         "Overlooked above the stated change:\n",
-        table(("mistake", "dtype", "size", "verdict", "change"), [
-            [row.mistake, row.dtype, row.size, row.verdict, f"{row.change:.1e}"]
-            for row in rows if row.above and row.verdict != WRONG
-        ], texts=4),
+        table(
+            ("mistake", "dtype", "size", "verdict", "change"),
+            [
+                [row.mistake, row.dtype, row.size, row.verdict, f"{row.change:.1e}"]
+                for row in rows
+                if row.above and row.verdict != WRONG
+            ],
+            texts=4,
+        ),
         "Not named in float64:\n",
-        table(("mistake", "what is wrong"), sorted({
-            (row.mistake, MISTAKES[row.mistake].sentence)
-            for row in rows if row.dtype == "float64" and row.verdict == WRONG and not row.sentence
-        }), texts=2),
+        table(
+            ("mistake", "what is wrong"),
+            sorted(
+                {
+                    (row.mistake, MISTAKES[row.mistake].sentence)
+                    for row in rows
+                    if row.dtype == "float64" and row.verdict == WRONG and not row.sentence
+                }
+            ),
+            texts=2,
+        ),
         "Named elsewhere, in float64:\n",
-        table(("mistake", "what is wrong", "what was said"), sorted({
-            (row.mistake, MISTAKES[row.mistake].sentence, row.sentence)
-            for row in rows if row.dtype == "float64" and row.sentence and not row.at_place
-        }), texts=3),
-    ]  # fmt: skip
+        table(
+            ("mistake", "what is wrong", "what was said"),
+            sorted(
+                {
+                    (row.mistake, MISTAKES[row.mistake].sentence, row.sentence)
+                    for row in rows
+                    if row.dtype == "float64" and row.sentence and not row.at_place
+                }
+            ),
+            texts=3,
+        ),
+    ]
 
 
 def _wrong_table(what: str, rows: list[Wrong], key: Callable[[Wrong], str]) -> str:
@@ -217,7 +241,9 @@ def _rivals(right: list[Right], wrong: list[Wrong]) -> str:
             continue
         alarms = sum(any(row.verdict == WRONG for row in group) for group in own)
         silent = sum(row.verdict == "consistent" for row in mistaken)
-        body.append(["the oracle", dtype, len(own), share(alarms, len(own)), len(mistaken), share(silent, len(mistaken))])
+        body.append(
+            ["the oracle", dtype, len(own), share(alarms, len(own)), len(mistaken), share(silent, len(mistaken))]
+        )
     for rival in RIVALS:
         for dtype in DTYPES:
             asked = [row for row in right if row.dtype == dtype and rival in row.passes]

@@ -429,7 +429,12 @@ def lstm_by_steps(x, wi, wh, bi, bh, dy):
     tape = []
     for x_t in x:
         z = x_t @ wi.T + h @ wh.T + (bi + bh)
-        i, f, o, g = _sigmoid(z[:, :n]), _sigmoid(z[:, n : 2 * n]), _sigmoid(z[:, 3 * n :]), np.tanh(z[:, 2 * n : 3 * n])
+        i, f, o, g = (
+            _sigmoid(z[:, :n]),
+            _sigmoid(z[:, n : 2 * n]),
+            _sigmoid(z[:, 3 * n :]),
+            np.tanh(z[:, 2 * n : 3 * n]),
+        )
         new = f * c + i * g
         tape.append((x_t, h, c, i, f, g, o, np.tanh(new)))
         h, c = o * np.tanh(new), new

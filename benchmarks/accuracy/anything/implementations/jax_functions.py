@@ -1,4 +1,4 @@
-"""The operations by JAX in a dtype: the reference compiled and operation by operation, and what jax.nn has of its own."""
+"""The operations by JAX in a dtype: the reference, compiled and operation by operation, and what jax.nn has."""
 
 import functools
 from collections.abc import Callable, Mapping

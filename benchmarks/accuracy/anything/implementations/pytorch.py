@@ -153,8 +153,9 @@ def functions() -> Mapping[str, Callable[..., Any]]:
         "rms_norm": lambda x, w: F.rms_norm(x, w.shape, w, 1e-6),
         "gemma_rms_norm": lambda x, w: F.rms_norm(x, w.shape, None, 1e-6) * (1 + w),
         "batch_norm": lambda x, w, b: F.batch_norm(x, None, None, w, b, True),
-        "batch_norm_inference": lambda x, w, b, m, v: (x - m[:, None]) * torch.rsqrt(v + 1e-5)[:, None] * w[:, None]
-        + b[:, None],
+        "batch_norm_inference": lambda x, w, b, m, v: (
+            (x - m[:, None]) * torch.rsqrt(v + 1e-5)[:, None] * w[:, None] + b[:, None]
+        ),
         "group_norm": lambda x, w, b: F.group_norm(x, 2, w, b),
         "instance_norm": channel_norm(F.instance_norm),
         "l2_normalise": lambda x: F.normalize(x, dim=-1),

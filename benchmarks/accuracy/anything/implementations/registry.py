@@ -78,9 +78,7 @@ def _compiled(operation: Operation, question: Question, dtype: str) -> list[Any]
     return jax_functions.pulled_back(operation.function, question, dtype, compiled=True)
 
 
-KERNELS = {
-    name: {flag: compiled.by_c(name, flags) for flag, flags in compiled.FLAGS.items()} for name in compiled.READ
-}
+KERNELS = {name: {flag: compiled.by_c(name, flags) for flag, flags in compiled.FLAGS.items()} for name in compiled.READ}
 IMPLEMENTATIONS: dict[str, Implementation] = {
     implementation.name: implementation
     for implementation in (

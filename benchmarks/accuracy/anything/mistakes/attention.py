@@ -28,8 +28,13 @@ def row_sum_missing(x):
     return e / cut(e.sum(-1, keepdims=True))
 
 
-slope("softmax", "diagonal_alone", "the diagonal of the Jacobian alone: y (1 - y) dy",
-      lambda x: jax.nn.softmax(x) * (1 - jax.nn.softmax(x)), "exponentials / ")  # fmt: skip
+slope(
+    "softmax",
+    "diagonal_alone",
+    "the diagonal of the Jacobian alone: y (1 - y) dy",
+    lambda x: jax.nn.softmax(x) * (1 - jax.nn.softmax(x)),
+    "exponentials / ",
+)
 
 
 @mistake("softmax", "a mean over the row instead of the sum", "exponentials.sum(-1")
@@ -112,8 +117,13 @@ def delta_missing(q, k, v):
     return mixed(e / cut(e.sum(-1, keepdims=True)), v)
 
 
-@mistake("causal_attention", "the mask is missing in the backward pass", "visible = ", "jnp.where(visible",
-         source="https://github.com/triton-lang/triton/issues/5660")  # fmt: skip
+@mistake(
+    "causal_attention",
+    "the mask is missing in the backward pass",
+    "visible = ",
+    "jnp.where(visible",
+    source="https://github.com/triton-lang/triton/issues/5660",
+)
 def mask_missing(q, k, v):
     return mixed(jax.nn.softmax(scores(q, k)), v)
 
@@ -138,17 +148,31 @@ def dv_not_transposed(q, k, v):
     return mixed(p, cut(v)) + mixed(cut(p.swapaxes(-1, -2)), v)
 
 
-spoilt("causal_attention", "heads_overwritten", "the second head's gradient of k is never written",
-       of_array(1, lambda g: np.where(np.arange(g.shape[1])[:, None, None] == 1, 0, g)))  # fmt: skip
-spoilt("causal_attention", "dk_and_dv_exchanged", "the gradients of k and v are exchanged", lambda right, q: [right[0], right[2], right[1]])
+spoilt(
+    "causal_attention",
+    "heads_overwritten",
+    "the second head's gradient of k is never written",
+    of_array(1, lambda g: np.where(np.arange(g.shape[1])[:, None, None] == 1, 0, g)),
+)
+spoilt(
+    "causal_attention",
+    "dk_and_dv_exchanged",
+    "the gradients of k and v are exchanged",
+    lambda right, q: [right[0], right[2], right[1]],
+)
 
 
 def hide(s, padding):
     return jnp.where(padding[:, None, None, :], s, -jnp.inf)
 
 
-@mistake("padded_attention", "the padding is not hidden in the backward pass", "padding[:, None, None, :]", SOFTMAX,
-         source="https://github.com/XPU-Forces/mojo_opset/pull/386")  # fmt: skip
+@mistake(
+    "padded_attention",
+    "the padding is not hidden in the backward pass",
+    "padding[:, None, None, :]",
+    SOFTMAX,
+    source="https://github.com/XPU-Forces/mojo_opset/pull/386",
+)
 def padding_not_hidden(q, k, v, padding):
     return mixed(jax.nn.softmax(scores(q, k)), v)
 
@@ -163,7 +187,12 @@ def padded_scale_missing(q, k, v, padding):
     return mixed(jax.nn.softmax(hide(scores(q, k, to_q=root(q)), padding)), v)
 
 
-spoilt("padded_attention", "first_keys_lost", "the first block of keys is lost: its gradients are never written", zeroed(1, (..., slice(0, 2), slice(None))))
+spoilt(
+    "padded_attention",
+    "first_keys_lost",
+    "the first block of keys is lost: its gradients are never written",
+    zeroed(1, (..., slice(0, 2), slice(None))),
+)
 
 
 def grouped(q, k, v, to_k=1.0):
@@ -181,20 +210,33 @@ def _own_groups(q, k, v, choose):
     return jnp.einsum("bhgqk,bhgkd->bhgqd", jax.nn.softmax(s), wide_v)
 
 
-@mistake("grouped_query_attention", "the gradients of k and v are those of the first query head of each group",
-         "bhgqd,bhkd->bhgqk", "bhgqk,bhkd->bhgqd", source="https://github.com/fla-org/flash-linear-attention/pull/384")  # fmt: skip
+@mistake(
+    "grouped_query_attention",
+    "the gradients of k and v are those of the first query head of each group",
+    "bhgqd,bhkd->bhgqk",
+    "bhgqk,bhkd->bhgqd",
+    source="https://github.com/fla-org/flash-linear-attention/pull/384",
+)
 def first_head_alone(q, k, v):
     return _own_groups(q, k, v, first_of_group)
 
 
-@mistake("grouped_query_attention", "the gradients of k and v are averaged over the group instead of summed",
-         "bhgqd,bhkd->bhgqk", "bhgqk,bhkd->bhgqd")  # fmt: skip
+@mistake(
+    "grouped_query_attention",
+    "the gradients of k and v are averaged over the group instead of summed",
+    "bhgqd,bhkd->bhgqk",
+    "bhgqk,bhkd->bhgqd",
+)
 def mean_over_group(q, k, v):
     return _own_groups(q, k, v, lambda x: times(x, 1 / x.shape[2]))
 
 
-@mistake("grouped_query_attention", "the last head of the group overwrites the others",
-         "bhgqd,bhkd->bhgqk", "bhgqk,bhkd->bhgqd")  # fmt: skip
+@mistake(
+    "grouped_query_attention",
+    "the last head of the group overwrites the others",
+    "bhgqd,bhkd->bhgqk",
+    "bhgqk,bhkd->bhgqd",
+)
 def last_head_alone(q, k, v):
     return _own_groups(q, k, v, lambda x: jnp.concatenate([cut(x[:, :, :-1]), x[:, :, -1:]], 2))
 
@@ -258,14 +300,22 @@ def keep_missing(q, k, v, kept):
     return dropped(q, k, v, kept, lambda p, kept: jnp.where(kept, times(p, 0.8) / 0.8, 0))
 
 
-@mistake("attention_with_dropout", "another mask is drawn in the backward pass", "dropped = ",
-         source="https://github.com/state-spaces/mamba/pull/1023")  # fmt: skip
+@mistake(
+    "attention_with_dropout",
+    "another mask is drawn in the backward pass",
+    "dropped = ",
+    source="https://github.com/state-spaces/mamba/pull/1023",
+)
 def another_mask(q, k, v, kept):
     other = jnp.roll(kept, 1, -1)
-    return dropped(q, k, v, kept, lambda p, kept: differently(jnp.where(kept, p / 0.8, 0), jnp.where(other, p / 0.8, 0)))
+    return dropped(
+        q, k, v, kept, lambda p, kept: differently(jnp.where(kept, p / 0.8, 0), jnp.where(other, p / 0.8, 0))
+    )
 
 
-@mistake("attention_with_dropout", "the gradient of v uses the probabilities before dropout", "dropped, v", "dropped = ")
+@mistake(
+    "attention_with_dropout", "the gradient of v uses the probabilities before dropout", "dropped, v", "dropped = "
+)
 def dv_before_dropout(q, k, v, kept):
     p = jax.nn.softmax(scores(q, k))
     return mixed(jnp.where(kept, p / 0.8, 0), cut(v)) + mixed(cut(p), v)
@@ -301,8 +351,12 @@ def rotated(x, turn=1.0, halves=True):
     return jnp.concatenate(parts, -1) if halves else jnp.stack(parts, -1).reshape(x.shape)
 
 
-@mistake("rotary_embedding", "turned in the same direction on the way back: the sine keeps its sign", "first * cosine - second * sine",
-         "sine")  # fmt: skip
+@mistake(
+    "rotary_embedding",
+    "turned in the same direction on the way back: the sine keeps its sign",
+    "first * cosine - second * sine",
+    "sine",
+)
 def turned_forward_again(x):
     return rotated(x, -1.0)
 
@@ -317,7 +371,11 @@ def not_turned(x):
     return x + 0
 
 
-spoilt("rotary_embedding", "positions_shifted", "the positions are those of the next token",
-       lambda right, q: [np.roll(right[0], 1, 2)])  # fmt: skip
+spoilt(
+    "rotary_embedding",
+    "positions_shifted",
+    "the positions are those of the next token",
+    lambda right, q: [np.roll(right[0], 1, 2)],
+)
 with_ct("linear_attention", "ct_ignored", "the cotangent is not multiplied in", lambda ct: 0 * ct + 1)
 spoilt("softmax", "accumulated_twice", "the gradient is accumulated twice", factor(0, 2.0))

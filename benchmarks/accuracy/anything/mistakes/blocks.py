@@ -34,8 +34,13 @@ def up_path_missing(x, gate, up, down):
     return gated(x, gate, up, down, to_up=cut)
 
 
-spoilt("swiglu", "gradients_exchanged", "the gradients of gate and up are stored in each other's place",
-       lambda r, q: [r[0], r[2], r[1], r[3]], source="https://github.com/unslothai/unsloth/issues/3314")  # fmt: skip
+spoilt(
+    "swiglu",
+    "gradients_exchanged",
+    "the gradients of gate and up are stored in each other's place",
+    lambda r, q: [r[0], r[2], r[1], r[3]],
+    source="https://github.com/unslothai/unsloth/issues/3314",
+)
 
 
 @mistake("swiglu", "the gradient of up uses the gate before its activation", "jax.nn.silu(gate) * up")
@@ -43,9 +48,13 @@ def before_activation(x, gate, up, down):
     return gated(x, gate, up, down, both=lambda g, u: g * cut(u) + cut(x @ gate) * (u - cut(u)))
 
 
-spoilt("swiglu", "written_to_row_0", "every row's gradient is written to row 0",
-       lambda r, q: [np.where(np.arange(len(r[0]))[:, None] == 0, r[0][-1], 0), *r[1:]],
-       source="https://github.com/ByteDance-Seed/Triton-distributed/pull/185")  # fmt: skip
+spoilt(
+    "swiglu",
+    "written_to_row_0",
+    "every row's gradient is written to row 0",
+    lambda r, q: [np.where(np.arange(len(r[0]))[:, None] == 0, r[0][-1], 0), *r[1:]],
+    source="https://github.com/ByteDance-Seed/Triton-distributed/pull/185",
+)
 
 
 @mistake("geglu", "the backward pass of the gate is that of the exact gelu", "jax.nn.gelu(gate")
@@ -82,7 +91,12 @@ def mask_missing(x, w, b, v, c):
     return forward(x, w, b, v, c, hidden=lambda z: differently(jnp.maximum(z, 0), z))
 
 
-@mistake("feed_forward", "the gradient of the second weight uses the hidden values before relu", HIDDEN, "hidden @ down_weight")
+@mistake(
+    "feed_forward",
+    "the gradient of the second weight uses the hidden values before relu",
+    HIDDEN,
+    "hidden @ down_weight",
+)
 def before_relu(x, w, b, v, c):
     z = x @ w + b
     return forward(x, w, b, cut(v), c) + cut(z) @ (v - cut(v))
@@ -98,8 +112,12 @@ def dropout_mask_missing(x, residual, kept):
     return residual + x / 0.7
 
 
-@mistake("dropout_add", "another mask is drawn on the way back", "dropped = ",
-         source="https://github.com/state-spaces/mamba/pull/1023")  # fmt: skip
+@mistake(
+    "dropout_add",
+    "another mask is drawn on the way back",
+    "dropped = ",
+    source="https://github.com/state-spaces/mamba/pull/1023",
+)
 def another_mask(x, residual, kept):
     return residual + jnp.where(jnp.roll(kept, 1, -1), x / 0.7, 0)
 
@@ -115,8 +133,13 @@ def normed(x, residual, weight, total=lambda t: t, square=lambda s: s):
     return jnp.concatenate([n * weight, total(t)])
 
 
-@mistake("residual_rms_norm", "the gradient of the residual output goes through the norm as well", "total = ",
-         "[normalised * weight, total]", source="https://github.com/Dao-AILab/quack/pull/53")  # fmt: skip
+@mistake(
+    "residual_rms_norm",
+    "the gradient of the residual output goes through the norm as well",
+    "total = ",
+    "[normalised * weight, total]",
+    source="https://github.com/Dao-AILab/quack/pull/53",
+)
 def added_before_the_norm(x, residual, weight):
     t = residual + x
     n = t / jnp.sqrt((t * t).mean(-1, keepdims=True) + 1e-6) * weight
@@ -134,8 +157,12 @@ def root_path_missing(x, residual, weight):
     return normed(x, residual, weight, square=cut)
 
 
-spoilt("residual_rms_norm", "branch_lost", "the branch x gets the gradient of the residual output alone",
-       lambda r, q: [q.ct[len(q.floats[0]) :], *r[1:]])  # fmt: skip
+spoilt(
+    "residual_rms_norm",
+    "branch_lost",
+    "the branch x gets the gradient of the residual output alone",
+    lambda r, q: [q.ct[len(q.floats[0]) :], *r[1:]],
+)
 
 
 def expert(x, router, weights, chosen=lambda p: p, softmax=jax.nn.softmax):
@@ -167,8 +194,26 @@ def norm(x, scale, shift, mean=lambda m: m, variance=lambda v: v):
     return c / jnp.sqrt(variance((c**2).mean(-1, keepdims=True)) + 1e-5) * scale + shift
 
 
-def transformer(x, s1, b1, qkv, out, s2, b2, up, ub, down, db, first=norm, second=norm, scale=1.0, gelu=None,
-                attention_residual=lambda x: x, residual=lambda x: x, visible=jnp.tril):  # fmt: skip
+def transformer(
+    x,
+    s1,
+    b1,
+    qkv,
+    out,
+    s2,
+    b2,
+    up,
+    ub,
+    down,
+    db,
+    first=norm,
+    second=norm,
+    scale=1.0,
+    gelu=None,
+    attention_residual=lambda x: x,
+    residual=lambda x: x,
+    visible=jnp.tril,
+):
     b, t, d = x.shape
     q, k, v = (z.reshape(b, t, 2, -1).transpose(0, 2, 1, 3) for z in jnp.split(first(x, s1, b1) @ qkv, 3, -1))
     scores = times(q, scale) @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
@@ -188,12 +233,28 @@ def _no_variance(*a):
 
 WRONG_PIECES = {
     "residual_missing": ("the second residual's gradient is missing", ("return x + hidden",), {"residual": cut}),
-    "attention_residual_missing": ("the first residual's gradient is missing", ("x = x + mixed",), {"attention_residual": cut}),
-    "mean_path_missing": ("the path through the mean is missing in the second norm", ("second = ", "mean = ", "centred = "), {"second": _no_mean}),
-    "variance_path_missing": ("the path through the variance is missing in the first norm", ("first = ", "variance = ", "rstd = "), {"first": _no_variance}),
+    "attention_residual_missing": (
+        "the first residual's gradient is missing",
+        ("x = x + mixed",),
+        {"attention_residual": cut},
+    ),
+    "mean_path_missing": (
+        "the path through the mean is missing in the second norm",
+        ("second = ", "mean = ", "centred = "),
+        {"second": _no_mean},
+    ),
+    "variance_path_missing": (
+        "the path through the variance is missing in the first norm",
+        ("first = ", "variance = ", "rstd = "),
+        {"first": _no_variance},
+    ),
     "tanh_gelu": ("the backward pass of gelu is that of the tanh form", ("jax.nn.gelu",), {"gelu": tanh_gelu}),
     "query_scale_missing": ("the scale is missing in the gradient of q", ("scores = ",), {"scale": 2.0**0.5}),
-    "mask_missing": ("the causal mask is missing in the backward pass", ("visible = ", "jnp.where(visible"), {"visible": lambda m: m}),
+    "mask_missing": (
+        "the causal mask is missing in the backward pass",
+        ("visible = ", "jnp.where(visible"),
+        {"visible": lambda m: m},
+    ),
 }
 for variant, (sentence, places, pieces) in WRONG_PIECES.items():
 
@@ -203,6 +264,16 @@ for variant, (sentence, places, pieces) in WRONG_PIECES.items():
     wrong.__name__ = variant
     mistake("transformer_block", sentence, *places)(wrong)
 
-spoilt("geglu", "down_averaged", "the last weight's gradient is a mean over the rows", lambda r, q: [*r[:3], r[3] / len(q.ct)])
-spoilt("transformer_block", "bias_rolled", "the last bias's gradient is written one place further", of_array(10, lambda g: np.roll(g, 1)))
+spoilt(
+    "geglu",
+    "down_averaged",
+    "the last weight's gradient is a mean over the rows",
+    lambda r, q: [*r[:3], r[3] / len(q.ct)],
+)
+spoilt(
+    "transformer_block",
+    "bias_rolled",
+    "the last bias's gradient is written one place further",
+    of_array(10, lambda g: np.roll(g, 1)),
+)
 spoilt("mixture_of_experts", "accumulated_twice", "the router's gradient is accumulated twice", factor(1, 2.0))

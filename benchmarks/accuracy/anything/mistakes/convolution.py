@@ -27,18 +27,27 @@ def image(x, weight, stride=(2, 2), padding=((1, 1), (1, 1))):
 
 def in_groups(x, weight, dilation=2, padding=2):
     return lax.conv_general_dilated(
-        x, weight, (1, 1), [(padding, padding)] * 2, rhs_dilation=(dilation, dilation), feature_group_count=2,
+        x,
+        weight,
+        (1, 1),
+        [(padding, padding)] * 2,
+        rhs_dilation=(dilation, dilation),
+        feature_group_count=2,
         dimension_numbers=IMAGES,
-    )  # fmt: skip
+    )
 
 
 def by_channel(x, weight):
-    return lax.conv_general_dilated(x, weight, (1, 1), [(1, 1)] * 2, feature_group_count=x.shape[1], dimension_numbers=IMAGES)
+    return lax.conv_general_dilated(
+        x, weight, (1, 1), [(1, 1)] * 2, feature_group_count=x.shape[1], dimension_numbers=IMAGES
+    )
 
 
 def upwards(x, weight, stride=2):
     kernel = jnp.flip(weight, (2, 3)).transpose(1, 0, 2, 3)
-    return lax.conv_general_dilated(x, kernel, (1, 1), [(1, 1)] * 2, lhs_dilation=(stride, stride), dimension_numbers=IMAGES)
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), [(1, 1)] * 2, lhs_dilation=(stride, stride), dimension_numbers=IMAGES
+    )
 
 
 @mistake("conv1d", "the kernel is not turned round in the gradient of x", CONVOLUTION)
@@ -57,8 +66,13 @@ def conv1d__border_lost(x, weight, bias):
     return split(signal, x, weight, to_weight=inner) + bias[:, None]
 
 
-spoilt("conv1d", "bias_over_batch_alone", "the bias's gradient is summed over the batch, and read at the first position",
-       lambda r, q: [*r[:2], q.ct.sum(0)[:, 0]], "+ bias")  # fmt: skip
+spoilt(
+    "conv1d",
+    "bias_over_batch_alone",
+    "the bias's gradient is summed over the batch, and read at the first position",
+    lambda r, q: [*r[:2], q.ct.sum(0)[:, 0]],
+    "+ bias",
+)
 
 
 def future(x, weight, reach=None):
@@ -92,20 +106,38 @@ def kernel_transposed(x, weight, bias):
     return split(image, x, weight, to_x=lambda x, w: image(x, w.swapaxes(2, 3))) + bias[:, None, None]
 
 
-spoilt("conv2d", "weight_averaged", "the weight's gradient is divided by batch times positions",
-       lambda r, q: [r[0], r[1] * q.ct.shape[1] / q.ct.size, r[2]], CONVOLUTION,
-       source="https://github.com/sebgao/cTensor/issues/3")  # fmt: skip
+spoilt(
+    "conv2d",
+    "weight_averaged",
+    "the weight's gradient is divided by batch times positions",
+    lambda r, q: [r[0], r[1] * q.ct.shape[1] / q.ct.size, r[2]],
+    CONVOLUTION,
+    source="https://github.com/sebgao/cTensor/issues/3",
+)
 
 
-@mistake("conv2d", "output padding is forgotten: the gradient of x is shifted where the stride does not fit", CONVOLUTION,
-         source="https://github.com/flagos-ai/FlagGems/pull/1576")  # fmt: skip
+@mistake(
+    "conv2d",
+    "output padding is forgotten: the gradient of x is shifted where the stride does not fit",
+    CONVOLUTION,
+    source="https://github.com/flagos-ai/FlagGems/pull/1576",
+)
 def output_padding_forgotten(x, weight, bias):
     return split(image, x, weight, to_x=lambda x, w: image(jnp.roll(x, 1, -1), w)) + bias[:, None, None]
 
 
-spoilt("conv2d", "borders_of_dx_lost", "the first row and column of the input's gradient are never written",
-       lambda r, q: [np.pad(r[0][:, :, 1:, 1:], ((0, 0), (0, 0), (1, 0), (1, 0))), *r[1:]])  # fmt: skip
-spoilt("conv2d", "bias_of_last_image", "the bias's gradient is overwritten by each image", lambda r, q: [*r[:2], q.ct[-1].sum((1, 2)) / 2])
+spoilt(
+    "conv2d",
+    "borders_of_dx_lost",
+    "the first row and column of the input's gradient are never written",
+    lambda r, q: [np.pad(r[0][:, :, 1:, 1:], ((0, 0), (0, 0), (1, 0), (1, 0))), *r[1:]],
+)
+spoilt(
+    "conv2d",
+    "bias_of_last_image",
+    "the bias's gradient is overwritten by each image",
+    lambda r, q: [*r[:2], q.ct[-1].sum((1, 2)) / 2],
+)
 
 
 @mistake("grouped_conv2d", "the groups are exchanged in the gradient of x", "feature_group_count=2", CONVOLUTION)
@@ -142,13 +174,25 @@ def kernel_turned(x, weight, bias):
     return split(upwards, x, weight, to_x=lambda x, w: upwards(x, jnp.flip(w, (2, 3)))) + bias[:, None, None]
 
 
-@mistake("conv_transpose2d", "the channels of the kernel are read in reverse in the gradient of x", CONVOLUTION, "kernel = ")
+@mistake(
+    "conv_transpose2d", "the channels of the kernel are read in reverse in the gradient of x", CONVOLUTION, "kernel = "
+)
 def channels_reversed(x, weight, bias):
     return split(upwards, x, weight, to_x=lambda x, w: upwards(x, w[:, ::-1])) + bias[:, None, None]
 
 
-spoilt("conv_transpose2d", "weight_transposed", "height and width are exchanged in the weight's gradient", of_array(1, lambda g: g.swapaxes(2, 3)))
-spoilt("conv_transpose2d", "weight_turned", "the weight's gradient is turned round", of_array(1, lambda g: np.flip(g, (2, 3))))
+spoilt(
+    "conv_transpose2d",
+    "weight_transposed",
+    "height and width are exchanged in the weight's gradient",
+    of_array(1, lambda g: g.swapaxes(2, 3)),
+)
+spoilt(
+    "conv_transpose2d",
+    "weight_turned",
+    "the weight's gradient is turned round",
+    of_array(1, lambda g: np.flip(g, (2, 3))),
+)
 
 spoilt("average_pool", "not_divided", "the 9 is missing", lambda r, q: [9 * r[0]], "/ 9")
 
@@ -162,9 +206,20 @@ def _last_writer(question):
     return dx
 
 
-spoilt("average_pool", "overwritten", "overlapping windows overwrite one another instead of adding up",
-       lambda r, q: [_last_writer(q)], "lax.reduce_window")  # fmt: skip
-spoilt("average_pool", "last_window_lost", "the last window is never written", lambda r, q: [r[0] - _window(q)], "lax.reduce_window")
+spoilt(
+    "average_pool",
+    "overwritten",
+    "overlapping windows overwrite one another instead of adding up",
+    lambda r, q: [_last_writer(q)],
+    "lax.reduce_window",
+)
+spoilt(
+    "average_pool",
+    "last_window_lost",
+    "the last window is never written",
+    lambda r, q: [r[0] - _window(q)],
+    "lax.reduce_window",
+)
 
 
 def _window(question):
@@ -191,8 +246,13 @@ def _pool_overwritten(question):
     return dx
 
 
-spoilt("max_pool", "overwritten", "an entry that wins twice keeps the last gradient alone", lambda r, q: [_pool_overwritten(q)],
-       "lax.reduce_window")  # fmt: skip
+spoilt(
+    "max_pool",
+    "overwritten",
+    "an entry that wins twice keeps the last gradient alone",
+    lambda r, q: [_pool_overwritten(q)],
+    "lax.reduce_window",
+)
 
 
 @mistake("max_pool", "the windows of the backward pass are 2 by 2", "(1, 1, 3, 3)")
@@ -202,7 +262,9 @@ def smaller_windows(x):
     return y + z - cut(z) - (y - cut(y))
 
 
-@mistake("max_pool", "the gradient goes to the whole window, as of a mean without its 9", "lax.max", "lax.reduce_window")
+@mistake(
+    "max_pool", "the gradient goes to the whole window, as of a mean without its 9", "lax.max", "lax.reduce_window"
+)
 def to_the_whole_window(x):
     return pooled(x, reduce=lax.add, start=0.0)
 
@@ -213,7 +275,7 @@ def to_the_smallest(x):
 
 
 def nearest(x):
-    b, c, h, w = x.shape
+    _, _, h, w = x.shape
     rows = ((np.arange(2 * h - 1) + 0.5) * h / (2 * h - 1)).astype(int)
     columns = ((np.arange(2 * w + 3) + 0.5) * w / (2 * w + 3)).astype(int)
     return x[:, :, rows][:, :, :, columns]
@@ -224,10 +286,16 @@ def nearest_pixel(x):
     return nearest(x)
 
 
-@mistake("bilinear_resize", "the weights along the width are those of the height's neighbour: not interpolated", "stretched(wide")
+@mistake(
+    "bilinear_resize",
+    "the weights along the width are those of the height's neighbour: not interpolated",
+    "stretched(wide",
+)
 def width_not_interpolated(x):
     wide = stretched(x, 2 * x.shape[2] - 1, 2)
-    columns = np.minimum(((np.arange(2 * x.shape[3] + 3) + 0.5) * x.shape[3] / (2 * x.shape[3] + 3)).astype(int), x.shape[3] - 1)
+    columns = np.minimum(
+        ((np.arange(2 * x.shape[3] + 3) + 0.5) * x.shape[3] / (2 * x.shape[3] + 3)).astype(int), x.shape[3] - 1
+    )
     return wide[:, :, :, columns]
 
 

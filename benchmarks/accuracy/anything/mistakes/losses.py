@@ -29,7 +29,9 @@ def mean_over_entries(x, labels):
     return entropy(x, hard(x, labels), x.size)
 
 
-@mistake("cross_entropy", "the softmax is missing: the gradient is that of the picked logits alone", "jax.nn.log_softmax(x)")
+@mistake(
+    "cross_entropy", "the softmax is missing: the gradient is that of the picked logits alone", "jax.nn.log_softmax(x)"
+)
 def softmax_missing(x, labels):
     return -(hard(x, labels) * x).sum() / len(x)
 
@@ -79,7 +81,9 @@ def weights_missing(x, weights, labels):
     return weighted(x, jnp.ones_like(weights), labels) + 0 * weights.sum()
 
 
-@mistake("weighted_cross_entropy", "the weights' gradient is given though they are constants", "lax.stop_gradient(weights)")
+@mistake(
+    "weighted_cross_entropy", "the weights' gradient is given though they are constants", "lax.stop_gradient(weights)"
+)
 def weights_differentiated(x, weights, labels):
     picked = jnp.take_along_axis(jax.nn.log_softmax(x), labels[:, None], 1)[:, 0]
     return -(weights[labels] * picked).sum() / weights[labels].sum()
@@ -96,8 +100,13 @@ def divided_by_all(x, labels):
     return padded(x, labels, divisor=jnp.asarray(len(x)))
 
 
-@mistake("cross_entropy_with_padding", "padded rows count as class 0", "jnp.where(known, picked, 0)", "known = ",
-         source="https://github.com/pytorch/pytorch/issues/73205")  # fmt: skip
+@mistake(
+    "cross_entropy_with_padding",
+    "padded rows count as class 0",
+    "jnp.where(known, picked, 0)",
+    "known = ",
+    source="https://github.com/pytorch/pytorch/issues/73205",
+)
 def padding_counts(x, labels):
     return padded(x, labels, on=jnp.ones(len(labels), bool))
 
@@ -182,7 +191,9 @@ def mse_over_rows(x, t):
     return ((x - t) ** 2).sum() / len(x)
 
 
-spoilt("mean_squared_error", "sign_of_the_targets", "the targets' gradient lacks its sign", factor(1, -1.0), "x - targets")
+spoilt(
+    "mean_squared_error", "sign_of_the_targets", "the targets' gradient lacks its sign", factor(1, -1.0), "x - targets"
+)
 
 
 def hubered(x, t, bound=1.0, inside=0.5):
@@ -266,7 +277,11 @@ def temperature_missing(x, y):
     return 0.07 * nce(x, y)
 
 
-@mistake("contrastive", "the diagonal's 1 is subtracted from a softmax along the other axis", "jax.nn.log_softmax(similarity)")
+@mistake(
+    "contrastive",
+    "the diagonal's 1 is subtracted from a softmax along the other axis",
+    "jax.nn.log_softmax(similarity)",
+)
 def other_axis(x, y):
     u, v = (z / jnp.sqrt((z * z).sum(-1, keepdims=True)) for z in (x, y))
     return -jnp.diagonal(jax.nn.log_softmax(u @ v.T / 0.07, 0)).mean()
@@ -305,5 +320,15 @@ def sign(x, y):
     return jnp.where(m > 0, -m, 0).sum(-1)
 
 
-spoilt("smoothed_cross_entropy", "last_classes_lost", "the last block of classes is never written", zeroed(0, (..., slice(-2, None))))
-spoilt("focal_loss", "transposed_block", "two rows are exchanged", lambda right, q: [right[0][np.r_[1, 0, 2 : len(right[0])]], *right[1:]])
+spoilt(
+    "smoothed_cross_entropy",
+    "last_classes_lost",
+    "the last block of classes is never written",
+    zeroed(0, (..., slice(-2, None))),
+)
+spoilt(
+    "focal_loss",
+    "transposed_block",
+    "two rows are exchanged",
+    lambda right, q: [right[0][np.r_[1, 0, 2 : len(right[0])]], *right[1:]],
+)

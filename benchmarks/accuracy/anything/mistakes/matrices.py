@@ -1,15 +1,38 @@
-"""Wrong backward passes of products and solves: operands not transposed, sums and signs lost, halves of symmetric matrices."""
+"""Wrong backward passes of products and solves: not transposed, sums and signs lost, halves of symmetric matrices."""
 
 import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.accuracy.anything.mistakes.registry import cut, factor, mistake, of_array, spoilt, times, zeroed
 
-spoilt("linear", "bias_averaged", "the bias's gradient is a mean over the rows", lambda r, q: [*r[:2], r[2] / len(q.ct)], "+ bias")
-spoilt("linear", "weight_averaged", "the weight's gradient is a mean over the rows", lambda r, q: [r[0], r[1] / len(q.ct), r[2]], "x @ weight.T")
-spoilt("linear", "last_row_lost", "the last row is lost in the sums over the rows",
-       lambda r, q: [r[0], q.ct[:-1].T @ q.floats[0][:-1], q.ct[:-1].sum(0)], "x @ weight.T")  # fmt: skip
-spoilt("linear", "bias_of_the_first_row", "the bias's gradient is not summed: the first row's", lambda r, q: [*r[:2], q.ct[0]], "+ bias")
+spoilt(
+    "linear",
+    "bias_averaged",
+    "the bias's gradient is a mean over the rows",
+    lambda r, q: [*r[:2], r[2] / len(q.ct)],
+    "+ bias",
+)
+spoilt(
+    "linear",
+    "weight_averaged",
+    "the weight's gradient is a mean over the rows",
+    lambda r, q: [r[0], r[1] / len(q.ct), r[2]],
+    "x @ weight.T",
+)
+spoilt(
+    "linear",
+    "last_row_lost",
+    "the last row is lost in the sums over the rows",
+    lambda r, q: [r[0], q.ct[:-1].T @ q.floats[0][:-1], q.ct[:-1].sum(0)],
+    "x @ weight.T",
+)
+spoilt(
+    "linear",
+    "bias_of_the_first_row",
+    "the bias's gradient is not summed: the first row's",
+    lambda r, q: [*r[:2], q.ct[0]],
+    "+ bias",
+)
 spoilt("linear", "accumulated_twice", "the weight's gradient is accumulated twice", factor(1, 2.0))
 
 
@@ -37,11 +60,32 @@ def base_path_missing(x, weight, down, up):
     return adapted(x, weight, down, up, base=cut)
 
 
-spoilt("low_rank_adapter", "scale_missing_in_down", "the scale is missing in the gradient of the first factor", factor(2, 0.5), "2.0 * ((x @ down) @ up)")
+spoilt(
+    "low_rank_adapter",
+    "scale_missing_in_down",
+    "the scale is missing in the gradient of the first factor",
+    factor(2, 0.5),
+    "2.0 * ((x @ down) @ up)",
+)
 
-spoilt("batched_product", "batch_0_alone", "only the first matrix of the batch is written", lambda r, q: [np.where(np.arange(len(r[0]))[:, None, None] == 0, r[0], 0), r[1]])
-spoilt("batched_product", "averaged_over_batch", "divided by the size of the batch", lambda r, q: [g / len(q.ct) for g in r])
-spoilt("batched_product", "batch_reversed", "the batch is read in reverse for the second operand", of_array(1, lambda g: g[::-1]))
+spoilt(
+    "batched_product",
+    "batch_0_alone",
+    "only the first matrix of the batch is written",
+    lambda r, q: [np.where(np.arange(len(r[0]))[:, None, None] == 0, r[0], 0), r[1]],
+)
+spoilt(
+    "batched_product",
+    "averaged_over_batch",
+    "divided by the size of the batch",
+    lambda r, q: [g / len(q.ct) for g in r],
+)
+spoilt(
+    "batched_product",
+    "batch_reversed",
+    "the batch is read in reverse for the second operand",
+    of_array(1, lambda g: g[::-1]),
+)
 
 
 @mistake("batched_product", "the gradient of x uses the cotangent of the neighbouring matrix", "x @ y")
@@ -60,7 +104,12 @@ def first_i_alone(x, y, z):
     return whole + jnp.einsum("bij,bjk,bik->bk", cut(x[:, :1]), y, cut(z[:, :1]))
 
 
-spoilt("einsum", "mean_over_j", "the gradient of the third factor is a mean over j", lambda r, q: [*r[:2], r[2] / q.floats[0].shape[2]])
+spoilt(
+    "einsum",
+    "mean_over_j",
+    "the gradient of the third factor is a mean over j",
+    lambda r, q: [*r[:2], r[2] / q.floats[0].shape[2]],
+)
 
 
 @mistake("bilinear", "y is missing in the gradient of the weight", "jnp.einsum")
@@ -75,7 +124,13 @@ def of_the_other(x, y, weight):
     return right + jnp.einsum("ni,oi->no", x, cut(weight.mean(2)))
 
 
-spoilt("bilinear", "weight_averaged", "the weight's gradient is a mean over the rows", lambda r, q: [*r[:2], r[2] / len(q.ct)], "jnp.einsum")
+spoilt(
+    "bilinear",
+    "weight_averaged",
+    "the weight's gradient is a mean over the rows",
+    lambda r, q: [*r[:2], r[2] / len(q.ct)],
+    "jnp.einsum",
+)
 
 
 def first_order(value, change):
@@ -136,12 +191,20 @@ def diagonal_left_out(a):
     return factor_of(a, lambda m: jnp.tril(m, -1))
 
 
-spoilt("cholesky", "lower_half_alone", "the gradient is not symmetrised: its lower half, doubled",
-       lambda r, q: [np.tril(2 * r[0], -1) + np.diag(np.diag(r[0]))])  # fmt: skip
+spoilt(
+    "cholesky",
+    "lower_half_alone",
+    "the gradient is not symmetrised: its lower half, doubled",
+    lambda r, q: [np.tril(2 * r[0], -1) + np.diag(np.diag(r[0]))],
+)
 spoilt("log_determinant", "not_transposed_half", "half the inverse, as for the Cholesky factor", factor(0, 0.5))
 spoilt("log_determinant", "diagonal_alone", "the diagonal alone", lambda r, q: [np.diag(np.diag(r[0]))])
-spoilt("log_determinant", "determinant", "the determinant's gradient, without the logarithm",
-       lambda r, q: [r[0] * np.linalg.det(q.floats[0])])  # fmt: skip
+spoilt(
+    "log_determinant",
+    "determinant",
+    "the determinant's gradient, without the logarithm",
+    lambda r, q: [r[0] * np.linalg.det(q.floats[0])],
+)
 
 
 @mistake("distances", "not divided by the distance", "jnp.sqrt")

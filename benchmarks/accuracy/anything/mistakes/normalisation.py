@@ -29,7 +29,9 @@ def normalised(x, axes, mean=same, variance=same, rstd=None, eps=1e-5, lost=0):
 
 
 def affine(h, weight, bias):
-    shape = (slice(None), None) if h.ndim == 3 and len(weight) == h.shape[1] and h.shape[2] != len(weight) else slice(None)
+    shape = (
+        (slice(None), None) if h.ndim == 3 and len(weight) == h.shape[1] and h.shape[2] != len(weight) else slice(None)
+    )
     return h * weight[shape] + bias[shape]
 
 
@@ -43,12 +45,24 @@ VARIANTS = {
         (*MEAN, *VARIANCE),
         {"mean": cut, "variance": cut},
     ),
-    "variance_path_doubled": ("the path through the variance counts twice", VARIANCE, {"variance": lambda v: times(v, 2.0)}),
-    "variance_path_sign": ("the path through the variance has the wrong sign", VARIANCE, {"variance": lambda v: times(v, -1.0)}),
+    "variance_path_doubled": (
+        "the path through the variance counts twice",
+        VARIANCE,
+        {"variance": lambda v: times(v, 2.0)},
+    ),
+    "variance_path_sign": (
+        "the path through the variance has the wrong sign",
+        VARIANCE,
+        {"variance": lambda v: times(v, -1.0)},
+    ),
     "unbiased_variance": ("the variance is divided by n - 1 in the backward pass", VARIANCE, {"lost": 1}),
     "other_epsilon": ("the backward pass uses an epsilon of 1e-3", ("1e-5",), {"eps": 1e-3}),
     "epsilon_outside": ("epsilon is added to the root", RSTD, {"rstd": lambda v: 1 / (jnp.sqrt(v) + 1e-3)}),
-    "half_missing": ("the 1/2 of the root's derivative is missing", RSTD, {"rstd": lambda v: 1 / jnp.sqrt(times(v, 2.0) + 1e-5)}),
+    "half_missing": (
+        "the 1/2 of the root's derivative is missing",
+        RSTD,
+        {"rstd": lambda v: 1 / jnp.sqrt(times(v, 2.0) + 1e-5)},
+    ),
 }
 CHOSEN = {
     "layer_norm": list(VARIANTS)[:8],
@@ -73,9 +87,14 @@ def weight_from_inputs(x, weight, bias):
     return h * cut(weight) + cut(x) * (weight - cut(weight)) + bias
 
 
-spoilt("layer_norm", "weights_lost_in_dx", "the weight is not multiplied into the gradient of x",
-       lambda right, q: [_layer_norm_dx(q.floats[0], q.ct), *right[1:]], "return normalised * weight + bias",
-       source="https://github.com/karpathy/llm.c/pull/763")  # fmt: skip
+spoilt(
+    "layer_norm",
+    "weights_lost_in_dx",
+    "the weight is not multiplied into the gradient of x",
+    lambda right, q: [_layer_norm_dx(q.floats[0], q.ct), *right[1:]],
+    "return normalised * weight + bias",
+    source="https://github.com/karpathy/llm.c/pull/763",
+)
 
 
 def _layer_norm_dx(x, g):
@@ -94,20 +113,41 @@ def _last_rows_lost(right, question):
     return [right[0], (g * h).sum(0), g.sum(0)]
 
 
-spoilt("layer_norm", "last_block_lost", "the last block of rows is missing in the sums for weight and bias",
-       _last_rows_lost, "return normalised * weight + bias", source="https://github.com/BobMcDear/attorch/issues/18")  # fmt: skip
-spoilt("layer_norm", "bias_averaged", "the bias's gradient is a mean instead of a sum",
-       lambda right, q: [*right[:2], right[2] / len(q.ct)], "return normalised * weight + bias")  # fmt: skip
+spoilt(
+    "layer_norm",
+    "last_block_lost",
+    "the last block of rows is missing in the sums for weight and bias",
+    _last_rows_lost,
+    "return normalised * weight + bias",
+    source="https://github.com/BobMcDear/attorch/issues/18",
+)
+spoilt(
+    "layer_norm",
+    "bias_averaged",
+    "the bias's gradient is a mean instead of a sum",
+    lambda right, q: [*right[:2], right[2] / len(q.ct)],
+    "return normalised * weight + bias",
+)
 
 
-@mistake("layer_norm_of_sequence", "the backward pass takes the input for two-dimensional: it normalises a whole sample",
-         *MEAN, *VARIANCE, source="https://github.com/flagos-ai/FlagGems/issues/5392")  # fmt: skip
+@mistake(
+    "layer_norm_of_sequence",
+    "the backward pass takes the input for two-dimensional: it normalises a whole sample",
+    *MEAN,
+    *VARIANCE,
+    source="https://github.com/flagos-ai/FlagGems/issues/5392",
+)
 def two_dimensional(x, weight, bias):
     return affine(normalised(x, (-2, -1)), weight, bias)
 
 
-spoilt("layer_norm_of_sequence", "weights_of_the_first_sample", "weight and bias are summed over the first sample alone",
-       lambda right, q: [right[0], *_first_sample(q)], "return normalised * weight + bias")  # fmt: skip
+spoilt(
+    "layer_norm_of_sequence",
+    "weights_of_the_first_sample",
+    "weight and bias are summed over the first sample alone",
+    lambda right, q: [right[0], *_first_sample(q)],
+    "return normalised * weight + bias",
+)
 
 
 def _first_sample(question):
@@ -125,8 +165,12 @@ def rms(x, weight, square=same, rstd=None, eps=1e-6, gain=0.0):
 ROOT_MEAN_SQUARE = ("mean_square = ", "rstd = ")
 
 
-@mistake("rms_norm", "the path through the root mean square is missing", *ROOT_MEAN_SQUARE,
-         source="https://github.com/ooples/AiDotNet/pull/695")  # fmt: skip
+@mistake(
+    "rms_norm",
+    "the path through the root mean square is missing",
+    *ROOT_MEAN_SQUARE,
+    source="https://github.com/ooples/AiDotNet/pull/695",
+)
 def root_path_missing(x, weight):
     return rms(x, weight, square=cut)
 
@@ -158,9 +202,14 @@ def rms_weight_from_inputs(x, weight):
     return rms(x, cut(weight)) + cut(x) * (weight - cut(weight))
 
 
-spoilt("rms_norm", "weight_lost_in_dx", "the weight is not multiplied into the gradient of x",
-       lambda right, q: [_rms_dx(q.floats[0], q.ct), right[1]], "return normalised * weight",
-       source="https://github.com/karpathy/llm.c/pull/763")  # fmt: skip
+spoilt(
+    "rms_norm",
+    "weight_lost_in_dx",
+    "the weight is not multiplied into the gradient of x",
+    lambda right, q: [_rms_dx(q.floats[0], q.ct), right[1]],
+    "return normalised * weight",
+    source="https://github.com/karpathy/llm.c/pull/763",
+)
 
 
 def _rms_dx(x, g):
@@ -181,8 +230,13 @@ def gemma_root_path_missing(x, weight):
 with_ct("gemma_rms_norm", "ct_ignored", "the cotangent is not multiplied in", lambda ct: 0 * ct + 1)
 
 
-@mistake("batch_norm", "statistics are constants, as in inference", *MEAN, *VARIANCE,
-         source="https://github.com/pytorch/xla/issues/913")  # fmt: skip
+@mistake(
+    "batch_norm",
+    "statistics are constants, as in inference",
+    *MEAN,
+    *VARIANCE,
+    source="https://github.com/pytorch/xla/issues/913",
+)
 def as_in_inference(x, weight, bias):
     return affine(normalised(x, (0, 2), mean=cut, variance=cut), weight, bias) + 0 * bias[:, None]
 
@@ -193,13 +247,23 @@ def over_batch_alone(x, weight, bias):
     return affine(differently(h, normalised(x, (0,))), weight, bias)
 
 
-spoilt("batch_norm", "weight_not_over_positions", "the gradients of weight and bias are averaged over positions",
-       lambda right, q: [right[0], *(g / q.ct.shape[2] for g in right[1:])], "return normalised * weight")  # fmt: skip
+spoilt(
+    "batch_norm",
+    "weight_not_over_positions",
+    "the gradients of weight and bias are averaged over positions",
+    lambda right, q: [right[0], *(g / q.ct.shape[2] for g in right[1:])],
+    "return normalised * weight",
+)
 MEAN_OF_BATCH = "normalised = (x - mean[:, None]) * rstd[:, None]"
 
 
-@mistake("batch_norm_inference", "the backward pass is that of training: it goes through the batch's own statistics",
-         MEAN_OF_BATCH, "rstd = ", source="https://github.com/pytorch/xla/issues/913")  # fmt: skip
+@mistake(
+    "batch_norm_inference",
+    "the backward pass is that of training: it goes through the batch's own statistics",
+    MEAN_OF_BATCH,
+    "rstd = ",
+    source="https://github.com/pytorch/xla/issues/913",
+)
 def as_in_training(x, weight, bias, mean, variance):
     right = affine((x - mean[:, None]) / jnp.sqrt(variance + 1e-5)[:, None], weight, bias)
     theirs = affine(normalised(x, (0, 2)), cut(weight), cut(bias))
@@ -242,8 +306,12 @@ def group_per_channel(x, weight, bias):
     return grouped(x, weight, bias, groups=x.shape[1])
 
 
-spoilt("group_norm", "first_group_alone", "weight and bias of the second group are never written",
-       lambda right, q: [right[0], *(np.where(np.arange(len(g)) < len(g) // 2, g, 0) for g in right[1:])])  # fmt: skip
+spoilt(
+    "group_norm",
+    "first_group_alone",
+    "weight and bias of the second group are never written",
+    lambda right, q: [right[0], *(np.where(np.arange(len(g)) < len(g) // 2, g, 0) for g in right[1:])],
+)
 
 
 @mistake("l2_normalise", "the projection is missing: the length is taken for a constant", "length = ")
@@ -280,4 +348,9 @@ def gain_not_divided(direction, gain):
 
 spoilt("instance_norm", "dx_zero_at_the_border", "the last position's gradient is never written", zeroed(0, (..., -1)))
 spoilt("layer_norm", "accumulated_twice", "the weight's gradient is accumulated twice", factor(1, 2.0))
-spoilt("layer_norm", "bias_rolled", "the bias's gradient is written one place further", of_array(2, lambda g: np.roll(g, 1)))
+spoilt(
+    "layer_norm",
+    "bias_rolled",
+    "the bias's gradient is written one place further",
+    of_array(2, lambda g: np.roll(g, 1)),
+)

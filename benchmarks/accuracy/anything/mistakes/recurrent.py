@@ -25,8 +25,13 @@ def rnn(x, wi, wh, bi, bh, carried=same, slope=jnp.tanh, truncated=None, held=No
     return jnp.stack(found)
 
 
-@mistake("simple_rnn", "nothing goes back through time: the hidden state is taken for a constant", "hidden @ hidden_weight.T", "total = ",
-         source="https://github.com/ooples/AiDotNet/pull/722")  # fmt: skip
+@mistake(
+    "simple_rnn",
+    "nothing goes back through time: the hidden state is taken for a constant",
+    "hidden @ hidden_weight.T",
+    "total = ",
+    source="https://github.com/ooples/AiDotNet/pull/722",
+)
 def hidden_is_constant(*a):
     return rnn(*a, carried=cut)
 
@@ -49,8 +54,12 @@ def tanh_not_squared(*a):
 spoilt("simple_rnn", "one_bias_alone", "the second bias gets no gradient", factor(4, 0.0), "hidden_bias")
 
 
-@mistake("rnn_with_zoneout", "the mask of the first step is used for all", "jnp.where(held_t",
-         source="https://github.com/lmnt-com/haste/issues/43")  # fmt: skip
+@mistake(
+    "rnn_with_zoneout",
+    "the mask of the first step is used for all",
+    "jnp.where(held_t",
+    source="https://github.com/lmnt-com/haste/issues/43",
+)
 def mask_of_the_first_step(*a):
     return rnn(*a[:5], held=a[5], mask=lambda held, t: held[0])
 
@@ -72,7 +81,19 @@ def mask_negated(*a):
     return rnn(*a[:5], held=a[5], mask=lambda held, t: ~held[t])
 
 
-def lstm(x, wi, wh, bi, bh, forget=lambda f, c: f * c, to_gates=same, squash=jnp.tanh, input_gate=same, start=0, truncated=None):
+def lstm(
+    x,
+    wi,
+    wh,
+    bi,
+    bh,
+    forget=lambda f, c: f * c,
+    to_gates=same,
+    squash=jnp.tanh,
+    input_gate=same,
+    start=0,
+    truncated=None,
+):
     hidden = cell = jnp.zeros((x.shape[1], wh.shape[1]), x.dtype)
     found = []
     for t in range(len(x)):
@@ -85,8 +106,13 @@ def lstm(x, wi, wh, bi, bh, forget=lambda f, c: f * c, to_gates=same, squash=jnp
     return jnp.stack(found)
 
 
-@mistake("lstm", "the hidden state's path back through time is missing", "hidden @ hidden_weight.T", "gates = ",
-         source="https://github.com/ooples/AiDotNet/pull/722")  # fmt: skip
+@mistake(
+    "lstm",
+    "the hidden state's path back through time is missing",
+    "hidden @ hidden_weight.T",
+    "gates = ",
+    source="https://github.com/ooples/AiDotNet/pull/722",
+)
 def hidden_path_missing(*a):
     return lstm(*a, to_gates=cut)
 
@@ -124,7 +150,13 @@ def _gates_exchanged(right, question):
     return [right[0], *(exchanged(g) for g in right[1:])]
 
 
-spoilt("lstm", "gates_in_another_order", "the gates' gradients are stored in the order i, f, o, g", _gates_exchanged, "jnp.split(gates")
+spoilt(
+    "lstm",
+    "gates_in_another_order",
+    "the gates' gradients are stored in the order i, f, o, g",
+    _gates_exchanged,
+    "jnp.split(gates",
+)
 
 
 def gru(x, wi, wh, bi, bh, reset=same, update=same, direct=same, inner=lambda r, n: r * n, truncated=None):
@@ -183,16 +215,25 @@ def decay_is_constant(x, decay):
     return recurrence(x, decay, decayed=cut) + 0 * decay
 
 
-@mistake("linear_recurrence", "the steps are combined in forward order on the way back: with the decay of the step before",
-         "decay_t * state", "lax.scan", source="https://github.com/elixir-nx/axon/pull/646")  # fmt: skip
+@mistake(
+    "linear_recurrence",
+    "the steps are combined in forward order on the way back: with the decay of the step before",
+    "decay_t * state",
+    "lax.scan",
+    source="https://github.com/elixir-nx/axon/pull/646",
+)
 def decay_of_the_step_before(x, decay):
     early = recurrence(x, jnp.roll(cut(decay), 1, 0))
     right = recurrence(cut(x), decay)
     return differently(right, early + right)
 
 
-spoilt("linear_recurrence", "decay_one_step_late", "the decay's gradient uses the state after the step",
-       lambda r, q: [r[0], r[0] * _states(*q.floats)])  # fmt: skip
+spoilt(
+    "linear_recurrence",
+    "decay_one_step_late",
+    "the decay's gradient uses the state after the step",
+    lambda r, q: [r[0], r[0] * _states(*q.floats)],
+)
 
 
 def _states(x, decay):

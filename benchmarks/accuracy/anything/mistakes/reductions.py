@@ -6,10 +6,8 @@ import numpy as np
 
 from benchmarks.accuracy.anything.mistakes.registry import (
     cut,
-    differently,
     factor,
     mistake,
-    slope,
     spoilt,
     times,
     with_ct,
@@ -73,8 +71,13 @@ def own_entry_left_out(x):
     return jnp.cumsum(x, -1) - x
 
 
-spoilt("cumulative_sum", "blocks_not_joined", "each half of the row is summed by itself",
-       lambda r, q: [_by_halves(q.ct)], "jnp.cumsum")  # fmt: skip
+spoilt(
+    "cumulative_sum",
+    "blocks_not_joined",
+    "each half of the row is summed by itself",
+    lambda r, q: [_by_halves(q.ct)],
+    "jnp.cumsum",
+)
 
 
 def _by_halves(ct):
@@ -107,7 +110,12 @@ def cumulative__not_divided(x):
     return cut(jnp.cumprod(x, -1)) * jnp.cumsum(x, -1)
 
 
-spoilt("cumulative_product", "summed_forward", "the sum runs forward", lambda r, q: [np.cumsum(q.ct * np.cumprod(q.floats[0], -1), -1) / q.floats[0]])
+spoilt(
+    "cumulative_product",
+    "summed_forward",
+    "the sum runs forward",
+    lambda r, q: [np.cumsum(q.ct * np.cumprod(q.floats[0], -1), -1) / q.floats[0]],
+)
 
 
 @mistake("largest", "the gradient goes to all entries", "jnp.max")
@@ -178,11 +186,24 @@ def _last_write(question):
     return dw
 
 
-spoilt("embedding", "repeats_overwritten", "an index that occurs again overwrites instead of adding", lambda r, q: [_last_write(q)], "weight[indices]")
-spoilt("embedding", "averaged_over_repeats", "the gradient is divided by how often an index occurs",
-       lambda r, q: [r[0] / np.maximum(np.bincount(q.constants[0], minlength=len(r[0])), 1)[:, None]], "weight[indices]")  # fmt: skip
+spoilt(
+    "embedding",
+    "repeats_overwritten",
+    "an index that occurs again overwrites instead of adding",
+    lambda r, q: [_last_write(q)],
+    "weight[indices]",
+)
+spoilt(
+    "embedding",
+    "averaged_over_repeats",
+    "the gradient is divided by how often an index occurs",
+    lambda r, q: [r[0] / np.maximum(np.bincount(q.constants[0], minlength=len(r[0])), 1)[:, None]],
+    "weight[indices]",
+)
 spoilt("embedding", "index_0_is_padding", "index 0 is taken for padding", zeroed(0, 0), "weight[indices]")
-spoilt("embedding", "indices_off_by_one", "the rows are off by one", lambda r, q: [np.roll(r[0], 1, 0)], "weight[indices]")
+spoilt(
+    "embedding", "indices_off_by_one", "the rows are off by one", lambda r, q: [np.roll(r[0], 1, 0)], "weight[indices]"
+)
 
 
 @mistake("embedding_bag", "not divided by the size of the bag", ".mean(1)")
@@ -200,8 +221,12 @@ def first_of_each_bag(weight, indices):
     return weight[indices[:, 0]] / indices.shape[1]
 
 
-@mistake("embedding_bag_max", "the gradient is that of the mean", ".max(1)",
-         source="https://github.com/flagos-ai/FlagGems/issues/5220")  # fmt: skip
+@mistake(
+    "embedding_bag_max",
+    "the gradient is that of the mean",
+    ".max(1)",
+    source="https://github.com/flagos-ai/FlagGems/issues/5220",
+)
 def as_of_mean(weight, indices):
     return weight[indices].mean(1)
 
@@ -229,7 +254,13 @@ def next_segment(x, segments):
     return jax.ops.segment_sum(x, (segments + 1) % 12, num_segments=12)
 
 
-spoilt("segment_sum", "last_rows_lost", "the last block of rows is never written", zeroed(0, slice(-2, None)), "jax.ops.segment_sum")
+spoilt(
+    "segment_sum",
+    "last_rows_lost",
+    "the last block of rows is never written",
+    zeroed(0, slice(-2, None)),
+    "jax.ops.segment_sum",
+)
 
 
 @mistake("mean_pool", "not divided", ".mean(0)")

@@ -61,9 +61,13 @@ def mistake(
 
 
 def spoilt(
-    operation: str, name: str, sentence: str, change: Callable[[list[Array], Question], list[Array]], *places: str,
+    operation: str,
+    name: str,
+    sentence: str,
+    change: Callable[[list[Array], Question], list[Array]],
+    *places: str,
     source: str = "",
-) -> None:  # fmt: skip
+) -> None:
     """Registers what makes wrong gradients of the right ones; `change` may not write into its arguments."""
 
     def gradients(question: Question, dtype: str) -> list[Array]:

@@ -11,12 +11,23 @@ from benchmarks.accuracy.anything.operations.registry import Draw, operation
 
 def gated(draw: Draw):
     n, d, h = draw.pick((2, 4, 5), (12, 16, 24), (100, 128, 256))
-    return [draw.normal(n, d), draw.weights(d, h, fan_in=d), draw.weights(d, h, fan_in=d), draw.weights(h, d, fan_in=h)], []
+    return [
+        draw.normal(n, d),
+        draw.weights(d, h, fan_in=d),
+        draw.weights(d, h, fan_in=d),
+        draw.weights(h, d, fan_in=h),
+    ], []
 
 
 def two_layers(draw: Draw):
     n, d, h = draw.pick((3, 4, 5), (12, 16, 24), (100, 128, 256))
-    return [draw.normal(n, d), draw.weights(d, h, fan_in=d), draw.normal(h), draw.weights(h, d, fan_in=h), draw.normal(d)], []
+    return [
+        draw.normal(n, d),
+        draw.weights(d, h, fan_in=d),
+        draw.normal(h),
+        draw.weights(h, d, fan_in=h),
+        draw.normal(d),
+    ], []
 
 
 def with_mask(draw: Draw):

@@ -48,7 +48,15 @@ def low_rank_adapter(x, weight, down, up):
     return x @ weight + 2.0 * ((x @ down) @ up)
 
 
-@operation(lambda draw: ([draw.normal(*draw.pick((2, 3, 4), (3, 12, 16), (8, 100, 64))), draw.normal(*draw.pick((2, 4, 2), (3, 16, 10), (8, 64, 80)))], []))
+@operation(
+    lambda draw: (
+        [
+            draw.normal(*draw.pick((2, 3, 4), (3, 12, 16), (8, 100, 64))),
+            draw.normal(*draw.pick((2, 4, 2), (3, 16, 10), (8, 64, 80))),
+        ],
+        [],
+    )
+)
 def batched_product(x, y):
     return x @ y
 
@@ -58,7 +66,16 @@ def einsum(x, y, z):
     return jnp.einsum("bij,bjk,bik->bk", x, y, z)
 
 
-@operation(lambda draw: ([draw.normal(*draw.pick((3, 4), (16, 12), (100, 64))), draw.normal(*draw.pick((3, 2), (16, 10), (100, 32))), draw.weights(*draw.pick((3, 4, 2), (6, 12, 10), (16, 64, 32)), fan_in=64)], []))
+@operation(
+    lambda draw: (
+        [
+            draw.normal(*draw.pick((3, 4), (16, 12), (100, 64))),
+            draw.normal(*draw.pick((3, 2), (16, 10), (100, 32))),
+            draw.weights(*draw.pick((3, 4, 2), (6, 12, 10), (16, 64, 32)), fan_in=64),
+        ],
+        [],
+    )
+)
 def bilinear(x, y, weight):
     return jnp.einsum("ni,oij,nj->no", x, weight, y)
 
@@ -83,7 +100,12 @@ def log_determinant(a):
     return jnp.linalg.slogdet(a)[1]
 
 
-@operation(lambda draw: ([draw.normal(*draw.pick((3, 4), (12, 8), (60, 32))), draw.normal(*draw.pick((2, 4), (10, 8), (50, 32)))], []))
+@operation(
+    lambda draw: (
+        [draw.normal(*draw.pick((3, 4), (12, 8), (60, 32))), draw.normal(*draw.pick((2, 4), (10, 8), (50, 32)))],
+        [],
+    )
+)
 def distances(x, y):
     difference = x[:, None] - y[None]
     return jnp.sqrt((difference**2).sum(-1))

@@ -112,7 +112,9 @@ def l2_normalise(x):
     return x / jnp.maximum(length, 1e-12)
 
 
-@operation(lambda draw: ([draw.normal(*draw.pick((4, 6), (24, 32), (200, 400))), draw.normal(draw.pick(4, 24, 200))], []))
+@operation(
+    lambda draw: ([draw.normal(*draw.pick((4, 6), (24, 32), (200, 400))), draw.normal(draw.pick(4, 24, 200))], [])
+)
 def weight_norm(direction, gain):
     length = jnp.sqrt((direction * direction).sum(-1, keepdims=True))
     return gain[:, None] * direction / length

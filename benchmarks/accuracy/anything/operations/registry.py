@@ -116,7 +116,8 @@ class Operation(NamedTuple):
         moved = [
             setting.scale * x + setting.offset if i in self.scaled else np.asarray(x) for i, x in enumerate(floats)
         ]
-        shape = jax.eval_shape(self.function, *(x.astype(np.float32) for x in moved), *constants).shape
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            shape = jax.eval_shape(self.function, *(x.astype(np.float32) for x in moved), *constants).shape
         # a scalar's cotangent is no 1, and not near 0
         ct = rng.normal(size=shape) if shape else rng.choice([-1, 1]) * rng.uniform(0.5, 2.0)
         return Question(
