@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.diagnosis.candidates import PATH, Candidate, candidates
+from functional_mlp.oracle.traced.diagnosis.changes import PATH, Candidate
 from functional_mlp.oracle.traced.diagnosis.matching import (
     MARGIN,
     Factor,
@@ -16,9 +16,8 @@ from functional_mlp.oracle.traced.diagnosis.matching import (
     reproduces,
     shares,
 )
-from functional_mlp.oracle.traced.diagnosis.passes import differences, pull_back
-from functional_mlp.oracle.traced.diagnosis.question import Probe, Question, probes_of
-from functional_mlp.oracle.traced.diagnosis.tape import Tape
+from functional_mlp.oracle.traced.diagnosis.question import Probe, Question
+from functional_mlp.oracle.traced.diagnosis.replay import Tape, differences
 
 MOST = 400  # candidates that are run on every entry
 

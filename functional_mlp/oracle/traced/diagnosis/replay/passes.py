@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.diagnosis.derivatives import Stacked, pull, push
-from functional_mlp.oracle.traced.diagnosis.tape import Step, Tape
+from functional_mlp.oracle.traced.diagnosis.replay.derivatives import Stacked, pull, push
+from functional_mlp.oracle.traced.diagnosis.replay.tape import Step, Tape
 
 BLOCK = 4_000_000  # numbers that a stacked pass may hold of the widest value
 
@@ -118,19 +118,32 @@ def _walk(
     return flows
 
 
-def push_forward(tape: Tape, seeds: list[Array]) -> Iterable[tuple[int, list[Stacked]]]:
-    """Each step with the tangents of its operands, for stacks of tangents of the inputs; what is read no more is let go."""
+def push_forward(
+    tape: Tape, seeds: list[Array], until: dict[int, int]
+) -> Iterable[tuple[int, list[Stacked], list[Stacked]]]:
+    """The numbers of the steps, with the tangents of their operands, and those of all values that are known there.
+
+    Args:
+        tape: the function.
+        seeds: stacked tangents of its inputs.
+        until: the number of the step until which a value's tangents are kept; others are let go when they are read no
+            more.
+    """
     flows: list[Stacked] = [None] * len(tape.values)
-    last = {v: i for i, step in enumerate(tape.steps) for v in step.operands}
+    last = dict(until)
+    for number, step in enumerate(tape.steps):
+        last |= {v: max(number, last.get(v, 0)) for v in step.operands}
+    ends: dict[int, list[int]] = {}
+    for v, number in last.items():
+        ends.setdefault(number, []).append(v)
     for v, t in zip(tape.inputs, seeds, strict=True):
         flows[v] = t
     for number, step in enumerate(tape.steps):
         tangents = [flows[v] if tape.moving[v] else None for v in step.operands]
-        if any(t is not None for t in tangents):
-            yield number, tangents
+        if any(t is not None for t in tangents) and any(tape.moving[v] for v in step.results):
+            yield number, tangents, flows
             x, y = operands_of(tape, step)
             for v, t in zip(step.results, push(step, x, y, tangents), strict=True):
                 flows[v] = t if tape.moving[v] else None
-        for v in step.operands:
-            if last[v] == number:
-                flows[v] = None
+        for v in ends.get(number, ()):
+            flows[v] = None

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from functional_mlp.oracle.traced.diagnosis.slopes import SLOPES
-from functional_mlp.oracle.traced.diagnosis.tape import Step, is_float
+from functional_mlp.oracle.traced.diagnosis.replay.slopes import slopes_of
+from functional_mlp.oracle.traced.diagnosis.replay.tape import Step, is_float
 
 Stacked = Any  # an array with a first axis more than the value that it belongs to, or None: all zeros
 
@@ -21,8 +21,9 @@ def push(step: Step, x: list[Any], y: list[Any], tangents: list[Stacked]) -> lis
     """The tangents of the results, of those of the operands."""
     if all(t is None for t in tangents):
         return [None] * len(y)
-    if step.name in SLOPES:
-        pairs = zip(SLOPES[step.name], tangents, strict=True)
+    slopes = slopes_of(step)
+    if slopes is not None:
+        pairs = zip(slopes, tangents, strict=True)
         return [_total([_full(t * s(step.params, y[0], *x), y[0]) for s, t in pairs if s and t is not None])]
     if step.name == "dot_general":
         return [_total([_dot_pushed(step.params, t, x, j) for j, t in enumerate(tangents) if t is not None])]
@@ -35,11 +36,11 @@ def pull(step: Step, x: list[Any], y: list[Any], cts: list[Stacked]) -> list[Sta
     """The cotangents of the operands, of those of the results."""
     if all(ct is None for ct in cts):
         return [None] * len(x)
-    if step.name in SLOPES:
-        pairs = zip(SLOPES[step.name], x, strict=True)
+    slopes = slopes_of(step)
+    if slopes is not None:
+        pairs = zip(slopes, x, strict=True)
         return [
-            as_shaped(cts[0] * s(step.params, y[0], *x), a) if s is not None and is_float(a) else None
-            for s, a in pairs
+            as_shaped(cts[0] * s(step.params, y[0], *x), a) if s is not None and is_float(a) else None for s, a in pairs
         ]
     if step.name == "dot_general":
         return [dot_pulled(step.params, cts[0], x, j) for j in (0, 1)]
@@ -153,7 +154,7 @@ def _broadcast(p: Any, t: Any, x: Any, y: Any) -> Any:
 def broadcast_axes(p: Any, x: Any, y: Any) -> tuple[int, ...]:
     """The axes of the result along which one number of the operand stands again and again."""
     there = dict(zip(p["broadcast_dimensions"], x.shape, strict=True))
-    return tuple(a for a in range(y.ndim) if there.get(a, 1) == 1 and y.shape[a] != 1 or a not in there)
+    return tuple(a for a in range(y.ndim) if (there.get(a, 1) == 1 and y.shape[a] != 1) or a not in there)
 
 
 def _broadcast_back(p: Any, ct: Any, x: Any, y: Any) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from functional_mlp.oracle.traced.diagnosis.replay.tape import Step
+
 Slope = Callable[..., Any]
 
 
@@ -58,3 +60,8 @@ SLOPES: dict[str, tuple[Slope | None, ...]] = {
     "convert_element_type": (lambda p, y, x: 1.0,),
     "reduce_precision": (lambda p, y, x: 1.0,),
 }
+
+
+def slopes_of(step: Step) -> tuple[Slope | None, ...] | None:
+    """The derivatives of an operation that works entry by entry; None for others."""
+    return step.params["slopes"] if step.name == "function" else SLOPES.get(step.name)

@@ -13,12 +13,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.diagnosis.alternatives import Alternative, alternatives
-from functional_mlp.oracle.traced.diagnosis.derivatives import Stacked, dot_pulled, pull
-from functional_mlp.oracle.traced.diagnosis.passes import Change, operands_of, push_forward
+from functional_mlp.oracle.traced.diagnosis.changes.alternatives import Alternative, alternatives
+from functional_mlp.oracle.traced.diagnosis.changes.forms import FORMS, Found, activations
+from functional_mlp.oracle.traced.diagnosis.matching import Factor
 from functional_mlp.oracle.traced.diagnosis.question import Probe
-from functional_mlp.oracle.traced.diagnosis.slopes import SLOPES
-from functional_mlp.oracle.traced.diagnosis.tape import Step, Tape, is_float
+from functional_mlp.oracle.traced.diagnosis.replay import (
+    SLOPES,
+    Change,
+    Stacked,
+    Step,
+    Tape,
+    dot_pulled,
+    is_float,
+    operands_of,
+    pull,
+    push_forward,
+)
 
 PATH, RULE, VALUE = "path", "rule", "value"  # what a candidate changes: how much flows, by which rule, by which value
 
@@ -34,6 +44,7 @@ class Candidate(NamedTuple):
         changes: by which it is made; of a path, those that cut it.
         effect: what it does along the probes; of a path, what flows through it. None if that was not found.
         other: number of the value that is used instead of another, of VALUE.
+        factor: of a path whose share is not fitted.
     """
 
     kind: str
@@ -43,15 +54,18 @@ class Candidate(NamedTuple):
     changes: tuple[Change, ...]
     effect: Array | None
     other: int | None = None
+    factor: Factor | None = None
 
 
 def candidates(tape: Tape, right: list[Stacked], probe: Probe) -> Iterator[Candidate]:
-    """All changes at the operations that run once."""
+    """All changes at one operation, and at one time in a loop."""
     shapes = _values_by_shape(tape)
-    for number, tangents in push_forward(tape, probe.seeds):
+    forms = {found.step: found for found in activations(tape)}
+    until = {found.argument: found.step for found in forms.values()}
+    for number, tangents, flows in push_forward(tape, probe.seeds, until):
         step = tape.steps[number]
         cts = [right[v] for v in step.results]
-        if tape.turns[step.place] > 1 or all(ct is None for ct in cts):
+        if all(ct is None for ct in cts):
             continue
         x, y = operands_of(tape, step)
         own = pull(step, x, y, cts)
@@ -68,7 +82,27 @@ def candidates(tape: Tape, right: list[Stacked], probe: Probe) -> Iterator[Candi
                 instead = other.pulled(step, x, y, cts)
                 effect = t.reshape(len(t), -1) @ (instead - mine).ravel()
                 yield Candidate(RULE, step.place, j, other.words, (changed(number, step, other),), effect)
-        yield from _substitutions(tape, number, cts, tangents, shapes)
+        if number in forms and flows[forms[number].argument] is not None:
+            yield from _other_forms(tape, forms[number], cts[0], flows[forms[number].argument])
+        if tape.turns[step.place] == 1:
+            yield from _substitutions(tape, number, cts, tangents, shapes)
+
+
+def _other_forms(tape: Tape, found: Found, ct: Stacked, t: Stacked) -> Iterator[Candidate]:
+    """The slope of another activation."""
+    x, place = tape.values[found.argument], tape.steps[found.step].place
+    with np.errstate(all="ignore"):
+        true = found.form.slope(x)
+        for other in FORMS:
+            more = other.slope(x) - true
+            if other is not found.form and np.all(np.isfinite(more)):
+                words = f"the slope of {other.name} for that of {found.form.name}"
+                change = Change(found.step, found.argument, partial(_by_form, more))
+                yield Candidate(RULE, place, 0, words, (change,), t.reshape(len(t), -1) @ (ct * more).ravel())
+
+
+def _by_form(more: Any, tape: Tape, step: Step, cts: list[Stacked]) -> Any:
+    return cts[0] * more
 
 
 def changed(number: int, step: Step, other: Alternative) -> Change:
@@ -143,7 +177,9 @@ def _substitutions(
                     yield Candidate(VALUE, step.place, j, "", (instead,), effects[:, column], v)
 
 
-_CURVED = frozenset({"tanh", "logistic", "exp", "log", "sqrt", "rsqrt", "square", "integer_pow", "sin", "cos", "erf", "abs"})
+_CURVED = frozenset(
+    {"tanh", "logistic", "exp", "log", "sqrt", "rsqrt", "square", "integer_pow", "sin", "cos", "erf", "abs"}
+)
 _FUNCTIONS = {
     "tanh": np.tanh,
     "logistic": lambda x: 1 / (1 + np.exp(-x)),

@@ -23,7 +23,8 @@ class Step(NamedTuple):
     """One operation, once.
 
     Attributes:
-        name: of the primitive; or "carry", "row", "stack": what a loop does between its steps.
+        name: of the primitive; or "carry", "row", "stack": what a loop does between its steps; or "function": anything
+            that works entry by entry, by its `value` and `slopes`.
         params: of the primitive.
         operands: numbers of the values that it reads.
         results: numbers of those that it makes.
@@ -79,6 +80,35 @@ def record(forward: Any, operands: list[Array]) -> Tape:
     return Tape(
         made.steps, made.values, made.moving, frozenset(made.literals), inputs, tuple(outputs), made.calls, made.turns
     )
+
+
+def rerun(tape: Tape, instead: dict[int, Step]) -> Tape:
+    """The function with other operations in place of some; what does not depend on them is shared."""
+    values, moving, steps = list(tape.values), list(tape.moving), list(tape.steps)
+    changed: set[int] = set()
+    for number in range(min(instead), len(steps)):
+        step = instead.get(number, steps[number])
+        steps[number] = step
+        if number not in instead and changed.isdisjoint(step.operands):
+            continue
+        for v, y in zip(step.results, results_of(step, [values[u] for u in step.operands]), strict=True):
+            values[v] = y
+            moving[v] = is_float(y) and step.name not in CONSTANT and any(moving[u] for u in step.operands)
+            changed.add(v)
+    return tape._replace(steps=steps, values=values, moving=moving)
+
+
+def results_of(step: Step, x: list[Any]) -> list[Any]:
+    """What an operation makes of its operands."""
+    if step.name == "function":
+        return [step.params["value"](*x)]
+    if step.name in ("carry", "copy"):
+        return [x[0]]
+    if step.name == "row":
+        return [x[0][step.params["index"]]]
+    if step.name == "stack":
+        return [np.stack(x)]
+    return evaluate(step.equation, x)
 
 
 def is_float(x: Any) -> bool:
@@ -141,9 +171,7 @@ class _Recorder:
             known |= zip(equation.outvars, results, strict=True)
         return list(map(read, jaxpr.outvars))
 
-    def equation(
-        self, equation: Any, operands: list[int], path: tuple[Any, ...], around: tuple[Any, ...]
-    ) -> list[int]:
+    def equation(self, equation: Any, operands: list[int], path: tuple[Any, ...], around: tuple[Any, ...]) -> list[int]:
         name, params = equation.primitive.name, equation.params
         within = (*around, equation)
         if name == "scan":
@@ -184,8 +212,7 @@ class _Recorder:
                 for k, v in enumerate(carry)
             ]
             taken = [
-                self.step("row", row, [v], [self.values[v][t]], (*path, "row", k), around)[0]
-                for k, v in enumerate(xs)
+                self.step("row", row, [v], [self.values[v][t]], (*path, "row", k), around)[0] for k, v in enumerate(xs)
             ]
             out = self.run(body.jaxpr, numbers, [*consts, *carried, *taken], path, around)
             carry, rows[t] = out[: m - n], out[m - n :]

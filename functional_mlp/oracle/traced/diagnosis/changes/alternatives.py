@@ -9,9 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.traced.diagnosis.derivatives import Stacked, as_shaped, broadcast_axes, dot_pulled, pull
-from functional_mlp.oracle.traced.diagnosis.slopes import SLOPES
-from functional_mlp.oracle.traced.diagnosis.tape import Step, is_float
+from functional_mlp.oracle.traced.diagnosis.replay import (
+    SLOPES,
+    Stacked,
+    Step,
+    as_shaped,
+    broadcast_axes,
+    dot_pulled,
+    is_float,
+    pull,
+)
 
 Pulled = Callable[[Step, list[Any], list[Any], list[Stacked]], Any]
 
@@ -72,7 +79,10 @@ _WRONG_SLOPES: dict[str, tuple[tuple[tuple[str, Callable[..., Any]], ...], ...]]
     ),
     "erf": (
         (
-            ("exp(-x**2 / 2) for exp(-x**2) in the slope of erf", lambda p, y, x: 1.1283791670955126 * np.exp(-x * x / 2)),
+            (
+                "exp(-x**2 / 2) for exp(-x**2) in the slope of erf",
+                lambda p, y, x: 1.1283791670955126 * np.exp(-x * x / 2),
+            ),
         ),
     ),
     "sin": ((("sin for the slope of sin, cos", lambda p, y, x: y),),),
@@ -106,7 +116,9 @@ _WRONG_SLOPES: dict[str, tuple[tuple[tuple[str, Callable[..., Any]], ...], ...]]
     "clamp": ((), (("the bounds are ignored", lambda p, y, low, x, high: 1.0 + 0 * x),), ()),
 }
 _WRONG_SLOPES["min"] = _WRONG_SLOPES["max"]
-_PLAIN = frozenset({"neg", "add", "add_any", "sub", "copy", "copy_p", "carry", "convert_element_type", "max", "min", "clamp"})
+_PLAIN = frozenset(
+    {"neg", "add", "add_any", "sub", "copy", "copy_p", "carry", "convert_element_type", "max", "min", "clamp"}
+)
 
 
 def alternatives(step: Step, x: list[Any], y: list[Any]) -> Iterator[Alternative]:
@@ -215,9 +227,7 @@ def _of_broadcast(step: Step, x: list[Any], y: list[Any], j: int) -> Iterator[Al
             size = y[0].shape[axis - 1]
             if size > 1:
 
-                def shorter(
-                    step: Step, x: list[Any], y: list[Any], cts: list[Stacked], at: Any = (axis, index)
-                ) -> Any:
+                def shorter(step: Step, x: list[Any], y: list[Any], cts: list[Stacked], at: Any = (axis, index)) -> Any:
                     cut = np.array(cts[0])
                     cut[(slice(None),) * at[0] + (at[1],)] = 0.0
                     return _right(step, x, y, [cut], j)

@@ -1,0 +1,10 @@
+from .candidates import PATH as PATH
+from .candidates import RULE as RULE
+from .candidates import VALUE as VALUE
+from .candidates import Candidate as Candidate
+from .candidates import candidates as candidates
+from .candidates import scaled as scaled
+from .joint import in_loops as in_loops
+from .joint import joint as joint
+from .variants import Variant as Variant
+from .variants import variants as variants
