@@ -5,6 +5,8 @@ from .call import Call as Call
 from .call import Fault as Fault
 from .call import Skipped as Skipped
 from .call import call_function as call_function
+from .call import listed as listed
+from .call import raised as raised
 from .call import values_of as values_of
 from .combine import combined_report as combined_report
 from .combine import left_out as left_out

@@ -28,3 +28,5 @@ from .leaf import WRONG as WRONG
 from .leaf import Cause as Cause
 from .leaf import Leaf as Leaf
 from .leaf import Verdict as Verdict
+from .sentences import Conditions as Conditions
+from .sentences import conditions_of as conditions_of
