@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.diagnosis.question import Question
+from functional_mlp.oracle.traced.diagnosis.target import Target
 
 MARGIN = 10.0  # bits
 SIMPLE = {0.0: "is missing", -1.0: "has the wrong sign", 2.0: "counts twice", 0.5: "counts half"}
@@ -34,12 +34,12 @@ class Factor(NamedTuple):
     bits: float
 
 
-def reproduces(question: Question, differences: Sequence[Array]) -> bool:
+def reproduces(target: Target, differences: Sequence[Array]) -> bool:
     """Whether the right gradients, changed so, are the given ones everywhere."""
     with np.errstate(all="ignore"):
         return all(
             bool(np.all((np.abs(off - d) <= may) | np.isinf(may)))
-            for off, d, may in zip(question.off, differences, question.allowed, strict=True)
+            for off, d, may in zip(target.off, differences, target.allowed, strict=True)
         )
 
 
@@ -58,10 +58,10 @@ def shares(off: Array, allowed: Array, path: Array) -> tuple[float, float]:
         return float(np.max(np.minimum(a, b))), float(np.min(np.maximum(a, b)))
 
 
-def all_shares(question: Question, path: Sequence[Array]) -> tuple[float, float]:
+def all_shares(target: Target, path: Sequence[Array]) -> tuple[float, float]:
     """The same of all gradients."""
     low, high = -np.inf, np.inf
-    for off, may, p in zip(question.off, question.allowed, path, strict=True):
+    for off, may, p in zip(target.off, target.allowed, path, strict=True):
         if not np.any(p):
             if np.any(np.abs(off) > may):
                 return 1.0, 0.0
@@ -104,10 +104,10 @@ def meant(sizes: Sequence[int]) -> dict[float, str]:
     return {c: words for c, words in known.items() if c not in SIMPLE}
 
 
-def evidence(question: Question, differences: Sequence[Any]) -> tuple[float, float]:
+def evidence(target: Target, differences: Sequence[Any]) -> tuple[float, float]:
     """The bits of all wrong entries that a candidate moves, and of the most telling one."""
     total, most = 0.0, 0.0
-    for off, d, may in zip(question.off, differences, question.allowed, strict=True):
+    for off, d, may in zip(target.off, differences, target.allowed, strict=True):
         with np.errstate(all="ignore"):
             far = (np.abs(off) > may) & np.isfinite(may) & (d != 0)
             if not far.any():

@@ -18,6 +18,7 @@ from functional_mlp.oracle.traced.diagnosis.replay import (
     dot_pulled,
     is_float,
     pull,
+    written_back,
 )
 
 Pulled = Callable[[Step, list[Any], list[Any], list[Stacked]], Any]
@@ -307,18 +308,7 @@ def _of_gather(step: Step, x: list[Any], y: list[Any], j: int) -> Iterator[Alter
         return
     yield from _of_pieces(step, x, y, j)
 
-    def written(step: Step, x: list[Any], y: list[Any], cts: list[Stacked]) -> Any:
-        """The index of what was taken, by taking indices; of those that were taken twice, the last counts."""
-        numbered = np.arange(x[0].size, dtype=np.float64).reshape(x[0].shape)
-        from functional_mlp.oracle.traced.tracing import evaluate
-
-        where = evaluate(step.equation, [numbered, *x[1:]])[0].ravel()
-        inside = np.isfinite(where) & (where >= 0)
-        out = np.zeros((len(cts[0]), x[0].size))
-        out[:, where[inside].astype(int)] = cts[0].reshape(len(cts[0]), -1)[:, inside]
-        return out.reshape(-1, *x[0].shape)
-
-    yield Alternative(j, "what comes back twice to one entry is written instead of added", written)
+    yield Alternative(j, "what comes back twice to one entry is written instead of added", written_back)
 
 
 def _of_conv(step: Step, x: list[Any], y: list[Any], j: int) -> Iterator[Alternative]:

@@ -16,13 +16,14 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.diagnosis.changes.alternatives import Alternative, alternatives
 from functional_mlp.oracle.traced.diagnosis.changes.forms import FORMS, Found, activations
 from functional_mlp.oracle.traced.diagnosis.matching import Factor
-from functional_mlp.oracle.traced.diagnosis.question import Probe
+from functional_mlp.oracle.traced.diagnosis.target import Probe
 from functional_mlp.oracle.traced.diagnosis.replay import (
     SLOPES,
     Change,
     Stacked,
     Step,
     Tape,
+    as_shaped,
     dot_pulled,
     is_float,
     operands_of,
@@ -153,7 +154,7 @@ def _substitutions(
     for j, t in enumerate(tangents):
         if t is None:
             continue
-        for k, weights in _reads(step, x, cts, t, j):
+        for k, weights in _reads(step, x, y, cts, t, j):
             numbers, stack = shapes.get(x[k].shape, ((), None))
             if not numbers:
                 continue
@@ -196,12 +197,13 @@ def _slope_at(step: Step, slope: Any, x: Any) -> Any:
         return slope(step.params, y, x)
 
 
-def _reads(step: Step, x: list[Any], cts: list[Stacked], t: Any, j: int) -> Iterator[tuple[int, Array]]:
+def _reads(step: Step, x: list[Any], y: list[Any], cts: list[Stacked], t: Any, j: int) -> Iterator[tuple[int, Array]]:
     """Which operands the rule of operand j reads linearly, and by what each entry of them counts along the probes."""
-    if step.name == "mul" and x[0].shape == x[1].shape:
-        yield 1 - j, (t * cts[0]).reshape(len(t), -1)
-    elif step.name == "div" and j == 1 and x[0].shape == x[1].shape:
-        yield 0, (-t * cts[0] / (x[1] * x[1])).reshape(len(t), -1)
+    if step.name == "mul":
+        yield 1 - j, as_shaped(np.broadcast_to(t * cts[0], (len(t), *y[0].shape)), x[1 - j]).reshape(len(t), -1)
+    elif step.name == "div" and j == 1:
+        whole = np.broadcast_to(-t * cts[0] / (x[1] * x[1]), (len(t), *y[0].shape))
+        yield 0, as_shaped(whole, x[0]).reshape(len(t), -1)
     elif step.name == "dot_general":
         rows = [
             dot_pulled(step.params, cts[0], [row if i == j else a for i, a in enumerate(x)], 1 - j).ravel() for row in t

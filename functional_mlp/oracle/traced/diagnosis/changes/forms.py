@@ -63,9 +63,13 @@ def _leaky(c: float) -> Form:
 
 
 FORMS = (
-    Form("gelu by erf", lambda x: x * _normal(x), lambda x: _normal(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)),
+    Form(
+        "gelu by erf", lambda x: x * _normal(x), lambda x: _normal(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    ),
     Form("gelu by tanh", lambda x: 0.5 * x * (1 + _cubic(x)), _gelu_tanh_slope),
-    Form("gelu by tanh with 0.0447", lambda x: 0.5 * x * (1 + _cubic(x, 0.0447)), lambda x: _gelu_tanh_slope(x, 0.0447)),
+    Form(
+        "gelu by tanh with 0.0447", lambda x: 0.5 * x * (1 + _cubic(x, 0.0447)), lambda x: _gelu_tanh_slope(x, 0.0447)
+    ),
     _swish("gelu by the sigmoid of 1.702 x", 1.702),
     _swish("silu", 1.0),
     Form("mish", lambda x: x * np.tanh(_softplus(x)), _mish_slope),
@@ -100,7 +104,12 @@ def activations(tape: Tape) -> Iterator[Found]:
     with np.errstate(all="ignore"):
         for number, step in enumerate(tape.steps):
             y = tape.values[step.results[0]]
-            if not is_float(y) or not tape.moving[step.results[0]] or y.size < 2 or step.name in ("carry", "row", "stack"):
+            if (
+                not is_float(y)
+                or not tape.moving[step.results[0]]
+                or y.size < 2
+                or step.name in ("carry", "row", "stack")
+            ):
                 continue
             for v in _before(tape, number, made):
                 form = _form_of(tape.values[v], y)

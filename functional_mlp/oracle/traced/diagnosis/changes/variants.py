@@ -97,7 +97,7 @@ def _of(tape: Tape, step: Step, made: dict[int, int]) -> Iterator[tuple[str, Cha
             yield f"the power {m} for {n}", _powered(m)
     elif step.name in UNARY and tape.moving[step.results[0]]:
         yield f"{_spelled(step)} is left out", _kept(0)
-    elif step.name == "select_n" and len(x) == 3:
+    elif step.name == "select_n" and len(x) == 3 and is_float(tape.values[step.results[0]]):
         yield "the condition is ignored: always where it is false", _kept(1)
         yield "the condition is ignored: always where it is true", _kept(2)
         yield "the condition is negated", _swapped

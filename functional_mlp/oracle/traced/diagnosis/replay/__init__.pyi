@@ -1,8 +1,10 @@
-from .derivatives import Stacked as Stacked
+from .by_jax import bound as bound
 from .derivatives import as_shaped as as_shaped
 from .derivatives import broadcast_axes as broadcast_axes
 from .derivatives import dot_pulled as dot_pulled
 from .derivatives import pull as pull
+from .linear import Stacked as Stacked
+from .moves import written_back as written_back
 from .passes import Change as Change
 from .passes import differences as differences
 from .passes import operands_of as operands_of

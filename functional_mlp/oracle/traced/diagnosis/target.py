@@ -11,7 +11,7 @@ WIDE = 1_500_000  # numbers that a stack of tangents of one array may have
 SEED = 20_261_126
 
 
-class Question(NamedTuple):
+class Target(NamedTuple):
     """The gradients to be explained; all lists have one entry for each gradient.
 
     Attributes:
@@ -43,7 +43,7 @@ class Probe(NamedTuple):
     allowed: Array
 
 
-def question_of(given: list[Any], true: list[Array], floors: list[Any]) -> Question:
+def target_of(given: list[Any], true: list[Array], floors: list[Any]) -> Target:
     """Where given numbers are larger than the right ones, so may their rounding be: floors grow with what is given."""
     numbers, off, allowed, wrong = [], [], [], []
     for g, t, floor in zip(given, true, floors, strict=True):
@@ -63,38 +63,38 @@ def question_of(given: list[Any], true: list[Array], floors: list[Any]) -> Quest
         off.append(np.where(known, error, 0.0))
         allowed.append(may)
         wrong.append(bool(np.any(~(np.abs(error) <= may) & known)))
-    return Question(numbers, true, off, allowed, wrong)
+    return Target(numbers, true, off, allowed, wrong)
 
 
-def probes_of(question: Question) -> Probe:
+def probes_of(target: Target) -> Probe:
     """Of each array some entries, the most telling ones of those that are wrong, and one direction of all."""
     generator = np.random.default_rng(SEED)
-    width = max((t.size for t in question.true), default=1)
+    width = max((t.size for t in target.true), default=1)
     room = int(np.clip(WIDE // max(width, 1), 6, MOST_PROBES))
-    wrong, arrays = sum(question.wrong), len(question.true)
+    wrong, arrays = sum(target.wrong), len(target.true)
     each = int(np.clip((room - arrays) // max(wrong, 1) - 1, 2, 8))
     entries: list[tuple[int, Any]] = []
-    for i, is_wrong in enumerate(question.wrong):
-        allowed = question.allowed[i].ravel()
+    for i, is_wrong in enumerate(target.wrong):
+        allowed = target.allowed[i].ravel()
         known = np.flatnonzero(np.isfinite(allowed))
         if not known.size:
             continue
         count = min(each if is_wrong else 1, known.size)
-        telling = np.argsort(-np.abs(question.off[i].ravel()[known]) / allowed[known], kind="stable")
+        telling = np.argsort(-np.abs(target.off[i].ravel()[known]) / allowed[known], kind="stable")
         chosen = known[telling[: (count + 1) // 2]] if is_wrong else known[:0]
         others = np.setdiff1d(known, chosen)
         rest = generator.choice(others, min(count - chosen.size, others.size), replace=False)
         entries += [(i, int(k)) for k in (*chosen, *rest)]
         if known.size > count:
             entries.append((i, known))
-    seeds = [np.zeros((len(entries), t.size)) for t in question.true]
+    seeds = [np.zeros((len(entries), t.size)) for t in target.true]
     off, may = np.zeros(len(entries)), np.zeros(len(entries))
     for row, (i, where) in enumerate(entries):
         weights = generator.choice([-1.0, 1.0], np.size(where)) if np.ndim(where) else 1.0
         seeds[i][row, where] = weights
-        off[row] = np.sum(weights * question.off[i].ravel()[where])
-        may[row] = np.sum(question.allowed[i].ravel()[where])
-    return Probe([s.reshape(-1, *t.shape) for s, t in zip(seeds, question.true, strict=True)], off, may)
+        off[row] = np.sum(weights * target.off[i].ravel()[where])
+        may[row] = np.sum(target.allowed[i].ravel()[where])
+    return Probe([s.reshape(-1, *t.shape) for s, t in zip(seeds, target.true, strict=True)], off, may)
 
 
 def _rms(a: Any) -> float:
