@@ -1,1 +1,1 @@
-
+from .diagnosis import diagnose as diagnose

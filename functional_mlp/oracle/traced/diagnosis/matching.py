@@ -118,3 +118,18 @@ def evidence(target: Target, differences: Sequence[Any]) -> tuple[float, float]:
         total += float(np.sum(np.sort(bits)[::-1][:distinct]))
         most = max(most, float(bits.max()))
     return total, most
+
+
+def digits_of(target: Target, differences: Sequence[Array]) -> int:
+    """The decimal digits to which the worst of the wrong arrays is reproduced."""
+    least = 15.0
+    for given, off, d, may, wrong in zip(
+        target.given, target.off, differences, target.allowed, target.wrong, strict=True
+    ):
+        known = np.isfinite(may)
+        if not wrong or not known.any():
+            continue
+        size = float(np.sqrt(np.mean(np.square(given[known]))))
+        left = float(np.sqrt(np.mean(np.square((off - d)[known]))))
+        least = min(least, -np.log10(left / size) if left and size else least)
+    return max(0, int(least))

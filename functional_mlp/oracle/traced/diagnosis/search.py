@@ -12,7 +12,6 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.diagnosis.changes import (
     PATH,
-    RULE,
     VALUE,
     Candidate,
     Variant,
@@ -27,6 +26,7 @@ from functional_mlp.oracle.traced.diagnosis.matching import (
     SIMPLE,
     Factor,
     all_shares,
+    digits_of,
     evidence,
     factor_in,
     meant,
@@ -51,6 +51,7 @@ class Match(NamedTuple):
         candidates: that do the same; of two at once, those of the first.
         factor: of a path.
         bits: of evidence.
+        digits: decimal ones to which the worst array is reproduced.
         second: the other one of two at once.
         variant: another function, instead of candidates.
     """
@@ -58,6 +59,7 @@ class Match(NamedTuple):
     candidates: tuple[Candidate, ...]
     factor: Factor | None
     bits: float
+    digits: int
     second: tuple[Candidate, ...] = ()
     variant: Variant | None = None
 
@@ -84,7 +86,7 @@ class Search(NamedTuple):
     sites: list[int]
 
 
-def search(tape: Tape, cts: list[Array], target: Target, places: list[Place | None]) -> list[Match]:
+def matches_of(tape: Tape, cts: list[Array], target: Target, places: list[Place | None]) -> list[Match]:
     """All that was found, in no order; [] if nothing explains the numbers by more than chance."""
     right = pull_back(tape, cts)
     asked = Search(tape, cts, right, target, probes_of(target), places, sites_of(tape, places))
@@ -194,14 +196,17 @@ def _match(asked: Search, group: Sequence[Candidate], made: list[Array], tried: 
         total, _ = evidence(target, made)
         if total < least or not reproduces(target, made):
             return None
-        return Match(tuple(group), first.factor, total)
+        return Match(tuple(group), first.factor, total, digits_of(target, made))
     low, high = all_shares(target, [-d for d in made])
     if low > high:
         return None
     factor = factor_in(low, high, _sizes_near(asked.tape, group))
     total, most = evidence(target, made)
     bits = total - most + (factor.bits if factor.words else 0.0)
-    return Match(tuple(group), factor, bits) if bits >= least else None
+    if bits < least:
+        return None
+    scaled_path = [(1 - factor.value) * d for d in made]
+    return Match(tuple(group), factor, bits, digits_of(target, scaled_path))
 
 
 # another function
@@ -222,7 +227,7 @@ def _varied(asked: Search, tried: int) -> Iterator[Match]:
         if all(np.all(np.isfinite(o)) for o in own) and reproduces(target, own):
             total, _ = evidence(target, own)
             if total >= least:
-                yield Match((), None, total, variant=variant)
+                yield Match((), None, total, digits_of(target, own), variant=variant)
 
 
 # two at once
@@ -270,10 +275,8 @@ def _pairs(asked: Search, found: Sequence[Candidate], tried: int) -> Iterator[Ma
             own = [d[row] for d in made]
             total, _ = evidence(asked.target, own)
             if total >= least and reproduces(asked.target, own):
-                (a, _), (b, _) = pair
-                named = [c._replace(factor=_named(tape, c, f)) for c, f in pair]
-                del a, b
-                yield Match((named[0],), named[0].factor, total, (named[1],))
+                first, second = (c._replace(factor=_named(tape, c, f)) for c, f in pair)
+                yield Match((first,), first.factor, total, digits_of(asked.target, own), (second,))
 
 
 def _named(tape: Tape, c: Candidate, factor: float | None) -> Factor | None:
@@ -289,4 +292,3 @@ def _changes(tape: Tape, c: Candidate, factor: float | None) -> tuple[Any, ...]:
     return tuple(scaled(change.step, tape.steps[change.step], c.operand, factor) for change in c.changes)
 
 
-__all__ = ["Match", "Search", "search", "RULE"]

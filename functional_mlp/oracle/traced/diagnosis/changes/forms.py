@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.traced.diagnosis.replay import Tape, is_float
+from functional_mlp.oracle.traced.diagnosis.replay import Tape
+from functional_mlp.oracle.traced.tracing.primitives import is_float
 
 REACH = 24  # operations that an activation may be written in
 ROOT = math.sqrt(2 / math.pi)

@@ -1,6 +1,5 @@
-from .by_jax import bound as bound
 from .derivatives import as_shaped as as_shaped
-from .derivatives import broadcast_axes as broadcast_axes
+from .linear import broadcast_axes as broadcast_axes
 from .derivatives import dot_pulled as dot_pulled
 from .derivatives import pull as pull
 from .linear import Stacked as Stacked
@@ -18,7 +17,6 @@ from .slopes import slopes_of as slopes_of
 from .tape import Step as Step
 from .tape import Tape as Tape
 from .tape import TooLargeError as TooLargeError
-from .tape import is_float as is_float
 from .tape import record as record
 from .tape import rerun as rerun
 from .tape import results_of as results_of

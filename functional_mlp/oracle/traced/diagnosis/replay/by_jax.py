@@ -8,15 +8,10 @@ import jax
 import numpy as np
 
 from functional_mlp.oracle.traced.diagnosis.replay.linear import Stacked
-from functional_mlp.oracle.traced.diagnosis.replay.tape import Step, is_float
+from functional_mlp.oracle.traced.diagnosis.replay.tape import Step
+from functional_mlp.oracle.traced.tracing.primitives import is_float
 
 BLOCK = 16  # rows that are run at once: programs are compiled for so many, whatever there are
-
-
-def bound(equation: Any, x: list[Any]) -> list[Any]:
-    """The results of an operation, by JAX."""
-    results = equation.primitive.bind(*x, **equation.primitive.get_bind_params(equation.params))
-    return list(results) if equation.primitive.multiple_results else [results]
 
 
 def pushed_by_jax(step: Step, x: list[Any], y: list[Any], tangents: list[Stacked]) -> list[Stacked]:
@@ -56,5 +51,6 @@ def _in_blocks(function: Callable[..., Any], rows: list[Any]) -> list[Any]:
 def _floats_of(step: Step, x: list[Any], moving: list[int], *floats: Any) -> list[Any]:
     """The floating results of an operation, as a function of its floating operands."""
     given = dict(zip(moving, floats, strict=True))
-    results = bound(step.equation, [given.get(i, a) for i, a in enumerate(x)])
+    results = step.equation.primitive.bind(*(given.get(i, a) for i, a in enumerate(x)), **step.params)
+    results = results if step.equation.primitive.multiple_results else [results]
     return [r for r in results if np.issubdtype(r.dtype, np.floating)]

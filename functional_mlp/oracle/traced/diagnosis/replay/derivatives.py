@@ -12,7 +12,7 @@ from functional_mlp.oracle.traced.diagnosis.replay.by_jax import pulled_by_jax, 
 from functional_mlp.oracle.traced.diagnosis.replay.linear import LINEAR, Stacked
 from functional_mlp.oracle.traced.diagnosis.replay.moves import MOVES, moved, moved_back
 from functional_mlp.oracle.traced.diagnosis.replay.slopes import slopes_of
-from functional_mlp.oracle.traced.diagnosis.replay.tape import Step, is_float
+from functional_mlp.oracle.traced.diagnosis.replay.tape import Step
 from functional_mlp.oracle.traced.diagnosis.replay.windows import (
     POOLINGS,
     convolved,
@@ -20,6 +20,7 @@ from functional_mlp.oracle.traced.diagnosis.replay.windows import (
     pooled,
     pooled_back,
 )
+from functional_mlp.oracle.traced.tracing.primitives import is_float
 
 
 def push(step: Step, x: list[Any], y: list[Any], tangents: list[Stacked]) -> list[Stacked]:

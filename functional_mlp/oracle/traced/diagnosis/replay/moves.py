@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from functional_mlp.oracle.traced.diagnosis.replay.linear import Stacked
-from functional_mlp.oracle.traced.diagnosis.replay.tape import Step, is_float, results_of
+from functional_mlp.oracle.traced.diagnosis.replay.tape import Step, results_of
+from functional_mlp.oracle.traced.tracing.primitives import is_float
 
 MARK = 0.25  # beside whole numbers: what is filled in has it not
 

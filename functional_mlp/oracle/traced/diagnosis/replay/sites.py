@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from functional_mlp.oracle.traced.diagnosis.replay.tape import Step, Tape
+from functional_mlp.oracle.traced.diagnosis.replay.tape import LoopPart, Step, Tape
 from functional_mlp.oracle.traced.tracing import Place, place_of
 
 
@@ -19,7 +19,7 @@ def places_of(tape: Tape) -> list[Place | None]:
 
 
 def _place(calls: tuple[Any, ...], step: Step) -> Place | None:
-    chain = [*calls, getattr(step.equation, "equation", step.equation)]
+    chain = [*calls, step.equation.equation if isinstance(step.equation, LoopPart) else step.equation]
     place = place_of(chain[0])
     for call, inner in zip(chain, chain[1:], strict=False):
         if call.primitive.name not in ("jit", "pjit", "closed_call", "core_call"):

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from functional_mlp import _jax_compat
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.tracing import as_value, evaluate, is_literal
+from functional_mlp.oracle.traced.tracing import Evaluation
+from functional_mlp.oracle.traced.tracing.primitives import as_value, is_float, prepared, primitive_of
 
 LARGEST = 20_000_000  # numbers on a tape: 160 MB
 CONSTANT = frozenset({"stop_gradient", "sign", "floor", "ceil", "round"})  # their derivative is 0
@@ -108,11 +110,14 @@ def results_of(step: Step, x: list[Any]) -> list[Any]:
         return [x[0][step.params["index"]]]
     if step.name == "stack":
         return [np.stack(x)]
-    return evaluate(step.equation, x)
+    return _evaluated(step.equation, x)
 
 
-def is_float(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+def _evaluated(equation: Any, x: list[Any]) -> list[Any]:
+    operation = prepared(equation)
+    primitive = primitive_of(operation)
+    assert primitive is not None, f"{operation.name} was refused when the function was traced"
+    return Evaluation().operation(operation, primitive, x, ())
 
 
 class _Recorder:
@@ -157,7 +162,7 @@ class _Recorder:
         known = dict(zip(jaxpr.constvars, consts, strict=True)) | dict(zip(jaxpr.invars, operands, strict=True))
 
         def read(v: Any) -> int:
-            if not is_literal(v):
+            if not _jax_compat.is_literal(v):
                 return known[v]
             number = self.value(as_value(v.val))
             self.literals.add(number)
@@ -181,10 +186,15 @@ class _Recorder:
         if name == "cond":
             chosen = int(np.clip(self.values[operands[0]], 0, len(params["branches"]) - 1))
             return self.closed(params["branches"][chosen], operands[1:], (*path, chosen), within)
-        inner = _called(name, params)
+        if name == "custom_linear_solve":
+            lengths, solve = params["const_lengths"], params["jaxprs"].solve
+            start = lengths.matvec + lengths.vecmat
+            given = [*operands[start : start + lengths.solve], *operands[sum(lengths) :]]
+            return self.closed(solve, given, path, within)
+        inner = _jax_compat.called_program(equation)
         if inner is not None:
             return self.run(inner[0], [self.value(as_value(c)) for c in inner[1]], operands, path, within)
-        results = evaluate(equation, [self.values[v] for v in operands])
+        results = _evaluated(equation, [self.values[v] for v in operands])
         return self.step(name, equation, operands, results, path, around)
 
     def closed(self, program: Any, operands: list[int], path: Any, around: tuple[Any, ...]) -> list[int]:
@@ -206,7 +216,7 @@ class _Recorder:
         body = params["jaxpr"]
         numbers = [self.value(as_value(c)) for c in body.consts]
         for t in reversed(range(length)) if params["reverse"] else range(length):
-            row = _Loop({"index": t}, equation)
+            row = LoopPart({"index": t}, equation)
             carried = [
                 self.step("carry", row, [v], [self.values[v]], (*path, "carry", k), around)[0]
                 for k, v in enumerate(carry)
@@ -222,32 +232,22 @@ class _Recorder:
         stacked = []
         for k, column in enumerate(zip(*rows, strict=True)):
             y = np.stack([self.values[v] for v in column])
-            stacked += self.step("stack", _Loop({}, equation), list(column), [y], (*path, "stack", k), around)
+            stacked += self.step("stack", LoopPart({}, equation), list(column), [y], (*path, "stack", k), around)
         return [*carry, *stacked]
 
 
-class _Loop(NamedTuple):
+class LoopPart(NamedTuple):
     """Stands for an equation: what a loop does between its steps."""
 
     params: dict[str, Any]
     equation: Any
 
 
-def _called(name: str, params: Any) -> tuple[Any, Any] | None:
-    """The jaxpr and the constants of what is but a call; None for an operation."""
-    if name.startswith(("custom_vjp_call", "scatter", "reduce_window")):
-        return None
-    inner = params.get("jaxpr", params.get("call_jaxpr", params.get("fun_jaxpr")))
-    if inner is None:
-        return None
-    return (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ())
-
-
 def _needed(jaxpr: Any) -> list[int]:
     """The operations that the results depend on, in their order."""
-    variables, found = {x for x in jaxpr.outvars if not is_literal(x)}, []
+    variables, found = {x for x in jaxpr.outvars if not _jax_compat.is_literal(x)}, []
     for i in reversed(range(len(jaxpr.eqns))):
         if not variables.isdisjoint(jaxpr.eqns[i].outvars):
-            variables.update(x for x in jaxpr.eqns[i].invars if not is_literal(x))
+            variables.update(x for x in jaxpr.eqns[i].invars if not _jax_compat.is_literal(x))
             found.append(i)
     return found[::-1]

@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.diagnosis.changes.alternatives import Alternative, alternatives
+from functional_mlp.oracle.traced.diagnosis.changes.rules import Alternative, alternatives
 from functional_mlp.oracle.traced.diagnosis.changes.forms import FORMS, Found, activations
 from functional_mlp.oracle.traced.diagnosis.matching import Factor
-from functional_mlp.oracle.traced.diagnosis.target import Probe
 from functional_mlp.oracle.traced.diagnosis.replay import (
     SLOPES,
     Change,
@@ -25,11 +24,12 @@ from functional_mlp.oracle.traced.diagnosis.replay import (
     Tape,
     as_shaped,
     dot_pulled,
-    is_float,
     operands_of,
     pull,
     push_forward,
 )
+from functional_mlp.oracle.traced.diagnosis.target import Probe
+from functional_mlp.oracle.traced.tracing.primitives import is_float
 
 PATH, RULE, VALUE = "path", "rule", "value"  # what a candidate changes: how much flows, by which rule, by which value
 

@@ -16,10 +16,10 @@ from functional_mlp.oracle.traced.diagnosis.replay import (
     as_shaped,
     broadcast_axes,
     dot_pulled,
-    is_float,
     pull,
     written_back,
 )
+from functional_mlp.oracle.traced.tracing.primitives import is_float
 
 Pulled = Callable[[Step, list[Any], list[Any], list[Stacked]], Any]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.diagnosis.changes.candidates import PATH, RULE, VALUE, Candidate, scaled
+from functional_mlp.oracle.traced.diagnosis.changes.edges import PATH, RULE, VALUE, Candidate, scaled
 from functional_mlp.oracle.traced.diagnosis.matching import SIMPLE, Factor, meant, shares
-from functional_mlp.oracle.traced.diagnosis.target import Probe
 from functional_mlp.oracle.traced.diagnosis.replay import Tape
+from functional_mlp.oracle.traced.diagnosis.target import Probe
 
 MOST_FACTORS = 6
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp.oracle.traced.diagnosis.changes.forms import FORMS, activations
-from functional_mlp.oracle.traced.diagnosis.replay import Step, Tape, is_float, slopes_of
+from functional_mlp.oracle.traced.diagnosis.replay import Step, Tape, slopes_of
+from functional_mlp.oracle.traced.tracing.primitives import is_float
 
 SMALL = 0.02  # constants up to this are taken for an eps
 EPSILONS = (0.0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
