@@ -8,6 +8,7 @@ import jax
 
 from functional_mlp.oracle.noise import Precision
 from functional_mlp.oracle.report import Explanation, Report
+from functional_mlp.oracle.traced.diagnosis import diagnose
 from functional_mlp.oracle.traced.judging import judged
 from functional_mlp.oracle.traced.noise import Floor, estimate
 from functional_mlp.oracle.traced.question import Question, Wrt, question_of
@@ -117,10 +118,15 @@ def report_on(question: Question, trace: Trace, floors: Sequence[Floor], precisi
 
 def finder_on(
     question: Question, trace: Trace, floors: Sequence[Floor], group: str = ""
-) -> Callable[[], Explanation | None] | None:
-    """What finds out where wrong gradients depart from the right ones."""
-    del question, trace, floors, group
-    return None
+) -> Callable[[], Explanation | None]:
+    """What finds out where wrong gradients depart from the right ones; `group` is that of their leaves."""
+
+    def find() -> Explanation | None:
+        given = [leaf.values if isinstance(leaf, Handed) else None for leaf in question.given]
+        found = diagnose(trace, floors, given, question.paths)
+        return None if found is None else found._replace(group=group)
+
+    return find
 
 
 PRECISIONS_TRIED = (

@@ -141,6 +141,9 @@ FOUND = Explanation("the path through the mean (norms.py:12) is missing", "missi
 def test_what_the_diagnosis_found_is_said_everywhere():
     *arguments, ct = drawn(np.float32)
     report = check_vjp(layer_norm, arguments, layer_norm_backward(*arguments, ct, mean_path=False), ct)
+    related = FOUND._replace(kind="related", places=(), sentence="the gradient of x is 3 times the right one")
+    object.__setattr__(report, "diagnosis", related)
+    assert "No change of the backward pass that was tried" in " ".join(report.text().split())
     for found in (FOUND, FOUND._replace(ties=(FOUND._replace(sentence="x is scaled"),), unexplained=("bias",))):
         object.__setattr__(report, "diagnosis", found)
         text = report.text()
@@ -152,6 +155,17 @@ def test_what_the_diagnosis_found_is_said_everywhere():
         document = json.loads(report.json())
         validator("report").validate(document)
         assert document["diagnosis"]["places"][0]["line"] == 12
+
+
+def test_a_missing_path_is_named_by_its_line_and_random_errors_are_not():
+    *arguments, ct = drawn(np.float32)
+    report = check_vjp(layer_norm, arguments, layer_norm_backward(*arguments, ct, mean_path=False), ct)
+    assert "x.mean(axis=-1, keepdims=True)" in report.diagnosis.sentence
+    assert report.diagnosis.arrays == ("x",)
+    assert report.diagnosis.places[0].function == "layer_norm"
+    ct_x, *others = layer_norm_backward(*arguments, ct)
+    noisy = ct_x + np.random.default_rng(0).normal(0, 0.01, ct_x.shape).astype(np.float32)
+    assert check_vjp(layer_norm, arguments, (noisy, *others), ct).diagnosis is None
 
 
 def test_a_report_has_a_network_or_a_function_and_never_both():
