@@ -5,6 +5,7 @@ becomes a backward pass that is called with arrays: a function of the arguments 
 outputs and the gradients. Nothing is imported to find out what it is.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -67,7 +68,7 @@ def check_operation(
     arguments = tuple(arguments) if isinstance(arguments, tuple | list) else (arguments,)
     found = framework_of(theirs) if framework is None else known_name("framework", framework, FRAMEWORKS)
     if isinstance(theirs, jax.custom_vjp) and function is None:
-        function = theirs.__wrapped__
+        function = inspect.unwrap(theirs)
     if function is None:
         raise TypeError("expected function to be a reference in JAX, got None; only a jax.custom_vjp has one itself")
     backward = theirs

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 
 from functional_mlp.oracle.noise import Precision
-from functional_mlp.oracle.report import Report
+from functional_mlp.oracle.report import Explanation, Report
+from functional_mlp.oracle.traced.diagnosis import diagnose
 from functional_mlp.oracle.traced.judging import judged
 from functional_mlp.oracle.traced.noise import Floor, estimate
 from functional_mlp.oracle.traced.question import Question, Wrt, question_of
@@ -98,22 +99,34 @@ def traced(question: Question) -> Trace:
     return trace_vjp(question.function, question.operands, structure, range(len(question.operands)), list(question.cts))
 
 
-def report_on(
-    question: Question, trace: Trace, floors: Sequence[Floor], precision: str | None, group: str = ""
-) -> Report:
+def report_on(question: Question, trace: Trace, floors: Sequence[Floor], precision: str | None) -> Report:
     """The report on what was computed.
 
     Args:
         question: what was asked.
         trace, floors: of its function.
         precision: as it was declared; None if it was not.
-        group: of the leaves, where there are several questions.
     """
     leaves = judged(question, floors)
-    hint = hint_on(question, trace, floors, leaves, precision) if is_wrong(leaves) else None
+    report = Report("", "", 0, question.precision.name, leaves, function=question.words)
+    if not is_wrong(leaves):
+        return report
+    hint = hint_on(question, trace, floors, leaves, precision)
     notes = () if hint is None else (hint.sentence,)
-    leaves = tuple(dataclasses.replace(leaf, group=group) for leaf in leaves)
-    return Report("", "", 0, question.precision.name, leaves, notes=notes, function=question.words)
+    return dataclasses.replace(report, notes=notes, finder=finder_on(question, trace, floors))
+
+
+def finder_on(
+    question: Question, trace: Trace, floors: Sequence[Floor], group: str = ""
+) -> Callable[[], Explanation | None]:
+    """What finds out where wrong gradients depart from the right ones; `group` is that of their leaves."""
+
+    def find() -> Explanation | None:
+        given = [leaf.values if isinstance(leaf, Handed) else None for leaf in question.given]
+        found = diagnose(trace, floors, given, question.paths)
+        return None if found is None else found._replace(group=group)
+
+    return find
 
 
 PRECISIONS_TRIED = (

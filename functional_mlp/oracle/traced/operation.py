@@ -15,7 +15,7 @@ from functional_mlp._dtypes import DTYPES, Array
 from functional_mlp.oracle.noise import Floor, Precision, precision_named
 from functional_mlp.oracle.probing import Fault, Yardstick, apart, compared, findings_on, listed, raised
 from functional_mlp.oracle.report import Report, count
-from functional_mlp.oracle.traced.checking import report_on, traced
+from functional_mlp.oracle.traced.checking import finder_on, hint_on, traced
 from functional_mlp.oracle.traced.drawing import PURPOSES, Draw, cotangents, draws, strided
 from functional_mlp.oracle.traced.judging import judged
 from functional_mlp.oracle.traced.noise import Floor as FloorOfResult
@@ -281,7 +281,7 @@ def _combined(
     leaves: list[Leaf] = []
     for asked in answered:
         strict = PURPOSES[asked.draw.name][1]
-        kept = [leaf for leaf in asked.leaves if strict or _says_something(leaf)]
+        kept = [leaf for leaf in asked.leaves if strict or _says_something(leaf, asked.draw.name)]
         left_out = [leaf for leaf in asked.leaves if leaf not in kept]
         if left_out:
             causes = listed(list(dict.fromkeys(str(leaf.cause or "the noise is too large") for leaf in left_out)))
@@ -305,13 +305,19 @@ def _combined(
     )
     if not wrong:
         return report
-    one = wrong[0]
-    first = report_on(one.question, one.trace, one.floors, declared.name, one.draw.name)
-    return replace(report, finder=first.finder, notes=(*report.notes, *first.notes))
+    hints = [hint_on(one.question, one.trace, one.floors, one.leaves, declared.name) for one in wrong]
+    if all(hint is not None for hint in hints):  # what the coarsest explains, explains all
+        coarsest_one = max((hint for hint in hints if hint is not None), key=lambda hint: hint.unit)
+        report = replace(report, notes=(*report.notes, coarsest_one.sentence))
+    first = wrong[0]
+    return replace(report, finder=finder_on(first.question, first.trace, first.floors, first.draw.name))
 
 
-def _says_something(leaf: Leaf) -> bool:
-    """Whether an array is wrong, or is consistent where a change of its own size would have been seen."""
-    if leaf.verdict is Verdict.WRONG:
-        return True
-    return leaf.verdict is Verdict.CONSISTENT and (leaf.smallest_detectable < leaf.norm or leaf.norm == 0)
+def _says_something(leaf: Leaf, name: str) -> bool:
+    """Whether an array is wrong, or is consistent where a change of its own size would have been seen.
+
+    At ties it may be that of another convention, which is known to be right, whatever the range of all conventions.
+    """
+    if leaf.verdict is not Verdict.CONSISTENT:
+        return leaf.verdict is Verdict.WRONG
+    return name == "ties and zeros" or leaf.smallest_detectable < leaf.norm or leaf.norm == 0
