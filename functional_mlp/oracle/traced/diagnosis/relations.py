@@ -1,5 +1,6 @@
 """How a wrong array is related to the right one as a whole: what needs no place in the function."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -45,7 +46,8 @@ def _of_array(target: Target, i: int, paths: Sequence[str]) -> list[Relation]:
     least = float(np.log2(len(others) + 1)) + MARGIN
     for kind, words, instead in others:
         made = [instead - true]
-        if np.all(np.isfinite(instead)) and reproduces(one, made) and evidence(one, made)[0] >= least:
+        orders = math.lgamma(true.size + 1) / math.log(2)  # bits: there are so many
+        if np.all(np.isfinite(instead)) and reproduces(one, made) and min(evidence(one, made)[0], orders) >= least:
             found.append(Relation(i, kind, words))
     if scaled is not None and not found:
         found.append(scaled)

@@ -203,9 +203,9 @@ def _match(asked: Search, group: Sequence[Candidate], made: list[Array], tried: 
     factor = factor_in(low, high, _sizes_near(asked.tape, group))
     total, most = evidence(target, made)
     bits = total - most + (factor.bits if factor.words else 0.0)
-    if bits < least:
-        return None
     scaled_path = [(1 - factor.value) * d for d in made]
+    if bits < least or not reproduces(target, scaled_path):
+        return None
     return Match(tuple(group), factor, bits, digits_of(target, scaled_path))
 
 
@@ -290,5 +290,3 @@ def _changes(tape: Tape, c: Candidate, factor: float | None) -> tuple[Any, ...]:
     if factor is None:
         return c.changes
     return tuple(scaled(change.step, tape.steps[change.step], c.operand, factor) for change in c.changes)
-
-

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.diagnosis.replay import Tape
 from functional_mlp.oracle.traced.tracing.primitives import is_float
 
 REACH = 24  # operations that an activation may be written in
+FEW = 8  # entries that are compared first
 ROOT = math.sqrt(2 / math.pi)
 
 
@@ -102,21 +104,32 @@ class Found(NamedTuple):
 def activations(tape: Tape) -> Iterator[Found]:
     """Where some values are an activation of others, in whatever operations it is written."""
     made: dict[int, int] = {v: i for i, step in enumerate(tape.steps) for v in step.results}
+    forms: dict[int, Array] = {}
+    without: set[int] = set()  # places: what is none in the first step of a loop is none in others
     with np.errstate(all="ignore"):
         for number, step in enumerate(tape.steps):
-            y = tape.values[step.results[0]]
-            if (
-                not is_float(y)
-                or not tape.moving[step.results[0]]
-                or y.size < 2
-                or step.name in ("carry", "row", "stack")
-            ):
+            v, y = step.results[0], tape.values[step.results[0]]
+            if step.place in without or not is_float(y) or not tape.moving[v] or y.size < 2:
                 continue
-            for v in _before(tape, number, made):
-                form = _form_of(tape.values[v], y)
-                if form is not None:
-                    yield Found(number, v, form)
-                    break
+            found = _activation(tape, number, made, forms)
+            if found is None:
+                without.add(step.place)
+            else:
+                yield found
+
+
+def _activation(tape: Tape, number: int, made: dict[int, int], forms: dict[int, Array]) -> Found | None:
+    y = tape.values[tape.steps[number].results[0]]
+    few = y.ravel()[:FEW]
+    for v in _before(tape, number, made):
+        x = tape.values[v]
+        if v not in forms:
+            forms[v] = np.stack([form.value(x.ravel()[:FEW]) for form in FORMS])
+        near = np.all(np.abs(forms[v] - few) <= 1e-11 * np.abs(few) + 1e-13, axis=1)
+        for which in np.flatnonzero(near):
+            if np.allclose(FORMS[which].value(x), y, rtol=1e-9, atol=1e-12):
+                return Found(number, v, FORMS[which])
+    return None
 
 
 def _before(tape: Tape, number: int, made: dict[int, int]) -> list[int]:
@@ -131,14 +144,3 @@ def _before(tape: Tape, number: int, made: dict[int, int]) -> list[int]:
                     seen.add(made[v])
                     open_.append(made[v])
     return sorted(found)
-
-
-def _form_of(x: Any, y: Any) -> Form | None:
-    few = slice(0, 8)
-    x8, y8 = x.ravel()[few], y.ravel()[few]
-    for form in FORMS:
-        if np.allclose(form.value(x8), y8, rtol=1e-11, atol=1e-13) and np.allclose(
-            form.value(x), y, rtol=1e-9, atol=1e-12
-        ):
-            return form
-    return None

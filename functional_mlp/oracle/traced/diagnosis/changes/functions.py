@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.traced.diagnosis.changes.forms import FORMS, activations
+from functional_mlp.oracle.traced.diagnosis.changes.forms import FORMS, Form, Found, activations
 from functional_mlp.oracle.traced.diagnosis.replay import Step, Tape, slopes_of
 from functional_mlp.oracle.traced.tracing.primitives import is_float
 
@@ -57,12 +57,19 @@ def variants(tape: Tape, sites: Sequence[int]) -> Iterator[Variant]:
             for number in numbers:
                 instead |= change(tape, number)
             yield Variant(first.place, words, instead)
+    same: dict[int, list[Found]] = {}
     for found in activations(tape):
-        step = tape.steps[found.step]
+        same.setdefault(sites[tape.steps[found.step].place], []).append(found)
+    for places in same.values():
+        first = places[0]
         for form in FORMS:
-            if form is not found.form:
-                other = _function(step, (found.argument,), form.value, (lambda p, y, x, form=form: form.slope(x),))
-                yield Variant(step.place, f"{form.name} for {found.form.name}", {found.step: other})
+            if form is not first.form:
+                instead = {found.step: _in_form(tape.steps[found.step], found.argument, form) for found in places}
+                yield Variant(tape.steps[first.step].place, f"{form.name} for {first.form.name}", instead)
+
+
+def _in_form(step: Step, argument: int, form: Form) -> Step:
+    return _function(step, (argument,), form.value, (lambda p, y, x: form.slope(x),))
 
 
 def _reach(tape: Tape, made: dict[int, int]) -> set[int]:
