@@ -9,6 +9,7 @@
 # make lint   ruff and mypy
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/measured/certification.md
 # make verdicts  how often right is called wrong, and wrong overlooked: docs/measured/verdicts.md (an hour)
+# make anything   right and wrong backwards of any function, by PyTorch where it is there: docs/measured/anything.md (hours)
 # make field      what people really do wrong, and what is named: docs/measured/field.md (two hours)
 # make diagnosis  how often the mistake is named, and one that was not made: docs/measured/diagnosis.md (an hour)
 # make vectors  the conformance vectors anew: functional_mlp/vectors (minutes); vectors-archive packs them into dist/
@@ -29,7 +30,7 @@ NEXT ?= .venv-next
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts programs field diagnosis vectors vectors-archive conformance mutations bench accelerator clean
+.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts anything programs field diagnosis vectors vectors-archive conformance mutations bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -83,6 +84,10 @@ certify: $(VENV)/installed
 
 verdicts: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.verdicts --output docs/measured/verdicts.md
+
+anything: $(VENV)/installed
+	mkdir -p results
+	$(BIN)/python -m benchmarks.accuracy.anything --rows results/anything.jsonl --output docs/measured/anything.md
 
 programs: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.programs --output docs/measured/programs.md

@@ -19,7 +19,7 @@ from benchmarks.accuracy.anything.rivals import differences, tolerances
 SCALES = ((1.0, 0.0), (1e-3, 0.0), (30.0, 0.0), (1.0, 100.0))  # and offsets, of the inputs
 NARROW_OFFSET = 4.0  # in 16 bits, where little is left of what varies around 100
 NARROW = ("bfloat16", "float16")
-EAGER_UP_TO = ("tiny", "small")  # a large operation is asked compiled alone
+EAGER = ("tiny",)  # sizes asked operation by operation too; others are asked compiled alone
 
 
 class Right(NamedTuple):
@@ -110,7 +110,7 @@ def right_trial(name: str, size: str, dtype: str, seeds: int = 1) -> list[Any]:
         answers = [
             given
             for implementation in IMPLEMENTATIONS.values()
-            if implementation.available() and (size in EAGER_UP_TO or implementation.name != "JAX, eager")
+            if implementation.available() and (size in EAGER or implementation.name != "JAX, eager")
             for given in implementation.answers(operation, question, dtype)
         ]
         framework = answers[0].gradients if answers else None  # PyTorch's, or else JAX's
