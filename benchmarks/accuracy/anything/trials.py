@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.accuracy.anything.asking import ask, judged, named
-from benchmarks.accuracy.anything.implementations import IMPLEMENTATIONS, Given
+from benchmarks.accuracy.anything.implementations import IMPLEMENTATIONS, Given, pytorch
 from benchmarks.accuracy.anything.implementations.jax_functions import pulled_back
-from benchmarks.accuracy.anything.implementations.registry import declared
+from benchmarks.accuracy.anything.implementations.registry import declared, fused
 from benchmarks.accuracy.anything.mistakes import MISTAKES
 from benchmarks.accuracy.anything.operations import OPERATIONS, Operation, Question, Setting
 from benchmarks.accuracy.anything.operations.registry import rounded
@@ -137,13 +137,19 @@ def _right_rows(
     ]
 
 
+def _of_framework(operation: Operation, question: Question, dtype: str) -> list[Any]:
+    """PyTorch's gradients, or JAX's where it is not there."""
+    found = pytorch.gradients(operation, question, dtype) if pytorch.has_torch() else None
+    return found or pulled_back(operation.function, question, dtype, compiled=True)
+
+
 def wrong_trial(name: str, size: str, dtype: str) -> list[Any]:
     """Every wrong backward pass of an operation in a dtype."""
     warnings.simplefilter("ignore")
     operation = OPERATIONS[name]
     question = operation.question(Setting(size, dtype))
     true = true_gradients(operation, question)
-    framework = pulled_back(operation.function, question, dtype, compiled=True)
+    framework = _of_framework(operation, question, dtype)
     rows: list[Any] = []
     for mistake in MISTAKES.values():
         if mistake.operation != name:
@@ -155,7 +161,7 @@ def wrong_trial(name: str, size: str, dtype: str) -> list[Any]:
         if change < 1e-9:  # as a window that no two maxima share
             continue
         try:
-            report = ask(operation, question, given, declared("JAX, eager", name, dtype))
+            report = ask(operation, question, given, fused(dtype))
             leaves, verdict = judged(report), str(report.verdict)
             found = named(report) if verdict == "wrong" else None
         except (TypeError, ValueError, NotImplementedError, ArithmeticError) as error:

@@ -135,7 +135,7 @@ def functions() -> Mapping[str, Callable[..., Any]]:
         "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
         "silu": F.silu,
         "mish": F.mish,
-        "softplus": lambda x: F.softplus(x, threshold=1e4),
+        "softplus": lambda x: F.softplus(x, threshold=40),
         "log_sigmoid": F.logsigmoid,
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,

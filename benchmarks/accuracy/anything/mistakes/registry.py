@@ -25,7 +25,7 @@ class Mistake(NamedTuple):
         sentence: what is wrong.
         places: pieces of lines of the reference, any of which a good diagnosis names; empty if what is wrong is a
             relation of whole arrays (a factor, a sign, an order), which has no line.
-        gradients: of a question in a dtype.
+        gradients: of a question in a dtype, by a kernel that computes in float32 where the dtype has 16 bits.
         source: the address of a public report of it, if there is one.
     """
 
@@ -45,6 +45,12 @@ class Mistake(NamedTuple):
 MISTAKES: dict[str, Mistake] = {}
 
 
+def by_kernel(function: Callable[..., Any], question: Question, dtype: str) -> list[Array]:
+    """The gradients of a function in a dtype; 16 bits are read and written, and float32 is computed in between."""
+    inner = dtype if dtype in ("float64", "float32") else "float32"
+    return [rounded(x, dtype) for x in pulled_back(function, question, inner, compiled=False)]
+
+
 def mistake(
     operation: str, sentence: str, *places: str, source: str = ""
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -52,7 +58,7 @@ def mistake(
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         def gradients(question: Question, dtype: str) -> list[Array]:
-            return pulled_back(function, question, dtype, compiled=False)
+            return by_kernel(function, question, dtype)
 
         _add(Mistake(operation, function.__name__.rpartition("__")[2], sentence, places, gradients, source))
         return function
@@ -71,7 +77,7 @@ def spoilt(
     """Registers what makes wrong gradients of the right ones; `change` may not write into its arguments."""
 
     def gradients(question: Question, dtype: str) -> list[Array]:
-        right = pulled_back(OPERATIONS[operation].function, question, dtype, compiled=False)
+        right = by_kernel(OPERATIONS[operation].function, question, dtype)
         return [rounded(x, dtype) for x in change(right, question)]
 
     _add(Mistake(operation, name, sentence, places, gradients, source))
@@ -82,7 +88,7 @@ def with_ct(operation: str, name: str, sentence: str, change: Callable[[Array], 
 
     def gradients(question: Question, dtype: str) -> list[Array]:
         changed = question._replace(ct=rounded(change(question.ct), dtype))
-        return pulled_back(OPERATIONS[operation].function, changed, dtype, compiled=False)
+        return by_kernel(OPERATIONS[operation].function, changed, dtype)
 
     _add(Mistake(operation, name, sentence, places, gradients))
 
@@ -94,7 +100,7 @@ def slope(operation: str, name: str, sentence: str, derivative: Callable[[Any], 
         return cut(derivative(x)) * x  # its value is another one, and no matter
 
     def gradients(question: Question, dtype: str) -> list[Array]:
-        return pulled_back(function, question, dtype, compiled=False)
+        return by_kernel(function, question, dtype)
 
     _add(Mistake(operation, name, sentence, places, gradients))
 

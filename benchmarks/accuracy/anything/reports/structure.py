@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.accuracy.anything.implementations.jax_functions import pulled_back
-from benchmarks.accuracy.anything.implementations.registry import declared
+from benchmarks.accuracy.anything.implementations.registry import fused
 from benchmarks.accuracy.anything.mistakes import MISTAKES
+from benchmarks.accuracy.anything.mistakes.registry import by_kernel
 from benchmarks.accuracy.anything.operations import OPERATIONS, Operation, Question, Setting
 from benchmarks.accuracy.anything.operations.attention import heads
 from benchmarks.accuracy.anything.reports.registry import Gradients, Report
@@ -22,11 +23,10 @@ def of_mistake(name: str, field: str, mistake: str, what: str, dtype: str = "flo
         return operation.question(Setting("small", dtype))
 
     def mended(asked: Question) -> Gradients:
-        return pulled_back(operation.function, asked, dtype, compiled=True)
+        return by_kernel(operation.function, asked, dtype)
 
-    precision = declared("JAX, compiled", operation.name, dtype)
     reported = lambda asked: made.gradients(asked, dtype)  # noqa: E731
-    return Report(name, field, made.source, what, dtype, precision, operation, question, reported, mended)
+    return Report(name, field, made.source, what, dtype, fused(dtype), operation, question, reported, mended)
 
 
 def attention(q, k, v):

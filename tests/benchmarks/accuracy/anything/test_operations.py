@@ -102,7 +102,7 @@ def test_a_normalisation_of_pieces_is_the_normalisation() -> None:
         np.testing.assert_allclose(whole, OPERATIONS["layer_norm"].function(x, weight, bias), rtol=1e-12)
 
 
-def test_frameworks_add_16_bits_in_float32_but_for_convolutions() -> None:
+def test_pytorch_adds_16_bits_in_float32_but_for_convolutions_and_jax_does_not() -> None:
     assert declared("PyTorch", "softmax", "bfloat16") == "bfloat16/float32"
     assert declared("PyTorch", "conv2d", "float16") == "float16"
-    assert declared("JAX, compiled", "conv2d", "float32") == "float32"
+    assert declared("JAX, compiled", "softmax", "bfloat16") == "bfloat16"
