@@ -231,6 +231,9 @@ def _asked_for(called: Called, gradients: Any, wrt: Wrt) -> ByPath:
         roots = [_root_of(name, called) for name in named]
         expected = [path for root in roots for path in below(root, floating)]
         readings = [[(roots[0], gradients)]] if isinstance(wrt, int | str) else top_level(gradients, roots, roots)
+        every = isinstance(gradients, list | tuple) and len(gradients) == len(called.roots)
+        if every and set(roots) <= set(called.roots):  # those of all arguments, of which some are asked for
+            readings.append([(root, gradients[called.roots.index(root)]) for root in roots])
         if not readings:
             raise TreeError(f"expected gradients of {listed(roots)}, as wrt names them, got {_kind_of(gradients)}")
     found = matched("gradients", expected, readings)

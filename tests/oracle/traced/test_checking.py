@@ -197,6 +197,7 @@ def test_the_names_are_public_and_jit_grad_and_scan_are_functions_like_others():
     [
         (lambda x: jnp.fft.fft(x).real, "complex|fft"),
         (lambda x: jax.debug.print("{}", x) or x, "side effect"),
+        (lambda x: x * jax.random.normal(jax.random.key(0), x.shape), "random numbers of its own"),
     ],
 )
 def test_what_a_function_does_that_cannot_be_judged_is_said_with_its_line(function, words):
