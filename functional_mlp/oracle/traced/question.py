@@ -379,5 +379,11 @@ def _like_outputs(what: str, tree: Any, shapes: Mapping[str, tuple[int, ...]]) -
 def _given_outputs(outputs: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Handed | Misfit]:
     if outputs is None:
         return {}
-    found = _like_outputs("outputs", outputs, shapes)
+    floating = jax.tree.map(lambda leaf: None if _is_whole(leaf) else leaf, outputs, is_leaf=is_list_of_numbers)
+    found = _like_outputs("outputs", floating, shapes)
     return {path: _given(path, leaf, shapes[path]) for path, leaf in found.items() if leaf is not None}
+
+
+def _is_whole(leaf: Any) -> bool:
+    """Whether an output holds integers or booleans, which nothing is said of."""
+    return str(getattr(leaf, "dtype", "")).removeprefix("torch.").startswith(("int", "uint", "bool"))

@@ -1,6 +1,8 @@
 """Gradients of any function: right ones pass in every precision, wrong ones do not, and the report says it."""
 
 import json
+import re
+from html import unescape
 
 import jax
 import jax.numpy as jnp
@@ -129,6 +131,9 @@ def test_text_json_and_page():
     assert document["function"] == "layer_norm(x, scale, bias)"
     assert not {"network", "samples"} & document.keys()
     assert "layer_norm(x, scale, bias)" in report.html()
+    framed = re.search(r'srcdoc="([^"]*)"', report._repr_html_())[1]
+    assert unescape(framed) == report.html()
+    assert "of other functions" in report.explain()
 
 
 class Line:
