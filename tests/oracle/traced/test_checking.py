@@ -180,6 +180,17 @@ def test_a_report_has_a_network_or_a_function_and_never_both():
             validator("report").validate(document | more)
 
 
+def test_a_reference_whose_own_rule_is_wrong_is_refused():
+    @jax.custom_vjp
+    def cube(x):
+        return x**3
+
+    cube.defvjp(lambda x: (x**3, x), lambda x, ct: (2 * x**2 * ct,))
+    x = np.arange(1.0, 4.0)
+    with pytest.raises(oracle.DisagreementError, match="is not the derivative of its value"):
+        check_vjp(lambda x: cube(x).sum(), x, 3 * x**2)
+
+
 def test_assert_vjp_passes_or_raises_the_report():
     x = np.arange(3.0)
     assert assert_vjp(lambda x: (x**2).sum(), x, 2 * x).verdict is Verdict.CONSISTENT
