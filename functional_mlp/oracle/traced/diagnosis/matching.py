@@ -17,6 +17,7 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.diagnosis.target import Target
 
 MARGIN = 10.0  # bits
+OF_FACTORS = 7.0  # of what is but a factor: what gives the same factor is the same
 TYPICAL = 0.45  # of the floor, root mean square: what rounding leaves, with something to spare
 FEW = 4  # entries that have no average
 SIMPLE = {0.0: "is missing", -1.0: "has the wrong sign", 2.0: "counts twice", 0.5: "counts half"}
@@ -136,6 +137,16 @@ def evidence(target: Target, differences: Sequence[Any]) -> tuple[float, float]:
         total += own
         most = max(most, min(own, float(bits.max())))
     return total, most
+
+
+def is_scaled(target: Target) -> bool:
+    """Whether each wrong array is a multiple of the right one, so that all evidence is one number for each."""
+    for given, true, off, may, wrong in zip(*target, strict=True):
+        if wrong:
+            low, high = shares(off, may, true)
+            if low > high or not np.any(given):
+                return False
+    return True
 
 
 def digits_of(target: Target, differences: Sequence[Array]) -> int:

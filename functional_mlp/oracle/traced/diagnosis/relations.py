@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.diagnosis.matching import MARGIN, Factor, evidence, factor_in, reproduces, shares
+from functional_mlp.oracle.traced.diagnosis.matching import MARGIN, OF_FACTORS, Factor, evidence, factor_in, reproduces, shares
 from functional_mlp.oracle.traced.diagnosis.target import Target
 
 
@@ -56,12 +56,14 @@ def _of_array(target: Target, i: int, paths: Sequence[str]) -> list[Relation]:
 
 def _scaled(one: Target, i: int, true: Array) -> Relation | None:
     low, high = shares(one.off[0], one.allowed[0], true)
-    total, most = evidence(one, [true])
+    total, _ = evidence(one, [true])
     if low > high:
         return None
     sizes = [n for n in (*true.shape, true.size) if n > 1]
     factor = factor_in(low, high, sizes)
-    if total - most + (factor.bits if factor.words else 0.0) < MARGIN:
+    if factor.words and factor.bits < OF_FACTORS and factor.value != 0:
+        factor = factor._replace(words="")
+    if not factor.words and total < OF_FACTORS:
         return None
     return Relation(i, "missing" if factor.value == 0 else "scaled", factor.words, factor)
 
