@@ -2,6 +2,7 @@ from .adapters.adapted import Adapted as Adapted
 from .adapters.models import adapt as adapt
 from .adapters.models import check_autograd_function as check_autograd_function
 from .adapters.models import check_model as check_model
+from .adapters.operations import check_operation as check_operation
 from .case import Case as Case
 from .case import Layer as Layer
 from .case import Layout as Layout

@@ -7,6 +7,9 @@ known: a path that is missing, a factor, a sum that was left out; each at a plac
 from typing import Any, NamedTuple, Protocol
 
 
+RELATED = "related"  # the kind of what only says how wrong numbers are related to the right ones
+
+
 class Place(Protocol):
     """A line of the reference function.
 
@@ -32,7 +35,8 @@ class Explanation(NamedTuple):
 
     Attributes:
         sentence: what was done, with the places, such as "the path through the mean (norms.py:12) is missing".
-        kind: in one word, such as "missing", "scaled", "transposed".
+        kind: in one word, such as "missing", "scaled", "transposed"; "related" where the sentence says how the numbers
+            are related to the right ones, but no change of the program is known that makes them.
         factor: that is too much, or the exponent, where one was fitted; else None.
         places: in the reference function, the likeliest first; () of what concerns whole arrays.
         arrays: paths of the wrong arrays that it reproduces.
@@ -68,6 +72,8 @@ def full_sentence(explanation: Explanation) -> str:
 
 def reproduced_by(explanation: Explanation) -> str:
     """Which arrays it reproduces, how well, and what it leaves unexplained."""
+    if explanation.kind == RELATED:
+        return "No change of the backward pass that was tried reproduces these numbers."
     whose = _listed(explanation.arrays) or "numbers"
     are = "is that" if len(explanation.arrays) == 1 else "are those"
     sentence = f"Your {whose} {are} of a program that does this, to {explanation.digits} digits."

@@ -5,25 +5,25 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
-from functional_mlp.oracle.noise import Floor as SmoothFloor
-from functional_mlp.oracle.noise import Limits, Precision
-from functional_mlp.oracle.report import Report
+from functional_mlp.oracle.noise import Precision
+from functional_mlp.oracle.report import Explanation, Report
+from functional_mlp.oracle.traced.diagnosis import diagnose
+from functional_mlp.oracle.traced.judging import judged
 from functional_mlp.oracle.traced.noise import Floor, estimate
 from functional_mlp.oracle.traced.question import Question, Wrt, question_of
 from functional_mlp.oracle.traced.tracing import Trace, trace_vjp
 from functional_mlp.oracle.verdict import (
     Cause,
-    Conditions,
+    Compared,
     Handed,
+    Hint,
     Leaf,
-    Misfit,
+    Rejudged,
     Verdict,
-    judge_leaf,
-    misfit_leaf,
+    fitting_precision,
+    is_wrong,
 )
-from functional_mlp.oracle.verdict import Question as QuestionOfArray
 
 
 def check_vjp(
@@ -78,7 +78,7 @@ def check_vjp(
     """
     question = question_of(function, arguments, gradients, ct, outputs=outputs, precision=precision, wrt=wrt)
     trace = traced(question)
-    return report_on(question, trace, estimate(trace, question.precision))
+    return report_on(question, trace, estimate(trace, question.precision), precision)
 
 
 def assert_vjp(function: Callable[..., Any], arguments: Any, gradients: Any, ct: Any = None, **more: Any) -> Report:
@@ -99,51 +99,57 @@ def traced(question: Question) -> Trace:
     return trace_vjp(question.function, question.operands, structure, range(len(question.operands)), list(question.cts))
 
 
-def report_on(question: Question, trace: Trace, floors: Sequence[Floor], group: str = "") -> Report:
-    """The report on what was computed, by the floors of its trace."""
-    leaves = judged(question, floors)
-    return Report("", "", 0, question.precision.name, leaves, function=question.words)
-
-
-def judged(question: Question, floors: Sequence[Floor]) -> tuple[Leaf, ...]:
-    """The verdicts, those on gradients first.
+def report_on(question: Question, trace: Trace, floors: Sequence[Floor], precision: str | None) -> Report:
+    """The report on what was computed.
 
     Args:
         question: what was asked.
-        floors: of its trace: of the outputs, then of the gradients.
+        trace, floors: of its function.
+        precision: as it was declared; None if it was not.
     """
-    count = len(question.outputs)
-    by_path = dict(zip(question.outputs, floors[:count], strict=True))
-    given = [*zip(question.paths, question.given, floors[count:], strict=True)]
-    given += [(path, leaf, by_path[path]) for path, leaf in question.given_outputs.items()]
-    return tuple(_judged(path, leaf, floor, question.precision) for path, leaf, floor in given)
+    leaves = judged(question, floors)
+    report = Report("", "", 0, question.precision.name, leaves, function=question.words)
+    if not is_wrong(leaves):
+        return report
+    hint = hint_on(question, trace, floors, leaves, precision)
+    notes = () if hint is None else (hint.sentence,)
+    return dataclasses.replace(report, notes=notes, finder=finder_on(question, trace, floors))
 
 
-REMEDIES = {
-    Cause.BRANCH: "decide it with arguments that keep away from ties and kinks: change those entries a little, or take"
-    " another seed",
-    Cause.ROUNDING: "decide it in {wider}, or with smaller arrays or better scaled arguments",
-    Cause.UNDERFLOW: "decide it in {wider}, or scale ct up, so that no number falls below {smallest:.1e}",
-    Cause.OVERFLOW: "decide it in {wider}, or scale the arguments down, so that no number exceeds {largest:.1e}",
-    Cause.SHAPE: "give gradients of the shapes of the arguments, and outputs of the shapes that the function returns",
-}
+def finder_on(
+    question: Question, trace: Trace, floors: Sequence[Floor], group: str = ""
+) -> Callable[[], Explanation | None]:
+    """What finds out where wrong gradients depart from the right ones; `group` is that of their leaves."""
+
+    def find() -> Explanation | None:
+        given = [leaf.values if isinstance(leaf, Handed) else None for leaf in question.given]
+        found = diagnose(trace, floors, given, question.paths)
+        return None if found is None else found._replace(group=group)
+
+    return find
 
 
-def _judged(path: str, given: Handed | Misfit, floor: Floor, precision: Precision) -> Leaf:
-    if isinstance(given, Misfit):
-        return dataclasses.replace(misfit_leaf(path, given), remedy=REMEDIES[given.cause])
-    unproved = np.full(np.shape(floor.true), np.inf)
-    delicate = float(np.abs(floor.true).max(initial=0.0))
-    array = QuestionOfArray(
-        path,
-        floor.true,
-        given,
-        floor.true,
-        SmoothFloor(floor.smooth, floor.slack, unproved),
-        None,
-        Limits(0.0, 0.0, delicate),
-    )
-    conditions = Conditions(
-        precision, "a comparison whose outcome the noise may change", kink=Cause.BRANCH, remedies=REMEDIES
-    )
-    return judge_leaf(array, conditions)
+PRECISIONS_TRIED = (
+    *("float32", "tf32", "float16 in float32", "float16/float32", "float16"),
+    *("bfloat16 in float32", "bfloat16/float32", "bfloat16"),
+)  # in this order, the finest first
+
+
+def hint_on(
+    question: Question, trace: Trace, floors: Sequence[Floor], leaves: Sequence[Leaf], precision: str | None
+) -> Hint | None:
+    """What would make wrong numbers right: another precision."""
+    wrong = [leaf for leaf in leaves if leaf.verdict is Verdict.WRONG]
+    if any(leaf.cause is not Cause.VALUE for leaf in wrong):
+        return None
+    every = {**dict(zip(question.paths, question.given, strict=True)), **question.given_outputs}
+    handed = {path: leaf.values for path, leaf in every.items() if isinstance(leaf, Handed)}
+    paths = (*question.outputs, *question.paths)
+
+    def rejudge(other: Precision) -> Rejudged:
+        floors = dict(zip(paths, estimate(trace, other), strict=True))
+        again = judged(question._replace(precision=other), tuple(floors.values()))
+        return Rejudged(again, {path: floors[path].smooth for path in question.paths})
+
+    truth = {path: floor.true for path, floor in zip(paths, floors, strict=True)}
+    return fitting_precision(question.precision, precision, Compared(handed, truth, wrong), rejudge, PRECISIONS_TRIED)

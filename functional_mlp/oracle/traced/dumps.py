@@ -47,7 +47,9 @@ def arguments_in(function: Callable[..., Any], arrays: Arrays, source: str) -> t
         if place in found:
             raise FileError(f"{source}: argument {place} stands twice, by its name and by its number")
         found[place] = tree
-    names, count = list(parameters), max(found) + 1
+    names = list(parameters)
+    required = [i for i, name in enumerate(names) if parameters[name].default is inspect.Parameter.empty]
+    count = 1 + max([*found, *required])
     for place in range(count):
         if place in found:
             continue

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from functional_mlp._checks import is_key
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import entry_path, numbers, on_host, require_representable, tree_path
 from functional_mlp.oracle.noise import FLOAT64, Precision, precision_named
@@ -175,6 +177,7 @@ def _constant(path: str, leaf: Any) -> Any:
     if isinstance(leaf, complex) or (hasattr(leaf, "dtype") and "complex" in str(leaf.dtype)):
         raise TypeError(f"expected {path} to hold real numbers, got complex ones; hand over their parts as two arrays")
     value = np.asarray(leaf) if is_list_of_numbers(leaf) else on_host(leaf)
+    value = np.asarray(value) if isinstance(value, jax.Array) and not is_key(value) else value
     if isinstance(value, np.ndarray) and value.dtype == object:
         raise TypeError(f"expected {path} to be an array of numbers, got one of objects")
     return value
@@ -277,7 +280,7 @@ def _outputs_of(
     function: Callable[..., Any], called: Called, paths: tuple[str, ...], *moving: Any
 ) -> OrderedDict[str, Any]:
     """The outputs of floating point by path, from the differentiated arrays; all other arguments are constants."""
-    leaves = [*called.leaves]
+    leaves = [jnp.asarray(leaf) if isinstance(leaf, np.ndarray) and leaf.ndim else leaf for leaf in called.leaves]
     for path, array in {**called.floating, **dict(zip(paths, moving, strict=True))}.items():
         leaves[called.places[path]] = array
     outputs = leaves_of("outputs", function(*jax.tree.unflatten(called.structure, leaves)))

@@ -17,7 +17,7 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case, by_path
 from functional_mlp.oracle.documents import Digits, Gradients, digits_of
-from functional_mlp.oracle.noise import FLOAT64, Floor, Format, Limits, Noise
+from functional_mlp.oracle.noise import Floor, Limits, Noise
 from functional_mlp.oracle.truth import Solution
 from functional_mlp.oracle.verdict.given import Handed, Misfit, given_leaves, known_to
 from functional_mlp.oracle.verdict.leaf import CONSISTENT, OF_ENTRIES, UNDECIDED, WRONG, Cause, Leaf, Verdict
@@ -145,7 +145,7 @@ def judge_leaf(question: Question, conditions: Conditions) -> Leaf:
     worst = np.argmax(np.where(entries == entries.max(), ratios, -1.0))
     index = tuple(int(i) for i in np.unravel_index(worst, true.shape))
     verdict = OF_ENTRIES[int(entries.max())]
-    blind = _is_blind(question, np.asarray(without_doubt), np.asarray(error), storage)
+    blind = _is_blind(question, np.asarray(without_doubt), np.asarray(error), conditions.finest)
     cause: Cause | None = None
     if verdict is Verdict.WRONG:
         cause = Cause.VALUE if np.isfinite(got[index]) else Cause.NOT_FINITE
@@ -179,7 +179,7 @@ def judge_leaf(question: Question, conditions: Conditions) -> Leaf:
     return replace(leaf, sentence=sentence_about(leaf, conditions, blinded), remedy=remedy_for(cause, conditions))
 
 
-def _is_blind(question: Question, whole: Array, error: Array, storage: Format) -> bool:
+def _is_blind(question: Question, whole: Array, error: Array, finest: float) -> bool:
     """Whether an array without wrong entries says nothing: zeros would pass, and it is no nearer to the truth.
 
     A gradient within the noise of float64, as where symmetry makes it 0, is taken for 0 in coarser formats. A step is
@@ -190,9 +190,9 @@ def _is_blind(question: Question, whole: Array, error: Array, storage: Format) -
         return False
     if question.signal is not question.true:
         return True
-    is_zero = bool((size <= question.floor.smooth * FLOAT64.unit / storage.unit).all())
+    is_zero = bool((size <= question.floor.smooth * finest).all())
     near = np.linalg.norm(error) <= NEAR_TRUTH * np.linalg.norm(size)
-    return not (near or (is_zero and storage.unit > FLOAT64.unit))
+    return not (near or (is_zero and finest < 1))
 
 
 NEAR_TRUTH = 0.25  # of the signal's norm: an array that comes so near has the signal in it, though zeros would pass too
@@ -201,8 +201,9 @@ NEAR_TRUTH = 0.25  # of the signal's norm: an array that comes so near has the s
 def _undecided_cause(question: Question, conditions: Conditions, overflows: bool, index: tuple[int, ...]) -> Cause:
     if overflows:
         return Cause.OVERFLOW
-    if conditions.unbounded is not None and np.isinf(question.floor.slack[index]):
-        return conditions.unbounded
+    for cause, holds in conditions.causes.items():
+        if holds[index]:
+            return cause
     if conditions.saturated and (not np.isfinite(question.got.values[index]) or not conditions.kinks):
         return Cause.SATURATION
     if not np.isfinite(question.floor.smooth[index]) or not conditions.kinks:
@@ -214,13 +215,11 @@ def _blind_cause(question: Question, conditions: Conditions, overflows: bool) ->
     """Why even zeros would pass."""
     storage = conditions.precision.storage
     signal, floor = np.abs(question.signal), question.floor
-    if overflows:
+    if overflows or np.any(conditions.causes.get(Cause.OVERFLOW, False)):
         return Cause.OVERFLOW
     if not (signal <= floor.smooth + floor.slack).all():
         return Cause.DIGITS
     if not (signal <= floor.smooth + known_to(question.got, question.printed)).all():
-        if conditions.unbounded is not None and np.isinf(floor.slack).any():
-            return conditions.unbounded
         return Cause.SATURATION if conditions.saturated and not conditions.kinks else conditions.kink
     lowest = question.limits.delicate * storage.unit  # what the last digits of its numbers stand for
     return Cause.UNDERFLOW if 0 < lowest < 64 * storage.smallest else Cause.ROUNDING

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from functional_mlp.oracle.noise import Noise, Precision, wider
+import numpy as np
+from numpy.typing import NDArray
+
+from functional_mlp.oracle.noise import FLOAT64, Noise, Precision, wider
 from functional_mlp.oracle.verdict.leaf import Cause, Leaf
 
 REMEDIES = {
@@ -29,7 +32,8 @@ class Conditions(NamedTuple):
         kinks: in words, what the noise may bring to another side than it is on without; "" if there is nothing.
         saturated: whether outputs round to 0 or 1, so that losses of probabilities lose their gradient.
         kink: the cause that `kinks` are.
-        unbounded: the cause where slack is infinite, if that is neither.
+        causes: where else entries have another cause of being undecided, first things first; arrays of the entries.
+        finest: roundoff of float64 over that of the precision.
         remedies: that differ from `REMEDIES`.
     """
 
@@ -37,13 +41,15 @@ class Conditions(NamedTuple):
     kinks: str = ""
     saturated: bool = False
     kink: Cause = Cause.KINK
-    unbounded: Cause | None = None
+    causes: Mapping[Cause, NDArray[np.bool_]] = {}
+    finest: float = 1.0
     remedies: Mapping[Cause, str] = {}
 
 
 def conditions_of(noise: Noise) -> Conditions:
     """Those of a network."""
-    return Conditions(noise.precision, _kinks(noise), bool(noise.saturated))
+    finest = FLOAT64.unit / noise.precision.storage.unit
+    return Conditions(noise.precision, _kinks(noise), bool(noise.saturated), finest=finest)
 
 
 def remedy_for(cause: Cause, conditions: Conditions) -> str:
