@@ -3,9 +3,10 @@
 A candidate is a difference to the right gradients, or a path of which any share may be missing or too much: then the
 factors that reproduce every entry are an interval, and the name is that of a factor in it that people have reasons for.
 
-Chance. Each wrong entry that is reproduced to within its floor is as many bits of evidence as it is farther off than the
-floor, in powers of two; entries in which the candidate does the same count once; a fitted factor takes the bits of one
-entry away and gives those by which it is known. A name needs more bits than the candidates that were tried, by a margin.
+Chance. Each wrong entry that is reproduced to within its floor is as many bits of evidence as it is farther off than
+the floor, in powers of two; entries in which the candidate does the same count once; a fitted factor takes the bits of
+one entry away and gives those by which it is known. A name needs more bits than the candidates that were tried, by a
+margin.
 """
 
 from collections.abc import Sequence

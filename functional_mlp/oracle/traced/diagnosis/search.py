@@ -163,6 +163,7 @@ def _grouped(found: Sequence[Candidate]) -> list[list[Candidate]]:
         size = float(np.max(np.abs(c.effect), initial=0.0))
         for group in groups:
             effect = group[0].effect
+            assert effect is not None
             if (c.kind == PATH) == (group[0].kind == PATH) and np.all(np.abs(c.effect - effect) <= 1e-9 * size):
                 group.append(c)
                 break
