@@ -15,6 +15,11 @@ Or let it be run with cases that are chosen for it (see drive --help):
 \b
 functional-mlp drive -- ./your_program
 
+Of any other function, written in JAX (see check-vjp --help):
+
+\b
+functional-mlp check-vjp norms:layer_norm arguments.npz gradients.npz
+
 The truth, to look at, and what is installed:
 
 \b

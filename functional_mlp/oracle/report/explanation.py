@@ -24,6 +24,9 @@ WIDTH = 80
 NEAR = 1e-6  # relative, of numbers that were computed in other precisions
 PART = "   ^ here the two part"
 NO_CASE = "This report kept no case, so that nothing can be explained step by step.\n"
+OF_NETWORKS = (
+    "Only networks are explained step by step; of other functions the report names the line.\n"
+)
 SEVERAL_STEPS = (
     "These parameters are not those of one step of plain descent: no single gradient leads to them. What follows is the"
     " gradient of the first step."
@@ -36,6 +39,8 @@ def explanation_of(report: Reported, path: str | None = None) -> str:
     Raises:
         ValueError: for a path that is none of a parameter.
     """
+    if report.function:
+        return OF_NETWORKS
     if not report.exhibits:
         return NO_CASE
     exhibit = _exhibit(report, path)

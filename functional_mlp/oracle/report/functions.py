@@ -6,7 +6,6 @@ known: a path that is missing, a factor, a sum that was left out; each at a plac
 
 from typing import Any, NamedTuple, Protocol
 
-
 RELATED = "related"  # the kind of what only says how wrong numbers are related to the right ones
 
 

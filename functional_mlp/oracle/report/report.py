@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from html import escape
 from typing import Any
 
 from functional_mlp.oracle.diagnosis import EITHER, Diagnosis
@@ -146,6 +147,13 @@ class Report:
         from functional_mlp.oracle.report.html.page import page_of  # few reports are written as pages
 
         return page_of(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the page, in a frame of its own, so that neither changes how the other looks."""
+        return (
+            f'<iframe srcdoc="{escape(self.html())}" title="{escape(str(self.verdict))}" sandbox="allow-downloads"'
+            ' style="width: 100%; height: 40em; border: 0"></iframe>'
+        )
 
     def document(self) -> dict[str, Any]:
         """The fields of the JSON form."""

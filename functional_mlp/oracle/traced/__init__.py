@@ -1,4 +1,4 @@
-"""11. Any JAX function, not only networks: what its gradients are, and whether somebody's are right."""
+"""12. Any JAX function, not only networks: what its gradients are, and whether somebody's are right."""
 
 import lazy_loader
 

@@ -13,6 +13,7 @@ from functional_mlp.oracle.traced.judging import judged
 from functional_mlp.oracle.traced.noise import Floor, estimate
 from functional_mlp.oracle.traced.question import Question, Wrt, question_of
 from functional_mlp.oracle.traced.tracing import Trace, trace_vjp
+from functional_mlp.oracle.traced.truth import confirm
 from functional_mlp.oracle.verdict import (
     Cause,
     Compared,
@@ -78,7 +79,9 @@ def check_vjp(
     """
     question = question_of(function, arguments, gradients, ct, outputs=outputs, precision=precision, wrt=wrt)
     trace = traced(question)
-    return report_on(question, trace, estimate(trace, question.precision), precision)
+    floors = estimate(trace, question.precision)
+    confirm(trace, floors)
+    return report_on(question, trace, floors, precision)
 
 
 def assert_vjp(function: Callable[..., Any], arguments: Any, gradients: Any, ct: Any = None, **more: Any) -> Report:

@@ -179,13 +179,16 @@ def _is_indices(leaf: Any) -> bool:
 
 
 def _one_sample(leaves: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The first entry along the first axis of the first array of several axes, and of all that are as long."""
+    """The first entry along the first axis of the first array of several axes, and of all that are as long.
+
+    Indices into that axis would be none any more: where there are others than of each entry, there is no such draw.
+    """
     arrays = [leaf for leaf in leaves if isinstance(leaf, np.ndarray) and leaf.ndim]
     rows = next((len(array) for array in arrays if array.ndim > 1), 1)
-    if rows == 1:
+    if rows == 1 or any(_is_indices(array) and len(array) != rows for array in arrays):
         return None
     return tuple(
-        leaf[:1].copy() if any(leaf is array for array in arrays) and len(leaf) == rows else leaf for leaf in leaves
+        leaf[:1].copy() if isinstance(leaf, np.ndarray) and leaf.ndim and len(leaf) == rows else leaf for leaf in leaves
     )
 
 

@@ -22,6 +22,7 @@ from functional_mlp.oracle.traced.noise import Floor as FloorOfResult
 from functional_mlp.oracle.traced.noise import estimate
 from functional_mlp.oracle.traced.question import Called, Question, Wrt, arguments_of, question_of
 from functional_mlp.oracle.traced.tracing import Trace
+from functional_mlp.oracle.traced.truth import confirm
 from functional_mlp.oracle.truth import float64_on_cpu
 from functional_mlp.oracle.verdict import Handed, Leaf, Misfit, Verdict, coarsest
 
@@ -132,6 +133,8 @@ class _Watch(NamedTuple):
             trace = traced(question)
             floors = estimate(trace, self.declared)
             leaves = judged(question, floors)
+            if draw.name == "as given":
+                confirm(trace, floors)
         except OverflowError:
             if draw.name == "as given":
                 raise

@@ -231,6 +231,9 @@ def _asked_for(called: Called, gradients: Any, wrt: Wrt) -> ByPath:
         roots = [_root_of(name, called) for name in named]
         expected = [path for root in roots for path in below(root, floating)]
         readings = [[(roots[0], gradients)]] if isinstance(wrt, int | str) else top_level(gradients, roots, roots)
+        every = isinstance(gradients, list | tuple) and len(gradients) == len(called.roots)
+        if every and set(roots) <= set(called.roots):  # those of all arguments, of which some are asked for
+            readings.append([(root, gradients[called.roots.index(root)]) for root in roots])
         if not readings:
             raise TreeError(f"expected gradients of {listed(roots)}, as wrt names them, got {_kind_of(gradients)}")
     found = matched("gradients", expected, readings)
@@ -376,5 +379,11 @@ def _like_outputs(what: str, tree: Any, shapes: Mapping[str, tuple[int, ...]]) -
 def _given_outputs(outputs: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Handed | Misfit]:
     if outputs is None:
         return {}
-    found = _like_outputs("outputs", outputs, shapes)
+    floating = jax.tree.map(lambda leaf: None if _is_whole(leaf) else leaf, outputs, is_leaf=is_list_of_numbers)
+    found = _like_outputs("outputs", floating, shapes)
     return {path: _given(path, leaf, shapes[path]) for path, leaf in found.items() if leaf is not None}
+
+
+def _is_whole(leaf: Any) -> bool:
+    """Whether an output holds integers or booleans, which nothing is said of."""
+    return str(getattr(leaf, "dtype", "")).removeprefix("torch.").startswith(("int", "uint", "bool"))

@@ -1,6 +1,8 @@
 """Gradients of any function: right ones pass in every precision, wrong ones do not, and the report says it."""
 
 import json
+import re
+from html import unescape
 
 import jax
 import jax.numpy as jnp
@@ -129,6 +131,9 @@ def test_text_json_and_page():
     assert document["function"] == "layer_norm(x, scale, bias)"
     assert not {"network", "samples"} & document.keys()
     assert "layer_norm(x, scale, bias)" in report.html()
+    framed = re.search(r'srcdoc="([^"]*)"', report._repr_html_())[1]
+    assert unescape(framed) == report.html()
+    assert "of other functions" in report.explain()
 
 
 class Line:
@@ -175,6 +180,17 @@ def test_a_report_has_a_network_or_a_function_and_never_both():
             validator("report").validate(document | more)
 
 
+def test_a_reference_whose_own_rule_is_wrong_is_refused():
+    @jax.custom_vjp
+    def cube(x):
+        return x**3
+
+    cube.defvjp(lambda x: (x**3, x), lambda x, ct: (2 * x**2 * ct,))
+    x = np.arange(1.0, 4.0)
+    with pytest.raises(oracle.DisagreementError, match="is not the derivative of its value"):
+        check_vjp(lambda x: cube(x).sum(), x, 3 * x**2)
+
+
 def test_assert_vjp_passes_or_raises_the_report():
     x = np.arange(3.0)
     assert assert_vjp(lambda x: (x**2).sum(), x, 2 * x).verdict is Verdict.CONSISTENT
@@ -197,6 +213,7 @@ def test_the_names_are_public_and_jit_grad_and_scan_are_functions_like_others():
     [
         (lambda x: jnp.fft.fft(x).real, "complex|fft"),
         (lambda x: jax.debug.print("{}", x) or x, "side effect"),
+        (lambda x: x * jax.random.normal(jax.random.key(0), x.shape), "random numbers of its own"),
     ],
 )
 def test_what_a_function_does_that_cannot_be_judged_is_said_with_its_line(function, words):

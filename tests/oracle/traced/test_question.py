@@ -56,6 +56,8 @@ def test_a_question_is_flattened():
         (S, -1, ["scale"]),
         ((S,), ("scale",), ["scale"]),
         ((S, X), (1, 0), ["x", "scale"]),
+        ((X, S), 1, ["scale"]),
+        ([X, S], ("x",), ["x"]),
     ],
 )
 def test_gradients_come_in_every_usual_form(gradients, wrt, paths):
