@@ -3,9 +3,10 @@
 A candidate is a difference to the right gradients, or a path of which any share may be missing or too much: then the
 factors that reproduce every entry are an interval, and the name is that of a factor in it that people have reasons for.
 
-Chance. Each wrong entry that is reproduced to within its floor is as many bits of evidence as it is farther off than the
-floor, in powers of two; entries in which the candidate does the same count once; a fitted factor takes the bits of one
-entry away and gives those by which it is known. A name needs more bits than the candidates that were tried, by a margin.
+Chance. Each wrong entry that is reproduced to within its floor is as many bits of evidence as it is farther off than
+the floor, in powers of two; entries in which the candidate does the same count once; a fitted factor takes the bits of
+one entry away and gives those by which it is known. A name needs more bits than the candidates that were tried, by a
+margin.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.diagnosis.target import Target
 
 MARGIN = 10.0  # bits
+OF_FACTORS = 7.0  # of what is but a factor: what gives the same factor is the same
 TYPICAL = 0.45  # of the floor, root mean square: what rounding leaves, with something to spare
 FEW = 4  # entries that have no average
 SIMPLE = {0.0: "is missing", -1.0: "has the wrong sign", 2.0: "counts twice", 0.5: "counts half"}
@@ -136,6 +138,16 @@ def evidence(target: Target, differences: Sequence[Any]) -> tuple[float, float]:
         total += own
         most = max(most, min(own, float(bits.max())))
     return total, most
+
+
+def is_scaled(target: Target) -> bool:
+    """Whether each wrong array is a multiple of the right one, so that all evidence is one number for each."""
+    for given, true, off, may, wrong in zip(*target, strict=True):
+        if wrong:
+            low, high = shares(off, may, true)
+            if low > high or not np.any(given):
+                return False
+    return True
 
 
 def digits_of(target: Target, differences: Sequence[Array]) -> int:

@@ -1,16 +1,11 @@
 """Activations in the forms that people mix: the value of one, the slope of another."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.diagnosis.replay import Tape
-from functional_mlp.oracle.traced.tracing.primitives import is_float
-
-REACH = 24  # operations that an activation may be written in
 FEW = 8  # entries that are compared first
 ROOT = math.sqrt(2 / math.pi)
 
@@ -91,56 +86,3 @@ FORMS = (
     Form("the hard sigmoid", lambda x: np.clip(x / 6 + 0.5, 0, 1), lambda x: np.where(np.abs(x) < 3, 1 / 6, 0.0)),
     Form("tanh", np.tanh, lambda x: 1 - np.tanh(x) ** 2),
 )
-
-
-class Found(NamedTuple):
-    """An activation on a tape: the number of the step that ends it, of its argument, and which it is."""
-
-    step: int
-    argument: int
-    form: Form
-
-
-def activations(tape: Tape) -> Iterator[Found]:
-    """Where some values are an activation of others, in whatever operations it is written."""
-    made: dict[int, int] = {v: i for i, step in enumerate(tape.steps) for v in step.results}
-    forms: dict[int, Array] = {}
-    without: set[int] = set()  # places: what is none in the first step of a loop is none in others
-    with np.errstate(all="ignore"):
-        for number, step in enumerate(tape.steps):
-            v, y = step.results[0], tape.values[step.results[0]]
-            if step.place in without or not is_float(y) or not tape.moving[v] or y.size < 2:
-                continue
-            found = _activation(tape, number, made, forms)
-            if found is None:
-                without.add(step.place)
-            else:
-                yield found
-
-
-def _activation(tape: Tape, number: int, made: dict[int, int], forms: dict[int, Array]) -> Found | None:
-    y = tape.values[tape.steps[number].results[0]]
-    few = y.ravel()[:FEW]
-    for v in _before(tape, number, made):
-        x = tape.values[v]
-        if v not in forms:
-            forms[v] = np.stack([form.value(x.ravel()[:FEW]) for form in FORMS])
-        near = np.all(np.abs(forms[v] - few) <= 1e-11 * np.abs(few) + 1e-13, axis=1)
-        for which in np.flatnonzero(near):
-            if np.allclose(FORMS[which].value(x), y, rtol=1e-9, atol=1e-12):
-                return Found(number, v, FORMS[which])
-    return None
-
-
-def _before(tape: Tape, number: int, made: dict[int, int]) -> list[int]:
-    """Values of the same shape that this one is made of, the nearest last."""
-    shape, open_, found = tape.values[tape.steps[number].results[0]].shape, [number], set()
-    seen = {number}
-    while open_ and len(seen) < REACH:
-        for v in tape.steps[open_.pop(0)].operands:
-            if tape.moving[v] and is_float(tape.values[v]) and tape.values[v].shape == shape:
-                found.add(v)
-                if v in made and made[v] not in seen:
-                    seen.add(made[v])
-                    open_.append(made[v])
-    return sorted(found)
