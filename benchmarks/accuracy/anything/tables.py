@@ -14,7 +14,7 @@ from benchmarks.markdown import table
 Row = TypeVar("Row")
 WRONG, UNDECIDED = "wrong", "undecided"
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-OUTSIDE = ("overflow", "underflow", "kink")  # causes that excuse an undecided verdict
+OUTSIDE = ("overflow", "underflow", "kink", "branch")  # causes that excuse an undecided verdict
 RIVALS = ("assert_close", "1e-2", "at most twice", "check_grads", "gradcheck")
 TOLD = {
     "assert_close": "`torch.testing.assert_close`, its defaults",

@@ -135,7 +135,12 @@ def diagonal_hidden(q, k, v):
     return mixed(p, cut(v)) + mixed(hidden, v)
 
 
-@mistake("causal_attention", "the probabilities are not divided by their sum in the gradient of v", SOFTMAX)
+@mistake(
+    "causal_attention",
+    "the probabilities are not divided by their sum in the gradient of v",
+    SOFTMAX,
+    "probabilities, v",
+)
 def dv_not_normalised(q, k, v):
     s = causal(scores(q, k))
     e = cut(jnp.exp(s - s.max(-1, keepdims=True)))

@@ -119,7 +119,6 @@ spoilt(
 @mistake(
     "conv2d",
     "output padding is forgotten: the gradient of x is shifted where the stride does not fit",
-    CONVOLUTION,
     source="https://github.com/flagos-ai/FlagGems/pull/1576",
 )
 def output_padding_forgotten(x, weight, bias):
@@ -161,7 +160,7 @@ def depthwise__kernel_not_turned(x, weight):
     return split(by_channel, x, weight, to_x=lambda x, w: by_channel(x, jnp.flip(w, (2, 3))))
 
 
-@mistake("depthwise_conv2d", "the gradient of x uses the next channel's kernel", "feature_group_count")
+@mistake("depthwise_conv2d", "the gradient of x uses the next channel's kernel", "feature_group_count", CONVOLUTION)
 def next_channel(x, weight):
     return split(by_channel, x, weight, to_x=lambda x, w: by_channel(x, jnp.roll(w, 1, 0)))
 

@@ -110,6 +110,7 @@ slope(
     "x s is used for x in the derivative of the gate",
     lambda x: swish(x, lambda x, s: s * (1 + x * s * (1 - s))),
     "gate = ",
+    "x * gate",
 )
 slope(
     "silu",

@@ -44,7 +44,7 @@ def labels_off_by_one(x, labels):
 with_ct("cross_entropy", "ct_ignored", "the cotangent of the loss is not multiplied in", lambda ct: 0 * ct + 1)
 
 
-@mistake("smoothed_cross_entropy", "the labels are not smoothed in the backward pass", "soft = ")
+@mistake("smoothed_cross_entropy", "the labels are not smoothed in the backward pass", "soft = ", "(soft * ")
 def not_smoothed(x, labels):
     return entropy(x, hard(x, labels))
 
@@ -81,12 +81,11 @@ def weights_missing(x, weights, labels):
     return weighted(x, jnp.ones_like(weights), labels) + 0 * weights.sum()
 
 
-@mistake(
-    "weighted_cross_entropy", "the weights' gradient is given though they are constants", "lax.stop_gradient(weights)"
-)
-def weights_differentiated(x, weights, labels):
+@mistake("weighted_cross_entropy", "the weights are read by row instead of by label", "chosen = ")
+def weights_by_row(x, weights, labels):
+    w = cut(weights)
     picked = jnp.take_along_axis(jax.nn.log_softmax(x), labels[:, None], 1)[:, 0]
-    return -(weights[labels] * picked).sum() / weights[labels].sum()
+    return -(w[jnp.arange(len(x)) % len(w)] * picked).sum() / w[labels].sum() + 0 * weights.sum()
 
 
 def padded(x, labels, on=None, divisor=None):
@@ -247,7 +246,7 @@ def length_of_x_is_constant(x, y):
     return cosine(x, y, length_x=cut)
 
 
-@mistake("cosine_similarity", "both lengths are taken for constants", "length_x = ", "length_y = ")
+@mistake("cosine_similarity", "both lengths are taken for constants", "length_x = ", "length_y = ", "/ (length_x")
 def lengths_are_constants(x, y):
     return cosine(x, y, cut, cut)
 
