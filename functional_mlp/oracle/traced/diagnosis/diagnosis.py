@@ -145,6 +145,6 @@ def _of_arrays(found: Sequence[Relation], target: Target, paths: Sequence[str]) 
         factors.pop() if len(factors) == 1 else None,
         (),
         tuple(paths[i] for i in wrong if i in explained),
-        0,
+        min(r.digits for r in found),
         unexplained=tuple(paths[i] for i in wrong if i not in explained),
     )

@@ -3,9 +3,10 @@
 A candidate is a difference to the right gradients, or a path of which any share may be missing or too much: then the
 factors that reproduce every entry are an interval, and the name is that of a factor in it that people have reasons for.
 
-Chance. Each wrong entry that is reproduced to within its floor is as many bits of evidence as it is farther off than the
-floor, in powers of two; entries in which the candidate does the same count once; a fitted factor takes the bits of one
-entry away and gives those by which it is known. A name needs more bits than the candidates that were tried, by a margin.
+Chance. Each wrong entry that is reproduced to within its floor is as many bits of evidence as it is farther off than
+the floor, in powers of two; entries in which the candidate does the same count once; a fitted factor takes the bits of
+one entry away and gives those by which it is known. A name needs more bits than the candidates that were tried, by a
+margin.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.diagnosis.target import Target
 
 MARGIN = 10.0  # bits
+OF_FACTORS = 7.0  # of what is but a factor: what gives the same factor is the same
+TYPICAL = 0.45  # of the floor, root mean square: what rounding leaves, with something to spare
+FEW = 4  # entries that have no average
 SIMPLE = {0.0: "is missing", -1.0: "has the wrong sign", 2.0: "counts twice", 0.5: "counts half"}
 
 
@@ -35,12 +39,19 @@ class Factor(NamedTuple):
 
 
 def reproduces(target: Target, differences: Sequence[Array]) -> bool:
-    """Whether the right gradients, changed so, are the given ones everywhere."""
+    """Whether the right gradients, changed so, are the given ones everywhere: no entry is farther off than it may be.
+
+    And they are as near as roundings are on the average, of which a floor is several standard deviations.
+    """
+    left, count = 0.0, 0
     with np.errstate(all="ignore"):
-        return all(
-            bool(np.all((np.abs(off - d) <= may) | np.isinf(may)))
-            for off, d, may in zip(target.off, differences, target.allowed, strict=True)
-        )
+        for off, d, may in zip(target.off, differences, target.allowed, strict=True):
+            ratios = np.where(np.isinf(may), 0.0, np.abs(off - d) / may)
+            if not np.all(ratios <= 1):
+                return False
+            counted = np.isfinite(may) & (np.abs(off) > may)
+            left, count = left + float(np.sum(np.square(ratios[counted]))), count + int(counted.sum())
+    return left <= TYPICAL**2 * count or count < FEW
 
 
 def shares(off: Array, allowed: Array, path: Array) -> tuple[float, float]:
@@ -105,9 +116,14 @@ def meant(sizes: Sequence[int]) -> dict[float, str]:
 
 
 def evidence(target: Target, differences: Sequence[Any]) -> tuple[float, float]:
-    """The bits of all wrong entries that a candidate moves, and of the most telling one."""
+    """The bits of all wrong entries that a candidate moves, and of the most telling one.
+
+    An array that is a multiple of the right one is but one number, whatever its size, unless it is exactly 0.
+    """
     total, most = 0.0, 0.0
-    for off, d, may in zip(target.off, differences, target.allowed, strict=True):
+    for given, true, off, d, may in zip(
+        target.given, target.true, target.off, differences, target.allowed, strict=True
+    ):
         with np.errstate(all="ignore"):
             far = (np.abs(off) > may) & np.isfinite(may) & (d != 0)
             if not far.any():
@@ -115,9 +131,23 @@ def evidence(target: Target, differences: Sequence[Any]) -> tuple[float, float]:
             bits = np.log2(np.minimum(np.abs(off[far]) / may[far], 2.0**60))
             moved = d[far] / np.max(np.abs(d[far]))
         distinct = np.unique(np.round(moved, 3)).size
-        total += float(np.sum(np.sort(bits)[::-1][:distinct]))
-        most = max(most, float(bits.max()))
+        own = float(np.sum(np.sort(bits)[::-1][:distinct]))
+        low, high = shares(off, may, true)
+        if low <= high and np.any(given):
+            own = min(own, float(np.log2(max(abs(low), abs(high)) / max(high - low, 1e-15))))
+        total += own
+        most = max(most, min(own, float(bits.max())))
     return total, most
+
+
+def is_scaled(target: Target) -> bool:
+    """Whether each wrong array is a multiple of the right one, so that all evidence is one number for each."""
+    for given, true, off, may, wrong in zip(*target, strict=True):
+        if wrong:
+            low, high = shares(off, may, true)
+            if low > high or not np.any(given):
+                return False
+    return True
 
 
 def digits_of(target: Target, differences: Sequence[Array]) -> int:

@@ -1,12 +1,22 @@
 """How a wrong array is related to the right one as a whole: what needs no place in the function."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.diagnosis.matching import MARGIN, Factor, evidence, factor_in, reproduces, shares
+from functional_mlp.oracle.traced.diagnosis.matching import (
+    MARGIN,
+    OF_FACTORS,
+    Factor,
+    digits_of,
+    evidence,
+    factor_in,
+    reproduces,
+    shares,
+)
 from functional_mlp.oracle.traced.diagnosis.target import Target
 
 
@@ -17,12 +27,14 @@ class Relation(NamedTuple):
         array: its number.
         kind: in one word.
         words: to be read after its name.
+        digits: decimal ones to which it holds.
         factor: where it is scaled.
     """
 
     array: int
     kind: str
     words: str
+    digits: int
     factor: Factor | None = None
 
 
@@ -32,7 +44,7 @@ def relations_of(target: Target, paths: Sequence[str]) -> list[Relation]:
 
 
 def _alone(target: Target, i: int) -> Target:
-    return Target(*([rows[i]] for rows in target))
+    return Target([target.given[i]], [target.true[i]], [target.off[i]], [target.allowed[i]], [target.wrong[i]])
 
 
 def _of_array(target: Target, i: int, paths: Sequence[str]) -> list[Relation]:
@@ -45,8 +57,9 @@ def _of_array(target: Target, i: int, paths: Sequence[str]) -> list[Relation]:
     least = float(np.log2(len(others) + 1)) + MARGIN
     for kind, words, instead in others:
         made = [instead - true]
-        if np.all(np.isfinite(instead)) and reproduces(one, made) and evidence(one, made)[0] >= least:
-            found.append(Relation(i, kind, words))
+        orders = math.lgamma(true.size + 1) / math.log(2)  # bits: there are so many
+        if np.all(np.isfinite(instead)) and reproduces(one, made) and min(evidence(one, made)[0], orders) >= least:
+            found.append(Relation(i, kind, words, digits_of(one, made)))
     if scaled is not None and not found:
         found.append(scaled)
     return found
@@ -54,14 +67,17 @@ def _of_array(target: Target, i: int, paths: Sequence[str]) -> list[Relation]:
 
 def _scaled(one: Target, i: int, true: Array) -> Relation | None:
     low, high = shares(one.off[0], one.allowed[0], true)
-    total, most = evidence(one, [true])
+    total, _ = evidence(one, [true])
     if low > high:
         return None
     sizes = [n for n in (*true.shape, true.size) if n > 1]
     factor = factor_in(low, high, sizes)
-    if total - most + (factor.bits if factor.words else 0.0) < MARGIN:
+    if factor.words and factor.bits < OF_FACTORS and factor.value != 0:
+        factor = factor._replace(words="")
+    if not factor.words and total < OF_FACTORS:
         return None
-    return Relation(i, "missing" if factor.value == 0 else "scaled", factor.words, factor)
+    digits = digits_of(one, [(factor.value - 1) * true])
+    return Relation(i, "missing" if factor.value == 0 else "scaled", factor.words, digits, factor)
 
 
 def _rearranged(target: Target, i: int, paths: Sequence[str]) -> Iterator[tuple[str, str, Any]]:

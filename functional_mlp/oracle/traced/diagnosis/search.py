@@ -23,12 +23,14 @@ from functional_mlp.oracle.traced.diagnosis.changes import (
 )
 from functional_mlp.oracle.traced.diagnosis.matching import (
     MARGIN,
+    OF_FACTORS,
     SIMPLE,
     Factor,
     all_shares,
     digits_of,
     evidence,
     factor_in,
+    is_scaled,
     meant,
     reproduces,
     shares,
@@ -75,6 +77,7 @@ class Search(NamedTuple):
         probe: the directions.
         places: by place, where it is in the person's code.
         sites: by place, the same for what is the same expression.
+        is_scaled: whether every wrong array is a multiple of the right one.
     """
 
     tape: Tape
@@ -84,12 +87,13 @@ class Search(NamedTuple):
     probe: Probe
     places: list[Place | None]
     sites: list[int]
+    is_scaled: bool
 
 
 def matches_of(tape: Tape, cts: list[Array], target: Target, places: list[Place | None]) -> list[Match]:
     """All that was found, in no order; [] if nothing explains the numbers by more than chance."""
     right = pull_back(tape, cts)
-    asked = Search(tape, cts, right, target, probes_of(target), places, sites_of(tape, places))
+    asked = Search(tape, cts, right, target, probes_of(target), places, sites_of(tape, places), is_scaled(target))
     found = [c for c in candidates(tape, right, asked.probe) if c.effect is not None and np.all(np.isfinite(c.effect))]
     once = [c for c in found if tape.turns[c.place] == 1]
     tried = max(len(found), 1)
@@ -159,6 +163,7 @@ def _grouped(found: Sequence[Candidate]) -> list[list[Candidate]]:
         size = float(np.max(np.abs(c.effect), initial=0.0))
         for group in groups:
             effect = group[0].effect
+            assert effect is not None
             if (c.kind == PATH) == (group[0].kind == PATH) and np.all(np.abs(c.effect - effect) <= 1e-9 * size):
                 group.append(c)
                 break
@@ -191,7 +196,7 @@ def _matching(asked: Search, groups: Sequence[Sequence[Candidate]], tried: int) 
 
 def _match(asked: Search, group: Sequence[Candidate], made: list[Array], tried: int) -> Match | None:
     first, target = group[0], asked.target
-    least = float(np.log2(tried)) + MARGIN
+    least = float(np.log2(tried)) + (OF_FACTORS if asked.is_scaled else MARGIN)
     if first.kind != PATH or first.factor is not None:
         total, _ = evidence(target, made)
         if total < least or not reproduces(target, made):
@@ -203,9 +208,11 @@ def _match(asked: Search, group: Sequence[Candidate], made: list[Array], tried: 
     factor = factor_in(low, high, _sizes_near(asked.tape, group))
     total, most = evidence(target, made)
     bits = total - most + (factor.bits if factor.words else 0.0)
-    if bits < least:
-        return None
+    if asked.is_scaled:
+        least = OF_FACTORS
     scaled_path = [(1 - factor.value) * d for d in made]
+    if bits < least or not reproduces(target, scaled_path):
+        return None
     return Match(tuple(group), factor, bits, digits_of(target, scaled_path))
 
 
@@ -216,7 +223,7 @@ def _varied(asked: Search, tried: int) -> Iterator[Match]:
     tape, target = asked.tape, asked.target
     cost = len(tape.steps) + _numbers(tape) / SLOWEST
     made = list(variants(tape, asked.sites))
-    least = float(np.log2(tried + len(made))) + MARGIN
+    least = float(np.log2(tried + len(made))) + (OF_FACTORS if asked.is_scaled else MARGIN)
     for variant in made[: max(20, int(WORK / (2 * cost)))]:
         other = rerun(tape, variant.instead)
         flows = pull_back(other, asked.cts)
@@ -290,5 +297,3 @@ def _changes(tape: Tape, c: Candidate, factor: float | None) -> tuple[Any, ...]:
     if factor is None:
         return c.changes
     return tuple(scaled(change.step, tape.steps[change.step], c.operand, factor) for change in c.changes)
-
-

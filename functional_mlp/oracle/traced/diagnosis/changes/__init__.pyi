@@ -4,7 +4,7 @@ from .edges import VALUE as VALUE
 from .edges import Candidate as Candidate
 from .edges import candidates as candidates
 from .edges import scaled as scaled
-from .together import in_loops as in_loops
-from .together import joint as joint
 from .functions import Variant as Variant
 from .functions import variants as variants
+from .together import in_loops as in_loops
+from .together import joint as joint

@@ -6,15 +6,16 @@ forward and one of cotangents back give, by an inner product at each edge, what 
 its place, does to the gradients along every direction.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.diagnosis.changes.rules import Alternative, alternatives
-from functional_mlp.oracle.traced.diagnosis.changes.forms import FORMS, Found, activations
+from functional_mlp.oracle.traced.diagnosis.changes.composites import Composite, composites
+from functional_mlp.oracle.traced.diagnosis.changes.layouts import Alternative, only, without
+from functional_mlp.oracle.traced.diagnosis.changes.rules import alternatives
 from functional_mlp.oracle.traced.diagnosis.matching import Factor
 from functional_mlp.oracle.traced.diagnosis.replay import (
     SLOPES,
@@ -61,8 +62,8 @@ class Candidate(NamedTuple):
 def candidates(tape: Tape, right: list[Stacked], probe: Probe) -> Iterator[Candidate]:
     """All changes at one operation, and at one time in a loop."""
     shapes = _values_by_shape(tape)
-    forms = {found.step: found for found in activations(tape)}
-    until = {found.argument: found.step for found in forms.values()}
+    wholes = {found.step: found for found in composites(tape)}
+    until = {found.argument: found.step for found in wholes.values()}
     for number, tangents, flows in push_forward(tape, probe.seeds, until):
         step = tape.steps[number]
         cts = [right[v] for v in step.results]
@@ -82,31 +83,59 @@ def candidates(tape: Tape, right: list[Stacked], probe: Probe) -> Iterator[Candi
             if t is not None and mine is not None:
                 instead = other.pulled(step, x, y, cts)
                 effect = t.reshape(len(t), -1) @ (instead - mine).ravel()
-                yield Candidate(RULE, step.place, j, other.words, (changed(number, step, other),), effect)
-        if number in forms and flows[forms[number].argument] is not None:
-            yield from _other_forms(tape, forms[number], cts[0], flows[forms[number].argument])
+                yield Candidate(RULE, step.place, j, other.words, (_changed(number, step, other),), effect)
+        if number in wholes and flows[wholes[number].argument] is not None:
+            yield from _of_composite(step, wholes[number], cts[0], flows[wholes[number].argument])
+        if not set(step.results).isdisjoint(tape.outputs):
+            yield from _parts_of_output(number, step, x, y, cts, own, tangents)
         if tape.turns[step.place] == 1:
             yield from _substitutions(tape, number, cts, tangents, shapes)
 
 
-def _other_forms(tape: Tape, found: Found, ct: Stacked, t: Stacked) -> Iterator[Candidate]:
-    """The slope of another activation."""
-    x, place = tape.values[found.argument], tape.steps[found.step].place
+def _of_composite(step: Step, whole: Composite, ct: Stacked, t: Stacked) -> Iterator[Candidate]:
+    """Another formula for the derivative of a whole function."""
+    flat = t.reshape(len(t), -1)
     with np.errstate(all="ignore"):
-        true = found.form.slope(x)
-        for other in FORMS:
-            more = other.slope(x) - true
-            if other is not found.form and np.all(np.isfinite(more)):
-                words = f"the slope of {other.name} for that of {found.form.name}"
-                change = Change(found.step, found.argument, partial(_by_form, more))
-                yield Candidate(RULE, place, 0, words, (change,), t.reshape(len(t), -1) @ (ct * more).ravel())
+        for words, difference in whole.others:
+            change = Change(whole.step, whole.argument, partial(_by_formula, difference))
+            yield Candidate(RULE, step.place, 0, words, (change,), flat @ difference(ct).ravel())
 
 
-def _by_form(more: Any, tape: Tape, step: Step, cts: list[Stacked]) -> Any:
-    return cts[0] * more
+def _by_formula(difference: Callable[[Any], Any], tape: Tape, step: Step, cts: list[Stacked]) -> Any:
+    return difference(cts[0])
 
 
-def changed(number: int, step: Step, other: Alternative) -> Change:
+def _parts_of_output(
+    number: int,
+    step: Step,
+    x: list[Any],
+    y: list[Any],
+    cts: list[Stacked],
+    own: list[Stacked],
+    tangents: list[Stacked],
+) -> Iterator[Candidate]:
+    """An output of which the first or the last part is left out, or is all that is there."""
+    if len(y) > 1:
+        return
+    for axis, n in enumerate(y[0].shape):
+        if n < 2:
+            continue
+        for index, which in ((0, "first"), (-1, "last")):
+            for change, words in ((without(axis, index), "is left out"), (only((axis,), index), "is all that counts")):
+                instead = pull(step, x, y, [change(cts[0])])
+                moved = [j for j, t in enumerate(tangents) if t is not None and own[j] is not None]
+                effect = sum(tangents[j].reshape(len(tangents[j]), -1) @ (instead[j] - own[j]).ravel() for j in moved)
+                changes = tuple(Change(number, step.operands[j], partial(_by_part, change, j)) for j in moved)
+                words = f"of what comes back, the {which} of {n} along axis {axis} {words}"
+                yield Candidate(RULE, step.place, 0, words, changes, effect)
+
+
+def _by_part(change: Callable[[Any], Any], j: int, tape: Tape, step: Step, cts: list[Stacked]) -> Any:
+    x, y = operands_of(tape, step)
+    return pull(step, x, y, [change(cts[0])])[j] - pull(step, x, y, cts)[j]
+
+
+def _changed(number: int, step: Step, other: Alternative) -> Change:
     return Change(number, step.operands[other.operand], partial(_by_rule, other))
 
 
@@ -181,7 +210,7 @@ def _substitutions(
 _CURVED = frozenset(
     {"tanh", "logistic", "exp", "log", "sqrt", "rsqrt", "square", "integer_pow", "sin", "cos", "erf", "abs"}
 )
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "tanh": np.tanh,
     "logistic": lambda x: 1 / (1 + np.exp(-x)),
     "exp": np.exp,

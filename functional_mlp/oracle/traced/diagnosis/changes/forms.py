@@ -1,15 +1,12 @@
 """Activations in the forms that people mix: the value of one, the slope of another."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.traced.diagnosis.replay import Tape
-from functional_mlp.oracle.traced.tracing.primitives import is_float
-
-REACH = 24  # operations that an activation may be written in
+FEW = 8  # entries that are compared first
 ROOT = math.sqrt(2 / math.pi)
 
 
@@ -89,56 +86,3 @@ FORMS = (
     Form("the hard sigmoid", lambda x: np.clip(x / 6 + 0.5, 0, 1), lambda x: np.where(np.abs(x) < 3, 1 / 6, 0.0)),
     Form("tanh", np.tanh, lambda x: 1 - np.tanh(x) ** 2),
 )
-
-
-class Found(NamedTuple):
-    """An activation on a tape: the number of the step that ends it, of its argument, and which it is."""
-
-    step: int
-    argument: int
-    form: Form
-
-
-def activations(tape: Tape) -> Iterator[Found]:
-    """Where some values are an activation of others, in whatever operations it is written."""
-    made: dict[int, int] = {v: i for i, step in enumerate(tape.steps) for v in step.results}
-    with np.errstate(all="ignore"):
-        for number, step in enumerate(tape.steps):
-            y = tape.values[step.results[0]]
-            if (
-                not is_float(y)
-                or not tape.moving[step.results[0]]
-                or y.size < 2
-                or step.name in ("carry", "row", "stack")
-            ):
-                continue
-            for v in _before(tape, number, made):
-                form = _form_of(tape.values[v], y)
-                if form is not None:
-                    yield Found(number, v, form)
-                    break
-
-
-def _before(tape: Tape, number: int, made: dict[int, int]) -> list[int]:
-    """Values of the same shape that this one is made of, the nearest last."""
-    shape, open_, found = tape.values[tape.steps[number].results[0]].shape, [number], set()
-    seen = {number}
-    while open_ and len(seen) < REACH:
-        for v in tape.steps[open_.pop(0)].operands:
-            if tape.moving[v] and is_float(tape.values[v]) and tape.values[v].shape == shape:
-                found.add(v)
-                if v in made and made[v] not in seen:
-                    seen.add(made[v])
-                    open_.append(made[v])
-    return sorted(found)
-
-
-def _form_of(x: Any, y: Any) -> Form | None:
-    few = slice(0, 8)
-    x8, y8 = x.ravel()[few], y.ravel()[few]
-    for form in FORMS:
-        if np.allclose(form.value(x8), y8, rtol=1e-11, atol=1e-13) and np.allclose(
-            form.value(x), y, rtol=1e-9, atol=1e-12
-        ):
-            return form
-    return None

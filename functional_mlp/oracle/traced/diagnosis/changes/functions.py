@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functional_mlp.oracle.traced.diagnosis.changes.forms import FORMS, activations
+from functional_mlp.oracle.traced.diagnosis.changes.composites import Composite, composites
+from functional_mlp.oracle.traced.diagnosis.changes.forms import FORMS, Form
 from functional_mlp.oracle.traced.diagnosis.replay import Step, Tape, slopes_of
 from functional_mlp.oracle.traced.tracing.primitives import is_float
 
@@ -53,16 +54,28 @@ def variants(tape: Tape, sites: Sequence[int]) -> Iterator[Variant]:
     for numbers in together.values():
         first = tape.steps[numbers[0]]
         for words, change in _of(tape, first, made):
-            instead = {}
+            instead: dict[int, Step] = {}
             for number in numbers:
                 instead |= change(tape, number)
             yield Variant(first.place, words, instead)
-    for found in activations(tape):
-        step = tape.steps[found.step]
+    yield from _other_forms(tape, sites)
+
+
+def _other_forms(tape: Tape, sites: Sequence[int]) -> Iterator[Variant]:
+    same: dict[int, list[Composite]] = {}
+    for found in composites(tape):
+        if found.form is not None:
+            same.setdefault(sites[tape.steps[found.step].place], []).append(found)
+    for places in same.values():
+        its = places[0].form
         for form in FORMS:
-            if form is not found.form:
-                other = _function(step, (found.argument,), form.value, (lambda p, y, x, form=form: form.slope(x),))
-                yield Variant(step.place, f"{form.name} for {found.form.name}", {found.step: other})
+            if its is not None and form is not its:
+                others = {found.step: _in_form(tape.steps[found.step], found.argument, form) for found in places}
+                yield Variant(tape.steps[places[0].step].place, f"{form.name} for {its.name}", others)
+
+
+def _in_form(step: Step, argument: int, form: Form) -> Step:
+    return _function(step, (argument,), form.value, (lambda p, y, x: form.slope(x),))
 
 
 def _reach(tape: Tape, made: dict[int, int]) -> set[int]:
@@ -104,7 +117,10 @@ def _of(tape: Tape, step: Step, made: dict[int, int]) -> Iterator[tuple[str, Cha
         yield "the condition is negated", _swapped
     elif step.name in TURNED:
         for other in TURNED[step.name]:
-            yield f"{_sign(other)} for {_sign(step.name)}", _compared(other)
+            yield f"{_sign(other)} for {_sign(step.name)}", _compared(COMPARE[other])
+        if x[0].dtype.kind in "iu":
+            for shift, words in ((1, "one more"), (-1, "one less")):
+                yield f"the comparison is off by one ({words})", _compared(_shifted(COMPARE[step.name], shift))
     if step.name in ("sqrt", "rsqrt") and step.operands[0] in made:
         before = tape.steps[made[step.operands[0]]]
         constants = [j for j in (0, 1) if before.name == "add" and _is_constant(tape, before, j, made)]
@@ -146,8 +162,8 @@ def _constant(j: int, c: float) -> Change:
     def change(tape: Tape, number: int) -> dict[int, Step]:
         step = tape.steps[number]
         own, slopes = _VALUES[step.name], slopes_of(step)
-        assert slopes is not None
-        moving = slopes[1 - j]
+        moving = slopes[1 - j] if slopes is not None else None
+        assert moving is not None
         both = lambda a: (a, c) if j == 1 else (c, a)  # noqa: E731
         return {
             number: _function(
@@ -196,10 +212,14 @@ def _swapped(tape: Tape, number: int) -> dict[int, Step]:
     return {number: step._replace(operands=(step.operands[0], *step.operands[:0:-1]))}
 
 
-def _compared(name: str) -> Change:
+def _shifted(compare: Callable[..., Any], shift: int) -> Callable[..., Any]:
+    return lambda a, b: compare(a.astype(np.int64) + shift, b)
+
+
+def _compared(compare: Callable[..., Any]) -> Change:
     def change(tape: Tape, number: int) -> dict[int, Step]:
         step = tape.steps[number]
-        return {number: _function(step, step.operands, COMPARE[name], (None, None))}
+        return {number: _function(step, step.operands, compare, (None, None))}
 
     return change
 

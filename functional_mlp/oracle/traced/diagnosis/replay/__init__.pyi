@@ -1,8 +1,8 @@
 from .derivatives import as_shaped as as_shaped
-from .linear import broadcast_axes as broadcast_axes
 from .derivatives import dot_pulled as dot_pulled
 from .derivatives import pull as pull
 from .linear import Stacked as Stacked
+from .linear import broadcast_axes as broadcast_axes
 from .moves import written_back as written_back
 from .passes import Change as Change
 from .passes import differences as differences
@@ -20,3 +20,4 @@ from .tape import TooLargeError as TooLargeError
 from .tape import record as record
 from .tape import rerun as rerun
 from .tape import results_of as results_of
+from .windows import pooled_back as pooled_back

@@ -1,7 +1,7 @@
-"""Operations that only move numbers: which entry of which operand each entry of the results is, found by moving numbers.
+"""Operations that only move numbers: which entry of which operand each entry of the results is.
 
-Gathers, paddings, sorts and updates of slices have many parameters. Here they are read off one evaluation, of operands
-that number their own entries.
+Gathers, paddings, sorts and updates of slices have many parameters. Here they are read off one evaluation, of
+operands that number their own entries.
 """
 
 from typing import Any

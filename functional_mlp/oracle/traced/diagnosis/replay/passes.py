@@ -1,4 +1,4 @@
-"""The backward pass of a tape, right, and with changes: many changed passes at once, each as its difference to the right one.
+"""The backward pass of a tape, right and changed: many changed ones at once, each as its difference to the right one.
 
 The gradient is linear in what flows back, so that a changed pass is the right one and a difference, which begins where
 the change is and is nothing before. A change that is made in every step of a loop acts on what its own difference has
@@ -32,6 +32,7 @@ class Change(NamedTuple):
 
 
 def operands_of(tape: Tape, step: Step) -> tuple[list[Any], list[Any]]:
+    """The values that a step reads, and those that it makes."""
     return [tape.values[v] for v in step.operands], [tape.values[v] for v in step.results]
 
 

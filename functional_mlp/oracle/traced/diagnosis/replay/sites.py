@@ -1,5 +1,6 @@
 """Which operations of a tape are the same line of the person's function, called several times, and where that is."""
 
+from itertools import pairwise
 from typing import Any
 
 from functional_mlp.oracle.traced.diagnosis.replay.tape import LoopPart, Step, Tape
@@ -21,7 +22,7 @@ def places_of(tape: Tape) -> list[Place | None]:
 def _place(calls: tuple[Any, ...], step: Step) -> Place | None:
     chain = [*calls, step.equation.equation if isinstance(step.equation, LoopPart) else step.equation]
     place = place_of(chain[0])
-    for call, inner in zip(chain, chain[1:], strict=False):
+    for call, inner in pairwise(chain):
         if call.primitive.name not in ("jit", "pjit", "closed_call", "core_call"):
             place = place_of(inner) or place
             continue

@@ -39,12 +39,13 @@ def _window(
     return _Window(index, inside), tuple(places)
 
 
-def _back_to_entries(parts: Any, window: _Window, size: int) -> Any:
-    """Of (..., places, taps) the sum of what each entry is seen in."""
+def _back_to_entries(parts: Any, window: _Window, size: int, *, written: bool = False) -> Any:
+    """Of (..., places, taps) the sum of what each entry is seen in; or, `written`, what is not 0 and comes last."""
     out = np.zeros((*parts.shape[:-2], size))
     for k in range(window.index.shape[1]):
         fits = window.inside[:, k]
-        out[..., window.index[fits, k]] += parts[..., fits, k]
+        where, part = window.index[fits, k], parts[..., fits, k]
+        out[..., where] = np.where(part != 0, part, out[..., where]) if written else out[..., where] + part
     return out
 
 
@@ -171,12 +172,14 @@ def pooled(step: Step, x: list[Any], y: list[Any], t: Any) -> Any:
     return rows.reshape(len(t), *y[0].shape)
 
 
-def pooled_back(step: Step, x: list[Any], ct: Any) -> Any:
-    """The cotangents of what is pooled."""
+def pooled_back(step: Step, x: list[Any], ct: Any, *, written: bool = False) -> Any:
+    """The cotangents of what is pooled; `written`: where windows overlap, only what comes last."""
     window = _pooling(step, x[0])
     shares = _shares(step, x[0], window)
     rows = _in_blocks(
-        ct.reshape(len(ct), -1, 1), window.index.size, lambda some: _back_to_entries(some * shares, window, x[0].size)
+        ct.reshape(len(ct), -1, 1),
+        window.index.size,
+        lambda some: _back_to_entries(some * shares, window, x[0].size, written=written),
     )
     return rows.reshape(len(ct), *x[0].shape)
 
