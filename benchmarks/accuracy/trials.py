@@ -94,13 +94,14 @@ def measure(
     arguments: argparse.Namespace,
     kinds: tuple[type, ...],
     page: Callable[[Trials], str],
+    trials_of_a_process: int = 8,
 ) -> int:
     """Writes or prints the page that comes of trials in processes of one thread each; refuses foreign rows as usage."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     try:
         # a process ends after some trials, and with it what JAX keeps of every program that it traced
-        with multiprocessing.get_context("spawn").Pool(arguments.jobs, maxtasksperchild=8) as pool:
+        with multiprocessing.get_context("spawn").Pool(arguments.jobs, maxtasksperchild=trials_of_a_process) as pool:
             text = page(Trials(pool, kinds, arguments.rows))
     except ForeignRowsError as error:
         parser.error(str(error))

@@ -86,7 +86,7 @@ def main() -> int:
         known = trials.known if arguments.known else trials.run(trials_of(arguments))
         return page([row for rows in known.values() for row in rows])
 
-    return measure(parser, arguments, KINDS_OF_ROWS, made)
+    return measure(parser, arguments, KINDS_OF_ROWS, made, trials_of_a_process=40)
 
 
 if __name__ == "__main__":
