@@ -57,7 +57,8 @@ def target_of(given: list[Any], true: list[Array], floors: list[Any]) -> Target:
         with np.errstate(all="ignore"):
             error = numbers[-1] - t
             relative = min(_rms(floor.smooth) / max(_rms(t), 1e-300), 1.0)
-            may = np.maximum(floor.smooth + floor.slack, relative * (np.abs(numbers[-1]) + _rms(numbers[-1])))
+            far = floor.smooth + floor.slack + np.abs(floor.centre - t)
+            may = np.maximum(far, relative * (np.abs(numbers[-1]) + _rms(numbers[-1])))
         may = np.where(np.isfinite(may) & np.isfinite(t), np.maximum(may, 1e-300), np.inf)
         known = np.isfinite(may)
         off.append(np.where(known, error, 0.0))

@@ -25,6 +25,7 @@ from functional_mlp.oracle.traced.diagnosis.replay import (
     Tape,
     as_shaped,
     dot_pulled,
+    full,
     operands_of,
     pull,
     push_forward,
@@ -229,10 +230,9 @@ def _slope_at(step: Step, slope: Any, x: Any) -> Any:
 def _reads(step: Step, x: list[Any], y: list[Any], cts: list[Stacked], t: Any, j: int) -> Iterator[tuple[int, Array]]:
     """Which operands the rule of operand j reads linearly, and by what each entry of them counts along the probes."""
     if step.name == "mul":
-        yield 1 - j, as_shaped(np.broadcast_to(t * cts[0], (len(t), *y[0].shape)), x[1 - j]).reshape(len(t), -1)
+        yield 1 - j, as_shaped(full(t, y[0]) * cts[0], x[1 - j]).reshape(len(t), -1)
     elif step.name == "div" and j == 1:
-        whole = np.broadcast_to(-t * cts[0] / (x[1] * x[1]), (len(t), *y[0].shape))
-        yield 0, as_shaped(whole, x[0]).reshape(len(t), -1)
+        yield 0, as_shaped(full(-t, y[0]) * cts[0] / (x[1] * x[1]), x[0]).reshape(len(t), -1)
     elif step.name == "dot_general":
         rows = [
             dot_pulled(step.params, cts[0], [row if i == j else a for i, a in enumerate(x)], 1 - j).ravel() for row in t

@@ -30,7 +30,7 @@ def push(step: Step, x: list[Any], y: list[Any], tangents: list[Stacked]) -> lis
     slopes = slopes_of(step)
     if slopes is not None:
         pairs = zip(slopes, tangents, strict=True)
-        return [_total([_full(t * s(step.params, y[0], *x), y[0]) for s, t in pairs if s and t is not None])]
+        return [_total([full(t, y[0]) * s(step.params, y[0], *x) for s, t in pairs if s and t is not None])]
     if step.name == "dot_general":
         return [_total([_dot_pushed(step.params, t, x, j) for j, t in enumerate(tangents) if t is not None])]
     if step.name in LINEAR:
@@ -91,7 +91,7 @@ def _total(parts: list[Any]) -> Stacked:
     return sum(parts[1:], parts[0]) if parts else None
 
 
-def _full(t: Any, y: Any) -> Any:
+def full(t: Any, y: Any) -> Any:
     """What was broadcast, as large as the result: numbers, and axes of length 1."""
     t = t.reshape(len(t), *(1,) * y.ndim) if t.ndim == 1 else t
     return np.broadcast_to(t, (len(t), *y.shape))

@@ -114,6 +114,11 @@ def results_of(step: Step, x: list[Any]) -> list[Any]:
 
 
 def _evaluated(equation: Any, x: list[Any]) -> list[Any]:
+    if equation.primitive.name == "custom_linear_solve":  # its derivative is not that of how it is solved
+        lengths, solve = equation.params["const_lengths"], equation.params["jaxprs"].solve
+        start = lengths.matvec + lengths.vecmat
+        given = [*x[start : start + lengths.solve], *x[sum(lengths) :]]
+        return Evaluation().run(solve.jaxpr, solve.consts, given, ())
     operation = prepared(equation)
     primitive = primitive_of(operation)
     assert primitive is not None, f"{operation.name} was refused when the function was traced"
@@ -186,12 +191,7 @@ class _Recorder:
         if name == "cond":
             chosen = int(np.clip(self.values[operands[0]], 0, len(params["branches"]) - 1))
             return self.closed(params["branches"][chosen], operands[1:], (*path, chosen), within)
-        if name == "custom_linear_solve":
-            lengths, solve = params["const_lengths"], params["jaxprs"].solve
-            start = lengths.matvec + lengths.vecmat
-            given = [*operands[start : start + lengths.solve], *operands[sum(lengths) :]]
-            return self.closed(solve, given, path, within)
-        inner = _jax_compat.called_program(equation)
+        inner = None if name == "custom_linear_solve" else _jax_compat.called_program(equation)
         if inner is not None:
             return self.run(inner[0], [self.value(as_value(c)) for c in inner[1]], operands, path, within)
         results = _evaluated(equation, [self.values[v] for v in operands])
