@@ -25,7 +25,7 @@ LEVELS = 0.5  # in standard deviations, of numbers that tie
 BEYOND = 1.07  # times the logarithm of the largest number: there exponentials overflow
 FEW = 0.25  # of the entries are so far out
 
-# what each draw is about, and whether everything must be decided there
+# what each draw is about, and whether it is meant to decide: every array must be decided in one of those that are
 PURPOSES: Mapping[str, tuple[str, bool]] = {
     "as given": ("the arguments that were given", True),
     "drawn": ("other numbers of the same kind", True),

@@ -72,8 +72,9 @@ def check_backward(
         wrt: as in `check_vjp`.
 
     Returns:
-        A report, whose leaves have the name of their draw as `group`: `drawing.PURPOSES` lists them. At ties, and where
-        numbers are so large or small that nothing can be decided, what is not wrong is not counted.
+        A report, whose leaves have the name of their draw as `group`: `drawing.PURPOSES` lists them. What one draw
+        leaves undecided, at ties or where numbers are large or small, is not counted if another decides it; a note says
+        so.
 
     Raises:
         TypeError, ValueError: as `check_vjp`, for the function and the example; for a negative seed.
@@ -305,15 +306,16 @@ def _combined(
 ) -> Report:
     """One report on all draws."""
     leaves: list[Leaf] = []
+    decided = {leaf.path for asked in answered for leaf in asked.leaves if _decides(leaf, asked.draw.name)}
     for asked in answered:
-        strict = PURPOSES[asked.draw.name][1]
-        kept = [leaf for leaf in asked.leaves if strict or _says_something(leaf, asked.draw.name)]
+        name = asked.draw.name
+        kept = [leaf for leaf in asked.leaves if _says_something(leaf, name) or leaf.path not in decided]
         left_out = [leaf for leaf in asked.leaves if leaf not in kept]
         if left_out:
             causes = listed(list(dict.fromkeys(str(leaf.cause or "the noise is too large") for leaf in left_out)))
             paths = listed([leaf.path for leaf in left_out])
-            notes.append(f"in the case {asked.draw.name!r} nothing can be said of {paths}: {causes}.")
-        leaves += [replace(leaf, group=asked.draw.name) for leaf in kept]
+            notes.append(f"in the case {name!r} nothing can be said of {paths}: {causes}.")
+        leaves += [replace(leaf, group=name) for leaf in kept]
     wrong = [asked for asked in answered if any(leaf.verdict is Verdict.WRONG for leaf in asked.leaves)]
     if len(wrong) == 1 and len(answered) > 1 and not findings:
         name = wrong[0].draw.name
@@ -336,6 +338,11 @@ def _combined(
         report = replace(report, notes=(*report.notes, coarsest_one.sentence))
     first = wrong[0]
     return replace(report, finder=finder_on(first.question, first.trace, first.floors, first.draw.name))
+
+
+def _decides(leaf: Leaf, name: str) -> bool:
+    """Whether an array is consistent where that is to be decided: then it may be left open elsewhere."""
+    return PURPOSES[name][1] and leaf.verdict is Verdict.CONSISTENT and _says_something(leaf, name)
 
 
 def _says_something(leaf: Leaf, name: str) -> bool:

@@ -122,8 +122,8 @@ def refuse(jaxpr: Any) -> None:
             )
         if equation.primitive.name == "random_seed":
             raise ValueError(
-                f"the function draws random numbers of its own{where_of(equation)}: hand over the key, or the mask, as an "
-                "argument, so that both compute with the same"
+                f"the function draws random numbers of its own{where_of(equation)}: hand over the key, or the mask, as"
+                " an argument, so that both compute with the same"
             )
     for step in planned(jaxpr):
         equation = step.operation.equation
