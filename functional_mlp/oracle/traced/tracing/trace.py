@@ -122,13 +122,8 @@ def refuse(jaxpr: Any) -> None:
             )
         if equation.primitive.name == "random_seed":
             raise ValueError(
-<<<<<<< HEAD
                 f"the function draws random numbers of its own{where_of(equation)}: hand over the key, or the mask, as "
                 "an argument, so that both compute with the same"
-=======
-                f"the function draws random numbers of its own{where_of(equation)}: hand over the key, or the mask, as"
-                " an argument, so that both compute with the same"
->>>>>>> wt-a2
             )
     for step in planned(jaxpr):
         equation = step.operation.equation
