@@ -51,8 +51,12 @@ def declared(name: str, operation: str, dtype: str) -> str:
 
 
 CONVOLUTIONS = ("conv1d", "causal_conv1d", "conv2d", "grouped_conv2d", "depthwise_conv2d", "conv_transpose2d")
-# of PyTorch, sums that run in the format of their terms
-NARROW_SUMS = {(name, "float16") for name in CONVOLUTIONS}
+LAYER_NORMS = ("layer_norm", "layer_norm_of_sequence", "transformer_block")
+# of PyTorch on the CPU, sums that run in the format of their terms: weight and bias of a layer norm are added up row
+# after row in 16 bits, to the last bit
+NARROW_SUMS = {(name, "float16") for name in CONVOLUTIONS} | {
+    (name, dtype) for name in LAYER_NORMS for dtype in ("bfloat16", "float16")
+}
 
 
 def _written(name: str, functions: Mapping[str, Mapping[str, Callable[..., Any]]]) -> Iterator[Implementation]:
