@@ -1,4 +1,6 @@
 from .attachments import Exhibit as Exhibit
+from .functions import Explanation as Explanation
+from .functions import Place as Place
 from .headlines import headline_of as headline_of
 from .notation import Notation as Notation
 from .report import Report as Report

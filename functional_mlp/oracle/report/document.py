@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from functional_mlp.oracle.diagnosis import Diagnosis, Named
+from functional_mlp.oracle.report.functions import Explanation, explanation_document
 from functional_mlp.oracle.report.reported import Reported
 from functional_mlp.oracle.verdict import Leaf
 
@@ -20,8 +21,7 @@ def report_document(report: Reported) -> dict[str, Any]:
         "version": REPORT_VERSION,
         "verdict": str(report.verdict),
         "case": report.name,
-        "network": report.network,
-        "samples": report.samples,
+        **_subject(report),
         "precision": report.precision,
         "leaves": [_leaf_document(leaf) for leaf in report.leaves],
         "findings": [
@@ -29,8 +29,21 @@ def report_document(report: Reported) -> dict[str, Any]:
             for finding in report.findings
         ],
         "notes": list(report.notes),
-        "diagnosis": None if report.diagnosis is None else _diagnosis_document(report.diagnosis),
+        "diagnosis": _found_document(report.diagnosis),
     }
+
+
+def _subject(report: Reported) -> dict[str, Any]:
+    """What was judged: a network with so many samples, or another function."""
+    if report.function:
+        return {"function": report.function}
+    return {"network": report.network, "samples": report.samples}
+
+
+def _found_document(found: Diagnosis | Explanation | None) -> dict[str, Any] | None:
+    if isinstance(found, Explanation):
+        return explanation_document(found)
+    return None if found is None else _diagnosis_document(found)
 
 
 def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from functional_mlp.oracle.diagnosis import Diagnosis
 from functional_mlp.oracle.report.attachments import Exhibit
+from functional_mlp.oracle.report.functions import Explanation
 from functional_mlp.oracle.verdict import Leaf, Verdict
 
 
@@ -42,8 +43,15 @@ class Reported(Protocol):
     @property
     def notes(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
+    def function(self) -> str: ...  # noqa: D102
+    @property
     def exhibits(self) -> tuple[Exhibit, ...]: ...  # noqa: D102
     @property
-    def diagnosis(self) -> Diagnosis | None: ...  # noqa: D102
+    def diagnosis(self) -> Diagnosis | Explanation | None: ...  # noqa: D102
     @property
     def verdict(self) -> Verdict: ...  # noqa: D102
+
+
+def network_diagnosis(report: Reported) -> Diagnosis | None:
+    """The diagnosis of a network's gradients; None if there is none, or the report is on another function."""
+    return report.diagnosis if isinstance(report.diagnosis, Diagnosis) else None

@@ -9,6 +9,8 @@ import numpy as np
 from functional_mlp.oracle.case import layer_path
 from functional_mlp.oracle.diagnosis import Diagnosis, Evidence, Explanation, Named
 from functional_mlp.oracle.mistakes import MISTAKES
+from functional_mlp.oracle.report.functions import Explanation as ExplanationOfFunction
+from functional_mlp.oracle.report.functions import full_sentence
 from functional_mlp.oracle.report.headlines import headline_of, quantity_in_words, value_of
 from functional_mlp.oracle.report.notation import Notation
 from functional_mlp.oracle.report.reported import Reported
@@ -44,7 +46,8 @@ def counted_verdicts(report: Reported) -> str:
 
 def subject(report: Reported) -> str:
     """What was judged."""
-    return f"{report.network}, {count(report.samples, 'sample')}, judged as {report.precision}."
+    what = report.function or f"{report.network}, {count(report.samples, 'sample')}"
+    return f"{what}, judged as {report.precision}."
 
 
 def is_of_one_case(report: Reported) -> bool:
@@ -126,6 +129,9 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     Where no mistake is known, it is what can be said of the numbers, or how many arrays there are of each verdict.
     """
     diagnosis = report.diagnosis
+    if isinstance(diagnosis, ExplanationOfFunction):
+        part = " That is a part of it." if diagnosis.unexplained else ""
+        return (full_sentence(diagnosis) + part,)
     if diagnosis is None or not (diagnosis.mistakes or diagnosis.relations):
         return (counted_verdicts(report),)
     if not diagnosis.mistakes:
