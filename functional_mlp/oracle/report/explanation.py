@@ -24,9 +24,7 @@ WIDTH = 80
 NEAR = 1e-6  # relative, of numbers that were computed in other precisions
 PART = "   ^ here the two part"
 NO_CASE = "This report kept no case, so that nothing can be explained step by step.\n"
-OF_NETWORKS = (
-    "Only networks are explained step by step; of other functions the report names the line.\n"
-)
+OF_NETWORKS = "Only networks are explained step by step; of other functions the report names the line.\n"
 SEVERAL_STEPS = (
     "These parameters are not those of one step of plain descent: no single gradient leads to them. What follows is the"
     " gradient of the first step."
