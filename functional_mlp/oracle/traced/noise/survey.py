@@ -21,15 +21,15 @@ from functional_mlp.oracle.traced.noise.sums import Sizes, sizes_of
 from functional_mlp.oracle.traced.tracing import Evaluation, Path
 from functional_mlp.oracle.traced.tracing.primitives import Kind, Operation, Primitive, Value, is_float
 
+NEXT_TO = 2.0**-44  # as near to a number as it is moved at most in order to find ties, relative to it
+EXPONENTIALS = frozenset({"exp", "exp2", "expm1"})
+
 
 def has_pole(operation: Operation, primitive: Primitive) -> bool:
     """Whether rounding may bring an operand to where the result is infinite; no number written into the function."""
     if primitive.pole is None or operation.params.get("y", -1) > 0:
         return False
     return not _jax_compat.is_literal(operation.equation.invars[primitive.pole])
-
-
-EXPONENTIALS = frozenset({"exp", "exp2", "expm1"})
 
 
 def _constants_added(jaxpr: Any) -> dict[Any, float]:
@@ -48,6 +48,13 @@ def different(a: Value, b: Value) -> Any:
     if np.asarray(a).dtype.kind != "f":
         return np.asarray(a != b)
     return ~((a == b) | (np.isnan(a) & np.isnan(b)))
+
+
+def representable(x: Array, unit: float) -> Any:
+    """Whether numbers have no more bits than a format with this unit roundoff, but for a nudge; so have infinities."""
+    mantissa, _ = np.frexp(x)
+    scaled = mantissa / unit
+    return (np.abs(np.rint(scaled) - scaled) <= NEXT_TO / unit) | ~np.isfinite(x)
 
 
 class Survey(Evaluation):
@@ -152,14 +159,16 @@ class Survey(Evaluation):
         evaluate = lambda operands: evaluator(operation, *decision, *operands)  # noqa: E731
         # nobody multiplies out across several contractions
         far = not primitive.multiplies and any(isinstance(a, Reached) and a.reach is not None for a in x)
-        terms = [np.copysign(reach_of(a), b) if is_float(b) else b for a, b in zip(x, bare, strict=True)]
+        far_terms = [np.copysign(reach_of(a), b) if is_float(b) else b for a, b in zip(x, bare, strict=True)]
         summed = self.precision.accumulation
-        sizes = sizes_of(operation, primitive, bare, terms if far else None, evaluate, summed.unit)
+        sizes = sizes_of(operation, primitive, bare, far_terms if far else None, evaluate, summed.unit)
         self.sizes[path] = sizes
         if operation.name == "reduce_sum" and self.precision.products.unit > self.precision.inner.unit:
             # terms that are products may have been rounded as factors of a contraction are
-            contracted = contracted_of(x[0])
-            self.stored[path] = sizes.terms if contracted is None else np.sqrt(evaluate([contracted**2]))
+            contracted, products = contracted_of(x[0]), self.precision.products
+            terms = bare[0] if contracted is None else contracted
+            rounded = np.where(representable(bare[0], products.unit), 0.0, terms)
+            self.stored[path] = np.sqrt(evaluate([np.square(rounded)]))
         reach = sizes.reach
         if sizes.copies.any():
             copied = evaluate([reach_of(a) if is_float(b) else b for a, b in zip(x, bare, strict=True)])
