@@ -180,7 +180,8 @@ class Noisy(Evaluation):
         if operation.name in ("mul", "div") and any(map(_power_of_two, operation.equation.invars)):
             return y
         if primitive.kind is Kind.SUM:
-            return [self._sum(y[0], len(operation.shapes[0]), path)]
+            louder = self.precision.inner.unit / self.survey.precision.inner.unit
+            return [self.noise(y[0], louder * self.survey.sums[path], len(operation.shapes[0]))]
         inner, relative = self.precision.inner, primitive.relative
         units = relative(operation) if callable(relative) else relative
         first = [_first(a, r) for a, r in zip(aligned(operation, tuple(x)), operation.ranks, strict=True)]
@@ -200,15 +201,6 @@ class Noisy(Evaluation):
                 size = size + inner.smallest * (value != 0)
             found.append(self.noise(result, size, len(shape)))
         return found
-
-    def _sum(self, y: Array, rank: int, path: Path) -> Value:
-        inner, products, sizes = self.precision.inner, self.precision.products, self.survey.sizes[path]
-        first = _first(y, rank)
-        stored = inner.unit * np.maximum(np.abs(first), sizes.reach)
-        if path in self.survey.stored:
-            stored = stored + max(0.0, products.unit - inner.unit) * self.survey.stored[path]
-        stored = np.where(sizes.copies, 0.0, stored + inner.smallest * (first != 0))
-        return self.noise(y, self.precision.accumulation.unit * sizes.amplitude + stored, rank)
 
 
 def _first(x: Value, rank: int) -> Value:

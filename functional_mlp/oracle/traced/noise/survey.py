@@ -17,7 +17,7 @@ from functional_mlp.oracle.traced.noise.reach import (
     reached,
     to_first_order,
 )
-from functional_mlp.oracle.traced.noise.sums import Sizes, sizes_of
+from functional_mlp.oracle.traced.noise.sums import sizes_of
 from functional_mlp.oracle.traced.tracing import Evaluation, Path
 from functional_mlp.oracle.traced.tracing.primitives import Kind, Operation, Primitive, Value, is_float
 
@@ -63,8 +63,7 @@ class Survey(Evaluation):
     Attributes:
         decisions: what was decided.
         given: the operands of what was decided.
-        sizes: what sums may round.
-        stored: what rounding the terms of a sum before they are added does, in units of the format of factors.
+        sums: how far sums may be off by rounding.
         reach: how large the numbers are that another formula works with, where they are larger than the result.
         recovered: how large an exponential is together with a constant that is added to it: a program may keep the sum,
             and take the constant off again, as e / (1 + e) = 1 - 1 / (1 + e).
@@ -77,8 +76,7 @@ class Survey(Evaluation):
         super().__init__()
         self.precision, self.outputs = precision, outputs
         self.given: dict[Path, tuple[Operation, list[Value]]] = {}
-        self.sizes: dict[Path, Sizes] = {}
-        self.stored: dict[Path, Any] = {}
+        self.sums: dict[Path, Array] = {}
         self.reach: dict[Path, Array] = {}
         self.recovered: dict[Path, Array] = {}
         self.poles: dict[Path, Array] = {}
@@ -160,15 +158,16 @@ class Survey(Evaluation):
         # nobody multiplies out across several contractions
         far = not primitive.multiplies and any(isinstance(a, Reached) and a.reach is not None for a in x)
         far_terms = [np.copysign(reach_of(a), b) if is_float(b) else b for a, b in zip(x, bare, strict=True)]
-        summed = self.precision.accumulation
-        sizes = sizes_of(operation, primitive, bare, far_terms if far else None, evaluate, summed.unit)
-        self.sizes[path] = sizes
-        if operation.name == "reduce_sum" and self.precision.products.unit > self.precision.inner.unit:
+        _, _, accumulation, products, inner = self.precision
+        sizes = sizes_of(operation, primitive, bare, far_terms if far else None, evaluate, accumulation.unit)
+        stored = inner.unit * np.maximum(np.abs(y), sizes.reach) + inner.smallest * (y != 0)
+        if operation.name == "reduce_sum" and products.unit > inner.unit:
             # terms that are products may have been rounded as factors of a contraction are
-            contracted, products = contracted_of(x[0]), self.precision.products
+            contracted = contracted_of(x[0])
             terms = bare[0] if contracted is None else contracted
             rounded = np.where(representable(bare[0], products.unit), 0.0, terms)
-            self.stored[path] = np.sqrt(evaluate([np.square(rounded)]))
+            stored = stored + (products.unit - inner.unit) * np.sqrt(evaluate([np.square(rounded)]))
+        self.sums[path] = accumulation.unit * sizes.amplitude + np.where(sizes.copies, 0.0, stored)
         reach = sizes.reach
         if sizes.copies.any():
             copied = evaluate([reach_of(a) if is_float(b) else b for a, b in zip(x, bare, strict=True)])
