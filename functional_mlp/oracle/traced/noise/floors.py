@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from functional_mlp import _jax_compat
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.noise import Format, Precision
 from functional_mlp.oracle.traced.noise.branches import Bounded, Branches
@@ -134,7 +135,9 @@ def _batches(trace: Trace, survey: Survey, loud: Precision, seed: int) -> Iterat
 
 
 def _largest_array(trace: Trace) -> int:
-    sizes = [v.aval.size for e in trace.jaxpr.jaxpr.eqns for v in e.outvars if hasattr(v.aval, "size")]
+    sizes = [
+        v.aval.size for e in _jax_compat.equations_of(trace.jaxpr.jaxpr) for v in e.outvars if hasattr(v.aval, "size")
+    ]
     return max([x.size for x in trace.operands] + sizes, default=1)
 
 

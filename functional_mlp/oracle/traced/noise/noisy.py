@@ -27,6 +27,7 @@ from functional_mlp.oracle.traced.tracing.primitives import (
 FAR = 6.0  # so many times the noise of a pass may turn a decision
 CLASSES = 1 << 12  # of numbers that are equal to some bits
 POOL = 1 << 20  # of random numbers that are drawn at once
+NEXT_TO = 2.0**-44  # as near to a number as it is moved at most in order to find ties, relative to it
 NEXT_TO_NOTHING = 1e-300
 
 
@@ -54,12 +55,13 @@ class Dice:
     def rolled(self, numbers: Array) -> Any:
         """e1 + e2 + e3 / 4 for every pass and entry, (passes, *shape), of `numbers` of a shape."""
         salt = (int(self.random.integers(1 << 48)) << 1) | 1
-        leading = np.array(numbers, order="C").view(np.uint64) + np.uint64(1 << 47)
+        leading = np.array(numbers, order="C").reshape(-1).view(np.uint64)
+        leading += np.uint64(1 << 47)
         leading >>= np.uint64(48)
         leading *= np.uint64(salt)
         leading >>= np.uint64(20)
         leading &= np.uint64(CLASSES - 1)
-        dice = np.take(self.classes, leading.view(np.int64), axis=1)
+        dice = np.take(self.classes, leading.view(np.int64), axis=1).reshape((self.passes, *numbers.shape))
         count = dice.size
         if count <= self.pool_size:
             start = int(self.random.integers(self.pool_size))
@@ -105,7 +107,7 @@ class Noisy(Evaluation):
             return y
         storage, ranks = self.precision.storage, map(len, step.operation.shapes)
         return [
-            self.noise(a, storage.unit * np.abs(_first(a, r)), r) if is_float(a) and v in self._written else a
+            self.noise(a, storage.unit / 2 * np.abs(_first(a, r)), r) if is_float(a) and v in self._written else a
             for a, v, r in zip(y, variables, ranks, strict=True)
         ]
 
@@ -138,14 +140,16 @@ class Noisy(Evaluation):
         if path in self.survey.poles:
             self._look_at_pole(x[primitive.pole or 0], path)
         if primitive.multiplies and products.unit > inner.unit:
-            return [
-                self.noise(a, products.unit * np.abs(f := _first(a, r)) + products.smallest * (f != 0), r)
-                for a, r in zip(x, operation.ranks, strict=True)
-                if is_float(a)
-            ] + [a for a in x if not is_float(a)]
+            return [self._factor(a, r) if is_float(a) else a for a, r in zip(x, operation.ranks, strict=True)]
         if primitive.kind is Kind.BACKWARD:
             return [self._nearby(primitive, a, r) for a, r in zip(x, operation.ranks, strict=True)]
         return x
+
+    def _factor(self, a: Array, rank: int) -> Array:
+        """A factor, rounded to the format of factors: what is in that format already, stays."""
+        products, first = self.precision.products, _first(a, rank)
+        size = products.unit * np.abs(first) + products.smallest * (first != 0)
+        return self.noise(a, np.where(representable(first, products.unit), 0.0, size), rank)
 
     def _look_at_pole(self, x: Array, path: Path) -> None:
         true = self.survey.poles[path]
@@ -212,10 +216,10 @@ def _first(x: Value, rank: int) -> Value:
 
 
 def representable(x: Array, unit: float) -> Any:
-    """Whether numbers have no more bits than a format with this unit roundoff; infinities and NaN do."""
+    """Whether numbers have no more bits than a format with this unit roundoff, but for a nudge; so have infinities."""
     mantissa, _ = np.frexp(x)
     scaled = mantissa / unit
-    return (np.rint(scaled) == scaled) | ~np.isfinite(x)
+    return (np.abs(np.rint(scaled) - scaled) <= NEXT_TO / unit) | ~np.isfinite(x)
 
 
 def _power_of_two(variable: Any) -> bool:

@@ -29,10 +29,13 @@ def has_pole(operation: Operation, primitive: Primitive) -> bool:
     return not _jax_compat.is_literal(operation.equation.invars[primitive.pole])
 
 
+EXPONENTIALS = frozenset({"exp", "exp2", "expm1"})
+
+
 def _constants_added(jaxpr: Any) -> dict[Any, float]:
     """The constants that are added to variables."""
     found = {}
-    for equation in jaxpr.eqns:
+    for equation in _jax_compat.equations_of(jaxpr):
         if equation.primitive.name == "add":
             for a, b in (equation.invars, equation.invars[::-1]):
                 if _jax_compat.is_literal(a) and not _jax_compat.is_literal(b) and np.shape(a.val) == ():
@@ -56,8 +59,8 @@ class Survey(Evaluation):
         sizes: what sums may round.
         stored: what rounding the terms of a sum before they are added does, in units of the format of factors.
         reach: how large the numbers are that another formula works with, where they are larger than the result.
-        recovered: how large a number is together with a constant that is added to it: a program may keep the sum, and
-            take the constant off again, as e / (1 + e) = 1 - 1 / (1 + e).
+        recovered: how large an exponential is together with a constant that is added to it: a program may keep the sum,
+            and take the constant off again, as e / (1 + e) = 1 - 1 / (1 + e).
         poles: what is divided by, or taken the logarithm of.
         largest: the largest number that a program meets.
     """
@@ -118,7 +121,7 @@ class Survey(Evaluation):
         if not any(map(is_float, results)):
             return results
         constant = self._added.get(operation.equation.outvars[0])
-        if constant is not None:
+        if constant is not None and operation.name in EXPONENTIALS:
             self.recovered[path] = np.abs(array_of(results[0]) + constant)
         if has_pole(operation, primitive):
             self.poles[path] = bare[primitive.pole or 0]
