@@ -33,8 +33,8 @@ class Row(NamedTuple):
         verdict: of the report; an exception's sentence if there is none.
         named: whether all mistakes of a right answer are among the headline and the ties.
         partly: whether some are, where not all.
-        false: ids in the headline that are in no right answer, joined by blanks; none where a right answer is among the
-            explanations that the report says make the same numbers.
+        false: ids in the headline that are in no right answer, joined by blanks; none where a right answer, or a part
+            of one and nothing else, is among the explanations that the report says make the same numbers.
         said: the headline, and after a stroke the ties.
         seconds: that it took.
     """
@@ -89,7 +89,8 @@ def row_of(index: int, program: Program) -> Row:
     listed = frozenset[str]().union(*accepted)
     said = {*headline, *ties}
     named = verdict == "wrong" and any(answer and answer <= said for answer in accepted)
-    tied = any(answer and answer <= ids for answer in accepted for ids in explanations)  # of the very same numbers
+    # of explanations that make the very same numbers one is right, of all arrays or of some
+    tied = any(answer and ids and (answer <= ids or ids <= answer) for answer in accepted for ids in explanations)
     false = [] if tied else sorted(set(headline) - listed - remarks(family, faults))
     return Row(
         number=index,

@@ -12,10 +12,18 @@ from functional_mlp.oracle.mistakes import MISTAKES, Context, Prepared, Program,
 
 AT_THE_OUTPUTS = ("output_cotangent", "forward")
 IN_THE_SUMS = ("weights_cotangent", "bias_cotangent", "returned")
+# conventions that multiply everything, by what they are about: of each kind one at most is taken
+CONVENTIONS = (
+    ("mean-missing", "mean-added", "sample-count-off-by-one"),
+    ("outputs-summed-not-averaged", "outputs-averaged-not-summed"),
+    ("squared-error-factor", "loss-scale-missing"),
+    ("sign-flipped",),
+)
+SCALES = frozenset(mistake_id for kind in CONVENTIONS for mistake_id in kind)
 OF_FACTORS = frozenset(
     {
-        *("mean-missing", "mean-added", "outputs-summed-not-averaged", "outputs-averaged-not-summed", "accumulated"),
-        *("squared-error-factor", "loss-scale-missing", "loss-scaled", "sign-flipped", "layer-sign-flipped"),
+        *(SCALES - {"sample-count-off-by-one"}),  # which may leave a sample out as well
+        *("accumulated", "loss-scaled", "layer-sign-flipped"),
         *("bias-gradient-averaged", "weight-gradient-averaged", "bias-divided-twice", "weights-divided-twice"),
         *("bias-gradient-summed", "weight-gradient-summed", "array-scaled", "everything-divided-twice"),
         *("mean-per-layer", "scale-by-layer", "sigmoid-derivative-doubled", "nominal-batch-size"),
@@ -45,10 +53,11 @@ class Alternatives(NamedTuple):
     gathered: tuple[Slip, ...]
 
 
-def alternatives_of(prepared: Prepared, excluded: Collection[str]) -> Alternatives:
+def alternatives_of(prepared: Prepared, excluded: Collection[str], *, inputs: bool = False) -> Alternatives:
     """The mistakes that apply in a case, but for some, and for those that only multiply or only show in updates.
 
-    Those of a whole pass that are made in every layer are listed in each.
+    Those of a whole pass that are made in every layer are listed in each. With `inputs` those that show in the
+    cotangent of the inputs alone are among them.
     """
     depth = len(prepared.case.params)
     found: dict[str, dict[int, list[Slip]]] = {
@@ -60,7 +69,7 @@ def alternatives_of(prepared: Prepared, excluded: Collection[str]) -> Alternativ
             continue
         if parameter is not None and (parameter.magnified is not None or parameter.vector is not None):
             continue
-        for layer, variant in places(prepared, mistake.id):
+        for layer, variant in places(prepared, mistake.id, inputs=inputs):
             place = _kind_of(mistake.change.place_of(variant))
             if variant in mistake.unsearched or not place:
                 continue
