@@ -15,12 +15,13 @@ from benchmarks.accuracy.field.generator import Program, draw_programs, program_
 from benchmarks.accuracy.field.problems import Problem
 from benchmarks.accuracy.field.programs import gradients
 from benchmarks.accuracy.field.substitutes import every_answer
+from benchmarks.accuracy.trials import Trial, Trials
 from functional_mlp import oracle
 
 AT_ONCE = 10  # programs in a trial, of one family
 
 
-class Row(NamedTuple):
+class ProgramRow(NamedTuple):
     """One program.
 
     Attributes:
@@ -53,7 +54,7 @@ class Row(NamedTuple):
     seconds: float
 
 
-def trials_of(seed: int, count: int) -> Mapping[str, partial[list[Row]]]:
+def trials_of(seed: int, count: int) -> Mapping[str, partial[list[ProgramRow]]]:
     """All programs in trials, each of programs that share what the oracle compiles."""
     by_family: dict[int, list[int]] = {}
     for index, (family, _) in enumerate(draw_programs(seed, count)):
@@ -62,12 +63,17 @@ def trials_of(seed: int, count: int) -> Mapping[str, partial[list[Row]]]:
     return {f"programs {seed} {' '.join(map(str, own))}": partial(trial, seed, own) for own in chunks}
 
 
-def trial(seed: int, indices: Sequence[int]) -> list[Row]:
+def rows_of(trials: Trials, todo: Mapping[str, Trial]) -> list[ProgramRow]:
+    """The rows of some trials, by the numbers of the programs."""
+    return sorted((row for rows in trials.run(todo).values() for row in rows), key=lambda row: row.number)
+
+
+def trial(seed: int, indices: Sequence[int]) -> list[ProgramRow]:
     """The rows of some programs."""
     return [row_of(index, program_of(seed, index)[1]) for index in indices]
 
 
-def row_of(index: int, program: Program) -> Row:
+def row_of(index: int, program: Program) -> ProgramRow:
     """A program, put to the oracle."""
     family, faults = program.problem.family, program.faults
     start = time.perf_counter()
@@ -92,7 +98,7 @@ def row_of(index: int, program: Program) -> Row:
     # of explanations that make the very same numbers one is right, of all arrays or of some
     tied = any(answer and ids and (answer <= ids or ids <= answer) for answer in accepted for ids in explanations)
     false = [] if tied else sorted(set(headline) - listed - remarks(family, faults))
-    return Row(
+    return ProgramRow(
         number=index,
         faults=len(faults),
         outside=any(not one.fault.id for one in faults),
