@@ -52,7 +52,7 @@ def headline_of(named: Named, notation: Notation) -> Headline:
     headline, fix, yours = templates
     terms = {
         **notation.terms(layer),
-        **mistaken_terms(notation, layer, named.variant, number, yours),
+        **mistaken_terms(notation, layers, named.variant, number, yours),
         "where": notation.place(named.layers),
         "f": notation.activations_in(named.layers),
         "value": value_of(named),

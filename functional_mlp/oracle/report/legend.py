@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import declared_data, declared_layer, layer_path
 from functional_mlp.oracle.report.notation import Notation
 
@@ -30,7 +31,7 @@ def _layers(notation: Notation) -> Iterator[str]:
     for layer in shown:
         if layer and notation.depth > MOST_LAYERS:
             yield "and so on"
-        yield f"layer {layer + 1} is {layer_path(layer)}, {_parameters(notation, layer)}"
+        yield f"layer {layer + 1} is {layer_path(layer)}: {_parameters(notation, layer)}"
 
 
 def _parameters(notation: Notation, layer: int) -> str:
@@ -38,11 +39,16 @@ def _parameters(notation: Notation, layer: int) -> str:
     if notation.case is None:
         return f"W{number} and b{number}"
     arrays = declared_layer(notation.case.params[layer], notation.layout)
-    weights = f"W{number} {arrays['weights'].shape}"
+    weights = f"W{number} {_shape(arrays['weights'])}"
     if notation.layout.in_weights and notation.has_bias(layer):
         end = "first" if notation.layout.bias == "first_row" else "last"
         return f"{weights} with the bias as {end} {'column' if notation.turned else 'row'}"
-    return f"{weights} and b{number} {arrays['bias'].shape}" if "bias" in arrays else weights
+    return f"{weights}, b{number} {_shape(arrays['bias'])}" if "bias" in arrays else weights
+
+
+def _shape(array: Array) -> str:
+    """As NumPy writes it, without a space, so that no line breaks in it."""
+    return str(array.shape).replace(" ", "")
 
 
 def _data(notation: Notation) -> Iterator[str]:
@@ -52,7 +58,7 @@ def _data(notation: Notation) -> Iterator[str]:
         return
     data = declared_data(case)
     columns = "column" if notation.columns else "row"
-    yield f"X {data['inputs'].shape} are the inputs, a {columns} for each of the n = {len(case.inputs)} samples"
+    yield f"X {_shape(data['inputs'])} are the inputs, a {columns} for each of the n = {len(case.inputs)} samples"
     loss = case.loss
     if loss is None:
         yield "ct_outputs is dLoss/d outputs, as it was given"

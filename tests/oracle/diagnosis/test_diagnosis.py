@@ -252,7 +252,7 @@ def test_the_report_says_it_in_words_and_in_json_of_the_schema():
     report = oracle.check(case, list(plant(case, "bias-gradient-averaged", 1).grads))
     text = report.text()
     assert max(map(len, text.splitlines())) <= 80
-    assert "MISTAKE bias-gradient-averaged in params[1]" in text
+    assert "MISTAKE bias-gradient-averaged in layer 2" in text
     assert MISTAKES["bias-gradient-averaged"].fix in " ".join(text.split())
     document = json.loads(report.json())
     validator("report").validate(document)

@@ -22,10 +22,8 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
     ),
     "derivative-of-wrong-variable": Wording(
         {
-            "z-for-a": f"{DERIVATIVE} [{{slope_z_for_a}}: that formula is meant for {{A}}, not {{Z}}|"
-            "made of Z by the formula that is meant for A].",
-            "a-for-z": f"{DERIVATIVE} [{{slope_a_for_z}}, but {{A}} = {{called}} is past {{f}} already|"
-            "taken at A, which is past it already].",
+            "z-for-a": f"{DERIVATIVE} {{said_z_for_a}}.",
+            "a-for-z": f"{DERIVATIVE} {{said_a_for_z}}.",
         },
         THROUGH,
         {"z-for-a": "{dZ} = {through_z_for_a}", "a-for-z": "{dZ} = {through_a_for_z}"},

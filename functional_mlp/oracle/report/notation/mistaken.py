@@ -1,6 +1,7 @@
 """The lines of NumPy that people write by mistake, in the same notation as the right ones."""
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,34 +18,48 @@ from functional_mlp.oracle.report.notation.spelling import (
 
 # the formulas in terms of a that are taken for another activation's derivative
 OF_OUTPUT = {"sigmoid-of-output": "{A} * (1 - {A})", "tanh-of-output": "(1 - {A}**2)"}
-
-
+OF_LOSSES = re.compile(r"\{(?:beginning|loss_\w+)\}")
 UNKNOWN = "?"  # a line with such a term is not shown
 
 
 def mistaken_terms(
-    notation: Notation, layer: int, variant: str | None, number: float | None, template: str
+    notation: Notation, layers: tuple[int, ...], variant: str | None, number: float | None, template: str
 ) -> dict[str, str]:
-    """The terms of `mistakes.wording` that mistaken lines are made of, for a layer.
+    """The terms of `mistakes.wording` that mistaken lines are made of, for the last of some layers.
 
     Args:
         notation: of the case.
-        layer: in which the mistake was made.
+        layers: in which the mistake was made.
         variant: of the mistake.
         number: its free number, if it has one.
         template: that is to be filled in; those of other losses are spelled only where it has one.
     """
+    layer = max(layers)
     names = notation.names(layer)
     return {
-        "number": "" if number is None else f"{number:.9g}",
+        **_said_of_derivatives(notation, layers),
+        "number": UNKNOWN if number is None else f"{number:.9g}",
         "samples_axis": str(int(notation.columns)),
         **dict(_derivatives(notation, layer, names, variant, number)),
         **dict(_products(notation, layer, names)),
-        **(
-            dict(_at_the_outputs(notation, variant, number))
-            if "{beginning}" in template or "{loss_" in template
-            else {}
-        ),
+        **dict(_at_the_outputs(notation, variant, number) if OF_LOSSES.search(template) else ()),
+    }
+
+
+def _said_of_derivatives(notation: Notation, layers: tuple[int, ...]) -> dict[str, str]:
+    """What a derivative of the wrong variable is, in a sentence on all of the layers."""
+    own, names = notation.activation(max(layers)), notation.names(max(layers))
+    z, a = ("Z", "A") if len(layers) > 1 else (names["Z"], names["A"])
+    alike = len({notation.activation(layer) for layer in layers}) == 1
+    by_z, by_a = (without_brackets(slope) for slope in (slope_from_z(own, a), slope_from_a(own, z)))
+    if own is None or not alike or not by_z:
+        return {
+            "said_a_for_z": f"taken at {a}, the output, where {z} is meant",
+            "said_z_for_a": f"made of {z} by the formula that is meant for {a}, the output",
+        }
+    return {
+        "said_a_for_z": f"computed as {by_z}, but {a} = {called(own, z)} is past {own.name} already",
+        "said_z_for_a": f"computed as {by_a}: that formula is meant for {a} = {called(own, z)}, not for {z}",
     }
 
 
@@ -69,10 +84,8 @@ def _derivatives(
     for name, (values, slope) in slopes.items():
         whole = slope or name == "a_for_z"  # a softmax has no slope; of its own outputs it is made once more
         yield f"through_{name}", notation.through(layer, error, values, slope) if whole else UNKNOWN
-        yield f"slope_{name}", without_brackets(slope) if slope else f"that of softmax, made of {values}"
     parameter, value = next(iter(() if own is None else own.parameters), ("slope", 0.0))
     yield "slope", notation.slope(layer)
-    yield "called", called(own, z)
     yield "called_at_a", a_again
     yield "parameter", f"{0.0 if parameter == 'at_zero' else value:.12g}"
     below_0, above_0 = _sides(own, a, notation.slope(layer))
@@ -109,21 +122,18 @@ def _slope_of_other(variant: str | None, z: str, a: str) -> str:
 def _products(notation: Notation, layer: int, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """What stands for the right products and sums."""
     above, below = notation.names(layer + 1), notation.names(layer - 1)
-    turned = not notation.turned
     gradient = f"({notation.product(names)})" if notation.terms(layer)["penalty"] else names["dW"]  # of the loss alone
-    yield "back_unturned", notation.back(names, turned=turned)
+    yield "back_unturned", notation.back(names, turned=not notation.turned)
     yield "back_by_gradient", notation.back({**names, "W": gradient})
     yield "back_of_error", notation.back({**names, "dZ": names["dA"]})
-    yield "product_turned", notation.product(names, turned=turned)
     yield "product_of_output", notation.product({**names, "A_prev": names["A"]})
     yield "product_of_z", notation.product({**names, "A_prev": below["Z"]})
     yield "product_of_inputs", notation.product({**names, "A_prev": "X"})
     yield "product_of_error", notation.product({**names, "dZ": names["dA"]})
     yield "sums_of_error", notation.sums({**names, "dZ": names["dA"]})
     yield "product_of_below", notation.product({**names, "A_prev": below["A_prev"]})
-    for place, other in (("next", above), ("previous", below)):
-        yield f"product_with_{place}", notation.product({**names, "dZ": other["dZ"]})
-        yield f"sums_with_{place}", notation.sums({**names, "dZ": other["dZ"]})
+    yield "product_with_next", notation.product({**names, "dZ": above["dZ"]})
+    yield "sums_with_next", notation.sums({**names, "dZ": above["dZ"]})
     for place, sample in (("first", 0), ("last", -1)):
         row = f"[:, {sample}]" if notation.columns else f"[{sample}]"
         yield f"dZ_of_{place}", notation.as_bias(f"{names['dZ']}{row}")
@@ -149,7 +159,11 @@ def _at_the_outputs(notation: Notation, variant: str | None, number: float | Non
     }
     for term, changed in changes.items():
         yield term, notation.at_the_outputs(loss=None if loss is None else dataclasses.replace(loss, **changed))[1]
-    for term, divisor in (("one_less", "(n - 1)"), ("one_more", "(n + 1)"), ("nominal", f"{number or 0:.9g}")):
+    for term, divisor in (
+        ("one_less", "(n - 1)"),
+        ("one_more", "(n + 1)"),
+        ("nominal", UNKNOWN if number is None else f"{number:.9g}"),
+    ):
         yield f"loss_{term}", notation.at_the_outputs(divisor)[1]
     yield "loss_of_other", _of_other_loss(notation, variant or "", name)
     last = notation.depth - 1

@@ -181,13 +181,12 @@ class Notation:
             return "[:, None]" if self.columns else ""
         return "" if shape == ("column" if self.columns else "row") else ".T"
 
-    def product(self, names: Mapping[str, str], *, turned: bool | None = None) -> str:
-        """dW from `A_prev` and `dZ` of these names; `turned` as weights (fan_out, fan_in), or as they lie."""
+    def product(self, names: Mapping[str, str]) -> str:
+        """dW from `A_prev` and `dZ` of these names."""
         below, delta = names["A_prev"], names["dZ"]
-        turned = self.turned if turned is None else turned
         if self.columns:
-            return f"{delta} @ {below}.T" if turned else f"{below} @ {delta}.T"
-        return f"{delta}.T @ {below}" if turned else f"{below}.T @ {delta}"
+            return f"{delta} @ {below}.T" if self.turned else f"{below} @ {delta}.T"
+        return f"{delta}.T @ {below}" if self.turned else f"{below}.T @ {delta}"
 
     def sums(self, names: Mapping[str, str]) -> str:
         """The db from `dZ` of these names."""
@@ -203,7 +202,7 @@ class Notation:
         return vector + {"row": "[None, :]", "column": "[:, None]"}.get(shape, "")
 
     def back(self, names: Mapping[str, str], *, turned: bool | None = None) -> str:
-        """The dA_prev from `dZ` and `W` of these names; `turned` as in `product`."""
+        """The dA_prev from `dZ` and `W` of these names; `turned` as for weights (fan_out, fan_in), or as they lie."""
         delta, weights = names["dZ"], names["W"]
         turned = self.turned if turned is None else turned
         if self.columns:
