@@ -71,7 +71,7 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
     "relu-drops-cotangent": Wording(
         "Going back through {f} in {where} gives its derivative alone: the error that came is lost.",
         THROUGH,
-        "{dZ} = {slope}",
+        "{dZ} = {slope_alone}",
     ),
     "relu-mask-missing": Wording(
         "Going back through {f} in {where}, the error passes where the unit is inactive too.", THROUGH, "{dZ} = {dA}"
@@ -108,6 +108,7 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
     "sum-not-accumulated": Wording(
         "Going back from {where}, the sum over [its|their] units is overwritten, not added up: only the last counts.",
         BACK,
+        SENT + "{back_of_last_unit}",
     ),
     "weights-not-transposed": Wording(
         "Going back from {where}, the weights are turned the wrong way: one .T too many, or one too few.",
@@ -277,6 +278,7 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
             "bias": "The bias gradient of {where} is made of a sum of derivatives, where each unit has its own.",
         },
         {"way-back": BACK, "weights": PRODUCT, "bias": f"{THROUGH}; {SUMS}"},
+        {"way-back": SENT + "{back_of_sums}", "weights": GRADIENT + "{product_of_sums}{penalty}"},
     ),
     "wrong-unit-dropped": Wording("Going back from {where}, unit {value} is dropped in place of the bias.", BACK),
     "pre-activation-used-as-input": Wording(
@@ -297,5 +299,9 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
             "inputs-of-first": "The weight gradient[|s] of {where} [is|are] made of the first sample's inputs alone.",
         },
         {"inputs-of-last": PRODUCT, "inputs-of-first": PRODUCT, OTHERS: THROUGH},
+        {
+            "inputs-of-last": GRADIENT + "{product_of_last_inputs}{penalty}",
+            "inputs-of-first": GRADIENT + "{product_of_first_inputs}{penalty}",
+        },
     ),
 }

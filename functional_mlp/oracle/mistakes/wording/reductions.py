@@ -142,7 +142,9 @@ REDUCTION_WORDING: Mapping[str, Wording] = {
             "last-row": "{db} = {dW_of_last}{bias_penalty}",
         },
     ),
-    "bias-summed-over-wrong-axis": Wording(f"{BIASES} summed over the units, not over the samples.", SUMS),
+    "bias-summed-over-wrong-axis": Wording(
+        f"{BIASES} summed over the units, not over the samples.", SUMS, "{db} = {sums_over_units}{bias_penalty}"
+    ),
     "layers-in-reverse": Wording(
         "The gradients are handed back in the order of the way back: the last layer's first.", "grads = grads[::-1]"
     ),

@@ -26,7 +26,8 @@ STATE_WORDING: Mapping[str, Wording] = {
             "last-sample": "Each sample's part of the gradient overwrites the ones before: only the last is kept.",
             "last-chunk": "Each chunk of {value} samples overwrites the ones before: only the last is kept.",
         },
-        f"{PRODUCT}  # over all samples: in a loop +=, not =",
+        f"{PRODUCT}; {SUMS}  # over all samples: in a loop +=, not =",
+        {"last-sample": "{dW} = {product_of_last}{penalty}; {db} = {dZ_of_last}{bias_penalty}"},
     ),
     "cotangent-ignored": Wording("The cotangent of the outputs that is given is ignored: ones stand for it.", "{loss}"),
     "accumulator-too-narrow": Wording(

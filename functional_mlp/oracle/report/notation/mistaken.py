@@ -42,6 +42,7 @@ def mistaken_terms(
         "samples_axis": str(int(notation.columns)),
         **dict(_derivatives(notation, layer, names, variant, number)),
         **dict(_products(notation, layer, names)),
+        **dict(_of_some(notation, names)),
         **dict(_at_the_outputs(notation, variant, number) if OF_LOSSES.search(template) else ()),
     }
 
@@ -86,6 +87,7 @@ def _derivatives(
         yield f"through_{name}", notation.through(layer, error, values, slope) if whole else UNKNOWN
     parameter, value = next(iter(() if own is None else own.parameters), ("slope", 0.0))
     yield "slope", notation.slope(layer)
+    yield "slope_alone", without_brackets(notation.slope(layer))
     yield "called_at_a", a_again
     yield "parameter", f"{0.0 if parameter == 'at_zero' else value:.12g}"
     below_0, above_0 = _sides(own, a, notation.slope(layer))
@@ -134,14 +136,36 @@ def _products(notation: Notation, layer: int, names: Mapping[str, str]) -> Itera
     yield "product_of_below", notation.product({**names, "A_prev": below["A_prev"]})
     yield "product_with_next", notation.product({**names, "dZ": above["dZ"]})
     yield "sums_with_next", notation.sums({**names, "dZ": above["dZ"]})
-    for place, sample in (("first", 0), ("last", -1)):
-        row = f"[:, {sample}]" if notation.columns else f"[{sample}]"
-        yield f"dZ_of_{place}", notation.as_bias(f"{names['dZ']}{row}")
     across = notation.turned
     yield "dW_over_inputs", notation.as_bias(f"{gradient}.sum(axis={int(across)})")
     yield "dW_mean_over_inputs", notation.as_bias(f"{gradient}.mean(axis={int(across)})")
     for place, number in (("first", 0), ("last", -1)):
         yield f"dW_of_{place}", notation.as_bias(gradient + (f"[:, {number}]" if across else f"[{number}]"))
+
+
+def _of_some(notation: Notation, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Products and sums of one sample or one unit, or of sums, where those over all are meant."""
+    below, delta, weights = names["A_prev"], names["dZ"], names["W"]
+    samples, units = int(notation.columns), int(not notation.columns)
+    last = ("[-1:]", "[:, -1:]")
+    yield (
+        "back_of_last_unit",
+        notation.back({"dZ": f"{delta}{last[units]}", "W": f"{weights}{last[int(not notation.turned)]}"}),
+    )
+    over_units = [f"{delta}.sum(axis={units})", f"{weights}.sum(axis={int(not notation.turned)})"]
+    yield "back_of_sums", f"np.outer({', '.join(over_units[:: -1 if notation.columns else 1])})"
+    yield "sums_over_units", notation.as_bias(f"{delta}.sum(axis={units})")
+    for place, sample in (("first", 0), ("last", -1)):
+        row = f"[:, {sample}]" if notation.columns else f"[{sample}]"
+        yield f"dZ_of_{place}", notation.as_bias(f"{delta}{row}")
+        yield f"product_of_{place}", _outer(notation, f"{below}{row}", f"{delta}{row}")
+        yield f"product_of_{place}_inputs", _outer(notation, f"{below}{row}", f"{delta}.sum(axis={samples})")
+    yield "product_of_sums", _outer(notation, f"{below}.sum(axis={samples})", f"{delta}.sum(axis={samples})")
+
+
+def _outer(notation: Notation, inputs: str, outputs: str) -> str:
+    """Of two vectors, as weights lie."""
+    return f"np.outer({outputs}, {inputs})" if notation.turned else f"np.outer({inputs}, {outputs})"
 
 
 def _at_the_outputs(notation: Notation, variant: str | None, number: float | None) -> Iterator[tuple[str, str]]:
