@@ -73,8 +73,8 @@ def _data(notation: Notation) -> Iterator[str]:
 def _derivatives(notation: Notation) -> str:
     terms = notation.terms(0)
     return (
-        f"{terms['Z']} = {terms['z']}, {terms['A']} = {terms['a']}; dZ1 (often called delta) is dLoss/dZ1, dW1 is"
-        " dLoss/dW1, and so on."
+        f"{terms['Z']} = {terms['z']}, {terms['A']} = {terms['a']}; dA1, dZ1 (often called delta) and dW1 are"
+        " dLoss/dA1, dLoss/dZ1 and dLoss/dW1; and so on."
     )
 
 
@@ -86,6 +86,6 @@ def _beginning(notation: Notation) -> str:
     name, line = notation.at_the_outputs()
     sentence = f"The right way back begins with {name} = {line}"
     if case.loss.over_samples == "sum":
-        return f"{sentence}."
+        return f"{sentence}: nothing is divided by n, there or later."
     divisor = notation.terms(0)["divisor"]
     return f"{sentence}: every dZ has the 1/{divisor} from there, and no dW or db is divided again."

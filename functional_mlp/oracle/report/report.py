@@ -164,7 +164,7 @@ def _diagnosis_lines(report: Report, notation: Notation) -> list[str]:
     lines = [""]
     if not diagnosis.mistakes:
         lines += _wrapped(sentences.not_explained(diagnosis, notation))
-        for sentence in sentences.further_relations(diagnosis):
+        for sentence in sentences.further_relations(diagnosis, notation):
             lines += _wrapped(f"  {sentence}", hang=2)
         return lines
     headlines = [headline_of(named, notation) for named in diagnosis.mistakes]
@@ -183,7 +183,7 @@ def _diagnosis_lines(report: Report, notation: Notation) -> list[str]:
     for sentence in spread_of(report, notation):
         lines += _wrapped(f"  {sentence}", hang=2)
     lines += _wrapped(f"  {sentences.reproduced(diagnosis, update=sentences.is_of_update(report))}", hang=2)
-    for sentence in sentences.further_relations(diagnosis):
+    for sentence in sentences.further_relations(diagnosis, notation):
         lines += _wrapped(f"  {sentence}", hang=2)
     lines += _evidence_lines(report, diagnosis, notation)
     return [*lines, *_tie_lines(diagnosis, notation, one_case=sentences.is_of_one_case(report))]

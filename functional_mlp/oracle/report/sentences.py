@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from functional_mlp.oracle.case import params_by_path
-from functional_mlp.oracle.diagnosis import Diagnosis, Evidence, Explanation, Named
+from functional_mlp.oracle.diagnosis import Diagnosis, Evidence, Explanation, Named, Relation
 from functional_mlp.oracle.documents import Update
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.report.headlines import headline_of, quantity_in_words, value_of, with_names
-from functional_mlp.oracle.report.notation import Notation, index_of, name_of
+from functional_mlp.oracle.report.notation import Notation, index_of, lines_as_handed_over, name_of
 from functional_mlp.oracle.report.reported import Reported
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, worst_of
 
@@ -131,7 +131,7 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     if diagnosis is None or not (diagnosis.mistakes or diagnosis.relations):
         return (counted_verdicts(report),)
     if not diagnosis.mistakes:
-        return (_first_relation(diagnosis),)
+        return (_of_relation(diagnosis.relations[0], notation),)
     headlines = tuple(headline_of(named, notation).sentence for named in diagnosis.mistakes)
     if len(headlines) == 1:
         return (f"{headlines[0]} That is a part of it.",) if diagnosis.unexplained else headlines
@@ -141,18 +141,15 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     return (f"{NUMBERS.get(len(headlines), str(len(headlines)))} {what} at once{part}:", *headlines)
 
 
-def _first_relation(diagnosis: Diagnosis) -> str:
-    return _of_relation(diagnosis.relations[0].sentence)
+def _of_relation(relation: Relation, notation: Notation) -> str:
+    """What is said of some arrays, by the person's names and in their layout."""
+    return with_names(lines_as_handed_over(relation.sentence.removesuffix("."), relation.paths[0], notation)) + "."
 
 
-def _of_relation(sentence: str) -> str:
-    return with_names(sentence.removesuffix(".")) + "."
-
-
-def further_relations(diagnosis: Diagnosis) -> tuple[str, ...]:
+def further_relations(diagnosis: Diagnosis, notation: Notation) -> tuple[str, ...]:
     """What else can be said of arrays that no mistake explains, besides what `first_sentences` says."""
     said = diagnosis.relations if diagnosis.mistakes else diagnosis.relations[1:]
-    return tuple(_of_relation(one.sentence) for one in said)
+    return tuple(_of_relation(one, notation) for one in said)
 
 
 def reproduced(diagnosis: Diagnosis, *, update: bool = False) -> str:

@@ -55,6 +55,7 @@ def _wrong_parameters(report: Reported, diagnosis: Diagnosis) -> list[str]:
         leaf.path
         for leaf in report.leaves
         if leaf.group == diagnosis.group and leaf.verdict is Verdict.WRONG and leaf.path.startswith("params")
+        if leaf.cause is not Cause.SHAPE  # which is a mistake of its own
     ]
     return sorted((path for path in paths if path not in diagnosis.unexplained), key=lambda path: -layer_of(path))
 

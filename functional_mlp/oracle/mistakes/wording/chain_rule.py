@@ -143,7 +143,7 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
         {"at-the-outputs": "{loss}", "at-the-end": f"{PRODUCT}; {SUMS}"},
         {
             "at-the-outputs": "{beginning} = -{loss_in_brackets}",
-            "at-the-end": "{dW} = -({product}{penalty}); {db} = -({sums}{bias_penalty})",
+            "at-the-end": "{dW} = -{whole_product}; {db} = -{whole_sums}",
         },
     ),
     "layer-sign-flipped": Wording(
@@ -153,7 +153,7 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
         },
         {"gradient": f"{PRODUCT}; {SUMS}", "cotangent": THROUGH},
         {
-            "gradient": "{dW} = -({product}{penalty}); {db} = -({sums}{bias_penalty})",
+            "gradient": "{dW} = -{whole_product}; {db} = -{whole_sums}",
             "cotangent": "{dZ} = -{through}",
         },
     ),

@@ -33,7 +33,7 @@ REDUCTION_WORDING: Mapping[str, Wording] = {
     "everything-divided-twice": Wording(
         "Every gradient is divided by the number of samples twice.",
         f"{PRODUCT}; {SUMS}{ONCE}",
-        "{dW} = ({product}{penalty}) / n; {db} = ({sums}{bias_penalty}) / n",
+        "{dW} = {whole_product} / n; {db} = {whole_sums} / n",
     ),
     "mean-missing": Wording(
         "The gradients are not divided by the number of samples.", LOSS + ANYWHERE, BEGINNING + "{loss_summed}"
@@ -101,9 +101,9 @@ REDUCTION_WORDING: Mapping[str, Wording] = {
         },
         {"weights": PRODUCT, "bias": SUMS, "both": f"{PRODUCT}; {SUMS}"},
         {
-            "weights": "{dW} = {number} * ({product}{penalty})",
-            "bias": "{db} = {number} * ({sums}{bias_penalty})",
-            "both": "{dW} = {number} * ({product}{penalty}); {db} = {number} * ({sums}{bias_penalty})",
+            "weights": "{dW} = {number} * {whole_product}",
+            "bias": "{db} = {number} * {whole_sums}",
+            "both": "{dW} = {number} * {whole_product}; {db} = {number} * {whole_sums}",
         },
     ),
     "samples-weighted-unevenly": Wording(
@@ -124,7 +124,7 @@ REDUCTION_WORDING: Mapping[str, Wording] = {
             "weights-mean": "{dW} = ({product}).mean(){penalty}",
             "dot-with-outputs": "{dW} = ({dZ} * {A}).sum(){penalty}",
             "dot-with-inputs": "{dW} = ({dZ} * {A_prev}).sum(){penalty}",
-            "bias-mean": "{db} = ({sums}).mean(){bias_penalty}",
+            "bias-mean": "{db} = {sums}.mean(){bias_penalty}",
         },
     ),
     "bias-from-weight-gradient": Wording(

@@ -19,6 +19,8 @@ and as in a program:
     back                what dA_prev is, from dZ
     penalty             what the declared penalty adds to dW, such as " + 0.1 * W2"; "" without one
     bias_penalty        the same of db; "" where it is on the weights alone
+    whole_product       dW with its penalty, in brackets where it needs them
+    whole_sums          the same of db
     l2                  the coefficient of the L2 penalty
     biases_too          a comment that says so, where it is on both
     loss                the whole line at the outputs, such as "dZ2 = (A2 - T) / n"

@@ -134,7 +134,7 @@ def _mistake(report: Reported, notation: Notation) -> Markup:
     if diagnosis is None:
         return Markup("")
     one_case = sentences.is_of_one_case(report)
-    further = [element("p", sentence) for sentence in sentences.further_relations(diagnosis)]
+    further = [element("p", sentence) for sentence in sentences.further_relations(diagnosis, notation)]
     if not diagnosis.mistakes:
         paragraph = element("p", sentences.not_explained(diagnosis, notation))
         return _section("Which mistake it is", element("div", paragraph, *further, class_="card"), id_="mistake")

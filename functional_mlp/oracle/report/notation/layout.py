@@ -1,11 +1,17 @@
 """Arrays of a report as they lie in the layout in which they were handed over."""
 
 import dataclasses
+import re
 from typing import Any
 
 from functional_mlp.oracle.case import layer_of
 from functional_mlp.oracle.report.notation.notation import Notation
 from functional_mlp.oracle.verdict import Leaf
+
+NUMBER, LINE = re.compile(r"\d+"), re.compile(r"\b(?:row|column)(?=s?\b)")
+OF_ROWS = re.compile(r"\b(rows?) (\d+(?:, \d+)*)")
+ENTRY = re.compile(r"(?<= )\[(\d+(?:, \d+)*)\]")
+OTHER_LINE = {"row": "column", "column": "row"}
 
 
 def as_handed_over(leaf: Leaf, notation: Notation) -> Leaf:
@@ -28,6 +34,24 @@ def index_of(path: str, at: tuple[int, ...], notation: Notation) -> tuple[int, .
     if path.startswith("params") and path.endswith(("weights", "bias")):
         return notation.index(path, at)
     return at[::-1] if notation.columns else at
+
+
+def lines_as_handed_over(sentence: str, path: str, notation: Notation) -> str:
+    """A sentence on rows, columns or an entry of an array, with those of the array that was handed over."""
+    is_weights = path.endswith(".weights")
+    if is_weights and notation.layout.bias == "first_row":
+        sentence = OF_ROWS.sub(lambda found: f"{found[1]} {NUMBER.sub(_next, found[2])}", sentence)
+    sentence = ENTRY.sub(lambda found: _entry(found[1], path, notation), sentence)
+    turned = notation.turned if is_weights else notation.columns
+    return LINE.sub(lambda found: OTHER_LINE[found[0]], sentence) if turned else sentence
+
+
+def _next(number: re.Match[str]) -> str:
+    return str(int(number[0]) + 1)
+
+
+def _entry(at: str, path: str, notation: Notation) -> str:
+    return str(list(index_of(path, tuple(map(int, at.split(", "))), notation)))
 
 
 def _turned(path: str, array: Any, notation: Notation) -> Any:

@@ -11,7 +11,7 @@ from functional_mlp.activations import Activation
 from functional_mlp.losses import Loss
 from functional_mlp.oracle.case import Case, Layout, parse_path
 from functional_mlp.oracle.report.notation.at_the_outputs import beginning
-from functional_mlp.oracle.report.notation.spelling import slope_of, value_of
+from functional_mlp.oracle.report.notation.spelling import in_brackets, slope_of, value_of
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
@@ -151,6 +151,9 @@ class Notation:
     def terms(self, layer: int) -> dict[str, str]:
         """The terms of `mistakes.wording` that are spelled as in a program, for a layer."""
         names = self.names(layer)
+        penalty, bias_penalty = self._penalty(names["W"]), ""
+        if self._penalises_biases():
+            bias_penalty = self._penalty(names["b"])
         return names | {
             "z": self._forward(names, has_bias=self.has_bias(layer)),
             "a": value_of(self.activation(layer), names["Z"]),
@@ -158,8 +161,10 @@ class Notation:
             "product": self.product(names),
             "sums": self.sums(names),
             "back": self.back(names),
-            "penalty": self._penalty(names["W"]),
-            "bias_penalty": self._penalty(names["b"]) if self._penalises_biases() else "",
+            "penalty": penalty,
+            "bias_penalty": bias_penalty,
+            "whole_product": in_brackets(f"{self.product(names)}{penalty}"),
+            "whole_sums": in_brackets(f"{self.sums(names)}{bias_penalty}"),
             "l2": "" if self.case is None or self.case.loss is None else f"{self.case.loss.l2:.12g}",
             "biases_too": f"  # likewise {names['db']}" if self._penalises_biases() and self.has_bias(layer) else "",
             "loss": " = ".join(self.at_the_outputs()),

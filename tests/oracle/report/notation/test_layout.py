@@ -6,7 +6,7 @@ import pytest
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.oracle.case import declared_layer
-from functional_mlp.oracle.report.notation import Notation, as_handed_over, index_of, name_of
+from functional_mlp.oracle.report.notation import Notation, as_handed_over, index_of, lines_as_handed_over, name_of
 
 LAYOUTS = [
     None,
@@ -50,3 +50,22 @@ def test_outputs_and_deltas_lie_as_samples_do():
 def test_arrays_are_called_by_the_names_that_lines_have():
     assert [name_of(path) for path in ("params[0].weights", "params[1].bias", "outputs")] == ["dW1", "db2", "outputs"]
     assert name_of("params[2].weights", gradient=False) == "W3"
+
+
+@pytest.mark.parametrize(
+    ("layout", "sentence", "own"),
+    [
+        (None, "x is right but for row 1", "x is right but for row 1"),
+        ("torch", "x is right but for rows 1, 2, which is 0", "x is right but for columns 1, 2, which is 0"),
+        (
+            "torch",
+            "x is right but for 3 of 12 entries, such as [2, 0]",
+            "x is right but for 3 of 12 entries, such as [0, 2]",
+        ),
+        ({"bias": "first_row"}, "x is right but for rows 0, 1", "x is right but for rows 1, 2"),
+        ({"bias": "first_row"}, "x is right but for column 0", "x is right but for column 0"),
+        (LAYOUTS[-1], "x is right but for row 0", "x is right but for column 1"),
+    ],
+)
+def test_rows_columns_and_entries_in_sentences_are_those_of_the_array_that_was_handed_over(layout, sentence, own):
+    assert lines_as_handed_over(sentence, "params[0].weights", Notation(CASE.laid_out(layout), 2)) == own
