@@ -58,7 +58,8 @@ def _data(notation: Notation) -> Iterator[str]:
         return
     data = declared_data(case)
     columns = "column" if notation.columns else "row"
-    yield f"X {_shape(data['inputs'])} are the inputs, a {columns} for each of the n = {len(case.inputs)} samples"
+    samples = "the one sample (n = 1)" if len(case.inputs) == 1 else f"each of the n = {len(case.inputs)} samples"
+    yield f"X {_shape(data['inputs'])} are the inputs, a {columns} for {samples}"
     loss = case.loss
     if loss is None:
         yield "ct_outputs is dLoss/d outputs, as it was given"

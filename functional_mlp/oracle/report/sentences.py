@@ -164,13 +164,14 @@ def reproduced(diagnosis: Diagnosis, *, update: bool = False) -> str:
         for mistake in diagnosis.mistakes
     )
     but = ", but for the rounding that it magnifies" if spoilt else ""
+    agree = f", to {digits} digits{but}" if digits else but  # none where an array is 0 but for rounding
     if not diagnosis.unexplained:
-        return f"Your numbers are those of a program that does {does}, to {digits} digits{but}."
+        return f"Your numbers are those of a program that does {does}{agree}."
     known = [shown.path for shown in diagnosis.evidence if shown.path not in diagnosis.unexplained]
     explained = [name_of(path, gradient=not update) for path in known]
     whose = f"Your {_listed(explained)}" if explained else "Some of your numbers"
     are = "is that" if len(explained) == 1 else "are those"
-    sentence = f"{whose} {are} of a program that does {does}, to {digits} digits{but}."
+    sentence = f"{whose} {are} of a program that does {does}{agree}."
     left = _listed([name_of(path, gradient=not update) for path in diagnosis.unexplained])
     return f"{sentence} What is wrong with {left} is not explained by it."
 

@@ -200,6 +200,12 @@ def test_another_explanation_that_shares_a_mistake_says_only_what_differs():
     assert f"- {MISTAKES['sign-flipped'].sentence.rstrip('.')} (sign-flipped)." in text  # the catalogue's: no variant
 
 
+def test_arrays_that_are_0_but_for_rounding_agree_to_no_digits_and_nothing_is_said_of_them():
+    mistakes = (named("bias-summed-to-scalar", 1)._replace(digits=0),)
+    text = flat(reported(Diagnosis(mistakes, (), "mistake", "", explanations=(mistakes,))).text())
+    assert "Your numbers are those of a program that does this. " in text
+
+
 def test_a_line_that_mends_two_mistakes_is_written_once():
     both = (named("samples-weighted-unevenly", value=(3.0, 2.0)), named("samples-weighted-unevenly", value=(1.0, 0.0)))
     text = reported(Diagnosis(both, (), "mistake", "", explanations=(both,))).text()

@@ -11,8 +11,8 @@ from functional_mlp.oracle.report.notation import Notation
 NETWORK = fm.Network((3, 4, 2), ("tanh", "softmax"))
 
 
-def legend(layout=None, network=NETWORK, fixes=(), **loss):
-    case = oracle.draw_case(network, fm.Loss("categorical_cross_entropy", **loss), samples=5, seed=1)
+def legend(layout=None, network=NETWORK, fixes=(), samples=5, **loss):
+    case = oracle.draw_case(network, fm.Loss("categorical_cross_entropy", **loss), samples=samples, seed=1)
     return " ".join(legend_of(Notation(case.laid_out(layout), len(case.params)), fixes))
 
 
@@ -43,7 +43,8 @@ def test_the_1_over_n_of_a_mean_is_said_once_and_where_it_is_not_it_is_not():
 
 
 def test_numbers_of_samples_and_outputs_are_said_where_lines_have_them():
-    assert "the n = 5 samples" in legend()
+    assert "a row for each of the n = 5 samples; T are" in legend()
+    assert "a row for the one sample (n = 1); T are" in legend(samples=1)
     assert "K = 2 is the number of outputs" in legend(over_outputs="mean")
     assert "K" not in legend()
     assert "rate is the learning rate." in legend(fixes=("W2 = W2 - rate * dW2",))

@@ -83,8 +83,8 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
         },
         THROUGH,
         {
-            "instead": TIMES + "np.where({dA} > 0, 1, {parameter})",
-            "as-well": TIMES + "np.where({dA} > 0, 1, {parameter}) * {slope}",
+            "instead": TIMES + "{gate_by_error}",
+            "as-well": TIMES + "{gate_by_error} * {slope}",
         },
     ),
     "leaky-slope-wrong-side": Wording(
@@ -243,7 +243,7 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
     "relu-threshold": Wording(
         "On the way back, {f} in {where} counts as active from Z = {value} on, not from 0.",
         THROUGH,
-        TIMES + "np.where({Z} > {number}, 1, {parameter})",
+        TIMES + "{gate_by_number}",
     ),
     "softmax-derivative-without-sum": Wording(
         {

@@ -89,7 +89,13 @@ def _derivatives(
     yield "slope", notation.slope(layer)
     yield "slope_alone", without_brackets(notation.slope(layer))
     yield "called_at_a", a_again
-    yield "parameter", f"{0.0 if parameter == 'at_zero' else value:.12g}"
+    inactive = f"{0.0 if parameter == 'at_zero' else value:.12g}"
+    yield "parameter", inactive
+    for name, mask in (
+        ("number", f"{z} > {UNKNOWN if number is None else f'{number:.9g}'}"),
+        ("error", f"{error} > 0"),
+    ):
+        yield f"gate_by_{name}", f"({mask})" if inactive == "0" else f"np.where({mask}, 1, {inactive})"
     below_0, above_0 = _sides(own, a, notation.slope(layer))
     yield "slope_below", below_0
     yield "slope_above", above_0
