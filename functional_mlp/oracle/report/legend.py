@@ -85,7 +85,8 @@ def _beginning(notation: Notation) -> str:
     if case is None or case.loss is None:
         return ""
     name, line = notation.at_the_outputs()
-    sentence = f"The right way back begins with {name} = {line}"
+    meant = ", the derivative of the loss with all that was declared of it" if line.startswith("dLoss(") else ""
+    sentence = f"The right way back begins with {name} = {line}{meant}"
     if case.loss.over_samples == "sum":
         return f"{sentence}: nothing is divided by n, there or later."
     divisor = notation.terms(0)["divisor"]

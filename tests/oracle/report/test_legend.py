@@ -42,6 +42,10 @@ def test_the_1_over_n_of_a_mean_is_said_once_and_where_it_is_not_it_is_not():
     assert "begins" not in legend(over_samples="mean", fixes=("db2 = dZ2.sum(axis=0) / n  # not divided by n yet",))
 
 
+def test_a_loss_that_has_no_line_of_its_own_is_said_in_words():
+    assert "dA2 = dLoss(A2, T), the derivative of the loss with all" in legend(label_smoothing=0.1)
+
+
 def test_numbers_of_samples_and_outputs_are_said_where_lines_have_them():
     assert "a row for each of the n = 5 samples; T are" in legend()
     assert "a row for the one sample (n = 1); T are" in legend(samples=1)

@@ -142,7 +142,10 @@ def _mistake(report: Reported, notation: Notation) -> Markup:
     fixes = tuple(headline_of(named, notation).fix for named in diagnosis.mistakes)
     parts = [
         element("p", " ".join(legend_of(notation, fixes)), class_="small soft"),
-        *(_named(named, notation) for named in diagnosis.mistakes),
+        *(
+            _named(named, notation, f"{number}: " if len(fixes) > 1 else "")
+            for number, named in enumerate(diagnosis.mistakes, 1)
+        ),
         *(element("p", sentence) for sentence in spread_of(report, notation)),
         element("p", sentences.reproduced(diagnosis, update=sentences.is_of_update(report))),
         *further,
@@ -170,7 +173,7 @@ def _with_command(sentence: str) -> Markup:
     return joined(words, ": ", element("code", command))
 
 
-def _named(named: Named, notation: Notation) -> Markup:
+def _named(named: Named, notation: Notation, number: str) -> Markup:
     headline = headline_of(named, notation)
     lines = [("yours", "wrong", headline.yours), ("fix", "consistent", headline.fix)]
     code = [
@@ -187,7 +190,7 @@ def _named(named: Named, notation: Notation) -> Markup:
         class_="formulas",
     )
     folded = element("details", element("summary", IN_FORMULAS), formulas, class_="quiet")
-    place = element("h3", element("code", sentences.place_of(named)))
+    place = element("h3", number, element("code", sentences.place_of(named)))
     words = f"{headline.sentence.rstrip('.')}{sentences.fitted(named)}{sentences.right_for(named)}."
     return joined(place, element("p", words), element("dl", *code, class_="formulas") if code else "", folded)
 
