@@ -83,7 +83,7 @@ def _search_of(question: Discrepancy) -> Search:
     return Search(
         prepared=prepared,
         observed={layer: tuple(arrays) for layer, arrays in observed.items()},
-        alternatives=alternatives_of(prepared, question.excluded, inputs="ct_inputs" in question.given),
+        alternatives=alternatives_of(prepared, question.excluded, question.given),
         constants=Constants(prepared, question.rate, question.excluded),
         after=after,
         outputs=outputs,
