@@ -112,7 +112,7 @@ def _kind_of(place: str) -> str:
 
 
 def _valued(prepared: Prepared, slip: Slip, layer: int | None, gradients: Sequence[Array]) -> list[Slip]:
-    """A mistake with each value that its free number may have, or that the gradients tell; without one where it is fitted."""
+    """A mistake with each value that its free number may have, or that gradients tell; without one if it is fitted."""
     parameter = MISTAKES[slip.id].parameter
     if parameter is None:
         return [slip]
