@@ -209,7 +209,8 @@ def _evidence_lines(report: Report, diagnosis: Diagnosis, notation: Notation) ->
     names = [sentences.entry_of(shown, report, notation) for shown in diagnosis.evidence]
     wide = max(11, *map(len, names)) + 1
     number = " {:>13.6g}".format
-    head = f"  {'worst entry':<{wide}}{'yours':>14}{'mistake':>14}{'right':>14}{'digits':>8}"
+    entry = "after step" if sentences.is_of_update(report) else "worst entry"
+    head = f"  {entry:<{wide}}{'yours':>14}{'mistake':>14}{'right':>14}{'digits':>8}"
     rows = [
         f"  {name:<{wide}}{number(shown.given)}{number(shown.mistaken)}{number(shown.true)}{shown.digits:>8}"
         for name, shown in zip(names, diagnosis.evidence, strict=True)
