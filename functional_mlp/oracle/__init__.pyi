@@ -31,6 +31,8 @@ from .programs import CommandError as CommandError
 from .programs import drive as drive
 from .report import Finding as Finding
 from .report import Report as Report
+from .traced import ElementwiseReport as ElementwiseReport
+from .traced import check_elementwise as check_elementwise
 from .truth import DisagreementError as DisagreementError
 from .truth import Solution as Solution
 from .truth import solve as solve
