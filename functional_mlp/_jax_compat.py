@@ -6,7 +6,7 @@ Where that part of JAX is gone, each does what is right in another way, does wit
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -153,3 +153,84 @@ def without_source_names(stablehlo: bytes) -> bytes:
         PassManager.parse("builtin.module(strip-debuginfo)").run(module.operation)
         version = dialect.get_version_from_compatibility_requirement(month_old)
         return bytes(mlir.serialize_portable_artifact(module, version))
+
+
+# traces, equation by equation: `jax.extend.core` names their parts, but what the parts have is nowhere promised
+
+
+class SourceFrame(NamedTuple):
+    """A line of source code that an operation comes from; columns count bytes from 0, the last is excluded."""
+
+    file: str
+    line: int
+    function: str
+    column: int
+    last_line: int
+    last_column: int
+
+
+def is_literal(variable: Any) -> bool:
+    """Whether what an equation of a jaxpr reads is a number written into it.
+
+    Stands for `jax.extend.core.Literal`; variables have no value.
+    """
+    return hasattr(variable, "val")
+
+
+def shape_of(variable: Any) -> tuple[int, ...]:
+    """The shape of a variable or literal of a jaxpr."""
+    return tuple(getattr(variable.aval, "shape", ()))
+
+
+def dtype_of(variable: Any) -> Any:
+    """The dtype of a variable or literal of a jaxpr; that of a truth value for what has none."""
+    return getattr(variable.aval, "dtype", bool)
+
+
+def has_effects(equation: Any) -> bool:
+    """Whether an equation, or one inside of it, does more than compute: prints, calls back, writes.
+
+    Stands for the effects of a jaxpr's equations; without these there are none.
+    """
+    return bool(getattr(equation, "effects", ()))
+
+
+def inner_programs(equation: Any) -> list[Any]:
+    """The open jaxprs that an equation runs: branches, the body of a loop, what is called."""
+    return [getattr(program, "jaxpr", program) for program in _inner_programs(equation)]
+
+
+def called_program(equation: Any) -> tuple[Any, Any] | None:
+    """(open jaxpr, constants) of an equation that does nothing but call a program; None for others.
+
+    Stands for the parameters of the primitives that JAX makes of `jit`, `checkpoint`, `custom_jvp`, `custom_vjp`, ...
+    """
+    name = equation.primitive.name
+    if name.startswith(("scatter", "reduce")) or name in ("scan", "while", "cond", "run_state", "shard_map"):
+        return None
+    inner = next((equation.params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in equation.params), None)
+    if inner is None or len(getattr(inner, "in_avals", getattr(inner, "invars", ()))) != len(equation.invars):
+        return None
+    return (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ())
+
+
+def source_frames(equation: Any) -> Iterator[SourceFrame]:
+    """The lines of source that an equation comes from, innermost first, without JAX's own.
+
+    Stands for `jax._src.source_info_util.user_frames`; without it there are none.
+    """
+    try:
+        from jax._src import source_info_util
+
+        frames = list(source_info_util.user_frames(equation.source_info.traceback))
+    except (ImportError, AttributeError, TypeError):
+        return
+    for frame in frames:
+        yield SourceFrame(
+            frame.file_name,
+            frame.start_line,
+            frame.function_name.rpartition(".")[2],
+            frame.start_column,
+            frame.end_line,
+            frame.end_column,
+        )

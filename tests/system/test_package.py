@@ -40,6 +40,7 @@ ORDER = [
     "oracle.checking",
     "oracle.updates",
     "oracle.probing",
+    "oracle.traced",
     "oracle.programs",
     "oracle.adapters",
     "oracle.pytest_plugin",

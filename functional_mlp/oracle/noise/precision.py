@@ -1,7 +1,8 @@
 """Floating-point formats, and what a program declares about the one it computes in.
 
-A precision is a storage format (what results are rounded to), an accumulation format (what sums run in) and a product
-format (what factors are rounded to before they are multiplied, which is what tf32 is about). This module computes
+A precision is a storage format (what results are rounded to), an accumulation format (what sums run in), a product
+format (what factors are rounded to before they are multiplied, which is what tf32 is about) and an inner format (what
+elementary operations run in between reading and writing, which is what a fused kernel is about). This module computes
 nothing.
 """
 
@@ -55,22 +56,27 @@ class Precision(NamedTuple):
         storage: format of every stored result.
         accumulation: format in which sums run, before they are stored.
         products: format of the factors of matrix products.
+        inner: format of what is computed in one kernel before it is written. Networks are judged as programs that write
+            the result of every operation.
     """
 
     name: str
     storage: Format
     accumulation: Format
     products: Format
+    inner: Format
 
 
-PRECISIONS = {name: Precision(name, form, form, form) for name, form in FORMATS.items()}
-PRECISIONS["tf32"] = Precision("tf32", FLOAT32, FLOAT32, TF32)
-PRECISIONS |= {
-    f"{low.name}/{high.name}": Precision(f"{low.name}/{high.name}", low, high, low)
+_WIDER = [
+    (low, high)
     for low in FORMATS.values()
     for high in FORMATS.values()
     if high.unit < low.unit and high.largest >= low.largest
-}
+]
+PRECISIONS = {name: Precision(name, form, form, form, form) for name, form in FORMATS.items()}
+PRECISIONS["tf32"] = Precision("tf32", FLOAT32, FLOAT32, TF32, FLOAT32)
+PRECISIONS |= {f"{a.name}/{b.name}": Precision(f"{a.name}/{b.name}", a, b, a, a) for a, b in _WIDER}
+PRECISIONS |= {f"{a.name} in {b.name}": Precision(f"{a.name} in {b.name}", a, b, a, b) for a, b in _WIDER}
 
 
 OTHER_NAMES = {"fp64": "float64", "double": "float64", "fp32": "float32", "float": "float32", "single": "float32"}
@@ -81,7 +87,9 @@ def precision_named(name: str) -> Precision:
     """The precision that a name declares.
 
     Args:
-        name: "float64", "float32", "tf32", "bfloat16", "float16", or "stored/accumulated" such as "float16/float32".
+        name: "float64", "float32", "tf32", "bfloat16", "float16", or "stored/accumulated" such as "float16/float32", or
+            "stored in computed" such as "bfloat16 in float32": a fused kernel that reads and writes the first, and
+            computes in the second.
 
     Raises:
         TypeError: if `name` is not a string.
