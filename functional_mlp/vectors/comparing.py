@@ -74,7 +74,9 @@ def _mismatch(right: Answer, leaves: Given, printed: dict[str, Digits | None]) -
             return Mismatch(path, leaf.sentence)
         if path not in right.expected:
             return Mismatch(path, "given, but the case has none")
-        mismatch = mismatch_of(path, leaf.values, right.expected[path], right.allowed[path], known_to(leaf, printed[path]))
+        mismatch = mismatch_of(
+            path, leaf.values, right.expected[path], right.allowed[path], known_to(leaf, printed[path])
+        )
         if mismatch is not None:
             return mismatch
     return None
@@ -102,5 +104,7 @@ def mismatch_of(path: str, got: Array, expected: Array, allowed: Array, unknown:
     number, want, limit, half = (float(array[index]) for array in arrays)
     place = f" at {list(index)}" if index else ""
     digits = f", and {half:.3g} for the digits it has" if half > limit / 10 else ""
-    words = f"got {number:.9g}{place}, expected {want:.9g}, off by {abs(number - want):.3g}, allowed {limit:.3g}{digits}"
+    words = (
+        f"got {number:.9g}{place}, expected {want:.9g}, off by {abs(number - want):.3g}, allowed {limit:.3g}{digits}"
+    )
     return Mismatch(path, words, index, number, want, limit, half)

@@ -45,9 +45,7 @@ def _factor(curve: Curve, readable: float) -> str | None:
     if not telling.any():
         return None
     factor = float(np.median(curve.got[telling] / curve.true[telling]))
-    if not 0 < abs(factor) < MOST_FACTOR or not _fits(
-        curve, factor * curve.true, (1 + abs(factor)) * curve.allowed
-    ):
+    if not 0 < abs(factor) < MOST_FACTOR or not _fits(curve, factor * curve.true, (1 + abs(factor)) * curve.allowed):
         return None
     near = round(factor * 12) / 12
     return f"{near if abs(near - factor) < readable * abs(factor) else factor:.4g}"
