@@ -1,0 +1,2 @@
+from .floors import Floor as Floor
+from .floors import estimate as estimate

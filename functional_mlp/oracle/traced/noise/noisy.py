@@ -1,0 +1,192 @@
+"""Evaluations of a trace in which every operation errs as one of the declared precision may.
+
+A result is off by amplitude * (e1 + e2 + e3 / 4), each e uniform in (-1, 1): e1 of the entry alone, for even equal sums
+may round differently; e2 shared by numbers that are equal to 4 bits, since roundings are functions of the numbers and
+not dice; e3 of the whole array, for an operation that is biased.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from functional_mlp._dtypes import Array
+from functional_mlp.oracle.noise import Precision
+from functional_mlp.oracle.traced.noise.survey import Survey
+from functional_mlp.oracle.traced.tracing import Evaluation, Path
+from functional_mlp.oracle.traced.tracing.primitives import (
+    EQUALITIES,
+    Kind,
+    Operation,
+    Primitive,
+    Value,
+    aligned,
+    is_float,
+)
+
+FAR = 6.0  # so many times the noise of a pass may turn a decision
+CLASSES = 1 << 12  # of numbers that are equal to some bits
+POOL = 1 << 20  # of random numbers that are drawn at once
+NEXT_TO_NOTHING = 1e-300
+
+
+class Dice:
+    """Random numbers for passes side by side: a pool of them, read from random places.
+
+    Args:
+        seed: numbers; the same give the same.
+        passes: how many.
+        most: how many numbers are asked for at once, about.
+    """
+
+    def __init__(self, seed: list[int], passes: int, most: int):
+        self.random = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
+        self.passes, self.pool_size = passes, int(min(POOL, max(1 << 14, 2 * passes * most)))
+        self.pool = self._uniform((2 * self.pool_size,))
+        self.classes = self._uniform((passes, CLASSES))
+
+    def _uniform(self, shape: tuple[int, ...]) -> Any:
+        drawn = self.random.random(shape, np.float32)
+        drawn *= 2
+        drawn -= 1
+        return drawn
+
+    def rolled(self, numbers: Array) -> Any:
+        """e1 + e2 + e3 / 4 for every pass and entry, (passes, *shape), of `numbers` of a shape."""
+        salt = (int(self.random.integers(1 << 48)) << 1) | 1
+        leading = np.array(numbers, order="C").view(np.uint64) + np.uint64(1 << 47)
+        leading >>= np.uint64(48)
+        leading *= np.uint64(salt)
+        leading >>= np.uint64(20)
+        leading &= np.uint64(CLASSES - 1)
+        dice = np.take(self.classes, leading.view(np.int64), axis=1)
+        count = dice.size
+        if count <= self.pool_size:
+            start = int(self.random.integers(self.pool_size))
+            dice += self.pool[start : start + count].reshape(dice.shape)
+        else:
+            dice += self._uniform(dice.shape)
+        of_all = (self.random.random(self.passes, np.float32) - np.float32(0.5)) / 2
+        dice += of_all.reshape((-1,) + (1,) * numbers.ndim)
+        return dice
+
+
+class Noisy(Evaluation):
+    """Passes side by side in which everything errs.
+
+    Attributes:
+        turned: by path, the decisions that FAR times this noise would change, (passes, *shape).
+    """
+
+    def __init__(self, survey: Survey, precision: Precision, dice: Dice, steady: Array | None = None):
+        """`steady`: (passes,) of 1 or -1: all errors up, or all down."""
+        super().__init__(survey.decisions)
+        self.survey, self.precision, self.dice, self.steady = survey, precision, dice, steady
+        self.turned: dict[Path, Value] = {}
+
+    def noise(self, y: Array, amplitude: Any, rank: int) -> Array:
+        """(passes, *shape): numbers that err."""
+        first = y[0] if y.ndim > rank else y
+        amplitude = np.where(np.isfinite(first), amplitude, 0.0)
+        if self.steady is not None:
+            return y + self.steady.reshape((-1,) + (1,) * rank) * (amplitude + NEXT_TO_NOTHING)
+        error = self.dice.rolled(first) * amplitude
+        error += y
+        return error
+
+    def constant(self, value: Value) -> Value:
+        """A number written into the function may be rounded to the format that everything is."""
+        inner, unit = self.precision.inner, self.precision.inner.unit
+        if not is_float(value) or inner.name == "float64" or not value.size:
+            return value
+        there = representable(value, unit)
+        return value if there.all() else self.noise(value, np.where(there, 0.0, unit * np.abs(value)), value.ndim)
+
+    def decided(self, operation: Operation, primitive: Primitive, x: list[Value], path: Path) -> Value:
+        """The true decision; what FAR times the noise would decide is remembered where it differs."""
+        assert primitive.decide is not None
+        if path not in self.survey.given:
+            return super().decided(operation, primitive, x, path)
+        far = 1.0 if operation.name in EQUALITIES else FAR
+        true = self.survey.given[path][1]
+        moved = [
+            b if far == 1.0 or not is_float(b) else a + far * (b - a)
+            for a, b in zip(aligned(operation, tuple(true)), aligned(operation, tuple(x)), strict=True)
+        ]
+        other = primitive.decide(operation, *moved)
+        if np.any(other != self.decisions[path]):
+            self.turned[path] = other
+        return self.decisions[path]
+
+    def operands(self, operation: Operation, primitive: Primitive, x: list[Value]) -> list[Value]:
+        """Factors that are rounded before they are multiplied; problems nearby, of factorisations."""
+        inner, products = self.precision.inner, self.precision.products
+        if primitive.multiplies and products.unit > inner.unit:
+            return [
+                self.noise(a, products.unit * np.abs(f := _first(a, r)) + products.smallest * (f != 0), r)
+                for a, r in zip(x, operation.ranks, strict=True)
+                if is_float(a)
+            ] + [a for a in x if not is_float(a)]
+        if primitive.kind is Kind.BACKWARD:
+            return [self._nearby(a, r) for a, r in zip(x, operation.ranks, strict=True)]
+        return x
+
+    def _nearby(self, a: Value, rank: int) -> Value:
+        """An operand of a backward stable algorithm, which solves a problem nearby exactly."""
+        if not is_float(a) or rank < 2:
+            return a
+        first = _first(a, rank)
+        size = np.maximum(np.abs(first), np.sqrt(np.mean(first * first, axis=(-2, -1), keepdims=True)))
+        return self.noise(a, 2 * self.precision.inner.unit * first.shape[-1] ** 0.5 * size, rank)
+
+    def results(
+        self, operation: Operation, primitive: Primitive, x: list[Value], y: list[Value], path: Path
+    ) -> list[Value]:
+        """Results that err."""
+        if primitive.kind not in (Kind.SUM, Kind.ROUNDED) or not any(map(is_float, y)):
+            return y
+        if operation.name in ("mul", "div") and any(map(_power_of_two, operation.equation.invars)):
+            return y
+        if primitive.kind is Kind.SUM:
+            return [self._sum(y[0], len(operation.shapes[0]), path)]
+        inner, relative = self.precision.inner, primitive.relative
+        units = relative(operation) if callable(relative) else relative
+        first = [_first(a, r) for a, r in zip(aligned(operation, tuple(x)), operation.ranks, strict=True)]
+        found = []
+        for result, shape in zip(y, operation.shapes, strict=True):
+            size = np.abs(value := _first(result, len(shape)))
+            size *= units
+            if primitive.absolute is not None:
+                size = size + np.abs(primitive.absolute(value, *first))
+            reach = self.survey.reach.get(path)
+            if reach is not None:
+                size = np.maximum(size, reach)
+            size = inner.unit * size
+            if inner.smallest:
+                size = size + inner.smallest * (value != 0)
+            found.append(self.noise(result, size, len(shape)))
+        return found
+
+    def _sum(self, y: Array, rank: int, path: Path) -> Value:
+        inner, products, sizes = self.precision.inner, self.precision.products, self.survey.sizes[path]
+        first = _first(y, rank)
+        stored = inner.unit * np.maximum(np.abs(first), sizes.reach)
+        if path in self.survey.stored:
+            stored = stored + max(0.0, products.unit - inner.unit) * self.survey.stored[path]
+        stored = np.where(sizes.copies, 0.0, stored + inner.smallest * (first != 0))
+        return self.noise(y, self.precision.accumulation.unit * sizes.amplitude + stored, rank)
+
+
+def _first(x: Value, rank: int) -> Value:
+    return x[0] if np.ndim(x) > rank else x
+
+
+def representable(x: Array, unit: float) -> Any:
+    """Whether numbers have no more bits than a format with this unit roundoff; infinities and NaN do."""
+    mantissa, _ = np.frexp(x)
+    scaled = mantissa / unit
+    return (np.rint(scaled) == scaled) | ~np.isfinite(x)
+
+
+def _power_of_two(variable: Any) -> bool:
+    value = getattr(variable, "val", None)
+    return value is not None and not np.shape(value) and np.frexp(np.abs(np.float64(value)))[0] in (0.0, 0.5)

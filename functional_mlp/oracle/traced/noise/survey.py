@@ -1,0 +1,122 @@
+"""The first, true evaluation of a trace: it prepares what the noisy ones need."""
+
+from typing import Any
+
+import numpy as np
+
+from functional_mlp._dtypes import Array
+from functional_mlp.oracle.noise import Precision
+from functional_mlp.oracle.traced.noise.reach import (
+    Reached,
+    array_of,
+    carried,
+    contracted_of,
+    reach_of,
+    reached,
+    to_first_order,
+)
+from functional_mlp.oracle.traced.noise.sums import Sizes, sizes_of
+from functional_mlp.oracle.traced.tracing import Evaluation, Path
+from functional_mlp.oracle.traced.tracing.primitives import Kind, Operation, Primitive, Value, is_float
+
+
+class Survey(Evaluation):
+    """An exact evaluation that remembers, by the path of each operation:
+
+    Attributes:
+        decisions: what was decided.
+        given: the operands of what was decided.
+        sizes: what sums may round.
+        stored: what rounding the terms of a sum before they are added does, in units of the format of factors.
+        reach: how large the numbers are that another formula works with, where they are larger than the result.
+        largest: the largest number that a program meets.
+    """
+
+    def __init__(self, precision: Precision):
+        super().__init__()
+        self.precision = precision
+        self.given: dict[Path, tuple[Operation, list[Value]]] = {}
+        self.sizes: dict[Path, Sizes] = {}
+        self.stored: dict[Path, Any] = {}
+        self.reach: dict[Path, Array] = {}
+        self.largest = 0.0
+
+    def __call__(self, program: Any, operands: Any) -> list[Value]:
+        """The results, without their reach."""
+        return [array_of(y) for y in super().__call__(program, operands)]
+
+    def decided(self, operation: Operation, primitive: Primitive, x: list[Value], path: Path) -> Value:
+        """A decision, which is remembered with what it was made of."""
+        assert primitive.decide is not None
+        self.decisions[path], self.given[path] = primitive.decide(operation, *x), (operation, x)
+        return self.decisions[path]
+
+    def row(self, x: Any, rank: int, t: int) -> Any:
+        """What step t of a loop reads, with its reach."""
+        if not isinstance(x, Reached):
+            return super().row(x, rank, t)
+        parts: list[Any] = [None if part is None else np.take(part, t, axis=-rank) for part in x]
+        return Reached(*parts)
+
+    def stacked(self, column: list[Any], rank: int) -> Any:
+        """What the steps of a loop wrote, with its reach."""
+        y = super().stacked([array_of(a) for a in column], rank)
+        if not any(isinstance(a, Reached) for a in column):
+            return y
+        return reached(y, super().stacked([reach_of(a) for a in column], rank))
+
+    def operation(self, operation: Operation, primitive: Primitive, x: list[Any], path: Path) -> list[Any]:
+        """The results of an operation, each with its reach."""
+        bare = [array_of(a) for a in x]
+        results: list[Any] = super().operation(operation, primitive, bare, path)
+        if not any(map(is_float, results)):
+            return results
+        if primitive.kind is Kind.SUM:
+            results = [self._sum(operation, primitive, x, bare, results[0], path)]
+        elif len(results) == 1:
+            contracted = self._contracted(operation, primitive, x, bare)
+            results = [reached(results[0], carried(operation, primitive, x, results[0]), contracted)]
+        if isinstance(results[0], Reached) and results[0].reach is not None:
+            self.reach[path] = results[0].reach
+        self._measure(operation, bare, results)
+        return results
+
+    def _contracted(self, operation: Operation, primitive: Primitive, x: list[Any], bare: list[Value]) -> Array | None:
+        if all(contracted_of(a) is None for a in x):
+            return None
+        far = [
+            (reach_of(a) if contracted_of(a) is None else contracted_of(a)) if is_float(b) else b
+            for a, b in zip(x, bare, strict=True)
+        ]
+        return to_first_order(operation, primitive, bare, far)
+
+    def _sum(
+        self, operation: Operation, primitive: Primitive, x: list[Any], bare: list[Value], y: Array, path: Path
+    ) -> Any:
+        evaluator = primitive.added or primitive.evaluate
+        decision = [] if primitive.decide is None else [self.decisions[path]]
+        evaluate = lambda operands: evaluator(operation, *decision, *operands)  # noqa: E731
+        # nobody multiplies out across several contractions
+        far = not primitive.multiplies and any(isinstance(a, Reached) and a.reach is not None for a in x)
+        terms = [np.copysign(reach_of(a), b) if is_float(b) else b for a, b in zip(x, bare, strict=True)]
+        summed = self.precision.accumulation
+        sizes = sizes_of(operation, primitive, bare, terms if far else None, evaluate, summed.unit)
+        self.sizes[path] = sizes
+        if operation.name == "reduce_sum" and self.precision.products.unit > self.precision.inner.unit:
+            # terms that are products may have been rounded as factors of a contraction are
+            contracted = contracted_of(x[0])
+            self.stored[path] = sizes.terms if contracted is None else np.sqrt(evaluate([contracted**2]))
+        reach = sizes.reach
+        if sizes.copies.any():
+            copied = evaluate([reach_of(a) if is_float(b) else b for a, b in zip(x, bare, strict=True)])
+            reach = np.where(sizes.copies, copied, reach)
+        return reached(y, reach, sizes.reach if primitive.multiplies else None)
+
+    def _measure(self, operation: Operation, x: list[Value], results: list[Any]) -> None:
+        hidden: Any = 0.0
+        if operation.name == "integer_pow" and operation.params["y"] < 0:
+            hidden = np.abs(x[0]) ** -operation.params["y"]  # what its inverse is taken of
+        for y in results:
+            if is_float(array_of(y)) and array_of(y).size:
+                size = np.maximum(reach_of(y), hidden)
+                self.largest = max(self.largest, float(np.max(size, where=np.isfinite(size), initial=0.0)))

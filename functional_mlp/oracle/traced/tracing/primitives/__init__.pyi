@@ -1,0 +1,12 @@
+from .decisions import EQUALITIES as EQUALITIES
+from .operation import Kind as Kind
+from .operation import Operation as Operation
+from .operation import Primitive as Primitive
+from .operation import Value as Value
+from .operation import aligned as aligned
+from .operation import as_value as as_value
+from .operation import is_float as is_float
+from .operation import passes_of as passes_of
+from .operation import prepared as prepared
+from .table import TABLE as TABLE
+from .table import primitive_of as primitive_of
