@@ -4,31 +4,29 @@
     python -m tools.vectorgen.operations --check   # nothing is written: exit code 1 if a file would change
 
 As the other vectors: numbers are drawn without a mathematical library, expected ones are correctly rounded by
-reference/operations.py, and allowed errors are the oracle's floors for a program of the vector's precision, rounded up.
+reference/operations.py. Allowed errors are bounds on what a program of the vector's precision may round
+(`running_error.py`), rounded up: unlike noise floors they need no dice, and hold for sums in any order.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
-import jax
 import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 
-from functional_mlp import operations
 from functional_mlp.files import write_bytes
-from functional_mlp.oracle.noise import precision_named
-from functional_mlp.oracle.traced import estimate, trace_vjp
 from reference.operations import certified_operation
 from tools.vectorgen.certified import TELLING
 from tools.vectorgen.documents import hexadecimal, plain_json, rounded_up
-from tools.vectorgen.hazards.operations import RECIPES, Arguments, OperationRecipe, recipes
+from tools.vectorgen.hazards.operations import RECIPES, OperationRecipe, recipes
 from tools.vectorgen.hazards.recipes import UnfitError
 from tools.vectorgen.making import FOLDER as OTHERS
 from tools.vectorgen.making import text_of
+from tools.vectorgen.running_error import allowed_errors
 
 FOLDER = OTHERS / "operations"
 RELEASE = "1.0.0"
@@ -60,8 +58,10 @@ def made(recipe: OperationRecipe, precision: str) -> dict[str, Any]:
     arguments, ct_y = recipe.drawn(precision)
     truth = certified_operation(recipe.operation, arguments, ct_y, recipe.settings)
     names = ("y", *(f"ct_{name}" for name, array in arguments.items() if array.dtype != bool))
-    allowed = dict(zip(names, _floors(recipe, arguments, ct_y, precision), strict=True))
+    allowed = allowed_errors(recipe.operation, arguments, ct_y, recipe.settings, precision)
     for name in names:
+        if not np.isfinite(allowed[name]).all():
+            raise UnfitError(f"nothing certain is known about {name} in {recipe.id(precision)}")
         if truth[name].any() and np.linalg.norm(allowed[name]) > TELLING * np.linalg.norm(truth[name]):
             raise UnfitError(f"the noise of {name} hides it in {recipe.id(precision)}")
     return plain_json(
@@ -77,26 +77,6 @@ def made(recipe: OperationRecipe, precision: str) -> dict[str, Any]:
             "allowed": {name: _each(allowed[name], rounded_up) for name in names},
         }
     )
-
-
-def _floors(recipe: OperationRecipe, arguments: Arguments, ct_y: np.ndarray, precision: str) -> Iterator[np.ndarray]:
-    """How far a right program may be off: in y, and in the cotangent of every argument of numbers.
-
-    Raises:
-        UnfitError: where nothing certain is known.
-    """
-    operation = getattr(operations, recipe.operation)
-    names, arrays = list(arguments), list(arguments.values())
-
-    def of_arrays(*given: Any) -> Any:
-        return operation(**dict(zip(names, given, strict=True)), **recipe.settings)
-
-    moving = [i for i, array in enumerate(arrays) if array.dtype != bool]
-    trace = trace_vjp(of_arrays, *jax.tree.flatten(tuple(arrays)), moving, ct_y)
-    for floor in estimate(trace, precision_named(precision)):
-        if floor.slack.any() or not np.isfinite(floor.smooth).all():
-            raise UnfitError(f"{recipe.id(precision)} has no certain floor")
-        yield floor.smooth
 
 
 def _each(array: np.ndarray, shown: Callable[[float], Any]) -> Any:
