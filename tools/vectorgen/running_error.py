@@ -1,8 +1,9 @@
 """Numbers with a bound on what rounding has done to them: how far any program may be off, in whatever order it sums.
 
 Every operation adds its own rounding, at most one unit of the format (of divisions and roots two, of activations what
-the oracle's table says), to what its operands hand on: Wilkinson's running error analysis, to first order. Nothing is drawn, so that allowed errors are the same for good. The programs
-at the end are textbook ones; where another usual formula rounds more, that is added.
+the oracle's table says), to what its operands hand on: Wilkinson's running error analysis, to first order. Nothing is
+drawn, so that allowed errors are the same for good. The programs at the end are textbook ones; where another usual
+formula rounds more, that is added.
 """
 
 from __future__ import annotations
@@ -181,7 +182,9 @@ def allowed_errors(
     numbers = {name: _rounded_setting(number, precision) for name, number in settings.items()}
     with np.errstate(all="ignore"):
         results = PROGRAMS[operation](given, exact(ct_y), numbers)
-    return {name: result.error.reshape(_shape(name, arguments, ct_y)) for name, result in results.items()}
+    # expected numbers are rounded to float64 themselves
+    errors = {name: result.error + np.spacing(np.abs(result.value)) / 2 for name, result in results.items()}
+    return {name: error.reshape(_shape(name, arguments, ct_y)) for name, error in errors.items()}
 
 
 def _shape(name: str, arguments: Mapping[str, np.ndarray], ct_y: Array) -> tuple[int, ...]:
