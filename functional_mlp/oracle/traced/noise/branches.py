@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.noise.survey import Survey
+from functional_mlp.oracle.traced.noise.survey import Survey, different
 from functional_mlp.oracle.traced.tracing import DivergenceError, Evaluation, Path, Trace
 from functional_mlp.oracle.traced.tracing.primitives import Operation, Primitive, Value, is_float
 
@@ -56,7 +57,7 @@ def outcomes_of(trace: Trace, survey: Survey, turned: dict[Path, Value]) -> list
     passes = max(len(t) for t in turned.values())
     changed = np.zeros(passes, bool)
     for path, t in turned.items():
-        changed |= np.any((t != survey.decisions[path]).reshape(len(t), -1), axis=1)
+        changed |= np.any(different(t, survey.decisions[path]).reshape(len(t), -1), axis=1)
     rows = np.flatnonzero(changed)
     try:
         together = Evaluation(survey.decisions | {path: t[rows] for path, t in turned.items()})
@@ -71,15 +72,21 @@ def outcomes_of(trace: Trace, survey: Survey, turned: dict[Path, Value]) -> list
 
 
 class Bounded(Evaluation):
-    """An evaluation in which what may exceed a limit is infinite, as in a format that overflows."""
+    """An evaluation in which what may exceed a limit is infinite, and divisors are 0 that may be rounded to it."""
 
-    def __init__(self, survey: Survey, limit: float):
+    def __init__(self, survey: Survey, limit: float, singular: dict[Path, NDArray[np.bool_]]):
         super().__init__(survey.decisions)
-        self.survey, self.limit = survey, limit
+        self.survey, self.limit, self.singular = survey, limit, singular
 
     def constant(self, value: Value) -> Value:
         """A number written into the function overflows too."""
         return self._bounded(value, np.abs(value)) if is_float(value) else value
+
+    def operands(self, operation: Operation, primitive: Primitive, x: list[Value], path: Path) -> list[Value]:
+        """Operands, of which some are 0."""
+        if path not in self.singular:
+            return x
+        return [np.where(self.singular[path], 0.0, a) if i == primitive.pole else a for i, a in enumerate(x)]
 
     def results(
         self, operation: Operation, primitive: Primitive, x: list[Value], y: list[Value], path: Path

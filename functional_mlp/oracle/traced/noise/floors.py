@@ -21,7 +21,7 @@ from functional_mlp.oracle.noise import Format, Precision
 from functional_mlp.oracle.traced.noise.branches import Bounded, Branches
 from functional_mlp.oracle.traced.noise.noisy import Dice, Noisy
 from functional_mlp.oracle.traced.noise.survey import Survey
-from functional_mlp.oracle.traced.tracing import Trace
+from functional_mlp.oracle.traced.tracing import Path, Trace
 from functional_mlp.oracle.traced.tracing.primitives import is_float
 
 PASSES, TAIL, SEED = 32, 5.0, 20261125
@@ -41,7 +41,7 @@ class Floor(NamedTuple):
         centre: what is to be compared with: `true`, or the middle of what branches may make of it.
         smooth: how far it may be off by rounding.
         slack: by branches, beyond that; infinite where nothing is known.
-        overflow: where numbers on the way may overflow.
+        overflow: where numbers on the way may overflow, or be divided by what rounds to 0.
         underflow: where the result is so small that its rounding is no longer relative.
         conventions: the truth by what people do at ties; `true` alone where there are none.
         finest: by how much float64 is finer than the declared precision.
@@ -74,10 +74,10 @@ def estimate(trace: Trace, precision: Precision, *, seed: int = SEED) -> tuple[F
     """
     magnified = max(1.0, FINEST / precision.inner.unit)
     loud = _louder(precision, magnified)
-    survey = Survey(precision)
+    survey = Survey(precision, frozenset(trace.jaxpr.jaxpr.outvars[: trace.outputs]))
     true = survey(trace.jaxpr, trace.operands)
     far = [np.zeros(np.shape(t)) for t in true]
-    branches = Branches(trace, survey, true)
+    branches, singular = Branches(trace, survey, true), dict[Path, NDArray[np.bool_]]()
     if survey.decisions:
         for batch in _at_ties(trace, survey, loud, seed):
             branches.add(batch)
@@ -88,13 +88,14 @@ def estimate(trace: Trace, precision: Precision, *, seed: int = SEED) -> tuple[F
                 missing = noisy.dice.passes if distance.ndim == total.ndim else 1
                 total += distance * missing if distance.ndim == total.ndim else distance.sum(axis=0)
         branches.add(noisy.turned)
+        singular |= {path: near | singular.get(path, near) for path, near in noisy.singular.items()}
     sigma = [f / PASSES * (MEAN_TO_SIGMA / magnified) for f in far]
     stored = precision.storage
     smooth = [
         np.nan_to_num(TAIL * s + 4 * stored.unit * np.abs(t) + 4 * stored.smallest, nan=np.inf)
         for s, t in zip(sigma, true, strict=True)
     ]
-    overflow = _overflowing(trace, survey, precision, true, smooth)
+    overflow = _overflowing(trace, survey, precision, singular, true, smooth)
     centre, slack, conventions = branches.summary()
     return tuple(
         Floor(
@@ -159,14 +160,22 @@ def _at_ties(trace: Trace, survey: Survey, loud: Precision, seed: int) -> Iterat
 
 
 def _overflowing(
-    trace: Trace, survey: Survey, precision: Precision, true: list[Any], smooth: list[Any]
+    trace: Trace,
+    survey: Survey,
+    precision: Precision,
+    singular: dict[Path, NDArray[np.bool_]],
+    true: list[Any],
+    smooth: list[Any],
 ) -> list[NDArray[np.bool_]]:
-    """Where results change if what may exceed the largest number of a format is infinite."""
+    """Where results change if what may exceed the largest number of a format is infinite, and divisors may be 0."""
     overflow = [np.abs(t) > precision.storage.largest / 2 for t in true]
-    for limit in (precision.inner.largest / 2, precision.inner.largest):
-        if survey.largest > limit:
-            bounded = Bounded(survey, limit)(trace.jaxpr, trace.operands)
-            with np.errstate(all="ignore"):
-                moved = [~(np.abs(b - t) <= 0.1 * s) for b, t, s in zip(bounded, true, smooth, strict=True)]
-            overflow = [o | m for o, m in zip(overflow, moved, strict=True)]
+    largest = precision.inner.largest
+    limits = [limit for limit in (largest / 2, largest) if survey.largest > limit]
+    if singular and not limits:
+        limits = [np.inf]
+    for limit in limits:
+        bounded = Bounded(survey, limit, singular)(trace.jaxpr, trace.operands)
+        with np.errstate(all="ignore"):
+            moved = [~(np.abs(b - t) <= 0.1 * s) for b, t, s in zip(bounded, true, smooth, strict=True)]
+        overflow = [o | m for o, m in zip(overflow, moved, strict=True)]
     return overflow

@@ -8,11 +8,12 @@ not dice; e3 of the whole array, for an operation that is biased.
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.noise import Precision
-from functional_mlp.oracle.traced.noise.survey import Survey
-from functional_mlp.oracle.traced.tracing import Evaluation, Path
+from functional_mlp.oracle.traced.noise.survey import Survey, different
+from functional_mlp.oracle.traced.tracing import Evaluation, Path, Step
 from functional_mlp.oracle.traced.tracing.primitives import (
     EQUALITIES,
     Kind,
@@ -75,13 +76,17 @@ class Noisy(Evaluation):
 
     Attributes:
         turned: by path, the decisions that FAR times this noise would change, (passes, *shape).
+        singular: by path, where FAR times this noise would bring a divisor to 0.
     """
 
     def __init__(self, survey: Survey, precision: Precision, dice: Dice, steady: Array | None = None):
         """`steady`: (passes,) of 1 or -1: all errors up, or all down."""
         super().__init__(survey.decisions)
         self.survey, self.precision, self.dice, self.steady = survey, precision, dice, steady
+        # a fused kernel rounds what it writes, and its backward pass may read that
+        self._written = survey.outputs if precision.storage.unit > precision.inner.unit else frozenset()
         self.turned: dict[Path, Value] = {}
+        self.singular: dict[Path, NDArray[np.bool_]] = {}
 
     def noise(self, y: Array, amplitude: Any, rank: int) -> Array:
         """(passes, *shape): numbers that err."""
@@ -92,6 +97,17 @@ class Noisy(Evaluation):
         error = self.dice.rolled(first) * amplitude
         error += y
         return error
+
+    def stepped(self, step: Step, x: list[Value], path: Path) -> list[Value]:
+        """The results of an equation; those of the function are written."""
+        y, variables = super().stepped(step, x, path), step.operation.equation.outvars
+        if len(path) > 1 or self._written.isdisjoint(variables):
+            return y
+        storage, ranks = self.precision.storage, map(len, step.operation.shapes)
+        return [
+            self.noise(a, storage.unit * np.abs(_first(a, r)), r) if is_float(a) and v in self._written else a
+            for a, v, r in zip(y, variables, ranks, strict=True)
+        ]
 
     def constant(self, value: Value) -> Value:
         """A number written into the function may be rounded to the format that everything is."""
@@ -107,19 +123,20 @@ class Noisy(Evaluation):
         if path not in self.survey.given:
             return super().decided(operation, primitive, x, path)
         far = 1.0 if operation.name in EQUALITIES else FAR
-        true = self.survey.given[path][1]
         moved = [
             b if far == 1.0 or not is_float(b) else a + far * (b - a)
-            for a, b in zip(aligned(operation, tuple(true)), aligned(operation, tuple(x)), strict=True)
+            for a, b in zip(self.survey.given[path][1], x, strict=True)
         ]
-        other = primitive.decide(operation, *moved)
-        if np.any(other != self.decisions[path]):
-            self.turned[path] = other
-        return self.decisions[path]
+        other, decision = np.asarray(primitive.decide(operation, *moved)), self.decisions[path]
+        if np.any(different(other, decision)):
+            self.turned[path] = np.broadcast_to(other, (self.dice.passes, *np.shape(decision)))
+        return decision
 
-    def operands(self, operation: Operation, primitive: Primitive, x: list[Value]) -> list[Value]:
+    def operands(self, operation: Operation, primitive: Primitive, x: list[Value], path: Path) -> list[Value]:
         """Factors that are rounded before they are multiplied; problems nearby, of factorisations."""
         inner, products = self.precision.inner, self.precision.products
+        if path in self.survey.poles:
+            self._look_at_pole(x[primitive.pole or 0], path)
         if primitive.multiplies and products.unit > inner.unit:
             return [
                 self.noise(a, products.unit * np.abs(f := _first(a, r)) + products.smallest * (f != 0), r)
@@ -127,16 +144,28 @@ class Noisy(Evaluation):
                 if is_float(a)
             ] + [a for a in x if not is_float(a)]
         if primitive.kind is Kind.BACKWARD:
-            return [self._nearby(a, r) for a, r in zip(x, operation.ranks, strict=True)]
+            return [self._nearby(primitive, a, r) for a, r in zip(x, operation.ranks, strict=True)]
         return x
 
-    def _nearby(self, a: Value, rank: int) -> Value:
+    def _look_at_pole(self, x: Array, path: Path) -> None:
+        true = self.survey.poles[path]
+        distance = np.abs(x - true)
+        if x.ndim > true.ndim:
+            distance = distance.max(axis=0)
+        near = (np.abs(true) <= FAR * distance) & (distance > 0)
+        if near.any():
+            self.singular[path] = near
+
+    def _nearby(self, primitive: Primitive, a: Value, rank: int) -> Value:
         """An operand of a backward stable algorithm, which solves a problem nearby exactly."""
-        if not is_float(a) or rank < 2:
+        if not is_float(a) or not rank:
             return a
         first = _first(a, rank)
-        size = np.maximum(np.abs(first), np.sqrt(np.mean(first * first, axis=(-2, -1), keepdims=True)))
-        return self.noise(a, 2 * self.precision.inner.unit * first.shape[-1] ** 0.5 * size, rank)
+        size = np.abs(first)
+        if primitive.absolute is not None and rank > 1:
+            size = np.maximum(size, primitive.absolute(first))
+        units = primitive.relative if isinstance(primitive.relative, float) else 1.0
+        return self.noise(a, units * self.precision.inner.unit * first.shape[-1] ** 0.5 * size, rank)
 
     def results(
         self, operation: Operation, primitive: Primitive, x: list[Value], y: list[Value], path: Path
@@ -161,6 +190,8 @@ class Noisy(Evaluation):
             if reach is not None:
                 size = np.maximum(size, reach)
             size = inner.unit * size
+            if path in self.survey.recovered:
+                size = size + self.precision.storage.unit * self.survey.recovered[path]
             if inner.smallest:
                 size = size + inner.smallest * (value != 0)
             found.append(self.noise(result, size, len(shape)))

@@ -1,9 +1,11 @@
 """The first, true evaluation of a trace: it prepares what the noisy ones need."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from functional_mlp import _jax_compat
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.noise import Precision
 from functional_mlp.oracle.traced.noise.reach import (
@@ -20,6 +22,31 @@ from functional_mlp.oracle.traced.tracing import Evaluation, Path
 from functional_mlp.oracle.traced.tracing.primitives import Kind, Operation, Primitive, Value, is_float
 
 
+def has_pole(operation: Operation, primitive: Primitive) -> bool:
+    """Whether rounding may bring an operand to where the result is infinite; no number written into the function."""
+    if primitive.pole is None or operation.params.get("y", -1) > 0:
+        return False
+    return not _jax_compat.is_literal(operation.equation.invars[primitive.pole])
+
+
+def _constants_added(jaxpr: Any) -> dict[Any, float]:
+    """The constants that are added to variables."""
+    found = {}
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "add":
+            for a, b in (equation.invars, equation.invars[::-1]):
+                if _jax_compat.is_literal(a) and not _jax_compat.is_literal(b) and np.shape(a.val) == ():
+                    found[b] = float(a.val)
+    return found
+
+
+def different(a: Value, b: Value) -> Any:
+    """Where two decisions are not the same; a number that is none is the same as another."""
+    if np.asarray(a).dtype.kind != "f":
+        return np.asarray(a != b)
+    return ~((a == b) | (np.isnan(a) & np.isnan(b)))
+
+
 class Survey(Evaluation):
     """An exact evaluation that remembers, by the path of each operation:
 
@@ -29,21 +56,33 @@ class Survey(Evaluation):
         sizes: what sums may round.
         stored: what rounding the terms of a sum before they are added does, in units of the format of factors.
         reach: how large the numbers are that another formula works with, where they are larger than the result.
+        recovered: how large a number is together with a constant that is added to it: a program may keep the sum, and
+            take the constant off again, as e / (1 + e) = 1 - 1 / (1 + e).
+        poles: what is divided by, or taken the logarithm of.
         largest: the largest number that a program meets.
     """
 
-    def __init__(self, precision: Precision):
+    def __init__(self, precision: Precision, outputs: frozenset[Any] = frozenset()):
+        """`outputs`: the variables of the program that are results of the function itself."""
         super().__init__()
-        self.precision = precision
+        self.precision, self.outputs = precision, outputs
         self.given: dict[Path, tuple[Operation, list[Value]]] = {}
         self.sizes: dict[Path, Sizes] = {}
         self.stored: dict[Path, Any] = {}
         self.reach: dict[Path, Array] = {}
+        self.recovered: dict[Path, Array] = {}
+        self.poles: dict[Path, Array] = {}
+        self._added: dict[Any, float] = {}
         self.largest = 0.0
 
     def __call__(self, program: Any, operands: Any) -> list[Value]:
         """The results, without their reach."""
         return [array_of(y) for y in super().__call__(program, operands)]
+
+    def run(self, jaxpr: Any, consts: Any, operands: Sequence[Any], path: Path) -> list[Any]:
+        """The results of an open jaxpr, of which it is known what constants are added to what."""
+        self._added |= _constants_added(jaxpr)
+        return super().run(jaxpr, consts, operands, path)
 
     def decided(self, operation: Operation, primitive: Primitive, x: list[Value], path: Path) -> Value:
         """A decision, which is remembered with what it was made of."""
@@ -58,6 +97,13 @@ class Survey(Evaluation):
         parts: list[Any] = [None if part is None else np.take(part, t, axis=-rank) for part in x]
         return Reached(*parts)
 
+    def chosen(self, which: Value, x: Any, otherwise: Any) -> Any:
+        """What loops side by side carry on, with its reach."""
+        y = super().chosen(which, array_of(x), array_of(otherwise))
+        if not isinstance(x, Reached) and not isinstance(otherwise, Reached):
+            return y
+        return reached(y, super().chosen(which, reach_of(x), reach_of(otherwise)))
+
     def stacked(self, column: list[Any], rank: int) -> Any:
         """What the steps of a loop wrote, with its reach."""
         y = super().stacked([array_of(a) for a in column], rank)
@@ -71,6 +117,11 @@ class Survey(Evaluation):
         results: list[Any] = super().operation(operation, primitive, bare, path)
         if not any(map(is_float, results)):
             return results
+        constant = self._added.get(operation.equation.outvars[0])
+        if constant is not None:
+            self.recovered[path] = np.abs(array_of(results[0]) + constant)
+        if has_pole(operation, primitive):
+            self.poles[path] = bare[primitive.pole or 0]
         if primitive.kind is Kind.SUM:
             results = [self._sum(operation, primitive, x, bare, results[0], path)]
         elif len(results) == 1:

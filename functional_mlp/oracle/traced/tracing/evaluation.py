@@ -42,7 +42,7 @@ class Evaluation:
     """One exact evaluation of a program, or several side by side, that obeys the decisions it is given.
 
     Attributes:
-        decisions: by `Path`, the outcomes of comparisons and the like that are obeyed; others are decided by the numbers.
+        decisions: by `Path`, the outcomes of comparisons and the like that are obeyed; others the numbers decide.
     """
 
     def __init__(self, decisions: dict[Path, Any] | None = None):
@@ -64,7 +64,7 @@ class Evaluation:
         """A number that is written into the function."""
         return value
 
-    def operands(self, operation: Operation, primitive: Primitive, x: list[Value]) -> list[Value]:
+    def operands(self, operation: Operation, primitive: Primitive, x: list[Value], path: Path) -> list[Value]:
         """The operands, before an operation that does not decide."""
         return x
 
@@ -87,6 +87,10 @@ class Evaluation:
         """What the steps of a loop wrote, arrays of `rank` axes."""
         return np.stack(np.broadcast_arrays(*column), axis=-rank - 1)
 
+    def chosen(self, which: Value, x: Value, otherwise: Value) -> Value:
+        """What loops side by side carry on: a new value of those that go on."""
+        return np.where(which, x, otherwise)
+
     # walking
 
     def run(self, jaxpr: Any, consts: Any, operands: Sequence[Value], path: Path) -> list[Value]:
@@ -96,7 +100,7 @@ class Evaluation:
         for step in self._plan(jaxpr):
             equation = step.operation.equation
             x = [self._read(known, v) for v in equation.invars]
-            known |= zip(equation.outvars, self._stepped(step, x, (*path, step.number)), strict=True)
+            known |= zip(equation.outvars, self.stepped(step, x, (*path, step.number)), strict=True)
             for variable in step.last:
                 known.pop(variable, None)
         return [self._read(known, v) for v in jaxpr.outvars]
@@ -111,7 +115,8 @@ class Evaluation:
             self._plans[id(jaxpr)] = planned(jaxpr)
         return self._plans[id(jaxpr)]
 
-    def _stepped(self, step: Step, x: list[Value], path: Path) -> list[Value]:
+    def stepped(self, step: Step, x: list[Value], path: Path) -> list[Value]:
+        """The results of an equation."""
         name, p = step.operation.name, step.operation.params
         if step.primitive is not None:
             return self.operation(step.operation, step.primitive, x, path)
@@ -124,9 +129,7 @@ class Evaluation:
             branch = p["branches"][which]
             return self.run(branch.jaxpr, branch.consts, x[1:], (*path, which))
         if name == "custom_linear_solve":
-            start = p["const_lengths"].matvec + p["const_lengths"].vecmat
-            solve, end = p["jaxprs"].solve, start + p["const_lengths"].solve
-            return self.run(solve.jaxpr, solve.consts, [*x[start:end], *x[sum(p["const_lengths"]) :]], path)
+            return self.linear_solve(p, x, path)
         inner = _jax_compat.called_program(step.operation.equation)
         if inner is None:
             raise ValueError(unknown(step.operation))
@@ -150,9 +153,27 @@ class Evaluation:
     def _while(self, p: Any, x: list[Value], path: Path) -> list[Value]:
         a, b = p["cond_nconsts"], p["cond_nconsts"] + p["body_nconsts"]
         cond, body, carry, t = p["cond_jaxpr"], p["body_jaxpr"], x[b:], 0
-        while bool(_agreed(self.run(cond.jaxpr, cond.consts, [*x[:a], *carry], (*path, "?", t))[0])):
-            carry, t = self.run(body.jaxpr, body.consts, [*x[a:b], *carry], (*path, t)), t + 1
-        return carry
+        side_by_side = len(cond.out_avals[0].shape)  # axes of loops of which each goes on for as long as it does
+        while True:
+            goes_on = self.run(cond.jaxpr, cond.consts, [*x[:a], *carry], (*path, "?", t))[0]
+            goes_on = _agreed(goes_on, side_by_side)
+            if not np.any(goes_on):
+                return carry
+            following = self.run(body.jaxpr, body.consts, [*x[a:b], *carry], (*path, t))
+            if side_by_side and not np.all(goes_on):
+                ranks = [len(v.aval.shape) for v in body.jaxpr.outvars]
+                following = [
+                    self.chosen(goes_on.reshape(goes_on.shape + (1,) * (r - side_by_side)), new, old)
+                    for new, old, r in zip(following, carry, ranks, strict=True)
+                ]
+            carry, t = following, t + 1
+
+    def linear_solve(self, p: Any, x: list[Value], path: Path) -> list[Value]:
+        """The solution of a linear system, as the function says how it is to be solved."""
+        solve, lengths = p["jaxprs"].solve, p["const_lengths"]
+        start = lengths.matvec + lengths.vecmat
+        constants, right = x[start : start + lengths.solve], x[sum(lengths) :]
+        return self.run(solve.jaxpr, solve.consts, [*constants, *right], path)
 
     def operation(self, operation: Operation, primitive: Primitive, x: list[Value], path: Path) -> list[Value]:
         """The results of an operation that runs no program."""
@@ -161,7 +182,7 @@ class Evaluation:
             decision = self.decided(operation, primitive, x, path) if decides else primitive.decide(operation, *x)
             y = primitive.evaluate(operation, decision, *x)
         else:
-            y = primitive.evaluate(operation, *self.operands(operation, primitive, x))
+            y = primitive.evaluate(operation, *self.operands(operation, primitive, x, path))
         results = [_array(part) for part in y] if isinstance(y, list) else [_array(y)]
         return self.results(operation, primitive, x, results, path)
 
@@ -171,11 +192,11 @@ def _array(x: Any) -> Value:
     return np.asarray(x) if isinstance(x, np.generic) else x
 
 
-def _agreed(x: Value) -> Value:
-    """The one number that all passes have."""
-    if np.ndim(x) and np.any(x != x[0]):
+def _agreed(x: Value, rank: int = 0) -> Value:
+    """What all passes agree on."""
+    if np.ndim(x) > rank and np.any(x != x[0]):
         raise DivergenceError("passes side by side take different branches")
-    return x[0] if np.ndim(x) else x
+    return x[0] if np.ndim(x) > rank else x
 
 
 def planned(jaxpr: Any) -> tuple[Step, ...]:

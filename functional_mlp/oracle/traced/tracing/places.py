@@ -40,7 +40,7 @@ def _expression(frame: _jax_compat.SourceFrame) -> str:
     lines = [linecache.getline(frame.file, n).rstrip("\n") for n in range(frame.line, frame.last_line + 1)]
     if not lines or not lines[0]:
         return ""
-    if 0 < frame.last_column:
+    if frame.last_column > 0:
         lines[-1] = lines[-1].encode()[: frame.last_column].decode(errors="replace")
     lines[0] = lines[0].encode()[frame.column :].decode(errors="replace")
     return " ".join(" ".join(lines).split())

@@ -90,8 +90,8 @@ def _traced(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
         return jax.make_jaxpr(function)(*operands)
     except jax.errors.ConcretizationTypeError as error:
         raise ValueError(
-            f"the function cannot be traced by JAX, since it looks at the values of its arguments: {_first_line(error)}; "
-            "use jax.numpy.where or jax.lax.cond in place of if"
+            "the function cannot be traced by JAX, since it looks at the values of its arguments: "
+            f"{_first_line(error)}; use jax.numpy.where or jax.lax.cond in place of if"
         ) from error
     except jax.errors.TracerArrayConversionError as error:
         raise ValueError(
@@ -117,16 +117,16 @@ def refuse(jaxpr: Any) -> None:
     for equation in jaxpr.eqns:
         if _jax_compat.has_effects(equation):
             raise ValueError(
-                f"the function has a side effect, {equation.primitive.name!r}{where_of(equation)}: its gradient is that of "
-                "a function only without"
+                f"the function has a side effect, {equation.primitive.name!r}{where_of(equation)}: only what does "
+                "nothing but compute has a gradient that can be judged"
             )
     for step in planned(jaxpr):
         equation = step.operation.equation
         for variable in (*equation.invars, *equation.outvars):
             if jax.dtypes.issubdtype(_jax_compat.dtype_of(variable), np.complexfloating):
                 raise ValueError(
-                    f"the function computes with complex numbers, in {equation.primitive.name!r}{where_of(equation)}, which "
-                    "are not judged: write it with real and imaginary parts"
+                    f"the function computes with complex numbers, in {equation.primitive.name!r}{where_of(equation)}, "
+                    "which are not judged: write it with real and imaginary parts"
                 )
         if step.primitive is not None:
             continue

@@ -65,18 +65,18 @@ ROUNDED: dict[str, Primitive] = {
     "add_any": _rounded(np.add, 1.0),
     "sub": _rounded(np.subtract, 1.0),
     "mul": _rounded(np.multiply, 1.0, linear=True),
-    "div": _rounded(_divide, 2.0),
+    "div": _rounded(_divide, 2.0)._replace(pole=1),
     "rem": _rounded(np.fmod, 2.0, lambda y, x, d: np.abs(x)),
     "square": _rounded(np.square, 1.0),
     "sqrt": _rounded(np.sqrt, 2.0),
-    "rsqrt": _rounded(lambda x: 1 / np.sqrt(x), 3.0),
+    "rsqrt": _rounded(lambda x: 1 / np.sqrt(x), 3.0)._replace(pole=0),
     "cbrt": _rounded(np.cbrt, 2.0),
-    "integer_pow": Primitive(_integer_power, Kind.ROUNDED, _times_of_power),
+    "integer_pow": Primitive(_integer_power, Kind.ROUNDED, _times_of_power, pole=0),  # of negative powers
     "pow": _rounded(np.power, 2.0, _of_power),
     "exp": _rounded(np.exp, 2.0, lambda y, x: np.minimum(np.abs(x), MOST_EXPONENT) * y),
     "exp2": _rounded(np.exp2, 2.0, lambda y, x: np.minimum(np.abs(x), MOST_EXPONENT) * y),
     "expm1": _rounded(np.expm1, 2.0, lambda y, x: 1 + y),
-    "log": _rounded(np.log, 2.0),
+    "log": _rounded(np.log, 2.0)._replace(pole=0),
     "log1p": _rounded(np.log1p, 2.0, _one),
     "logistic": _rounded(_logistic, 2.0, _one),
     "sin": _rounded(np.sin, 2.0, _of_argument),
@@ -98,7 +98,7 @@ ROUNDED: dict[str, Primitive] = {
         name: _rounded(None, 8.0, _one)
         for name in (
             *("erf_inv", "lgamma", "digamma", "polygamma", "zeta", "igamma", "igammac", "igamma_grad_a"),
-            *("random_gamma", "random_gamma_grad", "regularized_incomplete_beta", "bessel_i0e", "bessel_i1e"),
+            *("random_gamma_grad", "regularized_incomplete_beta", "bessel_i0e", "bessel_i1e"),
         )
     },
 }

@@ -80,7 +80,7 @@ def padded(x: Value, value: Any, config: Any) -> Value:
     inside: list[Any] = [
         slice(max(low, 0), max(low, 0) + span, gap + 1) for span, (low, _, gap) in zip(spans, config, strict=True)
     ]
-    out[tuple([..., *inside])] = x
+    out[(..., *inside)] = x
     cut: list[Any] = [slice(max(-low, 0), n - max(-high, 0)) for n, (low, high, _) in zip(wide, config, strict=True)]
     return out[(..., *cut)]
 

@@ -59,11 +59,13 @@ class Primitive(NamedTuple):
             *operands): what comes of that decision.
         kind: how it rounds.
         relative: units that it may err by, relative to its result.
-        absolute: of (result, *operands): further units that it may err by, since it may be computed in another way.
+        absolute: of (result, *operands): further units that it may err by, since it may be computed in another way. Of
+            a factorisation, of an operand, which `relative` and this are about there.
         decide: of what decides, of (operation, *operands): the decision, an array.
         moved: of a sum, the places of the operands whose numbers are added up; all, if None.
         multiplies: whether a sum is one of products, whose factors may be rounded before.
         added: of a sum in which some terms are subtracted: the evaluator that adds them.
+        pole: the operand at whose zero the result is infinite, or not a number; None without.
         linear: whether the result is linear in each operand that is a float.
     """
 
@@ -75,6 +77,7 @@ class Primitive(NamedTuple):
     moved: tuple[int, ...] | None = None
     multiplies: bool = False
     added: Callable[..., Any] | None = None
+    pole: int | None = None
     linear: bool = False
 
 

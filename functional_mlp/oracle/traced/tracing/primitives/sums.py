@@ -74,7 +74,7 @@ def windows_of(x: Value, rank: int, fill: Any, p: Any) -> Value:
         *(slice(None, None, step) for step in p["window_strides"]),
         *(slice(None, None, gap) for gap in apart),
     ]
-    return wide[tuple([..., *steps])]
+    return wide[(..., *steps)]
 
 
 def _in_windows(ufunc: Any, fill: float) -> Any:

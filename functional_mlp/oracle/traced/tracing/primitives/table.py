@@ -27,12 +27,21 @@ def _cast(operation: Operation, x: Value) -> Value:
     return x.astype(np.float64 if jax.dtypes.issubdtype(kind, np.floating) else kind)
 
 
+def _root_mean_square(a: Value) -> Value:
+    return np.sqrt(np.mean(a * a, axis=(-2, -1), keepdims=True))
+
+
+# of what a factorisation is given, the numbers may be off by units of themselves, and of their matrix as a whole; what
+# solves triangular systems is stable number by number, and the two factors in one matrix are of different sizes
 FACTORISATIONS: dict[str, Primitive] = {
-    name: Primitive(by_jax, Kind.BACKWARD)
-    for name in (
-        *("cholesky", "lu", "qr", "geqrf", "householder_product", "ormqr", "eigh", "svd", "triangular_solve"),
-        *("tridiagonal_solve", "tridiagonal", "hessenberg", "schur"),
-    )
+    **{
+        name: Primitive(by_jax, Kind.BACKWARD, 2.0, _root_mean_square)
+        for name in (
+            *("cholesky", "lu", "qr", "geqrf", "householder_product", "ormqr", "eigh", "svd"),
+            *("tridiagonal", "hessenberg", "schur"),
+        )
+    },
+    **{name: Primitive(by_jax, Kind.BACKWARD, 2.0) for name in ("triangular_solve", "tridiagonal_solve")},
 }
 CAST = Primitive(_cast, linear=True)
 TABLE: dict[str, Primitive] = {
@@ -62,7 +71,9 @@ def primitive_of(operation: Operation) -> Primitive | None:
     takes = any(map(_is_float, operation.equation.invars))
     gives = any(map(_is_float, operation.equation.outvars))
     if operation.name == "convert_element_type" and takes and not gives:
-        return TO_WHOLE_NUMBERS if _jax_compat.dtype_of(operation.equation.outvars[0]) != bool else _NOT_ZERO
+        return (
+            _NOT_ZERO if np.dtype(_jax_compat.dtype_of(operation.equation.outvars[0])).kind == "b" else TO_WHOLE_NUMBERS
+        )
     if operation.name == "bitcast_convert_type":
         return BITS if takes else BY_JAX
     return TABLE.get(operation.name, None if takes or gives else BY_JAX)
