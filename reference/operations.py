@@ -26,8 +26,8 @@ Rounded = dict[str, NDArray[np.float64]]
 
 
 def _over(numerator: Real, denominator: Real) -> Real:
-    """A quotient by a root; exactly 0 where the numerator is."""
-    return ZERO if is_zero(numerator) else ball(numerator) / ball(denominator)
+    """A quotient by a root; exactly 0 where the numerator alone is."""
+    return ZERO if is_zero(numerator) and not is_zero(denominator) else ball(numerator) / ball(denominator)
 
 
 def _norm(given: Numbers, ct: Matrix, settings: Mapping[str, fmpq], *, centred: bool) -> Numbers:
