@@ -1,4 +1,4 @@
-"""The vectors of single operations: their files, what makes them, a textbook in NumPy that passes, slips that do not."""
+"""The vectors of single operations: their files, what makes them, a textbook that passes, slips that do not."""
 
 import copy
 import json

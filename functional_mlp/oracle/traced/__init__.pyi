@@ -2,5 +2,3 @@ from .elementwise import Curve as Curve
 from .elementwise import ElementwiseReport as ElementwiseReport
 from .elementwise import Region as Region
 from .elementwise import check_elementwise as check_elementwise
-from .noise import estimate as estimate
-from .tracing import trace_vjp as trace_vjp

@@ -1,7 +1,7 @@
 """Asking an elementwise function for its value and its derivative at every number of a format."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,7 +13,7 @@ from functional_mlp._dtypes import DTYPES, Array
 from functional_mlp.activations import Activation
 from functional_mlp.oracle.case import numbers
 from functional_mlp.oracle.noise import Precision, precision_named
-from functional_mlp.oracle.traced.elementwise.curves import judged
+from functional_mlp.oracle.traced.elementwise.curves import Curve, judged
 from functional_mlp.oracle.traced.elementwise.likeness import likeness_of
 from functional_mlp.oracle.traced.elementwise.references import Reference, reference_of
 from functional_mlp.oracle.traced.elementwise.report import ElementwiseReport, Special
@@ -70,14 +70,7 @@ def check_elementwise(
     value = judged("value", x, values, value_right, declared.storage)
     slopes, notes = _slopes(fn, derivative, x, dtype)
     curves = [value] if slopes is None else [value, judged("derivative", x, slopes, slope_right, declared.storage)]
-    for curve in curves:
-        if curve.by_convention:
-            at = curve.by_convention[len(curve.by_convention) // 2]
-            got = float(curve.got[np.searchsorted(curve.x, at)])
-            notes = [
-                *notes,
-                f"at the kink near {at:g} the derivative is {got:g}, that of another side, which is as right",
-            ]
+    notes += [note for curve in curves for note in _of_conventions(curve, meant)]
     if returned != dtype:
         notes = [f"your function returns {returned} for {dtype}: its values were judged as {dtype}", *notes]
     return ElementwiseReport(
@@ -101,8 +94,9 @@ def _asked(what: str, function: Function, x: Array, dtype: str, *more: Any) -> t
     try:
         with _scope(dtype), np.errstate(all="ignore"):
             result = function(given, *more)
-            array = numbers(f"the result of {what}", result)
-            returned = np.asarray(result).dtype.name
+            mask = np.asarray(result)
+            array = numbers(f"the result of {what}", mask.astype(given.dtype) if mask.dtype == bool else result)
+            returned = dtype if mask.dtype == bool else mask.dtype.name
     except (TypeError, ValueError) as error:
         if str(error).startswith("expected the result"):
             raise
@@ -134,6 +128,16 @@ def _slopes(fn: Function, derivative: Function | None, x: Array, dtype: str) -> 
         return _asked("derivative", pulled, x, dtype)[0], ["the derivative is JAX's of your function"]
     except ValueError:
         return None, ["the derivative was not judged: JAX cannot trace your function; hand it over as derivative="]
+
+
+def _of_conventions(curve: Curve, meant: Reference) -> Iterator[str]:
+    """What is taken at kinks, where it is not what this package takes."""
+    found: dict[float, float] = {}
+    for at in curve.by_convention:
+        kink = min(meant.places or (at,), key=lambda place: abs(place - at))
+        found.setdefault(kink, float(curve.got[np.searchsorted(curve.x, at)]))
+    for kink, got in found.items():
+        yield f"at the kink at {kink:g} the {curve.what} is {got:g}, that of another side, which is as right"
 
 
 def _takes_cotangent(derivative: Function) -> bool:

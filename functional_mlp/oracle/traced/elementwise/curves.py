@@ -22,7 +22,7 @@ class Region:
     Attributes:
         verdict: WRONG or UNDECIDED.
         first, last: the ends, both included.
-        wrong, size: how many of the numbers asked about there have the verdict, and how many there are.
+        count, size: how many of the numbers asked about there have the verdict, and how many there are.
         worst: where the error is largest, in what is allowed.
         got, expected, ulp, allowed: there; `ulp` is the error and `allowed` the largest of a right program, in ulp.
         cause: of UNDECIDED: "kink", or "overflow" (or underflow) of numbers on the way; "" if it is wrong.
@@ -31,7 +31,7 @@ class Region:
     verdict: Verdict
     first: float
     last: float
-    wrong: int
+    count: int
     size: int
     worst: float
     got: float

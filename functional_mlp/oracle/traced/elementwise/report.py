@@ -122,7 +122,7 @@ def _summary(curve: Curve) -> list[str]:
 
 def _sentence(region: Region) -> str:
     place = f"at {region.first:.6g}" if region.first == region.last else f"from {region.first:.6g} to {region.last:.6g}"
-    numbers = f" ({region.wrong} of {region.size} numbers)" if region.size > 1 else ""
+    numbers = f" ({region.count} of {region.size} numbers)" if region.size > 1 else ""
     where = "" if region.size == 1 else f" at {region.worst:.6g}"
     why = f", where {CAUSES[region.cause]}" if region.cause else ""
     return (
