@@ -1,6 +1,7 @@
 """The elementwise instrument: right functions of every format, slips with their regions and names, what is shown."""
 
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from functional_mlp.oracle import Verdict, check_elementwise
 from functional_mlp.oracle.noise import FORMATS
 from functional_mlp.oracle.traced.elementwise.curves import ulp_of
 from functional_mlp.oracle.traced.elementwise.samples import finite_numbers
+from tests.helpers.markdown import ROOT
 
 ALL = {"bfloat16": 65_279, "float16": 63_487}  # finite numbers, both zeros as one
 
@@ -245,3 +247,16 @@ def test_bad_input_is_answered_with_one_sentence(says, error, words, arguments, 
 
 def test_it_is_named_beside_the_other_checks():
     assert oracle.check_elementwise is check_elementwise
+
+
+def test_the_example_of_the_guide_is_told_what_the_guide_says(capsys):
+    page = (ROOT / "docs" / "guide" / "elementwise.md").read_text(encoding="utf-8")
+    [example], [printed] = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "text"))
+    exec(example, {})
+    said = capsys.readouterr().out
+    for words in (
+        "WRONG: gelu in bfloat16 in float32, 65279 numbers",
+        "The derivative is that of gelu_tanh, everywhere.",
+    ):
+        assert words in said
+        assert words in printed

@@ -10,6 +10,7 @@ from functional_mlp.oracle.traced.elementwise.curves import Curve, Region, Row
 from functional_mlp.oracle.traced.elementwise.figure import drawn
 from functional_mlp.oracle.verdict import Verdict, worst_of
 
+ROUGHLY = (1e-3, 1e6)  # ulp
 SHOWN = 3  # regions of a curve that are written out
 
 
@@ -137,15 +138,23 @@ def _ulp(number: float) -> str:
 
 def _table(curves: Sequence[Curve]) -> list[str]:
     """Value and derivative beside each other: the largest error in ulp, the median of what is allowed, and counts."""
-    heads = "".join(f" | {curve.what:>11} {'allowed':>8} {'wrong':>6} {'open':>5}" for curve in curves)
+    heads = "".join(f"   {curve.what:>11} {'allowed':>8} {'wrong':>6} {'open':>5}" for curve in curves)
     lines = [f"  {'x':<24} {'numbers':>7}{heads}"]
     for rows in zip(*(curve.rows() for curve in curves), strict=True):
         cells = [f"  {f'{rows[0].low:.4g} to {rows[0].high:.4g}':<24} {rows[0].size:7d}"]
         for row in rows:
-            largest, allowed = (f"{x:.3g}" if math.isfinite(x) else "not finite" for x in (row.ulp, row.allowed))
-            cells.append(f"{largest:>11} {allowed:>8} {row.wrong:6d} {row.undecided:5d}")
-        lines.append(" | ".join(cells))
+            cells.append(f"{_short(row.ulp):>11} {_short(row.allowed):>8} {row.wrong:6d} {row.undecided:5d}")
+        lines.append("   ".join(cells))
     return lines
+
+
+def _short(number: float) -> str:
+    """An error in few digits: what is far below or above an ulp, roughly."""
+    if not math.isfinite(number):
+        return "not finite"
+    if number > ROUGHLY[1]:
+        return f">{ROUGHLY[1]:.0e}"
+    return f"{number:.3g}" if number == 0 or number >= ROUGHLY[0] else f"<{ROUGHLY[0]:g}"
 
 
 def _finite(value: Any) -> Any:
