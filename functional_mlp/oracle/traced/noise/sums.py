@@ -1,5 +1,6 @@
 """What a sum may round, whatever the order in which it is added up."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.tracing.primitives import Operation, Primitive, Value
 
 TINY = 1e-300
+BLOCKS = 12  # of a long sum of products, between which its partial sums are looked at
+MOST_LOST = 0.5  # of the sum of the magnitudes of all terms
 
 
 class Sizes(NamedTuple):
@@ -40,7 +43,8 @@ def sizes_of(
 
     The mean square of a partial sum over all orders gives k (S^2 / 3 + Q / 6) + Q for the sum of their squares, of k
     terms with sum S and sum of squares Q. Terms that are alike, or too small to be seen by the partial sum that they
-    are added to, round the same way: then errors add up, to u k |S| / 2.
+    are added to, round the same way: then errors add up, to u k |S| / 2. Terms that are sorted, as samples are by
+    class, have larger partial sums in their order than in others: that order is looked at too.
 
     Args:
         operation: the sum.
@@ -63,17 +67,64 @@ def sizes_of(
     absolute = of(np.abs, operands)
     k = np.round(np.maximum(of(lambda a: (a != 0).astype(np.float64), operands), 0.0))
     copies = (k <= 1) & (not primitive.multiplies)
-    partial = k * (total**2 / 3 + squares / 6) + squares
-    largest, together = np.maximum(total, np.sqrt(squares)), k / 2
-    if operation.name == "cumsum":
-        sums = evaluate(operands)
-        partial, absolute_sums = of(np.square, [sums]), of(np.abs, [sums])
-        partial = np.maximum(partial, squares)
-        with np.errstate(all="ignore"):
-            together = np.where(largest > 0, absolute_sums / largest, 0.0)
+    largest = np.maximum(total, np.sqrt(squares))
+    ordered = _in_order(operation, primitive, operands, evaluate)
+    if operation.name == "cumsum":  # has but one order
+        partial, running = np.maximum(ordered.squares, squares), ordered.absolute
+    else:
+        partial = np.maximum(k * (total**2 / 3 + squares / 6) + squares, ordered.squares)
+        running = np.maximum(k * largest / 2, ordered.absolute)
     spread = np.sqrt(np.maximum(squares / np.maximum(k, 1) - (absolute / np.maximum(k, 1)) ** 2, 0))
     alike = np.where(largest > 0, np.minimum(1.0, 2 * unit * largest / np.where(spread > 0, spread, TINY)), 0.0)
     alike = np.where(np.isfinite(alike), alike, 1.0)
-    amplitude = np.maximum(np.sqrt(partial), alike * together * largest)
+    # however coarse the format is, a sum does not stray much farther than its terms reach
+    amplitude = np.minimum(np.maximum(np.sqrt(partial), alike * running), MOST_LOST / unit * absolute)
     zero: Any = 0.0
     return Sizes(np.where(copies, zero, amplitude), copies, np.where(copies, zero, largest), np.sqrt(squares))
+
+
+class Ordered(NamedTuple):
+    """Partial sums of sums, in the order in which their terms are; zeros where no order is known.
+
+    Attributes:
+        squares: the sum of their squares.
+        absolute: the sum of their magnitudes.
+    """
+
+    squares: Any
+    absolute: Any
+
+
+def _in_order(
+    operation: Operation, primitive: Primitive, x: list[Value], evaluate: Callable[[list[Value]], Array]
+) -> Ordered:
+    if operation.name == "cumsum":
+        running = evaluate(x)
+        return Ordered(evaluate([np.square(running)]), evaluate([np.abs(running)]))
+    if operation.name == "reduce_sum":
+        axes = operation.params["axes"]
+        terms = np.moveaxis(x[0], axes, range(-len(axes), 0)).reshape((*operation.shapes[0], -1))
+        sums = np.cumsum(terms, axis=-1)
+        return Ordered(np.square(sums).sum(-1), np.abs(sums).sum(-1))
+    if primitive.factors is not None:
+        a, b, shaped = primitive.factors(operation, *x)
+        return Ordered(*map(shaped, _in_blocks(a, b)))
+    return Ordered(0.0, 0.0)
+
+
+def _in_blocks(a: Array, b: Array) -> tuple[Array, Array]:
+    """Of the product of (..., rows, inner) and (..., inner, columns); partial sums are looked at between blocks.
+
+    Within a block they are taken to be as large as the larger of those at its ends.
+    """
+    edges = np.unique(np.linspace(0, a.shape[-1], min(a.shape[-1], BLOCKS) + 1).astype(int))
+    sums = np.zeros((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]))
+    before, squares, absolute = np.zeros_like(sums), np.zeros_like(sums), np.zeros_like(sums)
+    for start, stop in itertools.pairwise(edges):
+        sums += a[..., start:stop] @ b[..., start:stop, :]
+        size = np.abs(sums)
+        np.maximum(before, size, out=before)
+        squares += (stop - start) * np.square(before)
+        absolute += (stop - start) * before
+        before = size
+    return squares, absolute

@@ -120,6 +120,11 @@ def refuse(jaxpr: Any) -> None:
                 f"the function has a side effect, {equation.primitive.name!r}{where_of(equation)}: only what does "
                 "nothing but compute has a gradient that can be judged"
             )
+        if equation.primitive.name == "random_seed":
+            raise ValueError(
+                f"the function draws random numbers of its own{where_of(equation)}: hand over the key, or the mask, as an "
+                "argument, so that both compute with the same"
+            )
     for step in planned(jaxpr):
         equation = step.operation.equation
         for variable in (*equation.invars, *equation.outvars):

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from functional_mlp.oracle.traced.tracing.primitives.operation import Kind, Operation, Primitive, Value, passes_of
+from functional_mlp.oracle.traced.tracing.primitives.operation import Operation, Primitive, Value, passes_of, product
 from functional_mlp.oracle.traced.tracing.primitives.sums import windows_of
 
 # letters: p passes, n samples, c channels (of a group), g groups, o features (of a group), s places, k taps
 
 
-def _convolve(operation: Operation, left: Value, right: Value) -> Value:
+def _convolve(operation: Operation, left: Value, right: Value) -> tuple[Value, Value, Any]:
+    """The matrices (passes, groups, windows, inside of a window) and (passes, groups, inside, features)."""
     p, rank = operation.params, operation.ranks[0]
     numbers, groups, batches = p["dimension_numbers"], p["feature_group_count"], p["batch_group_count"]
     x, kernel = _ordered(left, rank, numbers.lhs_spec), _ordered(right, rank, numbers.rhs_spec)
@@ -31,11 +32,15 @@ def _convolve(operation: Operation, left: Value, right: Value) -> Value:
     a = a.reshape((*seen.shape[:front], groups, n * math.prod(out), channels * math.prod(taps)))
     passes = passes_of(kernel, rank)
     b = kernel.reshape((*passes, groups, features // groups, channels * math.prod(taps)))
-    y = np.matmul(a, np.swapaxes(b, -1, -2))  # (p, g, ns, o)
-    passes = y.shape[: y.ndim - 3]
-    y = y.reshape((*passes, groups, n, math.prod(out), features // groups))
-    y = np.moveaxis(y, (-3, -4, -1, -2), (-4, -3, -2, -1)).reshape((*passes, n, features, *out))
-    return _reordered(y, rank, numbers.out_spec)
+    b = np.swapaxes(b, -1, -2)
+
+    def shaped(y: Value) -> Value:  # of (p, g, ns, o)
+        passes = y.shape[: y.ndim - 3]
+        y = y.reshape((*passes, groups, n, math.prod(out), features // groups))
+        y = np.moveaxis(y, (-3, -4, -1, -2), (-4, -3, -2, -1)).reshape((*passes, n, features, *out))
+        return _reordered(y, rank, numbers.out_spec)
+
+    return a, b, shaped
 
 
 def _ordered(x: Value, rank: int, spec: Any) -> Value:
@@ -57,6 +62,4 @@ def _samples_to_channels(x: Value, rank: int, groups: int) -> Value:
     return x.reshape((*x.shape[: front + 1], groups * channels, *x.shape[front + 3 :]))
 
 
-CONVOLUTION: dict[str, Primitive] = {
-    "conv_general_dilated": Primitive(_convolve, Kind.SUM, multiplies=True, linear=True)
-}
+CONVOLUTION: dict[str, Primitive] = {"conv_general_dilated": product(_convolve)}

@@ -64,6 +64,8 @@ class Primitive(NamedTuple):
         decide: of what decides, of (operation, *operands): the decision, an array.
         moved: of a sum, the places of the operands whose numbers are added up; all, if None.
         multiplies: whether a sum is one of products, whose factors may be rounded before.
+        factors: of a sum of products, of (operation, *operands): the two matrices whose product it is, and what brings
+            that product into the shape of the result.
         added: of a sum in which some terms are subtracted: the evaluator that adds them.
         pole: the operand at whose zero the result is infinite, or not a number; None without.
         linear: whether the result is linear in each operand that is a float.
@@ -76,6 +78,7 @@ class Primitive(NamedTuple):
     decide: Callable[..., Any] | None = None
     moved: tuple[int, ...] | None = None
     multiplies: bool = False
+    factors: Callable[..., tuple[Value, Value, Callable[[Value], Value]]] | None = None
     added: Callable[..., Any] | None = None
     pole: int | None = None
     linear: bool = False
@@ -173,3 +176,13 @@ by_jax = by_rows(_by_jax)
 def exact(function: Callable[..., Any]) -> Primitive:
     """What does not round, entry by entry."""
     return Primitive(elementwise(function))
+
+
+def product(factors: Callable[..., tuple[Value, Value, Callable[[Value], Value]]]) -> Primitive:
+    """A sum of products that is a product of matrices."""
+
+    def evaluate(operation: Operation, left: Value, right: Value) -> Value:
+        a, b, shaped = factors(operation, left, right)
+        return shaped(np.matmul(a, b))
+
+    return Primitive(evaluate, Kind.SUM, multiplies=True, factors=factors, linear=True)

@@ -16,6 +16,7 @@ from functional_mlp.oracle.traced.tracing.primitives.operation import (
     by_jax,
     by_rows,
     passes_of,
+    product,
     trailing,
 )
 
@@ -45,12 +46,12 @@ def terms_of(operation: Operation) -> float:
     return max(1.0, float(math.prod(shape[axis] for axis in axes)) - 1)
 
 
-def _dot(operation: Operation, left: Value, right: Value) -> Value:
+def _dot(operation: Operation, left: Value, right: Value) -> tuple[Value, Value, Any]:
+    """The matrices (passes, batch, rows, inner) and (passes, batch, inner, columns)."""
     (left_inner, right_inner), (left_batch, right_batch) = operation.params["dimension_numbers"]
     a = _as_matrices(left, operation.ranks[0], left_batch, left_inner, inner_last=True)
     b = _as_matrices(right, operation.ranks[1], right_batch, right_inner, inner_last=False)
-    y = np.matmul(a, b)
-    return y.reshape((*y.shape[: y.ndim - 3], *operation.shapes[0]))
+    return a, b, lambda y: y.reshape((*y.shape[: y.ndim - 3], *operation.shapes[0]))
 
 
 def _as_matrices(x: Value, rank: int, batch: tuple[int, ...], inner: tuple[int, ...], inner_last: bool) -> Value:
@@ -128,7 +129,7 @@ def _logarithm_of_sum(x: Value, axis: int) -> Value:
 SUMS: dict[str, Primitive] = {
     "reduce_sum": Primitive(_along(np.sum), Kind.SUM, linear=True),
     "cumsum": Primitive(running(np.cumsum), Kind.SUM, linear=True),
-    "dot_general": Primitive(_dot, Kind.SUM, multiplies=True, linear=True),
+    "dot_general": product(_dot),
     "ragged_dot_general": Primitive(by_jax, Kind.SUM, moved=(0, 1), multiplies=True, linear=True),
     "reduce_window_sum": Primitive(_in_windows(np.add, 0.0), Kind.SUM, linear=True),
     "select_and_scatter_add": Primitive(
