@@ -26,12 +26,12 @@ class NormResiduals(NamedTuple):
 
     Attributes:
         normalised: the rows x̂ before weight and bias, (..., units).
-        scale: r = 1 / sqrt(mean square + epsilon) of every row, (..., 1).
+        root: s = sqrt(mean square + epsilon) of every row, (..., 1).
         weight, bias: as given, (units,) or None.
     """
 
     normalised: Float[Array, "*rows units"]
-    scale: Float[Array, "*rows 1"]
+    root: Float[Array, "*rows 1"]
     weight: Float[Array, " units"] | None
     bias: Float[Array, " units"] | None
 
@@ -89,14 +89,14 @@ def layer_norm_forward(
 
     Example:
         >>> y, residuals = layer_norm_forward(jnp.array([[1.0, 3.0]]), epsilon=0.0)
-        >>> y.tolist(), residuals.scale.tolist()
+        >>> y.tolist(), residuals.root.tolist()
         ([[-1.0, 1.0]], [[1.0]])
     """
     return _forward(x, weight, bias, epsilon, centre=True)
 
 
 def layer_norm_backward(residuals: NormResiduals, ct_y: ArrayLike) -> NormCotangents:
-    """ct_x = r (g - mean g - x̂ mean(g x̂)) with g = ct_y weight; ct_weight = sum of ct_y x̂, ct_bias = sum of ct_y.
+    """ct_x = (g - mean g - x̂ mean(g x̂)) / s with g = ct_y weight; ct_weight = sum of ct_y x̂, ct_bias = sum of ct_y.
 
     Args:
         residuals: of `layer_norm_forward`.
@@ -149,14 +149,14 @@ def rms_norm_forward(
 
     Example:
         >>> y, residuals = rms_norm_forward(jnp.array([[2.0, -2.0]]), epsilon=0.0)
-        >>> y.tolist(), residuals.scale.tolist()
-        ([[1.0, -1.0]], [[0.5]])
+        >>> y.tolist(), residuals.root.tolist()
+        ([[1.0, -1.0]], [[2.0]])
     """
     return _forward(x, weight, None, epsilon, centre=False)
 
 
 def rms_norm_backward(residuals: NormResiduals, ct_y: ArrayLike) -> NormCotangents:
-    """ct_x = r (g - x̂ mean(g x̂)) with g = ct_y weight; ct_weight = sum of ct_y x̂; there is no ct_bias.
+    """ct_x = (g - x̂ mean(g x̂)) / s with g = ct_y weight; ct_weight = sum of ct_y x̂; there is no ct_bias.
 
     Args, Raises: as `layer_norm_backward`.
 
@@ -179,21 +179,21 @@ def _forward(
     rows = wide(given, weight, bias)
     # (2^-e x) / sqrt(mean (2^-e x)² + 2^-2e epsilon) is the same: a power of two rounds nothing
     largest = jnp.max(jnp.abs(rows), axis=-1, keepdims=True, initial=0.0)
-    exponent = jnp.frexp(largest)[1]
+    exponent = jnp.maximum(jnp.frexp(largest)[1], jnp.finfo(rows.dtype).minexp // 2 + 2)  # 2^-2e is finite
     rows = jnp.ldexp(rows, -exponent)
     if centre:
         rows = rows - jnp.mean(rows, axis=-1, keepdims=True)
         rows = rows - jnp.mean(rows, axis=-1, keepdims=True)  # of what rounding the mean has left in each
     mean_square = jnp.mean(rows * rows, axis=-1, keepdims=True)
-    root = jnp.hypot(jnp.sqrt(mean_square), jnp.ldexp(jnp.full_like(mean_square, epsilon**0.5), -exponent))
+    root = jnp.sqrt(mean_square + jnp.ldexp(jnp.full_like(mean_square, epsilon), -2 * exponent))
     normalised = rows / root
     by, beside = (None if each is None else each.astype(rows.dtype) for each in (weight, bias))
     y = scaled_and_shifted(normalised, by, beside)
-    return y.astype(given.dtype), NormResiduals(normalised, jnp.ldexp(1 / root, -exponent), weight, bias)
+    return y.astype(given.dtype), NormResiduals(normalised, jnp.ldexp(root, exponent), weight, bias)
 
 
 def _backward(residuals: NormResiduals, ct_y: ArrayLike, *, centre: bool) -> NormCotangents:
-    normalised, scale, weight, bias = residuals
+    normalised, root, weight, bias = residuals
     given = floating_array("ct_y", ct_y)
     if given.shape != normalised.shape:
         raise ValueError(f"expected ct_y of the shape of y, {normalised.shape}, got {given.shape}")
@@ -202,7 +202,7 @@ def _backward(residuals: NormResiduals, ct_y: ArrayLike, *, centre: bool) -> Nor
     projected = jnp.mean(ct_normalised * normalised, axis=-1, keepdims=True)
     if centre:
         ct_normalised = ct_normalised - jnp.mean(ct_normalised, axis=-1, keepdims=True)
-    ct_x = scale * (ct_normalised - normalised * projected)
+    ct_x = (ct_normalised - normalised * projected) / root
     samples = tuple(range(ct.ndim - 1))
     ct_weight = None if weight is None else jnp.sum(ct * normalised, axis=samples).astype(weight.dtype)
     ct_bias = None if bias is None else jnp.sum(ct, axis=samples).astype(bias.dtype)

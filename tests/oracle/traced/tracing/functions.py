@@ -48,7 +48,9 @@ def elementwise(x: Any, p: Any) -> Any:
 
 
 def activations(x: Any) -> Any:
-    names = "relu relu6 softplus soft_sign silu log_sigmoid leaky_relu hard_sigmoid hard_silu hard_tanh elu celu selu gelu"
+    names = (
+        "relu relu6 softplus soft_sign silu log_sigmoid leaky_relu hard_sigmoid hard_silu hard_tanh elu celu selu gelu"
+    )
     return [getattr(jax.nn, name)(x) for name in (*names.split(), "softmax", "log_softmax", "squareplus", "mish")]
 
 
@@ -161,7 +163,8 @@ def control_flow(w: Any, x: Any) -> Any:
         lax.scan(cell, jnp.zeros(WIDTH), x, reverse=True)[1],
         lax.fori_loop(0, 3, lambda _, x: jnp.sin(x) * x, x),
         x * lax.while_loop(lambda s: s[0] < 4, lambda s: (s[0] + 1, s[1] * 2), (0, 1.0))[1],
-        x * jax.vmap(lambda n: lax.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, s[1] * 3), (0, 1.0))[1])(
+        x
+        * jax.vmap(lambda n: lax.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, s[1] * 3), (0, 1.0))[1])(
             jnp.arange(WIDTH)
         ),
         lax.cond(x.sum() > 0, jnp.sin, jnp.cos, x),

@@ -51,7 +51,10 @@ def inside_of_a_loop(x):
         (by_numpy, "hands its arguments to NumPy"),
         (fourier, r"complex numbers, in '\w+' \(test_trace.py:\d+\)"),
         (prints, r"side effect, '\w+' \(test_trace.py:\d+\)"),
-        (calls_back, r"operation 'pure_callback' \(test_trace.py:\d+\), of which the oracle does not know how it rounds"),
+        (
+            calls_back,
+            r"operation 'pure_callback' \(test_trace.py:\d+\), of which the oracle does not know how it rounds",
+        ),
         (inside_of_a_loop, r"operation 'nextafter' \(test_trace.py:\d+\)"),
         (draws, r"draws random numbers of its own \(test_trace.py:\d+\)"),
         (lambda x: x @ x, "fails on these arguments: TypeError: dot_general requires contracting dimensions"),
