@@ -20,7 +20,7 @@ from functional_mlp.oracle.traced.elementwise.report import ElementwiseReport, S
 from functional_mlp.oracle.traced.elementwise.samples import SPECIALS, finite_numbers
 
 Function = Callable[..., Any]
-MOST_WORDS = 200
+MOST_WORDS, MOST_NOTES = 200, 4
 
 
 def check_elementwise(
@@ -70,7 +70,7 @@ def check_elementwise(
     value = judged("value", x, values, value_right, declared.storage)
     slopes, notes = _slopes(fn, derivative, x, dtype)
     curves = [value] if slopes is None else [value, judged("derivative", x, slopes, slope_right, declared.storage)]
-    notes += [note for curve in curves for note in _of_conventions(curve, meant)]
+    notes += [note for curve in curves for note in _of_conventions(curve, meant, declared.storage.smallest)]
     if returned != dtype:
         notes = [f"your function returns {returned} for {dtype}: its values were judged as {dtype}", *notes]
     return ElementwiseReport(
@@ -130,13 +130,13 @@ def _slopes(fn: Function, derivative: Function | None, x: Array, dtype: str) -> 
         return None, ["the derivative was not judged: JAX cannot trace your function; hand it over as derivative="]
 
 
-def _of_conventions(curve: Curve, meant: Reference) -> Iterator[str]:
+def _of_conventions(curve: Curve, meant: Reference, smallest: float) -> Iterator[str]:
     """What is taken at kinks, where it is not what this package takes."""
     found: dict[float, float] = {}
     for at in curve.by_convention:
-        kink = min(meant.places or (at,), key=lambda place: abs(place - at))
+        kink = min((*meant.places, 0.0 if abs(at) < smallest else at), key=lambda place: abs(place - at))
         found.setdefault(kink, float(curve.got[np.searchsorted(curve.x, at)]))
-    for kink, got in found.items():
+    for kink, got in list(found.items())[:MOST_NOTES]:
         yield f"at the kink at {kink:g} the {curve.what} is {got:g}, that of another side, which is as right"
 
 

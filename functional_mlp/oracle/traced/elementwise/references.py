@@ -69,22 +69,19 @@ class OfActivation(NamedTuple):
         with np.errstate(all="ignore"):
             value, slope = self.curves(x)
             rule, column = elementary(self.activation), x[:, None]
-            # where rounding, or taking subnormal numbers for 0, may bring x to the other side of a kink
-            tail = 4 * precision.inner.unit * np.abs(x) + precision.storage.smallest
+            tail = 4 * precision.inner.unit * np.abs(x)  # of roundings that may bring x to the other side of a kink
             slack = jumps(self.activation, column, tail[:, None])[:, 0]
             overflow = np.abs(x) > (np.inf if rule.exact else _overflows_from(precision))
             lost = precision.inner.smallest * np.where(rule.times_z, np.maximum(np.abs(x), 1.0), 1.0)
-            flushed = np.abs(x) < precision.storage.smallest
             right = []
-            for true, at_zero, amplitude in zip(
-                (value, slope), self.curves(np.zeros(1)), (rule.value, rule.derivative), strict=True
-            ):
+            for true, amplitude in ((value, rule.value), (slope, rule.derivative)):
                 terms = np.nan_to_num(amplitude(column, value[:, None])[:, 0], posinf=0.0)
                 smooth = TAIL * SIGMA * precision.inner.unit * terms + _stored(precision, true)
-                smooth += LAST_DIGITS * np.abs(true) + 4 * lost + np.where(flushed, np.abs(true - at_zero), 0.0)
+                smooth += LAST_DIGITS * np.abs(true) + 4 * lost
                 right.append(Right(true, smooth, 0 * x, (), overflow, terms))
         sides = tuple(self._by_side(x, slope, slack, share) for share in (0.0, 0.5, 1.0)) if slack.any() else ()
-        return right[0], right[1]._replace(slack=slack, conventions=sides)
+        right[1] = right[1]._replace(slack=slack, conventions=sides)
+        return _flushed(x, right[0], precision), _flushed(x, right[1], precision)
 
     def _by_side(self, x: Array, slope: Array, slack: Array, right: float) -> Array:
         """The derivative with that share of the right side's, and the rest of the left's, near kinks."""
@@ -127,7 +124,8 @@ class OfFunction(NamedTuple):
                 f"expected a reference that maps an array to one of the same shape, number by number, got"
                 f" {len(found) - 1} results, the first of shape {found[0].true.shape} for {x.shape}"
             )
-        value, slope = (_of_floor(floor, own) for floor, own in zip(found, exact, strict=True))
+        pairs = zip(found, exact, strict=True)
+        value, slope = (_flushed(x, _of_floor(floor, own, precision), precision) for floor, own in pairs)
         return value, slope
 
 
@@ -158,16 +156,24 @@ def others(reference: Reference) -> Iterator[OfActivation]:
             yield OfActivation(factory())
 
 
-def _of_floor(floor: Floor, exact: Floor) -> Right:
+def _of_floor(floor: Floor, exact: Floor, precision: Precision) -> Right:
+    with np.errstate(over="ignore"):
+        smooth = floor.smooth + exact.smooth
+    # where the noise exceeds all digits, something on the way has overflowed or vanished
+    overflow = floor.overflow | (smooth * precision.storage.unit > np.maximum(np.abs(floor.true), 1.0))
     anything = np.full(floor.true.shape, np.inf)
-    return Right(
-        floor.true,
-        floor.smooth + exact.smooth,
-        2 * floor.slack,
-        floor.conventions,
-        floor.overflow.astype(bool),
-        anything,
-    )
+    return Right(floor.true, smooth, 2 * floor.slack, floor.conventions, overflow.astype(bool), anything)
+
+
+def _flushed(x: Array, right: Right, precision: Precision) -> Right:
+    """With what a program has that takes subnormal numbers for 0: what is right there, or at the next ones beside."""
+    smallest = precision.storage.smallest
+    near = np.abs(x) < smallest
+    beside = [np.argmin(np.abs(x)), np.argmax(np.where(x <= -smallest, x, -np.inf))]
+    beside.append(np.argmin(np.where(x >= smallest, x, np.inf)))
+    others = tuple(np.where(near, right.true[place], right.true) for place in beside)
+    farthest = np.max([np.abs(other - right.true) for other in others], axis=0)
+    return right._replace(slack=np.maximum(right.slack, farthest), conventions=(*right.conventions, *others))
 
 
 def _stored(precision: Precision, true: Array) -> Array:
