@@ -10,8 +10,7 @@
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/measured/certification.md
 # make verdicts  how often right is called wrong, and wrong overlooked: docs/measured/verdicts.md (an hour)
 # make anything   right and wrong backwards of any function, by PyTorch where it is there: docs/measured/anything.md (hours)
-# make field      what people really do wrong, and what is named: docs/measured/field.md (two hours)
-# make diagnosis  how often the mistake is named, and one that was not made: docs/measured/diagnosis.md (an hour)
+# make diagnosis  how often mistakes are named, of people's programs and planted ones: docs/measured/diagnosis.md (90 min)
 # make vectors  the conformance vectors anew: functional_mlp/vectors (minutes); vectors-archive packs them into dist/
 # make conformance  who passes the vectors: docs/measured/conformance.md
 # make mutations  which mistakes the vectors alone catch: docs/measured/mutation.md
@@ -30,7 +29,7 @@ NEXT ?= .venv-next
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts anything programs field diagnosis vectors vectors-archive conformance mutations bench accelerator clean
+.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts anything programs diagnosis vectors vectors-archive conformance mutations bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -81,6 +80,7 @@ lint: $(VENV)/installed
 
 certify: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.certification
+	$(BIN)/python -m benchmarks.accuracy.certification.operations
 
 verdicts: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.verdicts --output docs/measured/verdicts.md
@@ -91,9 +91,6 @@ anything: $(VENV)/installed
 
 programs: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.programs --output docs/measured/programs.md
-
-field: $(VENV)/installed
-	$(BIN)/python -m benchmarks.accuracy.field --output docs/measured/field.md
 
 diagnosis: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.diagnosis --output docs/measured/diagnosis.md

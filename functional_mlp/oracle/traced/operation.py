@@ -81,6 +81,8 @@ def check_backward(
     """
     if not callable(backward):
         raise TypeError(f"expected a function that returns gradients, got {type(backward).__name__}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"expected seed to be an integer of at least 0, got {seed!r}")
     called = arguments_of(function, arguments)
     declared = precision_named(precision or coarsest(called.leaves[place] for place in called.places.values()))
     watch = _Watch(backward, function, called, declared, wrt)

@@ -82,12 +82,13 @@ def _likelihood(match: Match) -> tuple[int, int]:
 
 
 def _explained(match: Match, wording: Wording, arrays: tuple[str, ...]) -> Explanation:
-    if match.variant is not None:
-        at = wording.at(wording.tape.steps[max(match.variant.instead)])
-        sentence = f"this is the gradient of another function: {match.variant.words}, in {at}"
-        return Explanation(
-            sentence, "function", None, _known([wording.places[match.variant.place]]), arrays, match.digits
-        )
+    variant = match.variant
+    if variant is not None:
+        if variant.place is None:
+            return Explanation(f"this is another gradient: {variant.words}", "function", None, (), arrays, match.digits)
+        at = wording.at(wording.tape.steps[max(variant.instead)])
+        sentence = f"this is the gradient of another function: {variant.words}, in {at}"
+        return Explanation(sentence, "function", None, _known([wording.places[variant.place]]), arrays, match.digits)
     sentence = wording.of_group(match.candidates, match.factor)
     chosen = wording.likeliest(match.candidates, match.factor)
     others = [wording.places[c.place] for c in match.candidates]

@@ -87,6 +87,8 @@ def factor_in(low: float, high: float, sizes: Sequence[int]) -> Factor:
     middle, width = 1 + (low + high) / 2, max(high - low, 1e-15)
     bits = float(np.log2(max(1.0, abs(middle)) / width))
     slack = 1e-9 * max(1.0, abs(middle))
+    if low - slack <= -1 <= high + slack and width < 1:
+        return Factor(0.0, SIMPLE[0.0], bits)  # what is missing altogether is likelier than any factor
     for table, least in ((SIMPLE, 2.0), (meant(sizes), 7.0)):
         inside = [c for c in table if low - slack <= c - 1 <= high + slack and c != 1]
         if inside and bits - np.log2(len(table)) >= least:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ from functional_mlp.oracle.traced.diagnosis.matching import (
     shares,
 )
 from functional_mlp.oracle.traced.diagnosis.target import Target
+
+FEWEST = 4  # entries that nobody has written
 
 
 class Relation(NamedTuple):
@@ -92,6 +95,10 @@ def _rearranged(target: Target, i: int, paths: Sequence[str]) -> Iterator[tuple[
             yield "flipped", f"is in the reverse order along axis {axis}", np.flip(true, axis)
         if n % 2 == 0:
             yield "rolled", f"has its two halves exchanged along axis {axis}", np.roll(true, n // 2, axis)
+        for blocks in (3, 4):
+            if n % blocks == 0:
+                yield from _in_blocks(true, axis, blocks)
+    yield from _unwritten(target.given[i], true)
     if true.ndim > 1:
         yield "reordered", "is in the order of columns instead of rows", true.ravel(order="F").reshape(true.shape)
         yield "reordered", "is in the order of columns instead of rows", true.reshape(true.shape[::-1], order="C").T
@@ -99,3 +106,29 @@ def _rearranged(target: Target, i: int, paths: Sequence[str]) -> Iterator[tuple[
         if j != i and other.shape == true.shape:
             yield "exchanged", f"is the gradient of {paths[j]}", other
             yield "exchanged", f"is that of {paths[j]} added to its own", true + other
+
+
+def _in_blocks(true: Array, axis: int, blocks: int) -> Iterator[tuple[str, str, Any]]:
+    """Its parts, such as those of the gates of a recurrent cell, in another order."""
+    parts = np.split(true, blocks, axis)
+    for order in permutations(range(blocks)):
+        if order != tuple(range(blocks)):
+            words = f"has its {blocks} parts along axis {axis} in the order {', '.join(map(str, order))}"
+            yield "reordered", words, np.concatenate([parts[k] for k in order], axis)
+
+
+def _unwritten(given: Array, true: Array) -> Iterator[tuple[str, str, Any]]:
+    """What is 0 along the first or the last indices of an axis."""
+    lost = (given == 0) & (true != 0)
+    for axis, n in enumerate(true.shape):
+        others = tuple(a for a in range(true.ndim) if a != axis)
+        zero = np.all(lost | (true == 0), axis=others) & np.any(lost, axis=others)
+        some = np.flatnonzero(zero)
+        if not some.size or some.size == n or np.sum(lost) < FEWEST:
+            continue
+        for where, is_it in (("first", some[-1] == some.size - 1), ("last", some[0] == n - some.size)):
+            if is_it:
+                instead = np.array(true)
+                instead[(slice(None),) * axis + (some,)] = 0.0
+                words = f"is 0 for the {where} {some.size} of {n} along axis {axis}: never written"
+                yield "unwritten", words, instead

@@ -220,21 +220,29 @@ def _match(asked: Search, group: Sequence[Candidate], made: list[Array], tried: 
 
 
 def _varied(asked: Search, tried: int) -> Iterator[Match]:
-    tape, target = asked.tape, asked.target
+    tape = asked.tape
     cost = len(tape.steps) + _numbers(tape) / SLOWEST
     made = list(variants(tape, asked.sites))
-    least = float(np.log2(tried + len(made))) + (OF_FACTORS if asked.is_scaled else MARGIN)
+    tried += len(made)
+    ones = [np.ones_like(ct) for ct in asked.cts]
+    yield from _reproduced(asked, Variant(None, "the cotangent is taken for ones", {}), tape, ones, tried)
     for variant in made[: max(20, int(WORK / (2 * cost)))]:
-        other = rerun(tape, variant.instead)
-        flows = pull_back(other, asked.cts)
-        own = [
-            np.zeros(t.shape) - t if flows[v] is None else np.broadcast_to(flows[v][0], t.shape) - t
-            for v, t in zip(tape.inputs, target.true, strict=True)
-        ]
-        if all(np.all(np.isfinite(o)) for o in own) and reproduces(target, own):
-            total, _ = evidence(target, own)
-            if total >= least:
-                yield Match((), None, total, digits_of(target, own), variant=variant)
+        yield from _reproduced(asked, variant, rerun(tape, variant.instead), asked.cts, tried)
+
+
+def _reproduced(asked: Search, variant: Variant, tape: Tape, cts: list[Array], tried: int) -> Iterator[Match]:
+    """Whether the gradients of another function, or at other cotangents, are the given ones."""
+    target = asked.target
+    flows = pull_back(tape, cts)
+    own = [
+        np.zeros(t.shape) - t if flows[v] is None else np.broadcast_to(flows[v][0], t.shape) - t
+        for v, t in zip(tape.inputs, target.true, strict=True)
+    ]
+    least = float(np.log2(tried)) + (OF_FACTORS if asked.is_scaled else MARGIN)
+    if all(np.all(np.isfinite(o)) for o in own) and reproduces(target, own):
+        total, _ = evidence(target, own)
+        if total >= least:
+            yield Match((), None, total, digits_of(target, own), variant=variant)
 
 
 # two at once

@@ -13,6 +13,7 @@ import numpy as np
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.diagnosis.changes.forms import FEW, FORMS, Form
+from functional_mlp.oracle.traced.diagnosis.changes.slopes import WRONG_SLOPES
 from functional_mlp.oracle.traced.diagnosis.replay import Tape
 from functional_mlp.oracle.traced.tracing.primitives import is_float
 
@@ -97,6 +98,12 @@ def _other_slopes(form: Form, x: Any) -> Iterator[tuple[str, Pulled]]:
         more = other.slope(x) - true
         if other is not form and np.all(np.isfinite(more)):
             yield f"the slope of {other.name} for that of {form.name}", partial(np.multiply, more)
+    y = form.value(x)
+    at_output = form.slope(y) - true
+    if np.all(np.isfinite(at_output)):
+        yield f"the slope of {form.name} is taken at its value instead of its argument", partial(np.multiply, at_output)
+    for words, slope in WRONG_SLOPES.get({"the sigmoid": "logistic"}.get(form.name, form.name), ((),))[0]:
+        yield words, partial(np.multiply, slope({}, y, x) - true)
 
 
 # along axes: y is the function's value, x its argument, s a sum along the axes that keeps them
@@ -154,6 +161,8 @@ def _is_constant(a: Any, total: Any, n: int) -> bool:
 def _softmax(x: Any, y: Any, s: Any, n: int) -> list[tuple[str, Pulled]]:
     return [
         ("", lambda ct: y * (ct - s(y * ct))),
+        ("the sum over the row is left out", lambda ct: y * ct),
+        ("a mean over the row stands for the sum", lambda ct: y * (ct - s(y * ct) / n)),
         ("only the diagonal of the softmax's derivative is there, y (1 - y)", lambda ct: y * (1 - y) * ct),
         ("the sum is that of ct instead of y ct", lambda ct: y * (ct - s(ct))),
         ("the factor y in front is left out", lambda ct: ct - s(y * ct)),
@@ -166,6 +175,7 @@ def _log_softmax(x: Any, y: Any, s: Any, n: int) -> list[tuple[str, Pulled]]:
     p = np.exp(y)
     return [
         ("", lambda ct: ct - p * s(ct)),
+        ("the normaliser is taken for a constant", lambda ct: ct + 0 * p),
         ("ct is not summed: ct - p ct for ct - p sum(ct)", lambda ct: ct - p * ct),
         ("1 / n for the softmax in ct - p sum(ct)", lambda ct: ct - s(ct) / n + 0 * p),
         ("the softmax is left out of ct - p sum(ct)", lambda ct: ct - s(ct) + 0 * p),
@@ -178,6 +188,7 @@ def _by_norm(x: Any, y: Any, s: Any, n: int) -> list[tuple[str, Pulled]]:
     r = np.sqrt(s((x * x)[None]))[0]
     return [
         ("", lambda ct: (ct - y * s(y * ct)) / r),
+        ("the norm is taken for a constant", lambda ct: ct / r),
         ("what comes back is not divided by the norm", lambda ct: ct - y * s(y * ct)),
         ("the argument stands for the normalised vector", lambda ct: (ct - x * s(x * ct)) / r),
         ("the vector is left out of y sum(y ct)", lambda ct: (ct - s(y * ct)) / r),

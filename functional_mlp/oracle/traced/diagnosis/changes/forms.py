@@ -69,7 +69,12 @@ FORMS = (
         "gelu by tanh with 0.0447", lambda x: 0.5 * x * (1 + _cubic(x, 0.0447)), lambda x: _gelu_tanh_slope(x, 0.0447)
     ),
     _swish("gelu by the sigmoid of 1.702 x", 1.702),
+    _swish("gelu by the sigmoid of 1.7 x", 1.7),
     _swish("silu", 1.0),
+    Form("softsign", lambda x: x / (1 + np.abs(x)), lambda x: 1 / (1 + np.abs(x)) ** 2),
+    Form("arctan", np.arctan, lambda x: 1 / (1 + x * x)),
+    Form("the square of relu", lambda x: np.maximum(x, 0) ** 2, lambda x: 2 * np.maximum(x, 0)),
+    Form("the square", lambda x: x * x, lambda x: 2 * x),
     Form("mish", lambda x: x * np.tanh(_softplus(x)), _mish_slope),
     Form("softplus", _softplus, _sigmoid),
     Form("elu", lambda x: np.where(x > 0, x, np.expm1(x)), lambda x: np.where(x > 0, 1.0, np.exp(x))),

@@ -16,6 +16,7 @@ from functional_mlp.oracle.traced.tracing.primitives import is_float
 
 SMALL = 0.02  # constants up to this are taken for an eps
 EPSILONS = (0.0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+BOUNDS = (0.0, 0.1, 0.5, 1.0, 3.0, 6.0)
 TURNED = {"gt": ("ge", "lt"), "ge": ("gt", "lt"), "lt": ("le", "gt"), "le": ("lt", "gt")}
 COMPARE: dict[str, Callable[..., Any]] = {
     "gt": np.greater,
@@ -33,12 +34,12 @@ class Variant(NamedTuple):
     """Another function.
 
     Attributes:
-        place: of the operation that is another one.
+        place: of the operation that is another one; None if none is.
         words: what it is.
         instead: steps by their numbers.
     """
 
-    place: int
+    place: int | None
     words: str
     instead: dict[int, Step]
 
@@ -116,6 +117,11 @@ def _of(tape: Tape, step: Step, made: dict[int, int]) -> Iterator[tuple[str, Cha
         yield "the condition is ignored: always where it is true", _kept(2)
         yield "the condition is negated", _swapped
     elif step.name in TURNED:
+        if tape.moving[step.operands[0]] and _is_constant(tape, step, 1, made):
+            c = float(x[1].ravel()[0])
+            for bound in (*BOUNDS, c / 2, 2 * c, -c):
+                if bound != c:
+                    yield f"the bound {bound:g} for {c:g}", _compared(_against(COMPARE[step.name], bound))
         for other in TURNED[step.name]:
             yield f"{_sign(other)} for {_sign(step.name)}", _compared(COMPARE[other])
         if x[0].dtype.kind in "iu":
@@ -147,14 +153,18 @@ def _is_constant(tape: Tape, step: Step, j: int, made: dict[int, int]) -> bool:
 
 
 def _other_constants(step: Step, j: int, c: float) -> Iterator[tuple[str, Change]]:
-    others: list[float] = []
     if step.name in ("add", "sub", "max", "min"):
-        others = [e for e in EPSILONS if 0 < abs(c) <= SMALL] + [2 * c, c / 2, -c, 0.0]
+        others = {2 * c, c / 2, -c, 0.0}
+        others |= set(EPSILONS) if 0 < abs(c) <= SMALL else set()
+        others |= {*BOUNDS, *(-b for b in BOUNDS)} if step.name in ("max", "min") else set()
     elif c == round(c) and abs(c) > 1:
-        others = [c - 1, c + 1, 1.0, c * c, abs(c) ** 0.5, c / 2, 2 * c]
+        others = {c - 1, c + 1, 1.0, c * c, abs(c) ** 0.5, c / 2, 2 * c}
     elif c:
-        others = [1.0, 1 / c, c * c, abs(c) ** 0.5, 2 * c, c / 2, -c]
-    for other in sorted({o for o in others if not np.isclose(o, c, rtol=1e-12, atol=0)}):
+        others = {1.0, 1 / c, c * c, abs(c) ** 0.5, 2 * c, c / 2, -c, *(round(c, digits) for digits in (1, 2, 3, 4))}
+    else:
+        others = set()
+    others -= {0.0} if step.name == "div" else set()
+    for other in sorted(o for o in others if not np.isclose(o, c, rtol=1e-12, atol=0)):
         yield f"{other:.6g} for {c:.6g}", _constant(j, other)
 
 
@@ -210,6 +220,10 @@ def _powered(m: int) -> Change:
 def _swapped(tape: Tape, number: int) -> dict[int, Step]:
     step = tape.steps[number]
     return {number: step._replace(operands=(step.operands[0], *step.operands[:0:-1]))}
+
+
+def _against(compare: Callable[..., Any], bound: float) -> Callable[..., Any]:
+    return lambda a, b: compare(a, bound)
 
 
 def _shifted(compare: Callable[..., Any], shift: int) -> Callable[..., Any]:

@@ -59,6 +59,11 @@ def _of_dot(step: Step, x: list[Any], y: list[Any], j: int) -> Iterator[Alternat
             return np.swapaxes(_right(step, x, y, cts, j), own[0] + 1, own[1] + 1)
 
         yield Alternative(j, "the product is transposed", result_turned)
+    for axis in range(other.ndim):
+        for shift in (1, -1) if other.shape[axis] > 2 else ():
+            rolled = np.roll(other, shift, axis)
+            words = "the other factor of the product is shifted by one"
+            yield Alternative(j, words, partial(_with_other, j, rolled))
     for k, axis in enumerate(free):
         n = other.shape[axis]
         if n > 1:
@@ -70,6 +75,10 @@ def _of_dot(step: Step, x: list[Any], y: list[Any], j: int) -> Iterator[Alternat
                     return dot_pulled(step.params, cts[0], [cut if i == 1 - j else v for i, v in enumerate(x)], j)
 
                 yield Alternative(j, f"the {which} of {n} terms of the sum is left out (axis {k} of it)", shorter)
+
+
+def _with_other(j: int, other: Any, step: Step, x: list[Any], y: list[Any], cts: list[Stacked]) -> Any:
+    return dot_pulled(step.params, cts[0], [other if i == 1 - j else v for i, v in enumerate(x)], j)
 
 
 def _of_broadcast(step: Step, x: list[Any], y: list[Any], j: int) -> Iterator[Alternative]:
@@ -173,6 +182,27 @@ def _of_max(step: Step, x: list[Any], y: list[Any], j: int) -> Iterator[Alternat
     yield Alternative(j, "it goes to all entries instead of the largest", to_all)
     n = int(np.prod([x[0].shape[a - 1] for a in axes]))
     yield Alternative(j, "it goes to all entries evenly instead of the largest", lambda *a: to_all(*a) / n)
+    if len(axes) > 1:
+        return
+    axis = axes[0] - 1
+    for words, where in (
+        ("the smallest" if step.name == "reduce_max" else "the largest", _opposite(step, x[0], axis)),
+        ("the first", np.zeros(y[0].shape, int)),
+        ("the last", np.full(y[0].shape, x[0].shape[axis] - 1)),
+    ):
+        hit = np.arange(x[0].shape[axis]).reshape([-1 if a == axis else 1 for a in range(x[0].ndim)])
+        chosen = hit == np.expand_dims(where, axis)
+        yield Alternative(
+            j, f"it goes to {words} entry instead of that which was chosen", partial(_chosen, to_all, chosen)
+        )
+
+
+def _opposite(step: Step, x: Any, axis: int) -> Any:
+    return x.argmin(axis) if step.name == "reduce_max" else x.argmax(axis)
+
+
+def _chosen(to_all: Pulled, chosen: Any, *arguments: Any) -> Any:
+    return to_all(*arguments) * chosen
 
 
 def _of_pieces(step: Step, x: list[Any], y: list[Any], j: int) -> Iterator[Alternative]:
@@ -193,6 +223,8 @@ def _of_sort(step: Step, x: list[Any], y: list[Any], j: int) -> Iterator[Alterna
     def taken(step: Step, x: list[Any], y: list[Any], cts: list[Stacked]) -> Any:
         return np.take_along_axis(cts[0], np.broadcast_to(order, cts[0].shape), axis + 1)
 
+    opposite = lambda s, x, y, cts: _right(s, x, y, [np.flip(cts[0], axis + 1)], j)  # noqa: E731
+    yield Alternative(j, "what comes back is put back as if the order were descending", opposite)
     yield Alternative(j, "what comes back is not put back into the order of the argument", lambda s, x, y, cts: cts[0])
     yield Alternative(j, "what comes back is put into the order of the result once more", taken)
 
@@ -236,6 +268,9 @@ def _of_gather(step: Step, x: list[Any], y: list[Any], j: int) -> Iterator[Alter
         return
     yield from _of_pieces(step, x, y, j)
 
+    counts = _right(step, x, y, [np.ones((1, *y[0].shape))], 0)[0]
+    averaged = lambda s, x, y, cts: _right(s, x, y, cts, 0) / np.maximum(counts, 1.0)  # noqa: E731
+    yield Alternative(j, "what comes back twice to one entry is averaged instead of added", averaged)
     for index, which in ((0, "first"), (-1, "last")):
         yield _changed_result(f"nothing comes back to the {which} row", j, without(0, index))
     yield Alternative(j, "what comes back twice to one entry is written instead of added", written_back)
