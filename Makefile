@@ -79,6 +79,7 @@ lint: $(VENV)/installed
 
 certify: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.certification
+	$(BIN)/python -m benchmarks.accuracy.certification.operations
 
 verdicts: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.verdicts --output docs/measured/verdicts.md
