@@ -3,8 +3,8 @@
     floor = TAIL sigma + 4 u |g| + 4 smallest
 
 with the standard deviation sigma of noisy passes (`noisy.py`) around a true one (`survey.py`), and the unit u and the
-smallest number of the format that results are stored in. TAIL grows slowly with the number of entries. Float64's noise cannot be added in float64: it is computed
-larger, and divided again.
+smallest number of the format that results are stored in. TAIL grows slowly with the number of entries. Float64's noise
+cannot be added in float64: it is computed larger, and divided again.
 
 Branches keep their true outcome in the noisy passes. What other outcomes may do is kept apart, in `slack`
 (`branches.py`); so is what overflows.

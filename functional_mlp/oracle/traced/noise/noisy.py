@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.noise import Precision
-from functional_mlp.oracle.traced.noise.survey import Survey, different
+from functional_mlp.oracle.traced.noise.survey import Survey, different, representable
 from functional_mlp.oracle.traced.tracing import Evaluation, Path, Step
 from functional_mlp.oracle.traced.tracing.primitives import (
     EQUALITIES,
@@ -25,9 +25,9 @@ from functional_mlp.oracle.traced.tracing.primitives import (
 )
 
 FAR = 6.0  # so many times the noise of a pass may turn a decision
+NEAR_POLE = 2.0  # and so many times the farthest of the passes may bring a divisor to 0
 CLASSES = 1 << 12  # of numbers that are equal to some bits
 POOL = 1 << 20  # of random numbers that are drawn at once
-NEXT_TO = 2.0**-44  # as near to a number as it is moved at most in order to find ties, relative to it
 NEXT_TO_NOTHING = 1e-300
 
 
@@ -78,7 +78,7 @@ class Noisy(Evaluation):
 
     Attributes:
         turned: by path, the decisions that FAR times this noise would change, (passes, *shape).
-        singular: by path, where FAR times this noise would bring a divisor to 0.
+        singular: by path, where NEAR_POLE times this noise would bring a divisor to 0.
     """
 
     def __init__(self, survey: Survey, precision: Precision, dice: Dice, steady: Array | None = None):
@@ -156,7 +156,7 @@ class Noisy(Evaluation):
         distance = np.abs(x - true)
         if x.ndim > true.ndim:
             distance = distance.max(axis=0)
-        near = (np.abs(true) <= FAR * distance) & (distance > 0)
+        near = (np.abs(true) <= NEAR_POLE * distance) & (distance > 0)
         if near.any():
             self.singular[path] = near
 
@@ -180,7 +180,8 @@ class Noisy(Evaluation):
         if operation.name in ("mul", "div") and any(map(_power_of_two, operation.equation.invars)):
             return y
         if primitive.kind is Kind.SUM:
-            return [self._sum(y[0], len(operation.shapes[0]), path)]
+            louder = self.precision.inner.unit / self.survey.precision.inner.unit
+            return [self.noise(y[0], louder * self.survey.sums[path], len(operation.shapes[0]))]
         inner, relative = self.precision.inner, primitive.relative
         units = relative(operation) if callable(relative) else relative
         first = [_first(a, r) for a, r in zip(aligned(operation, tuple(x)), operation.ranks, strict=True)]
@@ -201,25 +202,9 @@ class Noisy(Evaluation):
             found.append(self.noise(result, size, len(shape)))
         return found
 
-    def _sum(self, y: Array, rank: int, path: Path) -> Value:
-        inner, products, sizes = self.precision.inner, self.precision.products, self.survey.sizes[path]
-        first = _first(y, rank)
-        stored = inner.unit * np.maximum(np.abs(first), sizes.reach)
-        if path in self.survey.stored:
-            stored = stored + max(0.0, products.unit - inner.unit) * self.survey.stored[path]
-        stored = np.where(sizes.copies, 0.0, stored + inner.smallest * (first != 0))
-        return self.noise(y, self.precision.accumulation.unit * sizes.amplitude + stored, rank)
-
 
 def _first(x: Value, rank: int) -> Value:
     return x[0] if np.ndim(x) > rank else x
-
-
-def representable(x: Array, unit: float) -> Any:
-    """Whether numbers have no more bits than a format with this unit roundoff, but for a nudge; so have infinities."""
-    mantissa, _ = np.frexp(x)
-    scaled = mantissa / unit
-    return (np.abs(np.rint(scaled) - scaled) <= NEXT_TO / unit) | ~np.isfinite(x)
 
 
 def _power_of_two(variable: Any) -> bool:

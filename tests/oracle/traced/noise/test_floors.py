@@ -1,3 +1,5 @@
+import tracemalloc
+
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -221,3 +223,14 @@ def test_a_recurrence_over_many_steps():
     for floor, got in zip(floors, (np.stack(states[1:]), ct_w, ct_x), strict=True):
         assert off(floor, got) < 1
         assert np.linalg.norm(floor.smooth) < 1e-4 * np.linalg.norm(floor.true)
+
+
+@pytest.mark.slow
+def test_memory_is_some_forty_arrays_of_the_largest():
+    rng = np.random.default_rng(8)
+    trace = traced(layer_norm, rng.normal(size=(400, 500)), *rng.normal(size=(2, 500)), ct=rng.normal(size=(400, 500)))
+    tracemalloc.start()
+    estimate(trace, precision_named("float32"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 * 8 * 200_000 + 2**25
