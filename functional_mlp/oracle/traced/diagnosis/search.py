@@ -98,7 +98,7 @@ def matches_of(tape: Tape, cts: list[Array], target: Target, places: list[Place 
     )
     found = [c for c in candidates(tape, right, asked.probe) if c.effect is not None and np.all(np.isfinite(c.effect))]
     once = [c for c in found if tape.turns[c.place] == 1]
-    tried = max(len(found), 1)
+    tried = max(len(found), 1) + 2 * sum(_sizes(tape))
     matches = list(_matching(asked, _screened(asked, once), tried))
     if any(_is_named(m) for m in matches):
         return matches
