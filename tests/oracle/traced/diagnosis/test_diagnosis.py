@@ -108,8 +108,10 @@ def test_whole_arrays_are_said_to_be_what_they_are():
     right = gradients(product, leaves, ct, 2)
     assert explained(product, [right[0].T, right[1]], (6, 6), (6, 6)).kind == "transposed"
     assert explained(product, [right[1], right[1]], (6, 6), (6, 6)).sentence == "the gradient of x is the gradient of w"
-    rolled = explained(product, [right[0], np.roll(right[1], 1, 0)], (6, 6), (6, 6))
-    assert (rolled.kind, rolled.arrays) == ("rolled", ("w",))
+    flipped = explained(product, [right[0], np.flip(right[1], 1)], (6, 6), (6, 6))
+    assert (flipped.kind, flipped.arrays) == ("flipped", ("w",))
+    lost = explained(product, [right[0], np.where(np.arange(6)[:, None] < 4, right[1], 0.0)], (6, 6), (6, 6))
+    assert "is 0 for the last 2 of 6 along axis 0: never written" in lost.sentence
     partly = explained(product, [right[0].T, np.cos(right[1])], (6, 6), (6, 6))
     assert partly is None or partly.unexplained == ("w",)
 
