@@ -332,7 +332,7 @@ def linear(q, k, v, normaliser=lambda z: z, positive=lambda x: jax.nn.elu(x) + 1
     return jnp.einsum("bhqd,bhde->bhqe", a, state) / normaliser(jnp.einsum("bhqd,bhkd->bhq", a, b))[..., None]
 
 
-@mistake("linear_attention", "the normaliser is taken for a constant", "normaliser = ")
+@mistake("linear_attention", "the normaliser is taken for a constant", "normaliser = ", "normaliser[..., None]")
 def normaliser_constant(q, k, v):
     return linear(q, k, v, normaliser=cut)
 
@@ -342,7 +342,9 @@ def map_missing(q, k, v):
     return linear(q, k, v, positive=lambda x: differently(jax.nn.elu(x) + 1, x))
 
 
-@mistake("linear_attention", "the path through the normaliser has the wrong sign", "normaliser = ")
+@mistake(
+    "linear_attention", "the path through the normaliser has the wrong sign", "normaliser = ", "normaliser[..., None]"
+)
 def normaliser_sign(q, k, v):
     return linear(q, k, v, normaliser=lambda z: times(z, -1.0))
 

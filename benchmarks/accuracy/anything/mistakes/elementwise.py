@@ -95,7 +95,7 @@ slope("quick_gelu", "factor_missing", "1.702 is missing in the chain rule", lamb
 slope(
     "quick_gelu", "gate_path_missing", "the path through the gate is missing", lambda x: quick(x, inner=0.0), "gate = "
 )
-slope("quick_gelu", "constant_rounded", "1.7 is used for 1.702", lambda x: quick(x, 1.7, 1.7), "1.702")
+slope("quick_gelu", "constant_rounded", "1.7 is used for 1.702", lambda x: quick(x, 1.7, 1.7), "1.702", "x * gate")
 
 
 def swish(x, form):

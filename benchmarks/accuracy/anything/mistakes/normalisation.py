@@ -42,7 +42,7 @@ VARIANTS = {
     "variance_path_missing": ("the path through the variance is missing", VARIANCE, {"variance": cut}),
     "statistics_are_constants": (
         "mean and variance are taken for constants",
-        (*MEAN, *VARIANCE),
+        (*MEAN, *VARIANCE, "centred * rstd"),
         {"mean": cut, "variance": cut},
     ),
     "variance_path_doubled": (
@@ -235,6 +235,7 @@ with_ct("gemma_rms_norm", "ct_ignored", "the cotangent is not multiplied in", la
     "statistics are constants, as in inference",
     *MEAN,
     *VARIANCE,
+    "centred * rstd",
     source="https://github.com/pytorch/xla/issues/913",
 )
 def as_in_inference(x, weight, bias):
