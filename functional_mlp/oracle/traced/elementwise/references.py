@@ -171,7 +171,8 @@ def _flushed(x: Array, right: Right, precision: Precision) -> Right:
     beside = [np.argmin(np.abs(x)), np.argmax(np.where(x <= -smallest, x, -np.inf))]
     beside.append(np.argmin(np.where(x >= smallest, x, np.inf)))
     others = tuple(np.where(near, right.true[place], right.true) for place in beside)
-    farthest = np.max([np.abs(other - right.true) for other in others], axis=0)
+    with np.errstate(invalid="ignore"):
+        farthest = np.where(near, np.max([np.abs(other - right.true) for other in others], axis=0), 0.0)
     return right._replace(slack=np.maximum(right.slack, farthest), conventions=(*right.conventions, *others))
 
 
