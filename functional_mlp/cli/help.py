@@ -15,6 +15,11 @@ Or let it be run with cases that are chosen for it (see drive --help):
 \b
 functional-mlp drive -- ./your_program
 
+Of any other function, written in JAX (see check-vjp --help):
+
+\b
+functional-mlp check-vjp norms:layer_norm arguments.npz gradients.npz
+
 The truth, to look at, and what is installed:
 
 \b
@@ -66,6 +71,23 @@ functional-mlp drive --sizes 2,4,3,1 --activations relu,relu,sigmoid \\
     --loss binary_cross_entropy --precision float32 --jobs 2 -- node mlp.mjs
 
 A crash, a hang or garbage is named; exit codes are those of check.
+"""
+DUMPS = """
+Arrays are named as the function names its arguments, or by their number, and
+parts of an argument behind a full stop: x, 0, arr_0 (NumPy's name for the
+first), params.w, params.0.w. An argument that has a default may be left out, and
+so may a gradient that was not computed. Integers and booleans are constants. The
+outputs and their cotangents are named by their place (0, loss), or, if there is
+but one, as you like.
+
+\b
+np.savez("arguments.npz", x=x, scale=scale, bias=bias)
+np.savez("gradients.npz", x=ct_x, scale=ct_scale, bias=ct_bias)
+np.savez("ct.npz", ct)
+functional-mlp check-vjp norms:layer_norm arguments.npz gradients.npz \\
+    --ct ct.npz --precision float32
+
+NPZ has no bfloat16: use safetensors. Exit codes are those of check.
 """
 CONSUMERS = """
 Your program is asked as by drive (see drive --help): one case on its standard

@@ -12,7 +12,9 @@ import numpy as np
 from functional_mlp.files.untrusted import FileError
 
 
-def npz_arrays(content: bytes, source: str, max_bytes: int, texts: Collection[str] = ()) -> dict[str, np.ndarray]:
+def npz_arrays(
+    content: bytes, source: str, max_bytes: int, texts: Collection[str] = (), *, booleans: bool = False
+) -> dict[str, np.ndarray]:
     """The arrays of an NPZ archive, each member's size and header checked before its numbers are touched.
 
     Args:
@@ -20,6 +22,7 @@ def npz_arrays(content: bytes, source: str, max_bytes: int, texts: Collection[st
         source: what to call it.
         max_bytes: that it may unpack to.
         texts: names of arrays that are one text each; all others hold real numbers.
+        booleans: whether these may be booleans too.
 
     Raises:
         FileError: if it is none.
@@ -33,9 +36,10 @@ def npz_arrays(content: bytes, source: str, max_bytes: int, texts: Collection[st
             arrays: dict[str, np.ndarray] = {}
             for member in members:
                 name = member.filename.removesuffix(".npy")
+                kinds = "U" if name in texts else "fiub" if booleans else "fiu"
                 if name in arrays:
                     raise FileError(f"{source}: array {name[:60]!r} stands twice in the archive")
-                arrays[name] = _npy_array(_unpacked(archive, member, source), name, source, name in texts)
+                arrays[name] = _npy_array(_unpacked(archive, member, source), name, source, kinds)
     except FileError:
         raise
     # zipfile says nowhere what it raises for torn archives: BadZipFile, EOFError, OverflowError, zlib.error, ...
@@ -64,8 +68,8 @@ def npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     return readers[version](file)
 
 
-def _npy_array(content: bytes, name: str, source: str, is_text: bool) -> np.ndarray:
-    """One .npy array; what its header claims must be what is there."""
+def _npy_array(content: bytes, name: str, source: str, kinds: str) -> np.ndarray:
+    """One .npy array, of dtypes of some kinds, a single one if that is text; its header must claim what is there."""
     where = f"{source}: array {name[:60]!r}"
     file = io.BytesIO(content)
     try:
@@ -78,10 +82,11 @@ def _npy_array(content: bytes, name: str, source: str, is_text: bool) -> np.ndar
         raise FileError(f"{where}: not a readable .npy array") from error
     if dtype.hasobject:
         raise FileError(f"{where}: holds Python objects, which are never unpickled")
-    if is_text and (dtype.kind != "U" or shape != ()):
+    if kinds == "U" and (dtype.kind != "U" or shape != ()):
         raise FileError(f"{where}: expected one text, got dtype {dtype}")
-    if not is_text and (dtype.kind not in "fiu" or dtype.subdtype):
-        raise FileError(f"{where}: expected real numbers, got dtype {dtype}")
+    if dtype.kind not in kinds or dtype.subdtype:
+        hint = "; NPZ has no bfloat16: use safetensors for it" if dtype == np.dtype("V2") else ""
+        raise FileError(f"{where}: expected real numbers, got dtype {dtype}{hint}")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
         raise FileError(f"{where}: its header claims shape {shape}, which is not what the file holds")
     flat = np.frombuffer(content, dtype, offset=file.tell())

@@ -2,6 +2,7 @@ from .adapters.adapted import Adapted as Adapted
 from .adapters.models import adapt as adapt
 from .adapters.models import check_autograd_function as check_autograd_function
 from .adapters.models import check_model as check_model
+from .adapters.operations import check_operation as check_operation
 from .case import Case as Case
 from .case import Layer as Layer
 from .case import Layout as Layout
@@ -32,7 +33,9 @@ from .programs import drive as drive
 from .report import Finding as Finding
 from .report import Report as Report
 from .traced import ElementwiseReport as ElementwiseReport
+from .traced import assert_vjp as assert_vjp
 from .traced import check_elementwise as check_elementwise
+from .traced import check_vjp as check_vjp
 from .truth import DisagreementError as DisagreementError
 from .truth import Solution as Solution
 from .truth import solve as solve

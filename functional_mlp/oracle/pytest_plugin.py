@@ -90,6 +90,10 @@ class GradientOracle:
         "Of code that changes parameters: `oracle.check_update_function(step, network, loss)`.",
     )
     check_model = _check("check_model", 2, "Of a model of another framework: `oracle.check_model(model, loss)`.")
+    check_vjp = _check("check_vjp", 5, "Of any JAX function: `oracle.check_vjp(function, arguments, gradients, ct)`.")
+    check_operation = _check(
+        "check_operation", 3, "Of a derivative: `oracle.check_operation(theirs, function, arguments)`."
+    )
     drive = _check("drive", 3, "Of a program: `oracle.drive(command, network, loss)`.")
 
     def _kept(self, report: "Report") -> str:

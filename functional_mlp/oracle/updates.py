@@ -33,6 +33,7 @@ from functional_mlp.oracle.verdict import (
     Misfit,
     Question,
     Verdict,
+    conditions_of,
     floor_of_step,
     given_params,
     judge_leaf,
@@ -210,7 +211,7 @@ def judge_training(training: Training, declared: Precision) -> AskedSteps:
             after, floor, limits = true[path], noise.floors[path], noise.limits[path]
             printed = digits_at(training.printed, path)
             question = Question(path, after, got, after - before, floor, printed, limits)
-            leaves.append(judge_leaf(question, noise))
+            leaves.append(judge_leaf(question, conditions_of(noise)))
         taken.append(taken_after(step, handed, noises[step], tuple(leaves), training.printed))
     return AskedSteps(case, trajectory, schedule, tuple(taken), training.group)
 
@@ -327,5 +328,6 @@ def judge_update(case: Case, solution: Solution, noise: Noise, given: Gradients,
             floor = floor_of_step(noise, path, before, truth[path], rate)
             limits = noise.limits[path]
             limits, printed = limits._replace(delicate=rate * limits.delicate), digits_of(given, path)
-            leaves.append(judge_leaf(Question(path, before - step, got, step, floor, printed, limits), noise))
+            question = Question(path, before - step, got, step, floor, printed, limits)
+            leaves.append(judge_leaf(question, conditions_of(noise)))
     return tuple(leaves)

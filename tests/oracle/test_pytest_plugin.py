@@ -4,9 +4,10 @@ import html.parser
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from functional_mlp.oracle.pytest_plugin import report_name
+from functional_mlp.oracle.pytest_plugin import GradientOracle, report_name
 
 SUITE = """
 import numpy as np
@@ -150,3 +151,13 @@ def test_names_of_reports_are_names_of_files(test):
 def test_names_of_reports_differ():
     tests = ["a::b[c/d]", "a::b[c-d]", "x" * 500 + "y" * 100, "z" * 500 + "y" * 100]
     assert len({report_name(test) for test in tests} | {report_name("a::b", 2)}) == 5
+
+
+def test_functions_that_are_no_networks_are_checked_in_the_precision_of_the_marker():
+    x = np.arange(3, dtype=np.float32) + 1
+    checks = GradientOracle("test", "float32", None)
+    assert checks.check_vjp(lambda x: (x**2).sum(), x, (2 * x).astype(np.float64)).precision == "float32"
+    with pytest.raises(pytest.fail.Exception, match="judged as float32"):
+        checks.check_vjp(lambda x: (x**2).sum(), x, x)
+    with pytest.raises(pytest.fail.Exception, match="telling cases"):
+        checks.check_operation(lambda x, ct: x * ct, lambda x: x**2, x)

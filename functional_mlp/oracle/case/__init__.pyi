@@ -1,4 +1,5 @@
 from .arrays import numbers as numbers
+from .arrays import on_host as on_host
 from .arrays import require_representable as require_representable
 from .arrays import require_shape as require_shape
 from .arrays import rounded as rounded
@@ -33,12 +34,14 @@ from .layouts import without_layout as without_layout
 from .paths import FIELDS as FIELDS
 from .paths import by_path as by_path
 from .paths import delta_path as delta_path
+from .paths import dotted_path as dotted_path
 from .paths import entry_path as entry_path
 from .paths import layer_of as layer_of
 from .paths import layer_path as layer_path
 from .paths import parameter_path as parameter_path
 from .paths import params_by_path as params_by_path
 from .paths import parse_path as parse_path
+from .paths import tree_path as tree_path
 from .random_cases import draw_case as draw_case
 from .targets import declared_targets as declared_targets
 from .targets import drawn_kind as drawn_kind

@@ -16,7 +16,7 @@ def numbers(what: str, value: Any) -> np.ndarray:
         ValueError: for ragged lists, and integers that float64 cannot hold.
     """
     try:
-        array = np.asarray(value)
+        array = np.asarray(on_host(value))
     except Exception as error:  # ragged lists, and whatever a stranger's __array__ raises
         if isinstance(value, list | tuple):
             misfit = _misfit(what, value) or f"{what} to be a rectangular array, got rows of unequal length"
@@ -36,6 +36,16 @@ def numbers(what: str, value: Any) -> np.ndarray:
         if not (inside.all() and np.array_equal(wide.astype(dtype), array)):
             raise ValueError(f"expected {what} to hold integers that float64 can represent")
     return wide
+
+
+def on_host(value: Any) -> Any:
+    """A tensor of PyTorch as what NumPy takes: off its device and its graph, bfloat16 as such; all else as it is."""
+    if not (hasattr(value, "detach") and hasattr(value, "cpu")):
+        return value
+    tensor = value.detach().cpu()
+    if str(tensor.dtype) == "torch.bfloat16":
+        return np.asarray(tensor.float()).astype(DTYPES["bfloat16"])
+    return np.asarray(tensor)
 
 
 def _holds_booleans(value: Any, ndim: int) -> bool:

@@ -1,5 +1,6 @@
 """Paths of leaves, such as "params[0].weights": the one spelling of them, and the one parser."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -38,6 +39,29 @@ def delta_path(layer: int) -> str:
 def entry_path(path: str, index: Iterable[int]) -> str:
     """Of one entry of an array, such as "params[0].weights[1, 2]"."""
     return f"{path}[{', '.join(map(str, index))}]"
+
+
+def tree_path(root: str, keys: Iterable[Any]) -> str:
+    """Of a leaf of a tree of arrays, below the name of the tree: "params[0].weights".
+
+    Args:
+        root: the name.
+        keys: as `jax.tree_util.tree_flatten_with_path` gives them: places of lists, keys of dicts, names of fields. The
+            last two are spelled alike, since files do not tell them apart.
+    """
+    return root + "".join(map(_key_in_path, keys))
+
+
+def _key_in_path(key: Any) -> str:
+    named = next((getattr(key, field) for field in ("name", "key", "idx") if hasattr(key, field)), key)
+    if isinstance(named, int) and not isinstance(named, bool):
+        return f"[{named}]"
+    return f".{named}" if isinstance(named, str) and named.isidentifier() else f"[{named!r}]"
+
+
+def dotted_path(path: str) -> str:
+    """The name of a path in files: "params.0.weights" for "params[0].weights"."""
+    return re.sub(r"\[(?:'(.*?)'|(.*?))\]", lambda found: f".{found[1] or found[2]}", path)
 
 
 def parse_path(path: str) -> LeafPath:

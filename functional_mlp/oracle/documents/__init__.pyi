@@ -11,6 +11,7 @@ from .answers import read_update as read_update
 from .answers import with_digits as with_digits
 from .answers import write_gradients as write_gradients
 from .answers import write_update as write_update
+from .arrays import read_arrays as read_arrays
 from .cases import case_of as case_of
 from .cases import document_of as document_of
 from .cases import read_case as read_case

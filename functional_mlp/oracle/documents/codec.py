@@ -14,7 +14,7 @@ do numbers as other languages spell them (`spelling.py`), where a text is else n
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -126,13 +126,31 @@ def _from_npz(content: bytes, source: str, max_bytes: int, not_finite: bool) -> 
 
 
 def _from_safetensors(content: bytes, source: str, not_finite: bool) -> dict[str, Any]:
+    arrays, metadata = tensors_of(content, source, {name: DTYPES[dtype] for dtype, name in SAFETENSORS_NAMES.items()})
+    if "header" not in metadata:
+        raise FileError(f"{source}: expected the fields that are no arrays as JSON text, in the metadata named header")
+    return _nested(parse_json(metadata["header"], f"{source}: header", not_finite)[0], arrays, source)
+
+
+def tensors_of(
+    content: bytes, source: str, dtypes: Mapping[str, np.dtype]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a safetensors file, and its metadata.
+
+    Args:
+        content: of the file.
+        source: its name, for messages.
+        dtypes: that its arrays may have, by the names of safetensors.
+
+    Raises:
+        FileError: if it is none.
+    """
     try:
         tensors = safetensors.deserialize(content)
         header_size = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + header_size]).get("__metadata__") or {}
     except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise FileError(f"{source}: not a readable safetensors file: {error}") from error
-    dtypes = {name: dtype for dtype, name in SAFETENSORS_NAMES.items()}
     arrays = {}
     for name, tensor in tensors:
         where = f"{source}: array {name[:60]!r}"
@@ -140,12 +158,10 @@ def _from_safetensors(content: bytes, source: str, not_finite: bool) -> dict[str
         if dtype is None:
             raise FileError(f"{where}: expected one of {', '.join(dtypes)}, got {tensor['dtype']}")
         try:
-            arrays[name] = np.frombuffer(tensor["data"], DTYPES[dtype]).reshape(tensor["shape"])
+            arrays[name] = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
         except (ValueError, OverflowError) as error:  # no numbers, but along another axis more than NumPy can count
             raise FileError(f"{where}: its header claims shape {tensor['shape']}, which is no possible one") from error
-    if "header" not in metadata:
-        raise FileError(f"{source}: expected the fields that are no arrays as JSON text, in the metadata named header")
-    return _nested(parse_json(metadata["header"], f"{source}: header", not_finite)[0], arrays, source)
+    return arrays, metadata
 
 
 def _nested(fields: dict[str, Any], arrays: dict[str, np.ndarray], source: str) -> dict[str, Any]:

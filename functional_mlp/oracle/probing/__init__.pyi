@@ -5,8 +5,11 @@ from .call import Call as Call
 from .call import Fault as Fault
 from .call import Skipped as Skipped
 from .call import call_function as call_function
+from .call import listed as listed
+from .call import raised as raised
 from .call import values_of as values_of
 from .combine import combined_report as combined_report
+from .combine import findings_on as findings_on
 from .combine import left_out as left_out
 from .functions import check_function as check_function
 from .probe import Probed as Probed
@@ -16,6 +19,9 @@ from .probe_cases import Spec as Spec
 from .probe_cases import draw_probe_cases as draw_probe_cases
 from .probe_cases import probe_network as probe_network
 from .probe_cases import renamed as renamed
+from .repeats import Yardstick as Yardstick
+from .repeats import apart as apart
+from .repeats import compared as compared
 from .updates import check_update_function as check_update_function
 from .updates import report_on_updates as report_on_updates
 from .updates import shows_updates as shows_updates

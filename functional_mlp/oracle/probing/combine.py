@@ -1,6 +1,6 @@
 """One report on all cases that somebody's code was asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -8,7 +8,7 @@ from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.checking import describe_case, report_on
 from functional_mlp.oracle.diagnosis import diagnose_several
 from functional_mlp.oracle.noise import precision_named
-from functional_mlp.oracle.probing.call import listed
+from functional_mlp.oracle.probing.call import Fault, listed
 from functional_mlp.oracle.probing.probe import Probed
 from functional_mlp.oracle.probing.probe_cases import PURPOSES, purpose_of
 from functional_mlp.oracle.probing.repeats import IRREPRODUCIBLE
@@ -35,15 +35,8 @@ def combined_report(
     """
     answered = [probe for probe in probed if probe.skipped is None and probe.beyond is None]
     leaves = tuple(replace(leaf, group=probe.name) for probe in answered for leaf in probe.leaves)
-    where: dict[tuple[str, str], dict[str, str]] = {}
-    for probe in answered:
-        for fault in probe.faults:
-            where.setdefault((fault.id, fault.sentence), {})[probe.name] = fault.details
     possible = len(cases) - sum(probe.skipped is not None or probe.beyond is not None for probe in probed)
-    findings = tuple(
-        Finding(id_, Verdict.WRONG, f"{_where(list(names), possible)} {code} {sentence}{_first_of(names)}.")
-        for (id_, sentence), names in where.items()
-    )
+    findings = findings_on([(probe.name, fault) for probe in answered for fault in probe.faults], possible, code)
     wrong = [probe for probe in answered if any(leaf.verdict is Verdict.WRONG for leaf in probe.leaves)]
     hints = [probe.hint for probe in wrong if probe.hint is not None]
     if wrong and len(hints) == len(wrong):
@@ -73,6 +66,23 @@ def combined_report(
             for probe in answered
             if probe.reference is not None and probe.kept is not None
         ),
+    )
+
+
+def findings_on(faults: Iterable[tuple[str, Fault]], possible: int, code: str) -> tuple[Finding, ...]:
+    """What is said of faults: each once, with the cases that show it.
+
+    Args:
+        faults: with the name of their case.
+        possible: how many cases there are in all.
+        code: what is spoken of.
+    """
+    where: dict[tuple[str, str], dict[str, str]] = {}
+    for name, fault in faults:
+        where.setdefault((fault.id, fault.sentence), {})[name] = fault.details
+    return tuple(
+        Finding(id_, Verdict.WRONG, f"{_where(list(names), possible)} {code} {sentence}{_first_of(names)}.")
+        for (id_, sentence), names in where.items()
     )
 
 

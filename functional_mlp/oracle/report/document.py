@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from functional_mlp.oracle.diagnosis import Diagnosis, Named
-from functional_mlp.oracle.report.reported import Reported
+from functional_mlp.oracle.report.reported import Explanation, Reported
 from functional_mlp.oracle.verdict import Leaf
 
 REPORT_VERSION = 1
@@ -20,8 +20,7 @@ def report_document(report: Reported) -> dict[str, Any]:
         "version": REPORT_VERSION,
         "verdict": str(report.verdict),
         "case": report.name,
-        "network": report.network,
-        "samples": report.samples,
+        **_subject(report),
         "precision": report.precision,
         "leaves": [_leaf_document(leaf) for leaf in report.leaves],
         "findings": [
@@ -29,8 +28,39 @@ def report_document(report: Reported) -> dict[str, Any]:
             for finding in report.findings
         ],
         "notes": list(report.notes),
-        "diagnosis": None if report.diagnosis is None else _diagnosis_document(report.diagnosis),
+        "diagnosis": _found_document(report.diagnosis),
     }
+
+
+def _subject(report: Reported) -> dict[str, Any]:
+    """What was judged: a network with so many samples, or another function."""
+    if report.function:
+        return {"function": report.function}
+    return {"network": report.network, "samples": report.samples}
+
+
+def _found_document(found: Diagnosis | Explanation | None) -> dict[str, Any] | None:
+    if isinstance(found, Explanation):
+        return _explanation_document(found)
+    return None if found is None else _diagnosis_document(found)
+
+
+def _explanation_document(explanation: Explanation) -> dict[str, Any]:
+    """The fields of the JSON form."""
+    fields: dict[str, Any] = {
+        "sentence": explanation.sentence,
+        "kind": explanation.kind,
+        "factor": explanation.factor,
+        "places": [
+            {name: getattr(place, name) for name in ("file", "line", "function", "expression")}
+            for place in explanation.places
+        ],
+        "arrays": list(explanation.arrays),
+        "digits": explanation.digits,
+        "unexplained": list(explanation.unexplained),
+        "group": explanation.group,
+    }
+    return fields | {"ties": list(map(_explanation_document, explanation.ties))} if explanation.ties else fields
 
 
 def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from functional_mlp.oracle.report.attachments import Exhibit
 from functional_mlp.oracle.report.headlines import headline_of
 from functional_mlp.oracle.report.legend import legend_of
 from functional_mlp.oracle.report.notation import Notation
-from functional_mlp.oracle.report.reported import Reported
+from functional_mlp.oracle.report.reported import Reported, network_diagnosis
 from functional_mlp.oracle.report.spread import slips_of
 from functional_mlp.oracle.report.steps import CLOSE, Entry, Row, Steps
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict
@@ -26,6 +26,7 @@ WIDTH = 80
 NEAR = 1e-6  # relative, of numbers that were computed in other precisions
 PART = "   ^ here the two part"
 NO_CASE = "This report kept no case, so that nothing can be explained step by step.\n"
+OF_NETWORKS = "Only networks are explained step by step; of other functions the report names the line.\n"
 SEVERAL_STEPS = (
     "These parameters are not those of one step of plain descent: no single gradient leads to them. What follows is the"
     " gradient of the first step."
@@ -38,6 +39,8 @@ def explanation_of(report: Reported, path: str | None = None) -> str:
     Raises:
         ValueError: for a path that is none of a parameter.
     """
+    if report.function:
+        return OF_NETWORKS
     if not report.exhibits:
         return NO_CASE
     exhibit = _exhibit(report, path)
@@ -47,7 +50,8 @@ def explanation_of(report: Reported, path: str | None = None) -> str:
         known = ", ".join(params_by_path(case.params))
         raise ValueError(f"expected the path of a parameter ({known}), got {path!r}")
     rate = exhibit.answer.learning_rate if isinstance(exhibit.answer, Update) else None
-    diagnosis = report.diagnosis if report.diagnosis is None or report.diagnosis.group == exhibit.group else None
+    found = network_diagnosis(report)
+    diagnosis = found if found is None or found.group == exhibit.group else None
     leaves = [leaf for leaf in report.leaves if leaf.group == exhibit.group]
     prepared = prepare(case) if rate is None else prepare(case, rule=Descent(rate))
     right = trace(prepared)
@@ -66,7 +70,7 @@ def explanation_of(report: Reported, path: str | None = None) -> str:
 def _exhibit(report: Reported, path: str | None) -> Exhibit:
     """The case that is explained: that of the evidence, or the first that is wrong, or undecided, or the first."""
     by_group = {exhibit.group: exhibit for exhibit in report.exhibits}
-    diagnosis = report.diagnosis
+    diagnosis = network_diagnosis(report)
     if diagnosis is not None and diagnosis.mistakes and diagnosis.group in by_group:
         return by_group[diagnosis.group]
     for verdict in (Verdict.WRONG, Verdict.UNDECIDED):
@@ -120,7 +124,7 @@ def _text(report: Reported, notation: Notation, entry: Entry, steps: Steps, rate
     where = ", ".join(map(str, entry.at))
     what = f"{name}, {entry.path}[{where}]" if name.removeprefix("d") != entry.path else name
     lines = _wrapped(f"{what}, in {notation.place((layer,))}, step by step back from the loss.")
-    diagnosis = report.diagnosis
+    diagnosis = network_diagnosis(report)
     if compared and diagnosis is not None:
         for named in diagnosis.mistakes:
             lines += _wrapped(f"The mistake: {headline_of(named, notation).sentence}", 2)

@@ -7,7 +7,7 @@ from functional_mlp.oracle.case import layer_of
 from functional_mlp.oracle.diagnosis import Named
 from functional_mlp.oracle.mistakes import WORDING, filled
 from functional_mlp.oracle.report.notation import UNKNOWN, Notation, mistaken_terms, name_of
-from functional_mlp.oracle.report.reported import Reported
+from functional_mlp.oracle.report.reported import Reported, network_diagnosis
 
 OF_ONE_LAYER = re.compile(r"\{(?:d?[AZWb]|dA_prev)\}")  # terms that are not the same in every layer
 PLAIN_NUMBER = re.compile(r"-?[\d./]+(?:e-?\d+)?")  # a meaning that says no more than the number
@@ -31,7 +31,7 @@ class Headline(NamedTuple):
 
 def notation_of(report: Reported) -> Notation:
     """The notation of the case that the diagnosis is of, or else of the first; of none, if the report kept none."""
-    diagnosis = report.diagnosis
+    diagnosis = network_diagnosis(report)
     group = "" if diagnosis is None else diagnosis.group
     cases = {exhibit.group: exhibit.case for exhibit in reversed(report.exhibits)}
     first = next(iter(reversed(cases.values())), None)

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from html import escape
 from typing import Any
 
 from functional_mlp.oracle.diagnosis import EITHER, Diagnosis
@@ -16,7 +17,7 @@ from functional_mlp.oracle.report.attachments import Exhibit
 from functional_mlp.oracle.report.headlines import headline_of, notation_of
 from functional_mlp.oracle.report.legend import legend_of
 from functional_mlp.oracle.report.notation import Notation, as_handed_over
-from functional_mlp.oracle.report.reported import Finding
+from functional_mlp.oracle.report.reported import Explanation, Finding, network_diagnosis
 from functional_mlp.oracle.report.sentences import SIGNS, short
 from functional_mlp.oracle.report.spread import spread_of
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
@@ -30,14 +31,15 @@ class Report:
 
     Attributes:
         name: of the case; "" if it has none.
-        network: its sizes and activations, in words.
-        samples: rows of data.
+        network: its sizes and activations, in words; "" of another function.
+        samples: rows of data; 0 of another function.
         precision: what the noise floor was computed for.
         leaves: the verdict on every array.
         findings: what several runs show.
         notes: sentences that change no verdict.
         finder: finds the diagnosis, when it is asked for; or None.
         exhibits: the cases and the answers that were judged, one for each group of leaves; () if they were not kept.
+        function: that is differentiated, where it is no network, in words.
     """
 
     name: str
@@ -47,8 +49,9 @@ class Report:
     leaves: tuple[Leaf, ...]
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
-    finder: Callable[[], Diagnosis | None] | None = field(default=None, repr=False, compare=False)
+    finder: Callable[[], Diagnosis | Explanation | None] | None = field(default=None, repr=False, compare=False)
     exhibits: tuple[Exhibit, ...] = field(default=(), repr=False, compare=False)
+    function: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -56,14 +59,14 @@ class Report:
         return worst_of([*(leaf.verdict for leaf in self.leaves), *(finding.verdict for finding in self.findings)])
 
     @cached_property
-    def diagnosis(self) -> Diagnosis | None:
-        """Which mistake it is; None if nothing is wrong, or the report is not on one set of gradients.
+    def diagnosis(self) -> Any:  # who asks about a network reads a Diagnosis, and need not say so
+        """Which mistake it is: a `Diagnosis`, of other functions an `Explanation`; None if none is known.
 
         It is found by `diagnose` when it is first asked for, by this or by a text: that takes seconds.
         """
         return self.diagnose()
 
-    def diagnose(self) -> Diagnosis | None:
+    def diagnose(self) -> Diagnosis | Explanation | None:
         """Looks for the mistake, once; then what only the search needed, such as the noise of the case, is let go.
 
         The cases and answers are kept, since a page holds them (`exhibits`).
@@ -86,6 +89,8 @@ class Report:
         lines += _wrapped(f"{title}{sentences.subject(self)}")
         counted = sentences.counted_verdicts(self)
         lines += _wrapped(counted) if first != counted else []
+        if isinstance(self.diagnosis, Explanation):
+            lines += _explanation_lines(self.diagnosis)
         lines += _diagnosis_lines(self, notation)
         groups = sentences.groups(self)
         shown = sentences.shown_groups(self)
@@ -142,6 +147,13 @@ class Report:
 
         return page_of(self)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the page, in a frame of its own, so that neither changes how the other looks."""
+        return (
+            f'<iframe srcdoc="{escape(self.html())}" title="{escape(str(self.verdict))}" sandbox="allow-downloads"'
+            ' style="width: 100%; height: 40em; border: 0"></iframe>'
+        )
+
     def document(self) -> dict[str, Any]:
         """The fields of the JSON form."""
         from functional_mlp.oracle.report.document import report_document
@@ -153,12 +165,24 @@ class Report:
         return json.dumps(self.document(), indent=1, allow_nan=False) + "\n"
 
 
-def _already_found(diagnosis: Diagnosis | None) -> Diagnosis | None:
+def _already_found(diagnosis: Diagnosis | Explanation | None) -> Diagnosis | Explanation | None:
     return diagnosis
 
 
+def _explanation_lines(explanation: Explanation) -> list[str]:
+    """Of a function that is no network: the places, how well it fits, and what else would."""
+    lines = ["", *_wrapped(sentences.reproduced_by(explanation))]
+    for place in explanation.places:
+        lines += _wrapped(f"  {sentences.place_in_words(place)}", hang=4)
+    if explanation.ties:
+        lines += _wrapped(sentences.TIED)
+        for other in explanation.ties[: sentences.MOST_TIES]:
+            lines += _wrapped(f"  - {sentences.full_sentence(other)}", hang=4)
+    return lines
+
+
 def _diagnosis_lines(report: Report, notation: Notation) -> list[str]:
-    diagnosis = report.diagnosis
+    diagnosis = network_diagnosis(report)
     if diagnosis is None:
         return []
     lines = [""]
@@ -209,7 +233,8 @@ def _evidence_lines(report: Report, diagnosis: Diagnosis, notation: Notation) ->
     names = [sentences.entry_of(shown, report, notation) for shown in diagnosis.evidence]
     wide = max(11, *map(len, names)) + 1
     number = " {:>13.6g}".format
-    head = f"  {'worst entry':<{wide}}{'yours':>14}{'mistake':>14}{'right':>14}{'digits':>8}"
+    entry = "after step" if sentences.is_of_update(report) else "worst entry"
+    head = f"  {entry:<{wide}}{'yours':>14}{'mistake':>14}{'right':>14}{'digits':>8}"
     rows = [
         f"  {name:<{wide}}{number(shown.given)}{number(shown.mistaken)}{number(shown.true)}{shown.digits:>8}"
         for name, shown in zip(names, diagnosis.evidence, strict=True)

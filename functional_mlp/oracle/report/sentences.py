@@ -12,7 +12,8 @@ from functional_mlp.oracle.documents import Update
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.report.headlines import headline_of, quantity_in_words, value_of, with_names
 from functional_mlp.oracle.report.notation import Notation, index_of, lines_as_handed_over, name_of
-from functional_mlp.oracle.report.reported import Reported
+from functional_mlp.oracle.report.reported import RELATED, Place, Reported
+from functional_mlp.oracle.report.reported import Explanation as ExplanationOfFunction
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, worst_of
 
 SIGNS = {Verdict.CONSISTENT: "ok", Verdict.UNDECIDED: "UNDECIDED", Verdict.WRONG: "WRONG"}
@@ -45,7 +46,8 @@ def counted_verdicts(report: Reported) -> str:
 
 def subject(report: Reported) -> str:
     """What was judged."""
-    return f"{report.network}, {count(report.samples, 'sample')}, judged as {report.precision}."
+    what = report.function or f"{report.network}, {count(report.samples, 'sample')}"
+    return f"{what}, judged as {report.precision}."
 
 
 def is_of_one_case(report: Reported) -> bool:
@@ -128,6 +130,9 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     Where no mistake is known, it is what can be said of the numbers, or how many arrays there are of each verdict.
     """
     diagnosis = report.diagnosis
+    if isinstance(diagnosis, ExplanationOfFunction):
+        part = " That is a part of it." if diagnosis.unexplained else ""
+        return (full_sentence(diagnosis) + part,)
     if diagnosis is None or not (diagnosis.mistakes or diagnosis.relations):
         return (counted_verdicts(report),)
     if not diagnosis.mistakes:
@@ -226,6 +231,34 @@ def entry_of(evidence: Evidence, report: Reported, notation: Notation) -> str:
 def is_of_update(report: Reported) -> bool:
     """Whether the arrays are parameters after a step, not gradients."""
     return any(isinstance(exhibit.answer, Update) for exhibit in report.exhibits)
+
+
+# of a function that is no network
+
+
+def place_in_words(place: Place) -> str:
+    """Such as "norms.py:12, in layer_norm: x.mean(axis=-1)"."""
+    name = place.file.replace("\\", "/").rpartition("/")[2]
+    inside = f", in {place.function}" if place.function else ""
+    return f"{name}:{place.line}{inside}" + (f": {place.expression}" if place.expression else "")
+
+
+def full_sentence(explanation: ExplanationOfFunction) -> str:
+    """Its sentence, with a capital and a full stop."""
+    sentence = explanation.sentence.rstrip(".")
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def reproduced_by(explanation: ExplanationOfFunction) -> str:
+    """Which arrays it reproduces, how well, and what it leaves unexplained."""
+    if explanation.kind == RELATED:
+        return "No change of the backward pass that was tried reproduces these numbers."
+    whose = _listed(explanation.arrays) if explanation.arrays else "numbers"
+    are = "is that" if len(explanation.arrays) == 1 else "are those"
+    sentence = f"Your {whose} {are} of a program that does this, to {explanation.digits} digits."
+    if not explanation.unexplained:
+        return sentence
+    return f"{sentence} What is wrong with {_listed(explanation.unexplained)} is not explained by it."
 
 
 # leaves and numbers

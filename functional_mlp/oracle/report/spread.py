@@ -10,7 +10,7 @@ from functional_mlp.oracle.documents import Update
 from functional_mlp.oracle.mistakes import WORDING, Slip, inject, inject_update, prepare
 from functional_mlp.oracle.report.attachments import Exhibit
 from functional_mlp.oracle.report.notation import Notation, name_of
-from functional_mlp.oracle.report.reported import Reported
+from functional_mlp.oracle.report.reported import Reported, network_diagnosis
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict
 
 CLOSE = 1e-12  # relative to the largest entry, of arrays that only rounding tells apart
@@ -30,7 +30,7 @@ def spread_of(report: Reported, notation: Notation) -> tuple[str, ...]:
     Of one mistake: the arrays of other layers, to which it is only carried. Of several: what each makes wrong, as
     programs with all of them but one show.
     """
-    diagnosis = report.diagnosis
+    diagnosis = network_diagnosis(report)
     if diagnosis is None or not diagnosis.mistakes:
         return ()
     wrong = _wrong_parameters(report, diagnosis)

@@ -1,4 +1,4 @@
-"""Is the gradient of any JAX function right? Its trace, the noise of every operation in it, and the verdict."""
+"""12. Any JAX function, not only networks: what its gradients are, and whether somebody's are right."""
 
 import lazy_loader
 

@@ -10,7 +10,11 @@ from .given import given_params as given_params
 from .given import has_dtype as has_dtype
 from .given import is_asked_for as is_asked_for
 from .given import known_to as known_to
+from .hints import PRECISIONS_TRIED as PRECISIONS_TRIED
+from .hints import Compared as Compared
 from .hints import Hint as Hint
+from .hints import Rejudged as Rejudged
+from .hints import fitting_precision as fitting_precision
 from .hints import hint_on as hint_on
 from .hints import notes_on as notes_on
 from .judging import Question as Question
@@ -28,3 +32,5 @@ from .leaf import WRONG as WRONG
 from .leaf import Cause as Cause
 from .leaf import Leaf as Leaf
 from .leaf import Verdict as Verdict
+from .sentences import Conditions as Conditions
+from .sentences import conditions_of as conditions_of

@@ -25,6 +25,7 @@ from functional_mlp.oracle.truth import Solution
 from functional_mlp.oracle.verdict.given import Handed, given_leaves
 from functional_mlp.oracle.verdict.judging import Question, judge_leaf, truth_of
 from functional_mlp.oracle.verdict.leaf import Leaf, Verdict
+from functional_mlp.oracle.verdict.sentences import conditions_of
 
 MATERIAL = 1e-3
 EPSILONS = (*(10.0**-power for power in range(6, 17)), 2.0**-52, 2.0**-23)  # none above a millionth
@@ -99,7 +100,7 @@ class _Judged(NamedTuple):
         """The verdict on an array if this were the true one."""
         floor, limits = self.noise.floors[path], self.noise.limits[path]
         question = Question(path, true, self.handed[path], true, floor, digits_of(self.given, path), limits)
-        return judge_leaf(question, self.noise)
+        return judge_leaf(question, conditions_of(self.noise))
 
 
 # the loss

@@ -5,7 +5,7 @@ digits. That is said only where the errors look like rounding: neither all to on
 wrong constant makes them; and together with what such a declaration would hide. A hint changes no verdict.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -80,34 +80,82 @@ def hint_on(
 def _other_precision(
     case: Case, solution: Solution, noise: Noise, given: Gradients, wrong: list[Leaf], precision: str | None
 ) -> Hint | None:
-    """The finest precision in which the numbers would not be wrong, if they or their errors look like its rounding.
-
-    Its noise is estimated only where it could explain the worst error.
-    """
+    """The finest precision in which the numbers would not be wrong, if they or their errors look like its rounding."""
     truth = truth_of(solution)
     leaves = given_leaves(case, given).items()
     handed = {path: leaf.values for path, leaf in leaves if isinstance(leaf, Handed) and path in truth}
-    unit = _unit(noise.precision)
-    worst = max(leaf.error / leaf.floor if leaf.floor > 0 else np.inf for leaf in wrong)
-    coarser = [other for name in PRECISIONS_TRIED if (other := precision_named(name)) and _unit(other) > unit]
+
+    def rejudge(other: Precision) -> Rejudged:
+        own = estimate_noise(case, solution, other)
+        floors = {path: floor.smooth for path, floor in own.floors.items() if path.startswith("params")}
+        return Rejudged(judge(case, solution, own, given), floors)
+
+    return fitting_precision(noise.precision, precision, Compared(handed, truth, wrong), rejudge, PRECISIONS_TRIED)
+
+
+class Compared(NamedTuple):
+    """Numbers that are wrong, and the right ones, by path.
+
+    Attributes:
+        handed: what was given.
+        truth: what is right.
+        wrong: the verdicts on wrong arrays.
+    """
+
+    handed: Mapping[str, Array]
+    truth: Mapping[str, Array]
+    wrong: Sequence[Leaf]
+
+
+class Rejudged(NamedTuple):
+    """What the same numbers are in another precision.
+
+    Attributes:
+        leaves: the verdicts.
+        floors: how far gradients may be off by rounding, by path; those of the gradients that are asked for.
+    """
+
+    leaves: Sequence[Leaf]
+    floors: Mapping[str, Array]
+
+
+def fitting_precision(
+    declared: Precision,
+    precision: str | None,
+    compared: Compared,
+    rejudge: Callable[[Precision], Rejudged],
+    tried: Sequence[str],
+) -> Hint | None:
+    """The finest precision in which the numbers would not be wrong, if they or their errors look like its rounding.
+
+    Its noise is estimated only where it could explain the worst error.
+
+    Args:
+        declared: by which they are wrong.
+        precision: as it was declared; None if it was not.
+        compared: the numbers.
+        rejudge: judges them by another precision.
+        tried: names of these, the finest first.
+    """
+    unit = _unit(declared)
+    worst = max(leaf.error / leaf.floor if leaf.floor > 0 else np.inf for leaf in compared.wrong)
+    coarser = [other for name in tried if (other := precision_named(name)) and _unit(other) > unit]
     able = [other for other in coarser if worst <= HOPELESS * _unit(other) / unit]
-    held = [other for other in able if _is_held(handed.values(), other)]
-    tried = [*held, *(other for other in able if other not in held and other.name in OF_WIDE_NUMBERS)]
+    held = [other for other in able if _is_held(compared.handed.values(), other)]
     looks_rounded: bool | None = None
     barely: Hint | None = None
-    for other in tried:
+    for other in [*held, *(other for other in able if other not in held and other.name in OF_WIDE_NUMBERS)]:
         if other not in held:
             if looks_rounded is None:
-                looks_rounded = sum(leaf.wrong for leaf in wrong) >= FEW_IN_ALL and all(
-                    _looks_rounded(handed[leaf.path], truth[leaf.path]) for leaf in wrong
+                looks_rounded = sum(leaf.wrong for leaf in compared.wrong) >= FEW_IN_ALL and all(
+                    _looks_rounded(compared.handed[leaf.path], compared.truth[leaf.path]) for leaf in compared.wrong
                 )
             if not looks_rounded:
                 break
-        own_noise = estimate_noise(case, solution, other)
-        judged = judge(case, solution, own_noise, given)
-        if any(leaf.verdict is Verdict.WRONG for leaf in judged) or _drowned(own_noise, truth) > USELESS:
+        judged, floors = rejudge(other)
+        if any(leaf.verdict is Verdict.WRONG for leaf in judged) or _drowned(floors, compared.truth) > USELESS:
             continue
-        hidden = max(map(_hidden, judged), default=0.0)
+        hidden = max((_hidden(leaf) for leaf in judged if leaf.path in floors), default=0.0)
         if not hidden < 1:  # as where numbers overflow in it
             continue
         hint = _hint(other, judged, hidden, precision)
@@ -117,7 +165,7 @@ def _other_precision(
     return barely
 
 
-def _hint(other: Precision, judged: tuple[Leaf, ...], hidden: float, precision: str | None) -> Hint:
+def _hint(other: Precision, judged: Sequence[Leaf], hidden: float, precision: str | None) -> Hint:
     """What is said of numbers that were judged in another precision than the declared one."""
     name = other.name
     kind = "consistent" if all(leaf.verdict is Verdict.CONSISTENT for leaf in judged) else "undecided"
@@ -155,14 +203,14 @@ def _looks_rounded(given: Array, true: Array) -> bool:
 
 
 def _hidden(leaf: Leaf) -> float:
-    """The largest change of an array of parameters, relative to it, that may go unseen; 0 of others."""
-    return leaf.smallest_detectable / leaf.norm if leaf.path.startswith("params") and leaf.norm > 0 else 0.0
+    """The largest change of an array, relative to it, that may go unseen."""
+    return leaf.smallest_detectable / leaf.norm if leaf.norm > 0 else 0.0
 
 
-def _drowned(noise: Noise, truth: Mapping[str, Array]) -> float:
+def _drowned(floors: Mapping[str, Array], truth: Mapping[str, Array]) -> float:
     """How large rounding is at most, relative to a gradient."""
-    norms = {path: float(np.linalg.norm(array)) for path, array in truth.items() if path.startswith("params")}
-    sizes = {path: float(np.linalg.norm(noise.floors[path].smooth)) for path in norms}
+    norms = {path: float(np.linalg.norm(truth[path])) for path in floors}
+    sizes = {path: float(np.linalg.norm(floor)) for path, floor in floors.items()}
     return max((sizes[path] / norm for path, norm in norms.items() if norm > 0), default=0.0)
 
 

@@ -17,11 +17,11 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case, by_path
 from functional_mlp.oracle.documents import Digits, Gradients, digits_of
-from functional_mlp.oracle.noise import FLOAT64, Floor, Format, Limits, Noise
+from functional_mlp.oracle.noise import Floor, Limits, Noise
 from functional_mlp.oracle.truth import Solution
 from functional_mlp.oracle.verdict.given import Handed, Misfit, given_leaves, known_to
 from functional_mlp.oracle.verdict.leaf import CONSISTENT, OF_ENTRIES, UNDECIDED, WRONG, Cause, Leaf, Verdict
-from functional_mlp.oracle.verdict.sentences import REMEDIES, remedy_for, sentence_about
+from functional_mlp.oracle.verdict.sentences import REMEDIES, Conditions, conditions_of, remedy_for, sentence_about
 
 
 def worst_of(verdicts: Iterable[Verdict]) -> Verdict:
@@ -72,7 +72,7 @@ def judge(case: Case, solution: Solution, noise: Noise, given: Gradients) -> tup
     Raises:
         TypeError: for what holds no numbers at all.
     """
-    truth = truth_of(solution)
+    truth, conditions = truth_of(solution), conditions_of(noise)
     leaves = []
     for path, got in given_leaves(case, given).items():
         if isinstance(got, Misfit):
@@ -82,7 +82,7 @@ def judge(case: Case, solution: Solution, noise: Noise, given: Gradients) -> tup
         else:
             printed = digits_of(given, path)
             question = Question(path, truth[path], got, truth[path], noise.floors[path], printed, noise.limits[path])
-            leaf = judge_leaf(question, noise)
+            leaf = judge_leaf(question, conditions)
             leaves.append(_for_every_unit(leaf) if got.one_for_all else leaf)
     return tuple(leaves)
 
@@ -110,10 +110,15 @@ def misfit_leaf(path: str, misfit: Misfit) -> Leaf:
     return Leaf(path, Verdict.WRONG, misfit.cause, misfit.sentence, REMEDIES.get(misfit.cause, ""))
 
 
-def judge_leaf(question: Question, noise: Noise) -> Leaf:
-    """The verdict on one array."""
+def judge_leaf(question: Question, conditions: Conditions) -> Leaf:
+    """The verdict on one array.
+
+    Args:
+        question: the array.
+        conditions: under which it was computed, as `conditions_of` takes them from the noise of a network.
+    """
     path, true, handed, signal, floor, printed, limits = question
-    storage, got, half = noise.precision.storage, handed.values, known_to(handed, printed)
+    storage, got, half = conditions.precision.storage, handed.values, known_to(handed, printed)
     doubt = np.maximum(known_to(handed, printed, widest=True) - half, 0.0)
     overflows = limits.largest > storage.largest / 2
     with np.errstate(all="ignore"):
@@ -123,7 +128,7 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
         whole = without_doubt + doubt
         finite = np.isfinite(got)
         excusable = overflows | np.isinf(floor.slack) | (~finite & (limits.unnormalised > storage.largest / 2))
-        excusable = excusable | (~finite & bool(noise.saturated))
+        excusable = excusable | (~finite & conditions.saturated)
         entries = np.where(error <= smooth, CONSISTENT, np.where((error <= whole) | excusable, UNDECIDED, WRONG))
         entries = np.where(~finite, np.where(excusable, UNDECIDED, WRONG), entries)
         entries = np.where(np.isfinite(smooth), entries, np.where(entries == WRONG, WRONG, UNDECIDED)).astype(np.int8)
@@ -140,16 +145,16 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
     worst = np.argmax(np.where(entries == entries.max(), ratios, -1.0))
     index = tuple(int(i) for i in np.unravel_index(worst, true.shape))
     verdict = OF_ENTRIES[int(entries.max())]
-    blind = _is_blind(question, np.asarray(without_doubt), np.asarray(error), storage)
+    blind = _is_blind(question, np.asarray(without_doubt), np.asarray(error), conditions.finest)
     cause: Cause | None = None
     if verdict is Verdict.WRONG:
         cause = Cause.VALUE if np.isfinite(got[index]) else Cause.NOT_FINITE
     elif verdict is Verdict.UNDECIDED:
         overflowing = bool(overflows or limits.unnormalised > storage.largest / 2)
         by_digits = without_doubt[index] < error[index] <= whole[index]
-        cause = Cause.DIGITS if by_digits else _undecided_cause(question, noise, overflowing, index)
+        cause = Cause.DIGITS if by_digits else _undecided_cause(question, conditions, overflowing, index)
     elif blind:
-        verdict, cause = Verdict.UNDECIDED, _blind_cause(question, noise, overflows)
+        verdict, cause = Verdict.UNDECIDED, _blind_cause(question, conditions, overflows)
     leaf = Leaf(
         path=path,
         verdict=verdict,
@@ -171,10 +176,10 @@ def judge_leaf(question: Question, noise: Noise) -> Leaf:
     if cause is None:
         return leaf
     blinded = blind and not entries.any()
-    return replace(leaf, sentence=sentence_about(leaf, noise, blinded), remedy=remedy_for(cause, noise))
+    return replace(leaf, sentence=sentence_about(leaf, conditions, blinded), remedy=remedy_for(cause, conditions))
 
 
-def _is_blind(question: Question, whole: Array, error: Array, storage: Format) -> bool:
+def _is_blind(question: Question, whole: Array, error: Array, finest: float) -> bool:
     """Whether an array without wrong entries says nothing: zeros would pass, and it is no nearer to the truth.
 
     A gradient within the noise of float64, as where symmetry makes it 0, is taken for 0 in coarser formats. A step is
@@ -185,37 +190,36 @@ def _is_blind(question: Question, whole: Array, error: Array, storage: Format) -
         return False
     if question.signal is not question.true:
         return True
-    is_zero = bool((size <= question.floor.smooth * FLOAT64.unit / storage.unit).all())
+    is_zero = bool((size <= question.floor.smooth * finest).all())
     near = np.linalg.norm(error) <= NEAR_TRUTH * np.linalg.norm(size)
-    return not (near or (is_zero and storage.unit > FLOAT64.unit))
+    return not (near or (is_zero and finest < 1))
 
 
 NEAR_TRUTH = 0.25  # of the signal's norm: an array that comes so near has the signal in it, though zeros would pass too
 
 
-def _has_kinks(noise: Noise) -> bool:
-    return bool(noise.kinks or noise.other_kinks)
-
-
-def _undecided_cause(question: Question, noise: Noise, overflows: bool, index: tuple[int, ...]) -> Cause:
+def _undecided_cause(question: Question, conditions: Conditions, overflows: bool, index: tuple[int, ...]) -> Cause:
     if overflows:
         return Cause.OVERFLOW
-    if noise.saturated and (not np.isfinite(question.got.values[index]) or not _has_kinks(noise)):
+    for cause, holds in conditions.causes.items():
+        if holds[index]:
+            return cause
+    if conditions.saturated and (not np.isfinite(question.got.values[index]) or not conditions.kinks):
         return Cause.SATURATION
-    if not np.isfinite(question.floor.smooth[index]) or not _has_kinks(noise):
+    if not np.isfinite(question.floor.smooth[index]) or not conditions.kinks:
         return Cause.ROUNDING
-    return Cause.KINK
+    return conditions.kink
 
 
-def _blind_cause(question: Question, noise: Noise, overflows: bool) -> Cause:
+def _blind_cause(question: Question, conditions: Conditions, overflows: bool) -> Cause:
     """Why even zeros would pass."""
-    storage = noise.precision.storage
+    storage = conditions.precision.storage
     signal, floor = np.abs(question.signal), question.floor
-    if overflows:
+    if overflows or np.any(conditions.causes.get(Cause.OVERFLOW, False)):
         return Cause.OVERFLOW
     if not (signal <= floor.smooth + floor.slack).all():
         return Cause.DIGITS
     if not (signal <= floor.smooth + known_to(question.got, question.printed)).all():
-        return Cause.SATURATION if noise.saturated and not _has_kinks(noise) else Cause.KINK
+        return Cause.SATURATION if conditions.saturated and not conditions.kinks else conditions.kink
     lowest = question.limits.delicate * storage.unit  # what the last digits of its numbers stand for
     return Cause.UNDERFLOW if 0 < lowest < 64 * storage.smallest else Cause.ROUNDING

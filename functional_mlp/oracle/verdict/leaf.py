@@ -22,6 +22,7 @@ class Cause(enum.StrEnum):
 
     ROUNDING = "rounding"
     KINK = "kink"
+    BRANCH = "branch"
     SATURATION = "saturation"
     UNDERFLOW = "underflow"
     OVERFLOW = "overflow"
@@ -42,7 +43,7 @@ class Leaf:
 
     Attributes:
         path: "params[0].weights", "params[0].bias", "loss", "outputs", "deltas[0]" or "ct_inputs"; for an update the
-            parameters themselves.
+            parameters themselves; of a function that is no network, its argument or output, such as "scale".
         verdict: of the whole array.
         cause: why it is not consistent; None if it is.
         sentence: the same in words; "" if it is consistent.

@@ -1,6 +1,12 @@
 """What is said of an array that is not consistent: why, and what would decide or mend it."""
 
-from functional_mlp.oracle.noise import Noise, wider
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functional_mlp.oracle.noise import FLOAT64, Noise, Precision, wider
 from functional_mlp.oracle.verdict.leaf import Cause, Leaf
 
 REMEDIES = {
@@ -18,14 +24,43 @@ REMEDIES = {
 }
 
 
-def remedy_for(cause: Cause, noise: Noise) -> str:
-    """What would decide or mend it, in the precision of the noise; "" if nothing is known."""
-    storage = noise.precision.storage
-    fill = {"wider": wider(noise.precision) or "more digits (the referee, reference.exact)"}
-    return REMEDIES.get(cause, "").format(**fill, smallest=storage.smallest, largest=storage.largest)
+class Conditions(NamedTuple):
+    """Under which an array was computed, as far as its verdict depends on them.
+
+    Attributes:
+        precision: as declared.
+        kinks: in words, what the noise may bring to another side than it is on without; "" if there is nothing.
+        saturated: whether outputs round to 0 or 1, so that losses of probabilities lose their gradient.
+        kink: the cause that `kinks` are.
+        causes: where else entries have another cause of being undecided, first things first; arrays of the entries.
+        finest: roundoff of float64 over that of the precision.
+        remedies: that differ from `REMEDIES`.
+    """
+
+    precision: Precision
+    kinks: str = ""
+    saturated: bool = False
+    kink: Cause = Cause.KINK
+    causes: Mapping[Cause, NDArray[np.bool_]] = {}
+    finest: float = 1.0
+    remedies: Mapping[Cause, str] = {}
 
 
-def sentence_about(leaf: Leaf, noise: Noise, blind: bool) -> str:
+def conditions_of(noise: Noise) -> Conditions:
+    """Those of a network."""
+    finest = FLOAT64.unit / noise.precision.storage.unit
+    return Conditions(noise.precision, _kinks(noise), bool(noise.saturated), finest=finest)
+
+
+def remedy_for(cause: Cause, conditions: Conditions) -> str:
+    """What would decide or mend it, in the declared precision; "" if nothing is known."""
+    storage = conditions.precision.storage
+    fill = {"wider": wider(conditions.precision) or "more digits (the referee, reference.exact)"}
+    remedy = conditions.remedies.get(cause, REMEDIES.get(cause, ""))
+    return remedy.format(**fill, smallest=storage.smallest, largest=storage.largest)
+
+
+def sentence_about(leaf: Leaf, conditions: Conditions, blind: bool) -> str:
     """Why a leaf has its verdict; `blind` if even zeros would pass."""
     place = "" if leaf.index == () else f" at {list(leaf.index or ())}"
     found = f"{leaf.got:.9g}{place}, expected {leaf.expected:.9g}"
@@ -35,19 +70,20 @@ def sentence_about(leaf: Leaf, noise: Noise, blind: bool) -> str:
         times = f"{leaf.error / leaf.floor:.2g} times the noise floor" if leaf.floor > 0 else "where no error is due"
         proof = ", more than any rounding explains" if leaf.proved else ""
         return f"{found}: off by {leaf.error:.3g}, {times}{proof}; {leaf.wrong} of {leaf.size} entries are wrong"
-    name = noise.precision.name
+    name = conditions.precision.name
     if blind:
         why = {
             Cause.ROUNDING: f"the rounding noise of {name} exceeds the signal",
             Cause.UNDERFLOW: f"its numbers underflow in {name}",
             Cause.OVERFLOW: f"its numbers overflow in {name}",
             Cause.KINK: "units at a kink may change it altogether",
+            Cause.BRANCH: f"{conditions.kinks} may change it altogether",
             Cause.SATURATION: f"outputs round to 0 or 1 in {name}",
             Cause.DIGITS: "the printed digits do not tell it from 0",
         }[leaf.cause or Cause.ROUNDING]
         return f"even zeros would pass: {why}"
     why = {
-        Cause.KINK: f"as far as {_kinks(noise)} may bring it",
+        conditions.kink: f"as far as {conditions.kinks} may bring it",
         Cause.SATURATION: f"an output rounds to 0 or 1 in {name}, where a loss of probabilities loses its gradient",
         Cause.OVERFLOW: f"numbers on the way to it overflow in {name}",
         Cause.DIGITS: "so few digits stand there that they do not tell, unless they are all, and zeros were left out",

@@ -293,8 +293,8 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
     ),
     "last-sample-activations": Wording(
         {
-            "last": "The error is summed over the samples before it goes through {where}, by the last sample alone.",
-            "first": "The error is summed over the samples before it goes through {where}, by the first sample alone.",
+            "last": "The error is summed over samples, and goes back through {where} with the last sample's values.",
+            "first": "The error is summed over samples, and goes back through {where} with the first sample's values.",
             "inputs-of-last": "The weight gradient[|s] of {where} [is|are] made of the last sample's inputs alone.",
             "inputs-of-first": "The weight gradient[|s] of {where} [is|are] made of the first sample's inputs alone.",
         },

@@ -24,7 +24,7 @@ from functional_mlp.oracle.report.html.mathml import set_formula
 from functional_mlp.oracle.report.html.network_picture import drawn_network
 from functional_mlp.oracle.report.legend import legend_of
 from functional_mlp.oracle.report.notation import Notation, as_handed_over
-from functional_mlp.oracle.report.reported import Reported
+from functional_mlp.oracle.report.reported import Explanation, Reported, network_diagnosis
 from functional_mlp.oracle.report.sentences import short
 from functional_mlp.oracle.report.spread import spread_of
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
@@ -48,14 +48,14 @@ def page_of(report: Reported) -> str:
     """
     parts = (
         _verdict(report),
-        _mistake(report, notation_of(report)),
+        _found(report),
         _step_by_step(report),
         _remarks(report),
         _network(report),
         _arrays(report),
         _files(report),
     )
-    name = report.name or report.network
+    name = report.name or report.network or report.function
     body = element("body", element("main", *parts), _footer())
     head = _head(f"{report.verdict.upper()}: {name}", report.verdict)
     return "<!DOCTYPE html>\n" + element("html", "\n", head, "\n", body, "\n", lang="en") + "\n"
@@ -122,15 +122,36 @@ def _verdict(report: Reported) -> Markup:
 
 def _lead(report: Reported) -> list[Markup]:
     """The mistakes, in the person's words; a list of several."""
-    if report.diagnosis is None or not (report.diagnosis.mistakes or report.diagnosis.relations):
+    found = report.diagnosis
+    if found is None or (isinstance(found, Diagnosis) and not (found.mistakes or found.relations)):
         return []
     first, *several = sentences.first_sentences(report, notation_of(report))
     listed = [element("ol", *(element("li", sentence) for sentence in several), class_="lead")] if several else []
     return [element("p", first, class_="lead"), *listed]
 
 
+def _found(report: Reported) -> Markup:
+    """What the diagnosis says."""
+    found = report.diagnosis
+    if isinstance(found, Explanation):
+        return _explained(found)
+    return _mistake(report, notation_of(report))
+
+
+def _explained(explanation: Explanation) -> Markup:
+    """Of a function that is no network: the places, how well it fits, and what else would."""
+    places = [element("li", element("code", sentences.place_in_words(place))) for place in explanation.places]
+    ties = [element("li", sentences.full_sentence(other)) for other in explanation.ties[: sentences.MOST_TIES]]
+    parts = [
+        element("p", sentences.reproduced_by(explanation)),
+        element("ul", *places) if places else "",
+        joined(element("p", sentences.TIED), element("ul", *ties)) if ties else "",
+    ]
+    return _section("Where it departs", element("div", *parts, class_="card"), id_="mistake")
+
+
 def _mistake(report: Reported, notation: Notation) -> Markup:
-    diagnosis = report.diagnosis
+    diagnosis = network_diagnosis(report)
     if diagnosis is None:
         return Markup("")
     one_case = sentences.is_of_one_case(report)
@@ -263,7 +284,7 @@ def _remarks(report: Reported) -> Markup:
 def _network(report: Reported) -> Markup:
     if not report.exhibits:
         return Markup("")
-    diagnosis = report.diagnosis
+    diagnosis = network_diagnosis(report)
     mistaken = [layer for named in (diagnosis.mistakes if diagnosis else ()) for layer in named.layers]
     picture = drawn_network(report.exhibits[0].case.network, report.leaves, mistaken)
     scroll = _scrolling(picture, "The network, drawn")

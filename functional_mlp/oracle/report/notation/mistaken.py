@@ -59,7 +59,7 @@ def _said_of_derivatives(notation: Notation, layers: tuple[int, ...]) -> dict[st
             "said_z_for_a": f"made of {z} by the formula that is meant for {a}, the output",
         }
     return {
-        "said_a_for_z": f"computed as {by_z}, but {a} = {called(own, z)} is past {own.name} already",
+        "said_a_for_z": f"computed as {by_z}, but {a} = {called(own, z)} is what {own.name} gave already",
         "said_z_for_a": f"computed as {by_a}: that formula is meant for {a} = {called(own, z)}, not for {z}",
     }
 

@@ -1,0 +1,10 @@
+from .edges import PATH as PATH
+from .edges import RULE as RULE
+from .edges import VALUE as VALUE
+from .edges import Candidate as Candidate
+from .edges import candidates as candidates
+from .edges import scaled as scaled
+from .functions import Variant as Variant
+from .functions import variants as variants
+from .together import in_loops as in_loops
+from .together import joint as joint
