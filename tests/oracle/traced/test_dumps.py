@@ -32,7 +32,7 @@ def test_arguments_are_found_by_name_or_number(names):
 
 
 def test_numbered_parts_are_lists_and_what_has_a_default_may_be_missing():
-    x, params = arguments_in(scaled, {"x": A, "params.0.w": A, "params.1.w": B}, "f")
+    _, params = arguments_in(scaled, {"x": A, "params.0.w": A, "params.1.w": B}, "f")
     assert [sorted(layer) for layer in params] == [["w"], ["w"]]
     assert arguments_in(lambda *xs: xs, {"0": A, "1": B}, "f")[1] is B
     assert arguments_in(lambda x, n=4, y=None: x, {"x": A, "y": B}, "f")[1] == 4
