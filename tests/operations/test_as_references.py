@@ -1,11 +1,13 @@
 """An operation as the reference of `oracle.check_vjp`: the VJP by hand is consistent, and what is missing is named."""
 
 import numpy as np
+import pytest
 
 from functional_mlp import operations as ops
 from functional_mlp import oracle
 
 
+@pytest.mark.slow
 def test_a_layer_norm_by_hand_is_consistent_and_a_missing_path_is_named_by_line():
     rng = np.random.default_rng(0)
     x, weight, bias, ct = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 6), (6,), (6,), (4, 6)))
