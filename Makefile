@@ -97,6 +97,7 @@ diagnosis: $(VENV)/installed
 
 vectors: $(VENV)/installed
 	$(BIN)/python -m tools.vectorgen
+	$(BIN)/python -m tools.vectorgen.operations
 
 vectors-archive: $(VENV)/installed
 	$(BIN)/python -m tools.vectorgen.archive

@@ -11,6 +11,7 @@ prints float32).
 
     reference.exact                   any network and loss in ball arithmetic, every number correctly rounded
     reference.training                several steps of an update rule, likewise
+    reference.operations              norms, gated blocks, residual connection and dropout, likewise
     reference.plain                   the same as textbooks write it, in whatever arithmetic is asked for
 
 It refuses one thing: to import `functional_mlp` or JAX. A reference that shares code with what it judges

@@ -181,6 +181,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 def test_every_operation_is_compiled_mapped_and_differentiated_and_takes_16_bits(x64):
     x = normal(3, 2, 4, 4)
 

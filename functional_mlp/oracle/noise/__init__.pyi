@@ -3,6 +3,7 @@ from .elementary import jumps as jumps
 from .elementary import kind as kind
 from .elementary import kink_positions as kink_positions
 from .elementary import kinks_of as kinks_of
+from .floors import TAIL as TAIL
 from .floors import Floor as Floor
 from .floors import Limits as Limits
 from .floors import Noise as Noise

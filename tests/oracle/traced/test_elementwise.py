@@ -211,6 +211,7 @@ def test_samples_of_wide_formats_meet_all_binades_and_the_neighbours_of_kinks():
         assert (np.diff(x) > 0).all()
         assert len(np.unique(np.frexp(x)[1])) > 0.99 * 2 * np.log2(form.largest)
         assert np.nextafter(np.float32(3) if dtype == "float32" else 3.0, 4) in x
+        assert np.isin(np.arange(-128, 129) / 8, x).all()
         assert np.abs(x).max() > form.largest / 2
         assert 0 < np.abs(x[x != 0]).min() < form.smallest
 

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from functional_mlp._dtypes import Array
 from functional_mlp.activations import FACTORIES, Activation, is_built_in, numpy_value, numpy_vjp, resolve
-from functional_mlp.oracle.noise import FLOAT64, Precision, elementary, jumps, kinks_of, precision_named
+from functional_mlp.oracle.noise import FLOAT64, TAIL, Precision, elementary, jumps, kinks_of, precision_named
 from functional_mlp.oracle.traced.noise import Floor, estimate
 from functional_mlp.oracle.traced.tracing import trace_vjp
 
 SIGMA = 0.829  # of e1 + e2 + e3 / 4, each uniform in (-1, 1): what noisy passes add, in amplitudes
-TAIL = 5.0
 LAST_DIGITS = 8 * FLOAT64.unit * 2  # relative, of what this package's own formulas may be off in float64
 
 
@@ -172,7 +171,8 @@ def _flushed(x: Array, right: Right, precision: Precision) -> Right:
     beside = [np.argmin(np.abs(x)), np.argmax(np.where(x <= -smallest, x, -np.inf))]
     beside.append(np.argmin(np.where(x >= smallest, x, np.inf)))
     others = tuple(np.where(near, right.true[place], right.true) for place in beside)
-    farthest = np.max([np.abs(other - right.true) for other in others], axis=0)
+    with np.errstate(invalid="ignore"):
+        farthest = np.where(near, np.max([np.abs(other - right.true) for other in others], axis=0), 0.0)
     return right._replace(slack=np.maximum(right.slack, farthest), conventions=(*right.conventions, *others))
 
 

@@ -35,7 +35,8 @@ def _sampled(form: np.dtype, places: tuple[float, ...]) -> np.ndarray:
         step, size=SPREAD, dtype=unsigned
     )
     bend = random.uniform(-BEND, BEND, SPREAD).astype(form).view(unsigned)
-    close = [spread, bend]
+    eighths = (np.arange(-8 * BEND, 8 * BEND + 1) / 8).astype(form).view(unsigned)  # where code has its own cases
+    close = [spread, bend, eighths]
     for place in (0.0, *places):
         for side in (np.inf, -np.inf):
             near = [form.type(place)]
