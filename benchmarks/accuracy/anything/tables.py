@@ -31,7 +31,7 @@ reports are in `benchmarks/accuracy/anything`.
 RIGHT = """## Right backward passes
 
 {operations} operations ({sizes}), by PyTorch on the CPU, JAX (compiled, operation by operation, and what `jax.nn` has
-of its own), NumPy by hand and C; inputs scaled by 1e-3, 1 and 30, and offset by 100. One check is one gradient.
+of its own), NumPy by hand and C; inputs scaled by 1e-3, 1 and 30, and offset by 100 (by 4 in 16 bits). One check is one gradient.
 *Undecided, unexcused* leaves out ties and near ties, overflow and underflow. *Error / floor* is the largest among
 consistent gradients: how near a false alarm was. *Detects* is the median of the smallest detectable change relative to
 the gradient's norm.
@@ -94,7 +94,12 @@ def _right(rows: list[Right]) -> list[str]:
         "Undecided, by cause:\n",
         _causes(rows),
     ]
-    for what, key in (("size", lambda row: row.size), ("implementation", _library), ("family", lambda row: row.family)):
+    for what, key in (
+        ("declared", lambda row: row.precision),
+        ("size", lambda row: row.size),
+        ("implementation", _library),
+        ("family", lambda row: row.family),
+    ):
         made.append(_right_table(what, rows, key))
     made.append(_right_table("scale, offset", rows, lambda row: f"{row.scale:g}, {row.offset:g}"))
     alarms = [row for row in rows if row.verdict == WRONG]
@@ -119,7 +124,7 @@ def _right_table(what: str, rows: list[Right], key: Callable[[Right], str]) -> s
 
     head = (what, "checks", "wrong", "undecided", "undecided, unexcused", "error / floor", "detects (median)")
     groups = grouped(rows, key)
-    names = [dtype for dtype in DTYPES if dtype in groups] or list(groups)
+    names = sorted(groups, key=lambda name: DTYPES.index(name) if name in DTYPES else len(DTYPES))
     return table(head, [*(line(name, groups[name]) for name in names), line("all", rows)])
 
 
@@ -178,7 +183,7 @@ def _wrong(rows: list[Wrong]) -> list[str]:
             ("mistake", "what is wrong"),
             sorted(
                 {
-                    (row.mistake, MISTAKES[row.mistake].sentence)
+                    (row.mistake, _cell(MISTAKES[row.mistake].sentence))
                     for row in rows
                     if row.dtype == "float64" and row.verdict == WRONG and not row.sentence
                 }
@@ -190,7 +195,7 @@ def _wrong(rows: list[Wrong]) -> list[str]:
             ("mistake", "what is wrong", "what was said"),
             sorted(
                 {
-                    (row.mistake, MISTAKES[row.mistake].sentence, row.sentence)
+                    (row.mistake, _cell(MISTAKES[row.mistake].sentence), _cell(row.sentence))
                     for row in rows
                     if row.dtype == "float64" and row.sentence and not row.at_place
                 }
@@ -210,7 +215,7 @@ def _wrong_table(what: str, rows: list[Wrong], key: Callable[[Wrong], str]) -> s
 
     head = (what, "mistakes", "wrong", "above", "of these wrong", "named", "named at its place")
     groups = grouped(rows, key)
-    names = [dtype for dtype in DTYPES if dtype in groups] or list(groups)
+    names = sorted(groups, key=lambda name: DTYPES.index(name) if name in DTYPES else len(DTYPES))
     return table(head, [*(line(name, groups[name]) for name in names), line("all", rows)])
 
 
@@ -223,16 +228,21 @@ def _unstructured(rows: list[Unstructured]) -> list[str]:
     groups = grouped(rows, lambda row: row.how)
     lines = [*(line(*item) for item in sorted(groups.items())), *_by_dtype(rows, line), line("all", rows)]
     made = [FALSE_NAMES, table(("error", "gradients", "wrong", "named", "share"), lines)]
-    false = [[row.operation, row.dtype, row.how, row.sentence] for row in rows if row.sentence]
+    false = [[row.operation, row.dtype, row.how, _cell(row.sentence)] for row in rows if row.sentence]
     return [*made, table(("operation", "dtype", "error", "what was said"), false, texts=4)] if false else made
 
 
 # others
 
 
+def _cell(text: str) -> str:
+    """A text that may stand in a table."""
+    return text.replace("|", "\\|")
+
+
 def _rivals(right: list[Right], wrong: list[Wrong]) -> str:
     """Backward passes are counted here, not gradients."""
-    passes = grouped(right, lambda r: (r.operation, r.implementation, r.size, r.scale, r.offset, r.dtype))
+    passes = grouped(right, lambda r: (r.operation, r.implementation, r.size, r.scale, r.offset, r.seed, r.dtype))
     body = []
     for dtype in DTYPES:
         own = [group for key, group in passes.items() if key[-1] == dtype]
@@ -264,12 +274,15 @@ def _reports(rows: list[Reported]) -> str:
         report = REPORTS[row.report]
         rivals = ", ".join(TOLD[name].strip("`").split("`")[0] for name in ("assert_close", "1e-2") if row.passes[name])
         told = (report.field, link(report.address), report.what, report.precision)
-        body.append([*told, row.verdict, row.mended, row.sentence or "–", rivals or "–"])
+        body.append([*told, row.verdict, row.mended, _cell(row.sentence) or "–", rivals or "–"])
     head = ("field", "report", "what was wrong", "precision", "verdict", "mended", "named", "passes with")
     return table(head, body, texts=8)
 
 
 def _refused(rows: list[Refused]) -> str:
     groups = grouped(rows, lambda row: (row.what, row.message))
-    body = [[what, message, ", ".join(sorted({r.dtype for r in group}))] for (what, message), group in groups.items()]
+    body = [
+        [_cell(what), _cell(message), ", ".join(sorted({r.dtype for r in group}))]
+        for (what, message), group in groups.items()
+    ]
     return table(("what", "why", "dtypes"), body, texts=3)

@@ -31,6 +31,7 @@ class Right(NamedTuple):
     size: str
     scale: float
     offset: float
+    seed: int
     dtype: str
     precision: str
     leaf: int
@@ -132,7 +133,9 @@ def _right_rows(
         passes |= differences(operation, question, given.gradients, setting.dtype)
     told = (operation.name, operation.family, given.implementation, setting.size, setting.scale, setting.offset)
     return [
-        Right(*told, setting.dtype, given.precision, i, *leaf, passes if i == 0 else {})  # one answer for all of them
+        Right(
+            *told, setting.seed, setting.dtype, given.precision, i, *leaf, passes if i == 0 else {}
+        )  # one answer for all of them
         for i, leaf in enumerate(leaves)
     ]
 

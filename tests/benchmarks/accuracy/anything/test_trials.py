@@ -106,7 +106,7 @@ def test_unknown_names_are_refused() -> None:
 
 
 def right_row(verdict: str, cause: str = "", dtype: str = "float32", passes: dict[str, bool] | None = None) -> Right:
-    told = ("softmax", "attention", "PyTorch", "tiny", 1.0, 0.0, dtype, dtype)
+    told = ("softmax", "attention", "PyTorch", "tiny", 1.0, 0.0, 0, dtype, dtype)
     return Right(*told, 0, verdict, cause, 0.5, 2.0, 1e-5, 12, passes or {})
 
 
