@@ -31,10 +31,11 @@ reports are in `benchmarks/accuracy/anything`.
 RIGHT = """## Right backward passes
 
 {operations} operations ({sizes}), by PyTorch on the CPU, JAX (compiled, operation by operation, and what `jax.nn` has
-of its own), NumPy by hand and C; inputs scaled by 1e-3, 1 and 30, and offset by 100 (by 4 in 16 bits). One check is one gradient.
-*Undecided, unexcused* leaves out ties and near ties, overflow and underflow. *Error / floor* is the largest among
-consistent gradients: how near a false alarm was. *Detects* is the median of the smallest detectable change relative to
-the gradient's norm.
+of its own), NumPy by hand and C; inputs scaled by 1e-3, 1 and 30, and offset by 100 (by 4 in 16 bits). One check is one
+gradient. *Undecided, unexcused* leaves out ties and near ties, overflow and underflow. *Error / floor* is the largest
+among consistent gradients: how near a false alarm was. *Detects* is the median of the smallest detectable change
+relative to the gradient's norm. PyTorch on the CPU adds up weight and bias of a layer norm row after row in 16 bits,
+bit by bit, and JAX the sums of a VJP: the verdicts found both, and they are declared so.
 """
 WRONG_ONES = """## Wrong backward passes
 
