@@ -92,7 +92,7 @@ def _explained(match: Match, wording: Wording, arrays: tuple[str, ...]) -> Expla
     sentence = wording.of_group(match.candidates, match.factor)
     chosen = wording.likeliest(match.candidates, match.factor)
     others = [wording.places[c.place] for c in match.candidates]
-    places = [wording.places[chosen.place], *others]
+    places = [*wording.within(chosen), *others]
     if match.second:
         second = match.second[0]
         sentence = f"{sentence}; and {wording.of_group(match.second, second.factor)}"
