@@ -9,8 +9,7 @@
 # make lint   ruff and mypy
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/measured/certification.md
 # make verdicts  how often right is called wrong, and wrong overlooked: docs/measured/verdicts.md (an hour)
-# make field      what people really do wrong, and what is named: docs/measured/field.md (two hours)
-# make diagnosis  how often the mistake is named, and one that was not made: docs/measured/diagnosis.md (an hour)
+# make diagnosis  how often mistakes are named, of people's programs and planted ones: docs/measured/diagnosis.md (90 min)
 # make vectors  the conformance vectors anew: functional_mlp/vectors (minutes); vectors-archive packs them into dist/
 # make conformance  who passes the vectors: docs/measured/conformance.md
 # make mutations  which mistakes the vectors alone catch: docs/measured/mutation.md
@@ -29,7 +28,7 @@ NEXT ?= .venv-next
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts programs field diagnosis vectors vectors-archive conformance mutations bench accelerator clean
+.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts programs diagnosis vectors vectors-archive conformance mutations bench accelerator clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -80,15 +79,13 @@ lint: $(VENV)/installed
 
 certify: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.certification
+	$(BIN)/python -m benchmarks.accuracy.certification.operations
 
 verdicts: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.verdicts --output docs/measured/verdicts.md
 
 programs: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.programs --output docs/measured/programs.md
-
-field: $(VENV)/installed
-	$(BIN)/python -m benchmarks.accuracy.field --output docs/measured/field.md
 
 diagnosis: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.diagnosis --output docs/measured/diagnosis.md

@@ -6,6 +6,7 @@ from . import losses as losses
 from . import metrics as metrics
 from . import network as network
 from . import objectives as objectives
+from . import operations as operations
 from . import oracle as oracle
 from . import sweeps as sweeps
 from . import training as training

@@ -169,6 +169,11 @@ class SourceFrame(NamedTuple):
     last_column: int
 
 
+def equations_of(jaxpr: Any) -> list[Any]:
+    """The equations of an open jaxpr, in order."""
+    return list(jaxpr.eqns)
+
+
 def is_literal(variable: Any) -> bool:
     """Whether what an equation of a jaxpr reads is a number written into it.
 

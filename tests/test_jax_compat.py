@@ -181,3 +181,31 @@ def test_constants_of_programs_inside_of_programs_are_found():
 
 def test_without_constants_of_a_program_there_are_none():
     assert _jax_compat.constants_of(object()) == []
+
+
+def halves(x):
+    return jax.jit(lambda x: x / 2)(x)
+
+
+def test_equations_tell_what_they_read_run_and_come_from():
+    program = jax.make_jaxpr(lambda x: halves(x) + jax.lax.cond(x.sum() > 0, jnp.sin, jnp.cos, x))(jnp.ones((2, 3)))
+    equations = {equation.primitive.name: equation for equation in _jax_compat.equations_of(program.jaxpr)}
+    called = next(e for e in equations.values() if _jax_compat.called_program(e) is not None)
+    inner, constants = _jax_compat.called_program(called)
+    assert not constants
+    [division] = _jax_compat.equations_of(inner)
+    x, two = division.invars
+    assert (_jax_compat.is_literal(x), _jax_compat.is_literal(two)) == (False, True)
+    assert (_jax_compat.shape_of(x), _jax_compat.dtype_of(x)) == ((2, 3), jnp.float32)
+    assert _jax_compat.called_program(equations["cond"]) is None
+    assert len(_jax_compat.inner_programs(equations["cond"])) == 2
+    assert not _jax_compat.has_effects(division)
+    frame = next(iter(_jax_compat.source_frames(division)))
+    assert (frame.file, frame.line) == (__file__, halves.__code__.co_firstlineno + 1)
+    assert 0 < frame.column < frame.last_column
+
+
+def test_what_prints_has_effects_and_an_equation_without_a_source_has_no_frames():
+    program = jax.make_jaxpr(lambda x: (jax.debug.print("{}", x), x)[1])(1.0)
+    assert _jax_compat.has_effects(_jax_compat.equations_of(program.jaxpr)[0])
+    assert list(_jax_compat.source_frames(object())) == []

@@ -32,7 +32,9 @@ from .programs import CommandError as CommandError
 from .programs import drive as drive
 from .report import Finding as Finding
 from .report import Report as Report
+from .traced import ElementwiseReport as ElementwiseReport
 from .traced import assert_vjp as assert_vjp
+from .traced import check_elementwise as check_elementwise
 from .traced import check_vjp as check_vjp
 from .truth import DisagreementError as DisagreementError
 from .truth import Solution as Solution

@@ -1,5 +1,10 @@
 from .comparing import Mismatch as Mismatch
 from .comparing import judge as judge
+from .operations import OperationVector as OperationVector
+from .operations import judge_operation as judge_operation
+from .operations import operation_names as operation_names
+from .operations import read_operation_document as read_operation_document
+from .operations import read_operation_vectors as read_operation_vectors
 from .reading import HELD as HELD
 from .reading import RESULTS as RESULTS
 from .reading import Answer as Answer

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from functional_mlp._dtypes import Array
 from functional_mlp.oracle.checking import handed_over
 from functional_mlp.oracle.documents import Digits, Update, digits_of
 from functional_mlp.oracle.verdict import Given, Misfit, given_leaves, given_params, known_to
@@ -73,22 +74,37 @@ def _mismatch(right: Answer, leaves: Given, printed: dict[str, Digits | None]) -
             return Mismatch(path, leaf.sentence)
         if path not in right.expected:
             return Mismatch(path, "given, but the case has none")
-        expected = right.expected[path]
-        unknown = known_to(leaf, printed[path])
-        allowed = right.allowed[path] + unknown
-        with np.errstate(invalid="ignore"):
-            error = np.abs(leaf.values - expected)
-            wrong = ~((error <= allowed) | np.isinf(right.allowed[path]))  # NaN is wrong
-        if wrong.any():
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.where(wrong, np.where(np.isfinite(error), error / allowed, np.inf), -1.0)
-            index = tuple(int(i) for i in np.unravel_index(np.argmax(ratio), wrong.shape))
-            arrays = (leaf.values, expected, right.allowed[path], unknown)
-            got, want, most, half = (float(array[index]) for array in arrays)
-            place = f" at {list(index)}" if index else ""
-            digits = f", and {half:.3g} for the digits it has" if half > most / 10 else ""
-            words = (
-                f"got {got:.9g}{place}, expected {want:.9g}, off by {abs(got - want):.3g}, allowed {most:.3g}{digits}"
-            )
-            return Mismatch(path, words, index, got, want, most, half)
+        mismatch = mismatch_of(
+            path, leaf.values, right.expected[path], right.allowed[path], known_to(leaf, printed[path])
+        )
+        if mismatch is not None:
+            return mismatch
     return None
+
+
+def mismatch_of(path: str, got: Array, expected: Array, allowed: Array, unknown: Array) -> Mismatch | None:
+    """The worst entry of an array that is not right; None if all are.
+
+    Args:
+        path: of the array.
+        got, expected: of one shape, float64.
+        allowed: the largest error of each entry; infinite where nothing is required.
+        unknown: how far each number may be from what was computed, as it was printed.
+    """
+    most = allowed + unknown
+    with np.errstate(invalid="ignore"):
+        error = np.abs(got - expected)
+        wrong = ~((error <= most) | np.isinf(allowed))  # NaN is wrong
+    if not wrong.any():
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(wrong, np.where(np.isfinite(error), error / most, np.inf), -1.0)
+    index = tuple(int(i) for i in np.unravel_index(np.argmax(ratio), wrong.shape))
+    arrays = (got, expected, allowed, np.broadcast_to(unknown, got.shape))
+    number, want, limit, half = (float(array[index]) for array in arrays)
+    place = f" at {list(index)}" if index else ""
+    digits = f", and {half:.3g} for the digits it has" if half > limit / 10 else ""
+    words = (
+        f"got {number:.9g}{place}, expected {want:.9g}, off by {abs(number - want):.3g}, allowed {limit:.3g}{digits}"
+    )
+    return Mismatch(path, words, index, number, want, limit, half)

@@ -18,6 +18,7 @@ ORDER = [
     "parallel",
     "activations",
     "losses",
+    "operations",
     "network",
     "forward_pass",
     "backward_pass",

@@ -24,8 +24,9 @@ NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can say
 
 def contents() -> dict[str, bytes]:
     """What is packed, by its name in the archive."""
-    files = {f"vectors/{path.name}": path.read_bytes() for path in FOLDER.glob("*.json")}
-    files["schemas/vectors.schema.json"] = (FOLDER.parent / "schemas" / "vectors.schema.json").read_bytes()
+    files = {f"vectors/{path.relative_to(FOLDER).as_posix()}": path.read_bytes() for path in FOLDER.rglob("*.json")}
+    for name in ("vectors.schema.json", "operations.schema.json"):
+        files[f"schemas/{name}"] = (FOLDER.parent / "schemas" / name).read_bytes()
     for kind in SCHEMAS:
         name = f"{kind}.schema.json"
         files[f"schemas/{name}"] = (ROOT / "functional_mlp" / "oracle" / "documents" / "schemas" / name).read_bytes()

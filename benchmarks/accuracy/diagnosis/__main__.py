@@ -1,6 +1,8 @@
 """How often the diagnosis names the mistake that was made, and how often one that was not.
 
-    python -m benchmarks.accuracy.diagnosis                            # prints the tables; an hour
+Of real programs and of drawn ones (`benchmarks.accuracy.field`), and of mistakes planted one by one.
+
+    python -m benchmarks.accuracy.diagnosis                            # prints the tables; an hour and a half
     python -m benchmarks.accuracy.diagnosis -o docs/measured/diagnosis.md       # writes the page
     python -m benchmarks.accuracy.diagnosis --quick                    # 2 cases
 
@@ -17,6 +19,9 @@ from functools import partial
 
 from benchmarks.accuracy.diagnosis.tables import OFTEN, cases_of_each, page
 from benchmarks.accuracy.diagnosis.trials import Row, function_trial, narrow_trial, rare_trial, trial
+from benchmarks.accuracy.field import trials as field
+from benchmarks.accuracy.field.items.measuring import figures_of_items
+from benchmarks.accuracy.field.items.scoring import Answer
 from benchmarks.accuracy.trials import Trials, measure, option_parser
 from experiments._common import positive
 
@@ -46,10 +51,17 @@ def main() -> int:
     parser.add_argument("--cases", type=positive, default=45, help="random cases")
     help_ = "further cases, for mistakes that apply to few (default: %(default)s)"
     parser.add_argument("--more", type=int, default=275, metavar="N", help=help_)
+    parser.add_argument("--programs", type=positive, default=2000, help="drawn programs (default: %(default)s)")
     arguments = parser.parse_args()
     cases, more = (2, 0) if arguments.quick else (arguments.cases, arguments.more)
-    command = f"{COMMAND} --cases {cases} --more {more}"
-    return measure(parser, arguments, (Row,), lambda trials: page(rows_of(cases, more, trials), command))
+    programs = 60 if arguments.quick else arguments.programs
+    command = f"{COMMAND} --cases {cases} --more {more} --programs {programs}"
+
+    def made(trials: Trials) -> str:
+        drawn, real = field.rows_of(trials, field.trials_of(0, programs)), figures_of_items(trials)
+        return page(rows_of(cases, more, trials), command, drawn, real)
+
+    return measure(parser, arguments, (Row, field.ProgramRow, Answer), made)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 import textwrap
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from benchmarks.accuracy.diagnosis.trials import SHOWN, Row
+from benchmarks.accuracy.field.items.scoring import Figures
+from benchmarks.accuracy.field.tables import sections
+from benchmarks.accuracy.field.trials import ProgramRow
 from benchmarks.accuracy.verdicts.tables import grouped, share
 from benchmarks.markdown import table
 from functional_mlp.oracle.diagnosis import CONVENTION, EITHER, MISTAKE
@@ -14,8 +18,14 @@ from functional_mlp.oracle.verdict import Verdict
 OFTEN = 20  # cases in which each mistake is to be made
 
 
-def page(trials: dict[str, list[Row]], command: str) -> str:
-    """The tables, as Markdown, from the rows of every trial; of those whose verdict is wrong."""
+def page(trials: dict[str, list[Row]], command: str, programs: Sequence[ProgramRow], figures: Figures) -> str:
+    """The tables, as Markdown: of programs as people write them, and then from the rows of every trial.
+
+    Args:
+        trials: the rows of planted mistakes and unlisted errors, of which those are counted whose verdict is wrong.
+        command: that made them.
+        programs, figures: of drawn programs and of real ones.
+    """
     rows = [row for of_trial in trials.values() for row in of_trial]
     wrong = [row for row in rows if row.verdict == str(Verdict.WRONG)]
     listed = [row for row in wrong if not row.group.startswith("unlisted")]
@@ -23,7 +33,8 @@ def page(trials: dict[str, list[Row]], command: str) -> str:
     diagnosed = [row for row in listed if row.expected and row.kind]
     parts = [
         INTRODUCTION.format(command=command),
-        "## Mistakes of the catalogue\n",
+        sections(programs, figures),
+        PLANTED,
         _named_table(listed),
         MISSED,
         _missed_table(listed),
@@ -45,6 +56,8 @@ INTRODUCTION = """# Diagnosis: measured rates
 Written by `{command}`; change nothing by hand.
 [oracle.md](../reference/oracle.md) says what a diagnosis is,
 [mistakes.md](../reference/mistakes.md) which mistakes are known.
+"""
+PLANTED = """## Mistakes of the catalogue
 
 Random cases of 1–4 layers, widths 1–7 and 2–64 samples; every mistake in each of its variants at every place where it
 applies, from one case and its gradients alone, a free number being random within a factor of three of its usual value

@@ -1,22 +1,22 @@
 """How often the faults of programs are named, real ones and drawn ones, and how often one that was not made.
 
-    python -m benchmarks.accuracy.field                              # and 2,000 drawn programs, an hour on 2 cores
+    python -m benchmarks.accuracy.field                              # and 2,000 drawn programs, half an hour on 2 cores
     python -m benchmarks.accuracy.field --quick                      # and 60 drawn ones
     python -m benchmarks.accuracy.field --drawn --programs 200 --misses 30   # drawn ones alone, and what was missed
     python -m benchmarks.accuracy.field --only 17,45 --misses 9      # some of the drawn ones
 
-The real programs are those of `items/`. Every number comes from seeds: two runs draw the same programs. With `--rows`
+`benchmarks.accuracy.diagnosis` writes the same tables into docs/measured/diagnosis.md. The real programs are those of
+`items/`. Every number comes from seeds: two runs draw the same programs. With `--rows`
 the rows are kept in a file, and a run that was interrupted goes on from there.
 """
 
 import sys
 from functools import partial
 
-from benchmarks.accuracy.field.items.measuring import figures_of
-from benchmarks.accuracy.field.items.measuring import trials as trials_of_items
+from benchmarks.accuracy.field.items.measuring import figures_of_items
 from benchmarks.accuracy.field.items.scoring import Answer
 from benchmarks.accuracy.field.tables import misses, page
-from benchmarks.accuracy.field.trials import Row, trial, trials_of
+from benchmarks.accuracy.field.trials import ProgramRow, rows_of, trial, trials_of
 from benchmarks.accuracy.trials import Trials, measure, option_parser
 from experiments._common import positive
 
@@ -37,16 +37,14 @@ def main() -> int:
 
     def made(trials: Trials) -> str:
         todo = {f"one {index}": partial(trial, arguments.seed, [index]) for index in only}
-        found = trials.run(todo or trials_of(arguments.seed, count))
-        rows: list[Row] = sorted((row for rows in found.values() for row in rows), key=lambda row: row.number)
+        rows = rows_of(trials, todo or trials_of(arguments.seed, count))
         if arguments.misses:
             print(misses(rows, arguments.misses), file=sys.stderr)
-        real = trials.run({} if only or arguments.drawn else trials_of_items())
-        answers = [answer for answers in real.values() for answer in answers]
+        figures = None if only or arguments.drawn else figures_of_items(trials)
         command = f"{COMMAND} --programs {count} --seed {arguments.seed}{' --drawn' if arguments.drawn else ''}"
-        return page(rows, command, figures_of(answers) if answers else None)
+        return page(rows, command, figures)
 
-    return measure(parser, arguments, (Row, Answer), made)
+    return measure(parser, arguments, (ProgramRow, Answer), made)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks.accuracy.field.items.scoring import Figures
-from benchmarks.accuracy.field.trials import Row
+from benchmarks.accuracy.field.trials import ProgramRow
 from benchmarks.accuracy.verdicts.tables import share
 from benchmarks.markdown import table
 
@@ -14,11 +14,11 @@ REAL = """## Real programs
 
 Hand-written backpropagation as it was met, its mathematics written anew (`python -m benchmarks.accuracy.field.items`).
 """
-INTRODUCTION = """# Programs with the faults that people make
+HEADING = """# Programs with the faults that people make
 
 Written by `{command}`; change nothing by hand.
-
-{real}## Drawn programs
+"""
+DRAWN = """## Drawn programs
 
 Random programs in plain NumPy: {programs} of them, in several styles, with one to three faults drawn by how often
 people make each; in a fifth of them one fault is in no catalogue. *Fully named*: every mistake of a right answer stands
@@ -27,13 +27,18 @@ answer. *Seconds* are the median.
 """
 
 
-def page(rows: Sequence[Row], command: str, figures: Figures | None = None) -> str:
+def page(rows: Sequence[ProgramRow], command: str, figures: Figures | None = None) -> str:
+    """The tables by themselves, as Markdown."""
+    return HEADING.format(command=command) + "\n" + sections(rows, figures)
+
+
+def sections(rows: Sequence[ProgramRow], figures: Figures | None = None) -> str:
     """The tables, as Markdown; those of the real programs first, where they were asked."""
     real = "" if figures is None else f"{REAL}\n{figures.sentence()}\n\n{figures.table()}\n"
-    return INTRODUCTION.format(command=command, programs=len(rows), real=real) + "\n" + table(HEAD, _body(rows))
+    return real + DRAWN.format(programs=len(rows)) + "\n" + table(HEAD, _body(rows))
 
 
-def _body(rows: Sequence[Row]) -> Iterable[Sequence[object]]:
+def _body(rows: Sequence[ProgramRow]) -> Iterable[Sequence[object]]:
     kinds = [(count, outside) for outside in (False, True) for count in (1, 2, 3)]
     for count, outside in kinds:
         own = [row for row in rows if (row.faults, row.outside) == (count, outside)]
@@ -44,7 +49,7 @@ def _body(rows: Sequence[Row]) -> Iterable[Sequence[object]]:
         yield _line(dtype, [row for row in rows if row.dtype == dtype])
 
 
-def _line(name: str, rows: Sequence[Row]) -> Sequence[object]:
+def _line(name: str, rows: Sequence[ProgramRow]) -> Sequence[object]:
     count = len(rows)
     wrong, named = sum(row.verdict == "wrong" for row in rows), sum(row.named for row in rows)
     partly, false = sum(row.partly for row in rows), sum(bool(row.false) for row in rows)
@@ -62,7 +67,7 @@ def _line(name: str, rows: Sequence[Row]) -> Sequence[object]:
     )
 
 
-def misses(rows: Sequence[Row], most: int) -> str:
+def misses(rows: Sequence[ProgramRow], most: int) -> str:
     """The commonest faults that were not named, and every false name, for whoever develops the search."""
     left = [row for row in rows if not row.named and (row.faults > 1 or not row.outside)]
     lines = [f"# {len(left)} not fully named"]
@@ -77,7 +82,13 @@ def misses(rows: Sequence[Row], most: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _by(what: str, rows: Sequence[Row], left: Sequence[Row], keys: Callable[[Row], set[str]], most: int) -> list[str]:
+def _by(
+    what: str,
+    rows: Sequence[ProgramRow],
+    left: Sequence[ProgramRow],
+    keys: Callable[[ProgramRow], set[str]],
+    most: int,
+) -> list[str]:
     missed, made = (Counter(key for row in of for key in keys(row)) for of in (left, rows))
     return [
         f"\n# by {what}: missed of made",
@@ -85,6 +96,6 @@ def _by(what: str, rows: Sequence[Row], left: Sequence[Row], keys: Callable[[Row
     ]
 
 
-def _told(row: Row) -> str:
+def _told(row: ProgramRow) -> str:
     partly = " (in part)" if row.partly else ""
     return f"{row.number}: {row.made}\n    -> {row.said or '-'}{partly} [{row.verdict}]\n    {row.asked} {row.dtype}"

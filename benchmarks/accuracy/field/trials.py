@@ -15,12 +15,13 @@ from benchmarks.accuracy.field.generator import Program, draw_programs, program_
 from benchmarks.accuracy.field.problems import Problem
 from benchmarks.accuracy.field.programs import gradients
 from benchmarks.accuracy.field.substitutes import every_answer
+from benchmarks.accuracy.trials import Trial, Trials
 from functional_mlp import oracle
 
 AT_ONCE = 10  # programs in a trial, of one family
 
 
-class Row(NamedTuple):
+class ProgramRow(NamedTuple):
     """One program.
 
     Attributes:
@@ -33,8 +34,8 @@ class Row(NamedTuple):
         verdict: of the report; an exception's sentence if there is none.
         named: whether all mistakes of a right answer are among the headline and the ties.
         partly: whether some are, where not all.
-        false: ids in the headline that are in no right answer, joined by blanks; none where a right answer is among the
-            explanations that the report says make the same numbers.
+        false: ids in the headline that are in no right answer, joined by blanks; none where a right answer, or a part
+            of one and nothing else, is among the explanations that the report says make the same numbers.
         said: the headline, and after a stroke the ties.
         seconds: that it took.
     """
@@ -53,7 +54,7 @@ class Row(NamedTuple):
     seconds: float
 
 
-def trials_of(seed: int, count: int) -> Mapping[str, partial[list[Row]]]:
+def trials_of(seed: int, count: int) -> Mapping[str, partial[list[ProgramRow]]]:
     """All programs in trials, each of programs that share what the oracle compiles."""
     by_family: dict[int, list[int]] = {}
     for index, (family, _) in enumerate(draw_programs(seed, count)):
@@ -62,12 +63,17 @@ def trials_of(seed: int, count: int) -> Mapping[str, partial[list[Row]]]:
     return {f"programs {seed} {' '.join(map(str, own))}": partial(trial, seed, own) for own in chunks}
 
 
-def trial(seed: int, indices: Sequence[int]) -> list[Row]:
+def rows_of(trials: Trials, todo: Mapping[str, Trial]) -> list[ProgramRow]:
+    """The rows of some trials, by the numbers of the programs."""
+    return sorted((row for rows in trials.run(todo).values() for row in rows), key=lambda row: row.number)
+
+
+def trial(seed: int, indices: Sequence[int]) -> list[ProgramRow]:
     """The rows of some programs."""
     return [row_of(index, program_of(seed, index)[1]) for index in indices]
 
 
-def row_of(index: int, program: Program) -> Row:
+def row_of(index: int, program: Program) -> ProgramRow:
     """A program, put to the oracle."""
     family, faults = program.problem.family, program.faults
     start = time.perf_counter()
@@ -89,9 +95,10 @@ def row_of(index: int, program: Program) -> Row:
     listed = frozenset[str]().union(*accepted)
     said = {*headline, *ties}
     named = verdict == "wrong" and any(answer and answer <= said for answer in accepted)
-    tied = any(answer and answer <= ids for answer in accepted for ids in explanations)  # of the very same numbers
+    # of explanations that make the very same numbers one is right, of all arrays or of some
+    tied = any(answer and ids and (answer <= ids or ids <= answer) for answer in accepted for ids in explanations)
     false = [] if tied else sorted(set(headline) - listed - remarks(family, faults))
-    return Row(
+    return ProgramRow(
         number=index,
         faults=len(faults),
         outside=any(not one.fault.id for one in faults),

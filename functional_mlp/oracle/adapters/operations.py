@@ -44,7 +44,7 @@ def check_operation(
             a dict of its parameters by name. None of a `jax.custom_vjp`: the function that it was made of.
         arguments: an example of them, as `check_vjp` takes them; of a module or layer without the parameters.
         precision: what theirs computes in; the arrays that it gets are of the format that this stores. None: the
-            narrowest dtype of the example.
+            narrowest dtype of the example, or that of the gradients, if it is narrower.
         framework: "torch" or "jax", if theirs is a plain function of the forward pass, which that is to differentiate.
         seed: of what is drawn.
         wrt: as in `check_vjp`.

@@ -36,8 +36,16 @@ def matches(question: Discrepancy, arrays: Arrays, path: str) -> bool:
 def proves(question: Discrepancy, arrays: Arrays, times: float) -> bool:
     """Whether the given numbers are so many times nearer to these arrays than to the true ones, in finite digits."""
     own, true = (max(off(question, near, path) for path in question.wrong) for near in (arrays, question.truth))
-    told = any(agreeing_digits(question.given[path], arrays[path]) > 0 for path in question.wrong)
+    told = any(
+        agreeing_digits(question.given[path], arrays[path]) > 0 or _vanish(question, arrays, path)
+        for path in question.wrong
+    )
     return told and true > times * own
+
+
+def _vanish(question: Discrepancy, arrays: Arrays, path: str) -> bool:
+    """Whether an array is 0 as the given one is."""
+    return all(bool((np.abs(array) <= question.allowed[path]).all()) for array in (question.given[path], arrays[path]))
 
 
 def relative_sizes(truth: Arrays, allowed: Arrays) -> dict[str, float]:

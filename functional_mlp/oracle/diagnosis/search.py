@@ -21,16 +21,18 @@ from functional_mlp.oracle.diagnosis.candidates import (
     reaches,
     starts,
 )
-from functional_mlp.oracle.diagnosis.composition import RELATION, Composed, Part, compose, cost_of, cost_of_layers
+from functional_mlp.oracle.diagnosis.composition import (
+    RELATION,
+    SCALES,
+    Composed,
+    Part,
+    compose,
+    cost_of,
+    cost_of_layers,
+)
 from functional_mlp.oracle.diagnosis.fitting import fitted
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
 from functional_mlp.oracle.mistakes import MISTAKES, Number
-
-# conventions that multiply everything
-SCALES = {
-    *("mean-missing", "mean-added", "outputs-summed-not-averaged", "outputs-averaged-not-summed", "sign-flipped"),
-    *("squared-error-factor", "loss-scale-missing"),
-}
 
 
 class Named(NamedTuple):
@@ -115,7 +117,8 @@ def accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
         found = _alone(question, generic=False)
     several = composed_accounts(question) if composed and not found else []
     found = found or [account for account in several if not account.unexplained]
-    several_numbers = sum(question.given[path].size for path in question.wrong) > 1  # a factor fits any single one
+    numbers = sum(np.count_nonzero(question.given[path]) for path in question.wrong)
+    several_numbers = numbers > 1  # a factor fits any single one
     found = found or (_alone(question, generic=True) if several_numbers else []) or several
     found = [account._replace(unexplained=(*account.unexplained, *left)) for account in found]
     return tuple(sorted(found, key=lambda account: account.cost))

@@ -156,8 +156,7 @@ def tensors_of(
         where = f"{source}: array {name[:60]!r}"
         dtype = dtypes.get(tensor["dtype"])
         if dtype is None:
-            names = ", ".join(known.name for known in dtypes.values())
-            raise FileError(f"{where}: expected one of {names}, got {tensor['dtype']}")
+            raise FileError(f"{where}: expected one of {', '.join(dtypes)}, got {tensor['dtype']}")
         try:
             arrays[name] = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
         except (ValueError, OverflowError) as error:  # no numbers, but along another axis more than NumPy can count

@@ -1,3 +1,5 @@
+from .elementary import elementary as elementary
+from .elementary import jumps as jumps
 from .elementary import kind as kind
 from .elementary import kink_positions as kink_positions
 from .elementary import kinks_of as kinks_of

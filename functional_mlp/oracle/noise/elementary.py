@@ -291,8 +291,8 @@ ELEMENTARY: Mapping[str, Elementary] = {
     # 1 / (1 + |z|)^2, or (1 - |a|)^2, or the quotient rule, whose numerator 1 + |z| - |z| rounds to 1 + |z|
     "softsign": Elementary(
         value=lambda z, a: 3 * np.abs(a),
-        derivative=lambda z, a: (1 - np.abs(a)) * (8 + 2 * np.abs(a)),
-        slope=lambda z, a: (1 - np.abs(a)) ** 2,
+        derivative=lambda z, a: (8 + 2 * np.abs(a)) / (1 + np.abs(z)),  # 1 - |a| itself rounds to 0 for large z
+        slope=lambda z, a: 1 / (1 + np.abs(z)) ** 2,
         curvature=lambda: 2.0,
     ),
     "sin": Elementary(

@@ -1,10 +1,10 @@
 from .attachments import Exhibit as Exhibit
-from .functions import Explanation as Explanation
-from .functions import Place as Place
 from .headlines import headline_of as headline_of
 from .notation import Notation as Notation
 from .report import Report as Report
+from .reported import Explanation as Explanation
 from .reported import Finding as Finding
+from .reported import Place as Place
 from .sentences import count as count
 from .sentences import fitted as fitted
 from .sentences import kind_of as kind_of

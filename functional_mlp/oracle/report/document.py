@@ -7,8 +7,7 @@ import math
 from typing import Any
 
 from functional_mlp.oracle.diagnosis import Diagnosis, Named
-from functional_mlp.oracle.report.functions import Explanation, explanation_document
-from functional_mlp.oracle.report.reported import Reported
+from functional_mlp.oracle.report.reported import Explanation, Reported
 from functional_mlp.oracle.verdict import Leaf
 
 REPORT_VERSION = 1
@@ -42,8 +41,26 @@ def _subject(report: Reported) -> dict[str, Any]:
 
 def _found_document(found: Diagnosis | Explanation | None) -> dict[str, Any] | None:
     if isinstance(found, Explanation):
-        return explanation_document(found)
+        return _explanation_document(found)
     return None if found is None else _diagnosis_document(found)
+
+
+def _explanation_document(explanation: Explanation) -> dict[str, Any]:
+    """The fields of the JSON form."""
+    fields: dict[str, Any] = {
+        "sentence": explanation.sentence,
+        "kind": explanation.kind,
+        "factor": explanation.factor,
+        "places": [
+            {name: getattr(place, name) for name in ("file", "line", "function", "expression")}
+            for place in explanation.places
+        ],
+        "arrays": list(explanation.arrays),
+        "digits": explanation.digits,
+        "unexplained": list(explanation.unexplained),
+        "group": explanation.group,
+    }
+    return fields | {"ties": list(map(_explanation_document, explanation.ties))} if explanation.ties else fields
 
 
 def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:

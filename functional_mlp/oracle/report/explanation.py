@@ -4,18 +4,20 @@ Nothing is kept for it: the passes of the right and of the mistaken program are 
 """
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from functional_mlp.oracle.case import Case, layer_of, parameter_of, params_by_path
-from functional_mlp.oracle.diagnosis import Diagnosis, Named
+from functional_mlp.oracle.diagnosis import Diagnosis
 from functional_mlp.oracle.documents import Update
-from functional_mlp.oracle.mistakes import Slip, Trace, prepare, trace
+from functional_mlp.oracle.mistakes import Trace, prepare, trace
 from functional_mlp.oracle.report.attachments import Exhibit
-from functional_mlp.oracle.report.headlines import headline_of, legend_of
+from functional_mlp.oracle.report.headlines import headline_of
+from functional_mlp.oracle.report.legend import legend_of
 from functional_mlp.oracle.report.notation import Notation
 from functional_mlp.oracle.report.reported import Reported, network_diagnosis
+from functional_mlp.oracle.report.spread import slips_of
 from functional_mlp.oracle.report.steps import CLOSE, Entry, Row, Steps
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict
 from functional_mlp.update_rules import Descent
@@ -24,9 +26,7 @@ WIDTH = 80
 NEAR = 1e-6  # relative, of numbers that were computed in other precisions
 PART = "   ^ here the two part"
 NO_CASE = "This report kept no case, so that nothing can be explained step by step.\n"
-OF_NETWORKS = (
-    "Only networks are explained step by step; of other functions the report names the line.\n"
-)
+OF_NETWORKS = "Only networks are explained step by step; of other functions the report names the line.\n"
 SEVERAL_STEPS = (
     "These parameters are not those of one step of plain descent: no single gradient leads to them. What follows is the"
     " gradient of the first step."
@@ -59,7 +59,7 @@ def explanation_of(report: Reported, path: str | None = None) -> str:
     mistaken = None
     if diagnosis is not None and diagnosis.mistakes:
         try:
-            mistaken = trace(prepared, _slips(diagnosis.mistakes, leaves))
+            mistaken = trace(prepared, slips_of(diagnosis.mistakes, leaves))
         except (ValueError, TypeError, LookupError):  # of mistakes that show in several steps only
             mistaken = None
     if mistaken is not None and rate is None and not _leads_to(mistaken, entry):
@@ -78,13 +78,6 @@ def _exhibit(report: Reported, path: str | None) -> Exhibit:
             if leaf.verdict is verdict and leaf.group in by_group and path in (None, leaf.path):
                 return by_group[leaf.group]
     return report.exhibits[0]
-
-
-def _slips(mistakes: Iterable[Named], leaves: Sequence[Leaf]) -> tuple[Slip, ...]:
-    """The mistakes as they are made; weights in the other layout are as they were turned to be compared."""
-    turned = any(leaf.cause is Cause.SHAPE for leaf in leaves)
-    made = (one for one in mistakes if not (turned and one.id == "weight-gradient-transposed"))
-    return tuple(Slip(one.id, layer, one.variant, one.value) for one in made for layer in (one.layers or (None,)))
 
 
 def _entry(case: Case, leaves: Sequence[Leaf], diagnosis: Diagnosis | None, right: Trace, path: str | None) -> Entry:
@@ -135,7 +128,8 @@ def _text(report: Reported, notation: Notation, entry: Entry, steps: Steps, rate
     if compared and diagnosis is not None:
         for named in diagnosis.mistakes:
             lines += _wrapped(f"The mistake: {headline_of(named, notation).sentence}", 2)
-    lines += _wrapped(legend_of(notation))
+    for sentence in legend_of(notation):
+        lines += _wrapped(sentence, 2)
     samples = f"{steps.sample} of {len(steps.case.inputs)}"
     lines += _wrapped(f"Indices count from 0. Numbers of single samples are those of sample {samples}.")
     plain = rate is None or _is_plain(entry, steps, rate)

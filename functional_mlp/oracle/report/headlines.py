@@ -1,4 +1,4 @@
-"""What is said of a mistake first: one sentence in the person's words, and the right line of NumPy in their layout."""
+"""What is said of a mistake first: one sentence in the person's words, and lines of NumPy in their layout."""
 
 import re
 from typing import NamedTuple
@@ -6,18 +6,13 @@ from typing import NamedTuple
 from functional_mlp.oracle.case import layer_of
 from functional_mlp.oracle.diagnosis import Named
 from functional_mlp.oracle.mistakes import WORDING, filled
-from functional_mlp.oracle.report.notation import Notation
+from functional_mlp.oracle.report.notation import UNKNOWN, Notation, mistaken_terms, name_of
 from functional_mlp.oracle.report.reported import Reported, network_diagnosis
 
 OF_ONE_LAYER = re.compile(r"\{(?:d?[AZWb]|dA_prev)\}")  # terms that are not the same in every layer
 PLAIN_NUMBER = re.compile(r"-?[\d./]+(?:e-?\d+)?")  # a meaning that says no more than the number
 OF_A_LAYER = re.compile(r"(ct_\w) of layer (\d+)")
-LEGEND = (
-    "Layers count from 1 here: W1 and b1 are params[0], Z1 and A1 the layer before and after its activation; dZ1"
-    " (delta) is dLoss/dZ1. In formulas ct_x is dLoss/dx, and a_prev what the layer is given. X are the inputs, T the"
-    " targets, n is the number of samples{more}."
-)
-COUNTED = "Layers count from 1 here: layer 1 is that of params[0]."
+PARAMETER = re.compile(r"params\[\d+\]\.(?:weights|bias)")
 
 
 class Headline(NamedTuple):
@@ -26,10 +21,12 @@ class Headline(NamedTuple):
     Attributes:
         sentence: what was done, and where.
         fix: the right line of NumPy; "" where nothing is known.
+        yours: the mistaken line in its place; "" where it is not known.
     """
 
     sentence: str
     fix: str
+    yours: str = ""
 
 
 def notation_of(report: Reported) -> Notation:
@@ -50,7 +47,12 @@ def headline_of(named: Named, notation: Notation) -> Headline:
     if templates is None:
         return Headline(named.sentence, "")
     layers = named.layers or (notation.depth - 1,)
-    terms = notation.terms(max(layers)) | {
+    layer = max(layers)
+    number = named.value if isinstance(named.value, float | int) else None
+    headline, fix, yours = templates
+    terms = {
+        **notation.terms(layer),
+        **mistaken_terms(notation, layers, named.variant, number, yours),
         "where": notation.place(named.layers),
         "f": notation.activations_in(named.layers),
         "value": value_of(named),
@@ -58,10 +60,26 @@ def headline_of(named: Named, notation: Notation) -> Headline:
         "samples": str(notation.samples),
         "K": str(notation.outputs),
     }
-    headline, fix = templates
     sentence = filled(headline, terms, several=len(layers) > 1)
+    line, mistaken = (_of_arrays_there(filled(text, terms, several=False), notation, layer) for text in (fix, yours))
     others = layers if named.layers else tuple(range(notation.depth))
-    return Headline(sentence[:1].upper() + sentence[1:], _with_others(fix, filled(fix, terms, several=False), others))
+    beginning = terms["loss"].partition(" = ")
+    if layer == notation.depth - 1 and beginning[0] == terms["dZ"] and line == f"{terms['dZ']} = {terms['through']}":
+        line = f"{line}  # which is {beginning[2]}"  # where loss and activation are one
+    return Headline(
+        sentence[:1].upper() + sentence[1:],
+        _with_others(fix, line, others),
+        "" if UNKNOWN in mistaken or mistaken == line.partition("  #")[0] else mistaken,
+    )
+
+
+def _of_arrays_there(line: str, notation: Notation, layer: int) -> str:
+    """A line without what it says of a bias that the layer does not have."""
+    code, mark, comment = line.partition("  #")
+    if notation.has_bias(layer) or "; " not in code:
+        return line
+    kept = [one for one in code.split("; ") if not one.startswith(notation.names(layer)["db"])]
+    return "; ".join(kept) + mark + comment
 
 
 def _with_others(template: str, fix: str, layers: tuple[int, ...]) -> str:
@@ -82,25 +100,21 @@ def value_of(named: Named) -> str:
     return ", ".join(f"{number:.6g}" for number in numbers) + (f" ({' or '.join(meanings)})" if meanings else "")
 
 
-def legend_of(notation: Notation) -> str:
-    """What the names in the lines of NumPy mean."""
-    case = notation.case
-    loss = None if case is None else case.loss
-    outputs = ", K that of outputs" if loss is not None and loss.over_outputs == "mean" else ""
-    weights = ", s are the samples' weights" if case is not None and case.sample_weights is not None else ""
-    return LEGEND.format(more=outputs + weights)
-
-
 def quantity_in_words(quantity: str, notation: Notation) -> str:
-    """A quantity such as "ct_z of layer 1", whose layer counts from 0, with what others call it."""
+    """A quantity such as "ct_z of layer 1", whose layer counts from 0, as people call it."""
     found = OF_A_LAYER.fullmatch(quantity)
     if found is None:
-        return "ct_inputs (dLoss/dX of the inputs X)" if quantity == "ct_inputs" else quantity
+        return "dX (dLoss/dX of the inputs X)" if quantity == "ct_inputs" else quantity
     name, layer = found[1], int(found[2])
-    number, where = layer + 1, notation.role(layer)
+    number, where = layer + 1, f"{notation.role(layer)}, params[{layer}]"
     words = {
-        "ct_z": f"dLoss/dz of {where}, often called dZ{number} or delta",
-        "ct_W": f"dLoss/dW of {where}, its weight gradient dW{number}",
-        "ct_b": f"dLoss/db of {where}, its bias gradient db{number}",
+        "ct_z": f"dZ{number} (dLoss/dZ of {where}; often called delta)",
+        "ct_W": f"dW{number} (the weight gradient of {where})",
+        "ct_b": f"db{number} (the bias gradient of {where})",
     }
-    return f"{name} of layer {number} ({words[name]})"
+    return words.get(name, quantity)
+
+
+def with_names(sentence: str) -> str:
+    """A sentence with each parameter's path after the name that people have for its gradient."""
+    return PARAMETER.sub(lambda found: f"{name_of(found[0])} ({found[0]})", sentence)

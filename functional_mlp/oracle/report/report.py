@@ -14,11 +14,12 @@ from typing import Any
 from functional_mlp.oracle.diagnosis import EITHER, Diagnosis
 from functional_mlp.oracle.report import sentences
 from functional_mlp.oracle.report.attachments import Exhibit
-from functional_mlp.oracle.report.functions import Explanation, full_sentence, place_in_words, reproduced_by
-from functional_mlp.oracle.report.headlines import COUNTED, headline_of, legend_of, notation_of
-from functional_mlp.oracle.report.notation import Notation
-from functional_mlp.oracle.report.reported import Finding
+from functional_mlp.oracle.report.headlines import headline_of, notation_of
+from functional_mlp.oracle.report.legend import legend_of
+from functional_mlp.oracle.report.notation import Notation, as_handed_over
+from functional_mlp.oracle.report.reported import Explanation, Finding, network_diagnosis
 from functional_mlp.oracle.report.sentences import SIGNS, short
+from functional_mlp.oracle.report.spread import spread_of
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
 
 WIDTH = 80
@@ -88,17 +89,15 @@ class Report:
         lines += _wrapped(f"{title}{sentences.subject(self)}")
         counted = sentences.counted_verdicts(self)
         lines += _wrapped(counted) if first != counted else []
-        found = self.diagnosis
-        if isinstance(found, Explanation):
-            lines += _explanation_lines(found)
-        else:
-            lines += _diagnosis_lines(found, notation, one_case=sentences.is_of_one_case(self))
+        if isinstance(self.diagnosis, Explanation):
+            lines += _explanation_lines(self.diagnosis)
+        lines += _diagnosis_lines(self, notation)
         groups = sentences.groups(self)
         shown = sentences.shown_groups(self)
         if len(shown) < len(groups):
             lines += ["", *_overview(groups)]
         for group in shown:
-            lines += ["", *([f"[{group}]"] if group else []), *_table(groups[group])]
+            lines += ["", *([f"[{group}]"] if group else []), *_table(groups[group], notation)]
         lines += _wrapped(sentences.DETECTS) if shown else []
         lines.append("")
         for finding in self.findings:
@@ -106,7 +105,7 @@ class Report:
         spoken = sentences.spoken_of(self)
         for leaf in (leaf for leaf in spoken if leaf.group in shown):
             where = f"[{leaf.group}] {leaf.path}" if leaf.group else leaf.path
-            lines += _wrapped(f"{SIGNS[leaf.verdict]} {where}: {leaf.sentence}.", hang=2)
+            lines += _wrapped(f"{SIGNS[leaf.verdict]} {where}: {as_handed_over(leaf, notation).sentence}.", hang=2)
         elsewhere = sum(leaf.group not in shown for leaf in spoken)
         if elsewhere:
             lines += _wrapped(
@@ -172,40 +171,46 @@ def _already_found(diagnosis: Diagnosis | Explanation | None) -> Diagnosis | Exp
 
 def _explanation_lines(explanation: Explanation) -> list[str]:
     """Of a function that is no network: the places, how well it fits, and what else would."""
-    lines = ["", *_wrapped(reproduced_by(explanation))]
+    lines = ["", *_wrapped(sentences.reproduced_by(explanation))]
     for place in explanation.places:
-        lines += _wrapped(f"  {place_in_words(place)}", hang=4)
+        lines += _wrapped(f"  {sentences.place_in_words(place)}", hang=4)
     if explanation.ties:
         lines += _wrapped(sentences.TIED)
         for other in explanation.ties[: sentences.MOST_TIES]:
-            lines += _wrapped(f"  - {full_sentence(other)}", hang=4)
+            lines += _wrapped(f"  - {sentences.full_sentence(other)}", hang=4)
     return lines
 
 
-def _diagnosis_lines(diagnosis: Diagnosis | None, notation: Notation, *, one_case: bool) -> list[str]:
+def _diagnosis_lines(report: Report, notation: Notation) -> list[str]:
+    diagnosis = network_diagnosis(report)
     if diagnosis is None:
         return []
     lines = [""]
     if not diagnosis.mistakes:
         lines += _wrapped(sentences.not_explained(diagnosis, notation))
-        for sentence in sentences.further_relations(diagnosis):
+        for sentence in sentences.further_relations(diagnosis, notation):
             lines += _wrapped(f"  {sentence}", hang=2)
-        return [*lines, *_wrapped(COUNTED)]
+        return lines
+    headlines = [headline_of(named, notation) for named in diagnosis.mistakes]
+    for sentence in legend_of(notation, tuple(headline.fix for headline in headlines)):
+        lines += _wrapped(sentence, hang=2)
+    lines.append("")
     shown: set[str] = set()
-    for named in diagnosis.mistakes:
-        what = f"{sentences.kind_of(named)} {sentences.place_of(named)}{sentences.fitted(named)}"
+    for number, (named, headline) in enumerate(zip(diagnosis.mistakes, headlines, strict=True), 1):
+        counted = f" {number}:" if len(headlines) > 1 else ""
+        what = f"{sentences.kind_of(named)}{counted} {sentences.place_of(named)}{sentences.fitted(named)}"
         lines += _wrapped(f"{what}{sentences.right_for(named)}", hang=2)
-        fix = headline_of(named, notation).fix
+        fix = headline.fix
+        lines += _wrapped(f"  yours: {headline.yours}", hang=9) if headline.yours else []
         lines += _wrapped(f"  fix:   {fix if fix not in shown else 'as above'}", hang=9) if fix else []
         shown.add(fix)
-        lines += _wrapped(f"  yours: {named.formula}", hang=9)
-        lines += _wrapped(f"  right: {named.fix}", hang=9)
-    lines += _wrapped(f"  {legend_of(notation)}", hang=2)
-    lines += _wrapped(f"  {sentences.reproduced(diagnosis)}", hang=2)
-    for sentence in sentences.further_relations(diagnosis):
+    for sentence in spread_of(report, notation):
         lines += _wrapped(f"  {sentence}", hang=2)
-    lines += _evidence_lines(diagnosis, one_case=one_case)
-    return [*lines, *_tie_lines(diagnosis, notation, one_case=one_case)]
+    lines += _wrapped(f"  {sentences.reproduced(diagnosis, update=sentences.is_of_update(report))}", hang=2)
+    for sentence in sentences.further_relations(diagnosis, notation):
+        lines += _wrapped(f"  {sentence}", hang=2)
+    lines += _evidence_lines(report, diagnosis, notation)
+    return [*lines, *_tie_lines(diagnosis, notation, one_case=sentences.is_of_one_case(report))]
 
 
 def _tie_lines(diagnosis: Diagnosis, notation: Notation, *, one_case: bool) -> list[str]:
@@ -220,15 +225,16 @@ def _tie_lines(diagnosis: Diagnosis, notation: Notation, *, one_case: bool) -> l
     return [*lines, *(_wrapped(f"  {sentences.SEPARATE}", hang=2) if one_case else [])]
 
 
-def _evidence_lines(diagnosis: Diagnosis, *, one_case: bool) -> list[str]:
+def _evidence_lines(report: Report, diagnosis: Diagnosis, notation: Notation) -> list[str]:
     """Each wrong array at its worst entry: as given, as the mistake makes it, as it is right."""
     if not diagnosis.evidence:
         return []
-    where = "" if one_case else f" In {diagnosis.group!r}:"
-    names = list(map(sentences.entry_of, diagnosis.evidence))
+    where = "" if sentences.is_of_one_case(report) else f" In {diagnosis.group!r}:"
+    names = [sentences.entry_of(shown, report, notation) for shown in diagnosis.evidence]
     wide = max(11, *map(len, names)) + 1
     number = " {:>13.6g}".format
-    head = f"  {'worst entry':<{wide}}{'yours':>14}{'mistake':>14}{'right':>14}{'digits':>8}"
+    entry = "after step" if sentences.is_of_update(report) else "worst entry"
+    head = f"  {entry:<{wide}}{'yours':>14}{'mistake':>14}{'right':>14}{'digits':>8}"
     rows = [
         f"  {name:<{wide}}{number(shown.given)}{number(shown.mistaken)}{number(shown.true)}{shown.digits:>8}"
         for name, shown in zip(names, diagnosis.evidence, strict=True)
@@ -250,10 +256,10 @@ def _overview(groups: dict[str, list[Leaf]]) -> list[str]:
     return lines
 
 
-def _table(leaves: list[Leaf]) -> list[str]:
+def _table(leaves: list[Leaf], notation: Notation) -> list[str]:
     wide = max(19, *(len(leaf.path) + 1 for leaf in leaves))
     head = f"{'array':<{wide}}{'verdict':<10}{'shape':<12}{'worst error':>12}{'noise floor':>13}{'detects':>11}"
-    return [head, *(f"{leaf.path:<{wide}}{_cells(leaf)}".rstrip() for leaf in leaves)]
+    return [head, *(f"{leaf.path:<{wide}}{_cells(as_handed_over(leaf, notation))}".rstrip() for leaf in leaves)]
 
 
 def _cells(leaf: Leaf) -> str:

@@ -1,11 +1,14 @@
-"""What text, JSON and page say something of: findings, and what they read of a report."""
+"""What text, JSON and page say something of: findings, explanations, and what they read of a report.
+
+For a network mistakes have names (`oracle.mistakes`). Of another function only what its backward program shows is
+known: a path that is missing, a factor, a sum that was left out; each at a place of the person's reference function.
+"""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from functional_mlp.oracle.diagnosis import Diagnosis
 from functional_mlp.oracle.report.attachments import Exhibit
-from functional_mlp.oracle.report.functions import Explanation
 from functional_mlp.oracle.verdict import Leaf, Verdict
 
 
@@ -23,6 +26,56 @@ class Finding:
     id: str
     verdict: Verdict
     sentence: str
+
+
+RELATED = "related"  # the kind of what only says how wrong numbers are related to the right ones
+
+
+class Place(Protocol):
+    """A line of the reference function.
+
+    Attributes:
+        file: its path.
+        line: counted from 1.
+        function: that the line is in.
+        expression: what stands there; "" if it is not known.
+    """
+
+    @property
+    def file(self) -> str: ...  # noqa: D102
+    @property
+    def line(self) -> int: ...  # noqa: D102
+    @property
+    def function(self) -> str: ...  # noqa: D102
+    @property
+    def expression(self) -> str: ...  # noqa: D102
+
+
+class Explanation(NamedTuple):
+    """One change of a function's backward program that reproduces wrong gradients, to within the noise.
+
+    Attributes:
+        sentence: what was done, with the places, such as "the path through the mean (norms.py:12) is missing".
+        kind: in one word, such as "missing", "scaled", "transposed"; "related" where the sentence says how the numbers
+            are related to the right ones, but no change of the program is known that makes them.
+        factor: that is too much, or the exponent, where one was fitted; else None.
+        places: in the reference function, the likeliest first; () of what concerns whole arrays.
+        arrays: paths of the wrong arrays that it reproduces.
+        digits: decimal ones to which it does, in the worst array.
+        ties: others that reproduce the same numbers, the likelier first; their own ties are ().
+        unexplained: paths of the wrong arrays that it leaves unexplained.
+        group: of the leaves, where there are several sets of gradients.
+    """
+
+    sentence: str
+    kind: str
+    factor: float | None = None
+    places: tuple[Place, ...] = ()
+    arrays: tuple[str, ...] = ()
+    digits: int = 0
+    ties: "tuple[Explanation, ...]" = ()
+    unexplained: tuple[str, ...] = ()
+    group: str = ""
 
 
 class Reported(Protocol):

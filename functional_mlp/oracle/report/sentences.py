@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from functional_mlp.oracle.case import layer_path
-from functional_mlp.oracle.diagnosis import Diagnosis, Evidence, Explanation, Named
+from functional_mlp.oracle.case import params_by_path
+from functional_mlp.oracle.diagnosis import Diagnosis, Evidence, Explanation, Named, Relation
+from functional_mlp.oracle.documents import Update
 from functional_mlp.oracle.mistakes import MISTAKES
-from functional_mlp.oracle.report.functions import Explanation as ExplanationOfFunction
-from functional_mlp.oracle.report.functions import full_sentence
-from functional_mlp.oracle.report.headlines import headline_of, quantity_in_words, value_of
-from functional_mlp.oracle.report.notation import Notation
-from functional_mlp.oracle.report.reported import Reported
-from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
+from functional_mlp.oracle.report.headlines import headline_of, quantity_in_words, value_of, with_names
+from functional_mlp.oracle.report.notation import Notation, index_of, lines_as_handed_over, name_of
+from functional_mlp.oracle.report.reported import RELATED, Place, Reported
+from functional_mlp.oracle.report.reported import Explanation as ExplanationOfFunction
+from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, worst_of
 
 SIGNS = {Verdict.CONSISTENT: "ok", Verdict.UNDECIDED: "UNDECIDED", Verdict.WRONG: "WRONG"}
 FEW_GROUPS = 3
@@ -111,10 +111,11 @@ def right_for(named: Named) -> str:
 
 
 def place_of(named: Named) -> str:
-    """Which mistake, which variant of it, and where: in which of the params."""
+    """Which mistake, which variant of it, and where: in which layers, of which params[0] is the first."""
     variant = "" if named.variant is None else f" ({named.variant})"
-    where = ", ".join(map(layer_path, named.layers))
-    return f"{named.id}{variant}{f' in {where}' if where else ''}"
+    where = _listed([str(layer + 1) for layer in named.layers]) if named.layers else ""
+    layers = "layers" if len(named.layers) > 1 else "layer"
+    return f"{named.id}{variant}{f' in {layers} {where}' if where else ''}"
 
 
 def fitted(named: Named) -> str:
@@ -135,7 +136,7 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     if diagnosis is None or not (diagnosis.mistakes or diagnosis.relations):
         return (counted_verdicts(report),)
     if not diagnosis.mistakes:
-        return (_first_relation(diagnosis),)
+        return (_of_relation(diagnosis.relations[0], notation),)
     headlines = tuple(headline_of(named, notation).sentence for named in diagnosis.mistakes)
     if len(headlines) == 1:
         return (f"{headlines[0]} That is a part of it.",) if diagnosis.unexplained else headlines
@@ -145,18 +146,18 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     return (f"{NUMBERS.get(len(headlines), str(len(headlines)))} {what} at once{part}:", *headlines)
 
 
-def _first_relation(diagnosis: Diagnosis) -> str:
-    sentence = diagnosis.relations[0].sentence
-    return sentence if sentence.endswith(".") else f"{sentence}."
+def _of_relation(relation: Relation, notation: Notation) -> str:
+    """What is said of some arrays, by the person's names and in their layout."""
+    return with_names(lines_as_handed_over(relation.sentence.removesuffix("."), relation.paths[0], notation)) + "."
 
 
-def further_relations(diagnosis: Diagnosis) -> tuple[str, ...]:
+def further_relations(diagnosis: Diagnosis, notation: Notation) -> tuple[str, ...]:
     """What else can be said of arrays that no mistake explains, besides what `first_sentences` says."""
     said = diagnosis.relations if diagnosis.mistakes else diagnosis.relations[1:]
-    return tuple(one.sentence if one.sentence.endswith(".") else f"{one.sentence}." for one in said)
+    return tuple(_of_relation(one, notation) for one in said)
 
 
-def reproduced(diagnosis: Diagnosis) -> str:
+def reproduced(diagnosis: Diagnosis, *, update: bool = False) -> str:
     """How well the mistakes reproduce the numbers, and what they leave unexplained; "" if there are none."""
     if not diagnosis.mistakes:
         return ""
@@ -168,13 +169,15 @@ def reproduced(diagnosis: Diagnosis) -> str:
         for mistake in diagnosis.mistakes
     )
     but = ", but for the rounding that it magnifies" if spoilt else ""
+    agree = f", to {digits} digits{but}" if digits else but  # none where an array is 0 but for rounding
     if not diagnosis.unexplained:
-        return f"Your numbers are those of a program that does {does}, to {digits} digits{but}."
-    explained = [shown.path for shown in diagnosis.evidence if shown.path not in diagnosis.unexplained]
+        return f"Your numbers are those of a program that does {does}{agree}."
+    known = [shown.path for shown in diagnosis.evidence if shown.path not in diagnosis.unexplained]
+    explained = [name_of(path, gradient=not update) for path in known]
     whose = f"Your {_listed(explained)}" if explained else "Some of your numbers"
     are = "is that" if len(explained) == 1 else "are those"
-    sentence = f"{whose} {are} of a program that does {does}, to {digits} digits{but}."
-    left = _listed(list(diagnosis.unexplained))
+    sentence = f"{whose} {are} of a program that does {does}{agree}."
+    left = _listed([name_of(path, gradient=not update) for path in diagnosis.unexplained])
     return f"{sentence} What is wrong with {left} is not explained by it."
 
 
@@ -213,9 +216,49 @@ def _instead(best: Explanation, other: Explanation, notation: Notation) -> str:
     return f"{place}{words} ({' with '.join(map(place_of, differing))})."
 
 
-def entry_of(evidence: Evidence) -> str:
-    """The name of the entry that is shown."""
-    return evidence.path + (f"[{','.join(map(str, evidence.at))}]" if evidence.at else "")
+def entry_of(evidence: Evidence, report: Reported, notation: Notation) -> str:
+    """The name of the entry that is shown, such as dW1[2, 0], in the array as it was handed over."""
+    path, at = evidence.path, evidence.at
+    turned = any(leaf.cause is Cause.SHAPE for leaf in report.leaves)  # then the index is of what was given
+    case = notation.case
+    if case is not None and path in params_by_path(case.params) and not turned:
+        name = notation.entry(path, at)
+        return name.removeprefix("d") if is_of_update(report) else name
+    index = at if turned else index_of(path, at, notation)
+    return path + (f"[{', '.join(map(str, index))}]" if index else "")
+
+
+def is_of_update(report: Reported) -> bool:
+    """Whether the arrays are parameters after a step, not gradients."""
+    return any(isinstance(exhibit.answer, Update) for exhibit in report.exhibits)
+
+
+# of a function that is no network
+
+
+def place_in_words(place: Place) -> str:
+    """Such as "norms.py:12, in layer_norm: x.mean(axis=-1)"."""
+    name = place.file.replace("\\", "/").rpartition("/")[2]
+    inside = f", in {place.function}" if place.function else ""
+    return f"{name}:{place.line}{inside}" + (f": {place.expression}" if place.expression else "")
+
+
+def full_sentence(explanation: ExplanationOfFunction) -> str:
+    """Its sentence, with a capital and a full stop."""
+    sentence = explanation.sentence.rstrip(".")
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def reproduced_by(explanation: ExplanationOfFunction) -> str:
+    """Which arrays it reproduces, how well, and what it leaves unexplained."""
+    if explanation.kind == RELATED:
+        return "No change of the backward pass that was tried reproduces these numbers."
+    whose = _listed(explanation.arrays) if explanation.arrays else "numbers"
+    are = "is that" if len(explanation.arrays) == 1 else "are those"
+    sentence = f"Your {whose} {are} of a program that does this, to {explanation.digits} digits."
+    if not explanation.unexplained:
+        return sentence
+    return f"{sentence} What is wrong with {_listed(explanation.unexplained)} is not explained by it."
 
 
 # leaves and numbers

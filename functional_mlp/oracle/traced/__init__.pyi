@@ -3,4 +3,8 @@ from .checking import check_vjp as check_vjp
 from .dumps import arguments_in as arguments_in
 from .dumps import gradients_in as gradients_in
 from .dumps import outputs_in as outputs_in
+from .elementwise import Curve as Curve
+from .elementwise import ElementwiseReport as ElementwiseReport
+from .elementwise import Region as Region
+from .elementwise import check_elementwise as check_elementwise
 from .operation import check_backward as check_backward

@@ -69,6 +69,7 @@ def check_vjp(
 
     Example:
         >>> import jax.numpy as jnp
+        >>> import numpy as np
         >>> def centred(x):
         ...     return x - x.mean()
         >>> x, ct = np.array([1.0, 2.0, 4.0]), np.array([1.0, 0.0, 2.0])

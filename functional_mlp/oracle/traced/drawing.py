@@ -25,7 +25,7 @@ LEVELS = 0.5  # in standard deviations, of numbers that tie
 BEYOND = 1.07  # times the logarithm of the largest number: there exponentials overflow
 FEW = 0.25  # of the entries are so far out
 
-# what each draw is about, and whether everything must be decided there
+# what each draw is about, and whether it is meant to decide: every array must be decided in one of those that are
 PURPOSES: Mapping[str, tuple[str, bool]] = {
     "as given": ("the arguments that were given", True),
     "drawn": ("other numbers of the same kind", True),
@@ -74,13 +74,14 @@ def _drawn(
 
     def changed(change: Callable[[str, Array], Array], among: Any = None) -> tuple[Any, ...] | None:
         """The example with other numbers of floating point; None if none of them is changed."""
-        leaves = list(map(_plain, called.leaves))
+        leaves = [*called.leaves]
         paths = called.floating if among is None else among
         for path, array in called.floating.items():
-            with np.errstate(over="ignore"):
-                new = np.array(change(path, array) if path in paths else array, dtypes[path], order="C")
             place = called.places[path]
-            leaves[place] = float(new) if isinstance(leaves[place], float) else new
+            if isinstance(leaves[place], float):
+                continue  # an epsilon, a rate: who knows what else it may be
+            with np.errstate(over="ignore"):
+                leaves[place] = np.array(change(path, array) if path in paths else array, dtypes[path], order="C")
         return tuple(leaves) if paths else None
 
     match name:
@@ -130,14 +131,8 @@ def jittered(array: Array, rng: np.random.Generator) -> Array:
 
 
 def _is_signed(array: Array) -> bool:
-    """Whether an array is free to have numbers of either sign: it has, and no infinities; or it holds nothing but 0."""
+    """Whether an array has numbers of either sign, and no infinities: then it may have others."""
     return bool(np.isfinite(array).all() and array.size and array.min() < 0 < array.max())
-
-
-def _plain(leaf: Any) -> Any:
-    """An array of JAX as one of NumPy, but for random keys."""
-    is_key = isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return np.asarray(leaf) if isinstance(leaf, jax.Array) and not is_key else leaf
 
 
 def _finite(array: Array) -> Array:

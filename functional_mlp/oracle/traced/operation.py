@@ -12,9 +12,9 @@ import jax
 import numpy as np
 
 from functional_mlp._dtypes import DTYPES, Array
-from functional_mlp.oracle.noise import Floor, Precision, precision_named
+from functional_mlp.oracle.noise import FORMATS, Floor, Precision, precision_named
 from functional_mlp.oracle.probing import Fault, Yardstick, apart, compared, findings_on, listed, raised
-from functional_mlp.oracle.report import Report, count
+from functional_mlp.oracle.report import Finding, Report, count
 from functional_mlp.oracle.traced.checking import finder_on, hint_on, traced
 from functional_mlp.oracle.traced.drawing import PURPOSES, Draw, cotangents, draws, strided
 from functional_mlp.oracle.traced.judging import judged
@@ -67,27 +67,36 @@ def check_backward(
         function: the reference, as `check_vjp` takes it.
         arguments: an example of them, which says shapes, dtypes and what kind of numbers they are.
         precision: what the program computes in; the arrays that it gets are of the format that this stores. None: the
-            narrowest dtype of the example.
+            narrowest dtype of the example, or that of the gradients, if it is narrower.
         seed: of what is drawn.
         wrt: as in `check_vjp`.
 
     Returns:
-        A report, whose leaves have the name of their draw as `group`: `drawing.PURPOSES` lists them. At ties, and where
-        numbers are so large or small that nothing can be decided, what is not wrong is not counted.
+        A report, whose leaves have the name of their draw as `group`: `drawing.PURPOSES` lists them. What one draw
+        leaves undecided, at ties or where numbers are large or small, is not counted if another decides it; a note says
+        so.
 
     Raises:
         TypeError, ValueError: as `check_vjp`, for the function and the example; for a negative seed.
     """
     if not callable(backward):
         raise TypeError(f"expected a function that returns gradients, got {type(backward).__name__}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"expected seed to be an integer of at least 0, got {seed!r}")
     called = arguments_of(function, arguments)
     declared = precision_named(precision or coarsest(called.leaves[place] for place in called.places.values()))
     watch = _Watch(backward, function, called, declared, wrt)
     answered: list[Asked] = []
     faults: list[tuple[str, Fault]] = []
     notes: list[str] = []
+    tried = 0
     for number, draw in enumerate(draws(called, declared, seed)):
         asked, found, said = watch.ask(draw, np.random.default_rng([seed, number, 1]))
+        tried += asked is not None or bool(found)
+        if precision is None and asked is not None and _is_narrower(asked.question):
+            narrower = coarsest_of(asked.question)
+            report = check_backward(backward, function, arguments, precision=narrower, seed=seed, wrt=wrt)
+            return replace(report, notes=(NARROWER.format(narrower), *report.notes))
         if isinstance(asked, Asked) and draw.name in ("as given", "drawn") and not found:
             again, more = compared(partial(watch.again, asked), yardstick_of(asked), computed(asked.question))
             found, said = (*found, *again), (*said, *more)
@@ -97,7 +106,7 @@ def check_backward(
         if any(fault.id in ("accumulates", "returns") for fault in found):
             break
     faults += watch.stale(answered) if not faults else []
-    return _combined(called, declared, answered, faults, notes)
+    return _combined(called, declared, answered, findings_on(faults, tried, "your function"), notes)
 
 
 class _Watch(NamedTuple):
@@ -244,6 +253,23 @@ class _Watch(NamedTuple):
         return [(first.draw.name, Fault("stale-state", words))]
 
 
+NARROWER = (
+    "its gradients come as {0}: it was asked with arrays of that, and judged as that; to have it otherwise, declare a"
+    " precision"
+)
+
+
+def coarsest_of(question: Question) -> str:
+    """The narrowest dtype that gradients came in."""
+    dtypes = {leaf.dtype for leaf in question.given if isinstance(leaf, Handed)}
+    return next((name for name in ("float16", "bfloat16", "float32") if name in dtypes), "float64")
+
+
+def _is_narrower(question: Question) -> bool:
+    """Whether gradients came in a narrower format than the declared one."""
+    return FORMATS[coarsest_of(question)].unit > question.precision.storage.unit
+
+
 def computed(question: Question) -> dict[str, Array | Misfit]:
     """What was computed, by path."""
     given = {**dict(zip(question.paths, question.given, strict=True)), **question.given_outputs}
@@ -277,22 +303,22 @@ def _combined(
     called: Called,
     declared: Precision,
     answered: Sequence[Asked],
-    faults: list[tuple[str, Fault]],
+    findings: tuple[Finding, ...],
     notes: list[str],
 ) -> Report:
     """One report on all draws."""
     leaves: list[Leaf] = []
+    decided = {leaf.path for asked in answered for leaf in asked.leaves if _decides(leaf, asked.draw.name)}
     for asked in answered:
-        strict = PURPOSES[asked.draw.name][1]
-        kept = [leaf for leaf in asked.leaves if strict or _says_something(leaf, asked.draw.name)]
+        name = asked.draw.name
+        kept = [leaf for leaf in asked.leaves if _says_something(leaf, name) or leaf.path not in decided]
         left_out = [leaf for leaf in asked.leaves if leaf not in kept]
         if left_out:
             causes = listed(list(dict.fromkeys(str(leaf.cause or "the noise is too large") for leaf in left_out)))
             paths = listed([leaf.path for leaf in left_out])
-            notes.append(f"in the case {asked.draw.name!r} nothing can be said of {paths}: {causes}.")
-        leaves += [replace(leaf, group=asked.draw.name) for leaf in kept]
+            notes.append(f"in the case {name!r} nothing can be said of {paths}: {causes}.")
+        leaves += [replace(leaf, group=name) for leaf in kept]
     wrong = [asked for asked in answered if any(leaf.verdict is Verdict.WRONG for leaf in asked.leaves)]
-    findings = findings_on(faults, len(answered), "your function")
     if len(wrong) == 1 and len(answered) > 1 and not findings:
         name = wrong[0].draw.name
         notes.append(f"only the case {name!r} is wrong. It is about {PURPOSES[name][0]}.")
@@ -314,6 +340,11 @@ def _combined(
         report = replace(report, notes=(*report.notes, coarsest_one.sentence))
     first = wrong[0]
     return replace(report, finder=finder_on(first.question, first.trace, first.floors, first.draw.name))
+
+
+def _decides(leaf: Leaf, name: str) -> bool:
+    """Whether an array is consistent where that is to be decided: then it may be left open elsewhere."""
+    return PURPOSES[name][1] and leaf.verdict is Verdict.CONSISTENT and _says_something(leaf, name)
 
 
 def _says_something(leaf: Leaf, name: str) -> bool:

@@ -283,9 +283,10 @@ def _outputs_of(
     function: Callable[..., Any], called: Called, paths: tuple[str, ...], *moving: Any
 ) -> OrderedDict[str, Any]:
     """The outputs of floating point by path, from the differentiated arrays; all other arguments are constants."""
-    leaves = [jnp.asarray(leaf) if isinstance(leaf, np.ndarray) and leaf.ndim else leaf for leaf in called.leaves]
+    leaves = [*called.leaves]
     for path, array in {**called.floating, **dict(zip(paths, moving, strict=True))}.items():
         leaves[called.places[path]] = array
+    leaves = [jnp.asarray(leaf) if isinstance(leaf, np.ndarray) and leaf.ndim else leaf for leaf in leaves]
     outputs = leaves_of("outputs", function(*jax.tree.unflatten(called.structure, leaves)))
     return OrderedDict((path, leaf) for path, leaf in outputs.items() if leaf is not None and _is_float_output(leaf))
 

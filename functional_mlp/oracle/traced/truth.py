@@ -170,7 +170,7 @@ class _Moved(Evaluation):
 
 def _custom_rule(jaxpr: Any) -> str:
     """Where the function has a `custom_vjp`; "" if nowhere."""
-    for equation in jaxpr.eqns:
+    for equation in _jax_compat.equations_of(jaxpr):
         if equation.primitive.name.startswith("custom_vjp"):
             return f"custom_vjp, {place_of(equation) or 'somewhere'}"
         for program in _jax_compat.inner_programs(equation):

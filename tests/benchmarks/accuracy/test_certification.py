@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.accuracy.certification import __main__ as certification
+from benchmarks.accuracy.certification import operations
 from benchmarks.accuracy.certification.cases import Recipe, recipes
 from benchmarks.accuracy.certification.methods import METHODS
 from benchmarks.accuracy.certification.report import HAND, worse, written
@@ -89,3 +91,18 @@ def test_command_writes_the_report(
     assert certification.main(["--entries", "1000", "--out", str(path)]) == 0
     assert "python -m benchmarks.accuracy.certification --entries 1000 --seed 0" in path.read_text(encoding="utf-8")
     assert "not worse" in capsys.readouterr().out
+
+
+def test_operations_by_hand_are_certified_and_planted_errors_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = operations.certify(2, seed=3, only=["rms_norm", "dropout"])
+    assert operations.worse(errors) == []
+    text = operations.written(errors, "a test")
+    assert "not worse than autodiff anywhere" in text
+    assert text.count("| `rms_norm` |") == 12
+    sound = operations.by_hand
+
+    def planted(*arguments: Any) -> dict[str, Any]:
+        return {name: array * (1 + 1e-5) for name, array in sound(*arguments).items()}
+
+    monkeypatch.setitem(operations.WAYS, "hand-written", planted)
+    assert len(operations.worse(operations.certify(2, seed=3, only=["dropout"]))) == 4

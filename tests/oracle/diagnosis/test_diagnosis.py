@@ -82,7 +82,7 @@ def test_the_other_layout_is_a_convention_and_does_not_hide_a_mistake():
         assert found.mistakes[0].layers == tuple(range(len(case.params)))
         assert found.mistakes[0].digits >= 14
         assert found.kind == (MISTAKE if slips else CONVENTION)
-        assert "CONVENTION weight-gradient-transposed" in report.text()
+        assert f"CONVENTION {'1: ' if slips else ''}weight-gradient-transposed" in report.text()
 
 
 def test_one_matrix_in_the_other_layout_does_not_hide_a_mistake_either():
@@ -157,7 +157,8 @@ def test_the_evidence_is_the_worst_entry_beside_that_of_the_mistake(slips):
         leaf = wrong[one.path]
         assert (one.given, one.true) == (pytest.approx(leaf.got), pytest.approx(leaf.expected))
         assert (one.at, one.mistaken, one.digits) == (leaf.index, pytest.approx(one.given, rel=1e-12), 17)
-        assert f"{one.path}[{','.join(map(str, one.at))}]" in report.text()
+        name = f"d{'W' if one.path.endswith('weights') else 'b'}{int(one.path[7]) + 1}"
+        assert f"  {name}{list(one.at)} " in report.text()
 
 
 def test_the_evidence_in_another_layout_is_in_that_of_the_case():
@@ -198,7 +199,7 @@ def test_the_columns_of_the_evidence_stay_apart(size):
     case = oracle.draw_case(fm.Network((2, 3), "identity"), fm.Loss("squared_error", scale=size))
     report = oracle.check(case, list(plant(case, "bias-gradient-averaged", 0).grads))
     lines = report.text().splitlines()
-    [row] = [line for line in lines if line.startswith("  params[0].bias[")]
+    [row] = [line for line in lines if line.startswith("  db1[")]
     assert len(row.split()) == 5
     assert max(map(len, lines)) <= 80
 
@@ -226,8 +227,7 @@ def test_what_is_not_in_the_catalogue_is_not_named_but_located():
     assert (report.diagnosis.mistakes, report.diagnosis.ties, report.diagnosis.kind) == ((), (), "")
     assert report.diagnosis.first_wrong == "ct_W of layer 0"
     assert "No known mistake" in report.text()
-    said = "ct_W of layer 1 (dLoss/dW of the first hidden layer, its weight gradient dW1)"
-    assert said in " ".join(report.text().split())
+    assert "dW1 (the weight gradient of the first hidden layer, params[0])." in " ".join(report.text().split())
 
 
 def test_a_large_case_is_judged_but_not_searched():
@@ -252,9 +252,10 @@ def test_the_report_says_it_in_words_and_in_json_of_the_schema():
     report = oracle.check(case, list(plant(case, "bias-gradient-averaged", 1).grads))
     text = report.text()
     assert max(map(len, text.splitlines())) <= 80
-    assert "MISTAKE bias-gradient-averaged in params[1]" in text
-    assert MISTAKES["bias-gradient-averaged"].fix in " ".join(text.split())
+    assert "MISTAKE bias-gradient-averaged in layer 2" in text
+    assert "  fix:   db2 = dZ2.sum(axis=0)\n" in text
     document = json.loads(report.json())
+    assert document["diagnosis"]["mistakes"][0]["fix"] == MISTAKES["bias-gradient-averaged"].fix
     validator("report").validate(document)
     assert document["diagnosis"]["mistakes"][0]["id"] == "bias-gradient-averaged"
 

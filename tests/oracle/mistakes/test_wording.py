@@ -7,9 +7,10 @@ import pytest
 
 from functional_mlp.oracle.mistakes import MISTAKES, WORDING, filled
 from functional_mlp.oracle.mistakes.wording.wording import OTHERS, Wording
-from functional_mlp.oracle.report.notation import Notation
+from functional_mlp.oracle.report.notation import Notation, mistaken_terms
 
-TERMS = {*Notation(None, 2).terms(0), "where", "f", "value", "variant", "samples", "K"}
+MISTAKEN = mistaken_terms(Notation(None, 2), (0,), None, None, "{beginning}")
+TERMS = {*Notation(None, 2).terms(0), *MISTAKEN, "where", "f", "value", "variant", "samples", "K"}
 
 
 def templates(wording):
@@ -65,7 +66,9 @@ def test_the_words_for_one_layer_and_for_several():
 
 def test_a_variant_has_its_own_words_or_those_of_the_others_or_none():
     wording = Wording({"a": "an a.", OTHERS: "another."}, "fix")
-    assert wording.of("a") == ("an a.", "fix")
-    assert wording.of("b") == ("another.", "fix")
-    assert wording.of(None) == ("another.", "fix")
+    assert wording.of("a") == ("an a.", "fix", "")
+    assert wording.of("b") == ("another.", "fix", "")
+    assert wording.of(None) == ("another.", "fix", "")
     assert Wording({"a": "an a."}, "fix").of("b") is None
+    mistaken = Wording("said.", "fix", {"a": "line"})
+    assert [mistaken.of(variant)[2] for variant in ("a", "b")] == ["line", ""]

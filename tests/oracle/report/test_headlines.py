@@ -122,9 +122,9 @@ def test_a_partial_answer_says_what_is_explained_and_what_is_not():
         "WRONG: The bias gradient of the last layer is divided by the number of samples twice. That is a part of it."
     )
     for text in (flat(report.text()), report.html()):
-        assert "Your params[1].bias is that of a program that does this, to 15 digits." in text
-        assert "What is wrong with params[0].weights is not explained by it." in text
-        assert "params[0].weights is 2 times the right gradient." in text
+        assert "Your db2 is that of a program that does this, to 15 digits." in text
+        assert "What is wrong with dW1 is not explained by it." in text
+        assert "dW1 (params[0].weights) is 2 times the right gradient." in text
     document = json.loads(report.json())
     validator("report").validate(document)
     assert document["diagnosis"]["unexplained"] == ["params[0].weights"]
@@ -145,10 +145,10 @@ def test_where_no_mistake_is_known_the_relations_come_first():
     )
     report = reported(Diagnosis((), (), "", "ct_b of layer 1", relations=relations))
     text = flat(report.text())
-    assert text.startswith("WRONG: params[1].bias is 3 times the right gradient. 3-4-2")
-    assert "params[0].bias is 3 times the right gradient." in text
-    assert "ct_b of layer 2 (dLoss/db of the last layer, its bias gradient db2)" in text
-    assert text.count("params[1].bias is 3 times") == 1
+    assert text.startswith("WRONG: db2 (params[1].bias) is 3 times the right gradient. 3-4-2")
+    assert "db1 (params[0].bias) is 3 times the right gradient." in text
+    assert "on the way back is db2 (the bias gradient of the last layer, params[1])." in text
+    assert text.count("(params[1].bias) is 3 times") == 1
     validator("report").validate(report.document())
 
 
@@ -196,23 +196,29 @@ def test_another_explanation_that_shares_a_mistake_says_only_what_differs():
     explanations = ((mean, missing), (mean, named("relu-mask-missing", 0)), (named("sign-flipped"),))
     text = flat(reported(Diagnosis((mean, missing), (), "mistake", "", explanations=explanations)).text())
     assert "- In place of 2: Going back through tanh in the hidden layer" in text
-    assert "(relu-mask-missing in params[0])." in text
+    assert "(relu-mask-missing in layer 1)." in text
     assert f"- {MISTAKES['sign-flipped'].sentence.rstrip('.')} (sign-flipped)." in text  # the catalogue's: no variant
 
 
+def test_arrays_that_are_0_but_for_rounding_agree_to_no_digits_and_nothing_is_said_of_them():
+    mistakes = (named("bias-summed-to-scalar", 1)._replace(digits=0),)
+    text = flat(reported(Diagnosis(mistakes, (), "mistake", "", explanations=(mistakes,))).text())
+    assert "Your numbers are those of a program that does this. " in text
+
+
 def test_a_line_that_mends_two_mistakes_is_written_once():
-    both = (named("mean-missing"), named("mean-added"))
-    text = reported(Diagnosis(both, (), "convention", "", explanations=(both,))).text()
-    assert text.count("fix:   dZ2 = (A2 - T) / n\n") == 1
+    both = (named("samples-weighted-unevenly", value=(3.0, 2.0)), named("samples-weighted-unevenly", value=(1.0, 0.0)))
+    text = reported(Diagnosis(both, (), "mistake", "", explanations=(both,))).text()
+    assert text.count("fix:   dW2 = A1.T @ dZ2  # every sample once, likewise in layer 1\n") == 1
     assert text.count("fix:   as above\n") == 1
 
 
 @pytest.mark.parametrize(
     ("quantity", "words"),
     [
-        ("ct_z of layer 1", "ct_z of layer 2 (dLoss/dz of the last layer, often called dZ2 or delta)"),
-        ("ct_W of layer 0", "ct_W of layer 1 (dLoss/dW of the hidden layer, its weight gradient dW1)"),
-        ("ct_inputs", "ct_inputs (dLoss/dX of the inputs X)"),
+        ("ct_z of layer 1", "dZ2 (dLoss/dZ of the last layer, params[1]; often called delta)"),
+        ("ct_W of layer 0", "dW1 (the weight gradient of the hidden layer, params[0])"),
+        ("ct_inputs", "dX (dLoss/dX of the inputs X)"),
         ("the outputs", "the outputs"),
     ],
 )

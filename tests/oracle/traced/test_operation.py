@@ -46,6 +46,26 @@ def test_outputs_may_come_with_the_gradients_and_are_judged():
     assert {leaf.path for leaf in report.leaves if leaf.verdict is Verdict.WRONG} == {"outputs"}
 
 
+def test_gradients_of_a_narrower_dtype_are_judged_as_that_unless_declared():
+    def narrow(x, ct):
+        return (2 * x * ct).astype(np.float32)
+
+    report = check_backward(narrow, lambda x: x**2, X.astype(np.float64))
+    assert report.verdict is Verdict.CONSISTENT
+    assert report.precision == "float32"
+    assert "its gradients come as float32" in report.notes[0]
+    declared = check_backward(narrow, lambda x: x**2, X.astype(np.float64), precision="float64")
+    assert (declared.precision, declared.notes) == ("float64", ())
+
+
+def test_plain_numbers_are_kept_as_they_are():
+    def backward(x, rate, ct):
+        assert rate == 0.9
+        return ct * rate, None
+
+    assert check_backward(backward, lambda x, rate: x * rate, (X.astype(np.float64), 0.9)).verdict is Verdict.CONSISTENT
+
+
 def test_a_loss_may_take_no_cotangent_and_labels_are_repeated():
     def loss(logits, labels):
         return -jax.nn.log_softmax(logits)[jnp.arange(len(labels)), labels].mean()
@@ -145,5 +165,7 @@ def test_a_buffer_of_an_earlier_call_is_found():
 def test_a_reference_that_fails_is_bad_input():
     with pytest.raises(ValueError, match="fails on arguments like the given ones"):
         check_backward(affine_backward, lambda x, w: x @ w.T, (X, W))
+    with pytest.raises(ValueError, match="expected seed to be an integer of at least 0, got -1"):
+        check_backward(affine_backward, affine, (X, W), seed=-1)
     with pytest.raises(TypeError, match="expected a function that returns gradients"):
         check_backward(None, affine, (X, W))

@@ -68,6 +68,11 @@ def figures_of(answers: Collection[Answer]) -> Figures:
     return Figures(tuple(Mark(of[each.id], each) for each in sorted(answers, key=lambda each: each.id)))
 
 
+def figures_of_items(processes: Trials) -> Figures:
+    """The figures of all items as they were met."""
+    return figures_of([each for rows in processes.run(trials()).values() for each in rows])
+
+
 def measure(seed: int = 0, variation: int = 0, only: Collection[str] = (), jobs: int = 2) -> Figures:
     """Asks the items, in processes of one thread each; with one job, in this process.
 

@@ -1,3 +1,4 @@
+from .alternatives import SCALES as SCALES
 from .compose import Composed as Composed
 from .compose import compose as compose
 from .constants import RELATION as RELATION

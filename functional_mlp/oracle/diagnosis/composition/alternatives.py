@@ -5,17 +5,26 @@ layers below, and what is changed in the sums of one array by that array alone. 
 arrays are not among these: they are read from the factors of the fits.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from functional_mlp._dtypes import Array
 from functional_mlp.oracle.mistakes import MISTAKES, Context, Prepared, Program, Slip, places, site_of
 
 AT_THE_OUTPUTS = ("output_cotangent", "forward")
 IN_THE_SUMS = ("weights_cotangent", "bias_cotangent", "returned")
+# conventions that multiply everything, by what they are about: of each kind one at most is taken
+CONVENTIONS = (
+    ("mean-missing", "mean-added", "sample-count-off-by-one"),
+    ("outputs-summed-not-averaged", "outputs-averaged-not-summed"),
+    ("squared-error-factor", "loss-scale-missing"),
+    ("sign-flipped",),
+)
+SCALES = frozenset(mistake_id for kind in CONVENTIONS for mistake_id in kind)
 OF_FACTORS = frozenset(
     {
-        *("mean-missing", "mean-added", "outputs-summed-not-averaged", "outputs-averaged-not-summed", "accumulated"),
-        *("squared-error-factor", "loss-scale-missing", "loss-scaled", "sign-flipped", "layer-sign-flipped"),
+        *(SCALES - {"sample-count-off-by-one"}),  # which may leave a sample out as well
+        *("accumulated", "loss-scaled", "layer-sign-flipped"),
         *("bias-gradient-averaged", "weight-gradient-averaged", "bias-divided-twice", "weights-divided-twice"),
         *("bias-gradient-summed", "weight-gradient-summed", "array-scaled", "everything-divided-twice"),
         *("mean-per-layer", "scale-by-layer", "sigmoid-derivative-doubled", "nominal-batch-size"),
@@ -45,11 +54,18 @@ class Alternatives(NamedTuple):
     gathered: tuple[Slip, ...]
 
 
-def alternatives_of(prepared: Prepared, excluded: Collection[str]) -> Alternatives:
+def alternatives_of(prepared: Prepared, excluded: Collection[str], given: Mapping[str, Array]) -> Alternatives:
     """The mistakes that apply in a case, but for some, and for those that only multiply or only show in updates.
 
-    Those of a whole pass that are made in every layer are listed in each.
+    Those of a whole pass that are made in every layer are listed in each; those that show in the cotangent of
+    the inputs alone if that is given.
+
+    Args:
+        prepared: the case.
+        excluded: ids of mistakes that are not listed.
+        given: the arrays that were given, by path, of which numbers may be read.
     """
+    gradients = [array for path, array in given.items() if path.startswith("params")]
     depth = len(prepared.case.params)
     found: dict[str, dict[int, list[Slip]]] = {
         place: {layer: [] for layer in range(depth)} for place in ("outputs", "through", "previous", "sums", "gathered")
@@ -60,13 +76,13 @@ def alternatives_of(prepared: Prepared, excluded: Collection[str]) -> Alternativ
             continue
         if parameter is not None and (parameter.magnified is not None or parameter.vector is not None):
             continue
-        for layer, variant in places(prepared, mistake.id):
+        for layer, variant in places(prepared, mistake.id, inputs="ct_inputs" in given):
             place = _kind_of(mistake.change.place_of(variant))
             if variant in mistake.unsearched or not place:
                 continue
             every = range(depth) if layer is None and place not in ("outputs", "gathered") else (layer,)
             for own in every:
-                found[place][own or 0] += _valued(prepared, Slip(mistake.id, own, variant), layer)
+                found[place][own or 0] += _valued(prepared, Slip(mistake.id, own, variant), layer, gradients)
     outputs, gathered = ([slip for slips in found.pop(at).values() for slip in slips] for at in ("outputs", "gathered"))
     by_layer = {place: {at: tuple(slips) for at, slips in layers.items()} for place, layers in found.items()}
     groups = (*((slip,) for slip in outputs), *_in_several_layers(outputs, depth - 1))
@@ -95,14 +111,17 @@ def _kind_of(place: str) -> str:
     return places.get(place, "")
 
 
-def _valued(prepared: Prepared, slip: Slip, layer: int | None) -> list[Slip]:
-    """A mistake with each value that its free number may have; without one where that is fitted, if it can be."""
+def _valued(prepared: Prepared, slip: Slip, layer: int | None, gradients: Sequence[Array]) -> list[Slip]:
+    """A mistake with each value that its free number may have, or that gradients tell; without one if it is fitted."""
     parameter = MISTAKES[slip.id].parameter
     if parameter is None:
         return [slip]
     if parameter.choices is not None:
         site = site_of(prepared, MISTAKES[slip.id], layer, slip.variant)
         return [slip._replace(value=value) for value in parameter.choices(site)]
+    if parameter.read is not None:
+        value = parameter.read(site_of(prepared, MISTAKES[slip.id], layer, slip.variant), gradients)
+        return [] if value is None else [slip._replace(value=value)]
     return [slip] if parameter.linear else []
 
 

@@ -101,6 +101,15 @@ def view_at(chain: Chain, layer: int) -> LayerView:
     return view_of(chain.program, layer)._replace(ct_a=chain.ct_a)
 
 
+def arriving(program: Program, chain: Chain, layer: int) -> Array:
+    """The cotangent that arrives at the layer that a chain has reached, in its program or in another one.
+
+    Where a mistake takes the fused derivative of the loss and of the output layer apart, that is another one.
+    """
+    taken_apart = layer == len(program.stages) - 1 and program.ct_outputs is not chain.program.ct_outputs
+    return program.ct_outputs if taken_apart else chain.ct_a
+
+
 def attempted(stage: Callable[..., Any], *arguments: Any) -> Any:
     """What a stage of a program with mistakes makes of its arguments; None where the mistakes do not go together."""
     try:
@@ -225,21 +234,29 @@ def through(search: Search, chain: Chain, slips: Sequence[Slip], layer: int, ct_
             continue
         arriving = program.ct_outputs if ct_a is None else ct_a
         ways = [program]
-        if slip.id in NOT_LINEAR and search.constants.averages and search.constants.divisor != 1:
-            ways.append(_divided_at_the_end(program, layer, search.constants.divisor))
+        if slip.id in NOT_LINEAR:
+            ways += [_multiplied_before(program, layer, factor) for factor in _factors_of(search, chain)]
         for way in ways:
             found = reached(search, with_step(chain._replace(program=way), (own,)), layer, arriving)
             if found is not None:
                 yield found
 
 
-def _divided_at_the_end(program: Program, layer: int, divisor: float) -> Program:
-    """A program that goes through an activation before it divides by the number of samples."""
+def _factors_of(search: Search, chain: Chain) -> list[float]:
+    """What may multiply cotangents: the number of samples that they are divided by at the end, factors of arrays."""
+    constants = search.constants
+    of_arrays = (one.fit.factor for one in chain.explained.values() if one.observed.wrong and one.fit.factor != 0)
+    factors = (constants.divisor if constants.averages else 1.0, *of_arrays)
+    return [factor for factor in dict.fromkeys(float(f"{factor:.12g}") for factor in factors) if factor != 1]
+
+
+def _multiplied_before(program: Program, layer: int, factor: float) -> Program:
+    """A program whose cotangents are so many times as large where they go through an activation, and not after it."""
     stage = program.stages[layer].through_activation
 
     def through_activation(view: LayerView, ct_a: Array) -> Array:
-        whole = ct_a * ct_a.dtype.type(divisor)
-        ct_z: Array = stage(view._replace(ct_a=whole), whole) / ct_a.dtype.type(divisor)
+        whole = ct_a * ct_a.dtype.type(factor)
+        ct_z: Array = stage(view._replace(ct_a=whole), whole) / ct_a.dtype.type(factor)
         return ct_z
 
     return with_stages(program, layer, {"through_activation": through_activation})

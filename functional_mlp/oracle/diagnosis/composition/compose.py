@@ -83,7 +83,7 @@ def _search_of(question: Discrepancy) -> Search:
     return Search(
         prepared=prepared,
         observed={layer: tuple(arrays) for layer, arrays in observed.items()},
-        alternatives=alternatives_of(prepared, question.excluded),
+        alternatives=alternatives_of(prepared, question.excluded, question.given),
         constants=Constants(prepared, question.rate, question.excluded),
         after=after,
         outputs=outputs,
@@ -139,12 +139,18 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
         return []
     left = tuple(path for path in sorted(wrong) if path not in explained)
     made = {path: one.made for path, one in chain.explained.items()}
+    one_number = np.count_nonzero(chain.deltas[search.top]) == 1  # by which everything is multiplied
     return [
         Composed((*own, *parts), made, left, total((*own, *parts)))
         for parts in readings(list(chain.explained.values()), search.constants)
         for own in _choices(search, chain)
-        if own or parts
+        if (own or parts) and not (one_number and any(_is_any_number(part) for part in parts))
     ]
+
+
+def _is_any_number(part: Part) -> bool:
+    """Whether it says no more than that numbers are multiplied, by a constant that means nothing."""
+    return MISTAKES[part.id].generic and part.value is not None and not part.meanings
 
 
 def _supported(search: Search, chain: Chain, wrong: Collection[str]) -> Chain:
@@ -163,14 +169,20 @@ def _supported(search: Search, chain: Chain, wrong: Collection[str]) -> Chain:
 
 def _is_unsupported(search: Search, chain: Chain, one: Explained, partial: bool) -> bool:
     fit, observed = one.fit, one.observed
-    if fit.free == 0 or not observed.wrong:
+    if not observed.wrong or fit.factor == 0:
         return False
-    if fit.factor != 1 and search.constants.meaning_of(fit.factor, fit.doubt) and observed.digits(0) >= SURE:
-        return fit.free > 1 and observed.digits(fit.free) < SURE
-    others = (other for path, other in chain.explained.items() if path != observed.path)
-    if is_familiar(others, observed, fit) and (fit.factor != 1 or not partial):
+    others = [other for path, other in chain.explained.items() if path != observed.path]
+    shared = is_familiar(others, observed, fit)
+    if fit.factor != 1:
+        meant = search.constants.meaning_of(fit.factor, fit.doubt)
+        if not meant and partial:  # what is not explained may multiply the rest by any number
+            top = (other for other in others if other.observed.layer == search.top and other.observed.wrong)
+            return not is_familiar(top, observed, fit)
+        if meant and observed.digits(0) >= SURE:
+            return fit.free > 1 and not shared and (partial or observed.digits(fit.free) < SURE)
+    if fit.free == 0:
         return False
-    return (partial and fit.factor != 1) or observed.digits(fit.free) < SURE
+    return not shared and (partial or observed.digits(fit.free) < SURE)
 
 
 def _choices(search: Search, chain: Chain) -> list[tuple[Part, ...]]:

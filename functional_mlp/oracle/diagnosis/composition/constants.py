@@ -5,7 +5,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from functional_mlp.oracle.diagnosis.composition.alternatives import applied
+from functional_mlp.oracle.diagnosis.composition.alternatives import CONVENTIONS, applied
 from functional_mlp.oracle.mistakes import FREQUENCIES, MISTAKES, Prepared, Slip, frequency_of, only_scales, places
 
 ROUNDING = 1e-13  # of a constant, relative, besides its own doubt
@@ -16,13 +16,6 @@ ONE_OF_SEVERAL = 0.7  # what it costs that a mistake was made in one layer and n
 FITTED = 1.0  # what a number costs that was fitted
 MOST_CONVENTIONS = 3
 ALL_TOGETHER = sum(FREQUENCIES.values())
-# conventions that multiply everything, by what they are about: of each kind one at most is taken
-CONVENTIONS = (
-    ("mean-missing", "mean-added", "sample-count-off-by-one"),
-    ("outputs-summed-not-averaged", "outputs-averaged-not-summed"),
-    ("squared-error-factor", "loss-scale-missing"),
-    ("sign-flipped",),
-)
 
 
 class Part(NamedTuple):

@@ -70,10 +70,11 @@ def readings(explained: Sequence[Explained], constants: Constants) -> list[tuple
         () as the only reading if all arrays are those of the program; no reading if none was found.
     """
     found = _readings(explained, explained, constants)
-    penalised = [one for one in explained if one.observed.l2]
-    if penalised and all((one.fit.l2, one.fit.l1) == (0.0, one.observed.l1) for one in penalised):
+    declared = [one for one in explained if one.observed.l2]
+    penalised = [one for one in declared if (one.fit.l2, one.fit.l1) == (0.0, one.observed.l1)]
+    if penalised and all(one in penalised for one in declared if one.observed.kind == "weights"):
         grown = 1 + constants.l2  # λ times the gradient was added, and not λ times the parameter
-        others = [one for one in explained if not one.observed.l2]
+        others = [one for one in explained if one not in penalised]
         smaller = [one._replace(fit=one.fit._replace(factor=one.fit.factor / grown)) for one in penalised]
         read = _readings([*smaller, *others], others, constants)
         found += [(*parts, part("l2-on-gradient")) for parts in read]
@@ -340,9 +341,9 @@ def _penalty_parts(
     declared = constants.l2
     on_bias = any(one.observed.l2 for one in biases)
     of_penalty = bool(declared) and _penalty_times(l2 / declared, constants) is not None
-    if constants.rate is not None and odd_biases and not of_penalty and have(fitted, l2, 0.0):
-        momentum = -l2 * constants.rate
-        if momentum > 0 and close(momentum, float(f"{momentum:.3g}"), 1e-9):
+    if constants.rate is not None and odd_biases and not of_penalty:
+        momentum = _momentum(fitted, largest, constants.rate)
+        if momentum is not None:
             yield (part("momentum-as-weights", value=momentum),)
     if odd_weights and have(weights, l2, l1):
         parts = _of_weights(l2, l1, weights[0], constants)
@@ -359,6 +360,21 @@ def _penalty_parts(
             yield (part("l2-on-bias"),)
         if on_bias and have(biases, 0.0, 0.0):
             yield (part("l2-not-on-bias"),)
+
+
+def _momentum(fitted: Sequence[Explained], largest: Explained, rate: float) -> float | None:
+    """The number of times that the parameters themselves are added to them in a step; None if they are not."""
+    for of_penalty in (
+        lambda one: 1.0,
+        lambda one: 0.0,
+        lambda one: one.fit.factor,
+        lambda one: np.sign(one.fit.factor),
+    ):
+        momentum = (of_penalty(largest) * largest.observed.l2 - largest.fit.l2) * rate
+        added = (_same_penalty(one, of_penalty(one) * one.observed.l2 - momentum / rate, 0.0) for one in fitted)
+        if momentum > 0 and close(momentum, float(f"{momentum:.3g}"), 1e-9) and all(added):
+            return float(momentum)
+    return None
 
 
 def _of_weights(l2: float, l1: float, one: Explained, constants: Constants) -> tuple[Part, ...]:

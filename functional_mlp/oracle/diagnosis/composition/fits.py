@@ -71,10 +71,11 @@ class Observed(NamedTuple):
         """How many of its entries may differ by themselves: in a sum of n outer products as many as its rank says."""
         if self.is_one_number:
             return 1
+        different = len(np.unique(np.abs(self.given[self.given != 0])))  # of those at a bound one counts
         if self.kind != "weights":
-            return int(np.count_nonzero(self.given))
+            return different
         rows, columns = (int(np.any(self.given != 0, axis=axis).sum()) for axis in (1, 0))
-        return min(rows, self.samples) * columns
+        return min(min(rows, self.samples) * columns, different)
 
     @property
     def is_one_number(self) -> bool:

@@ -5,6 +5,7 @@ arrays of the layer agree with is kept. So mistakes at different places are foun
 combination of them.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
     UNEXPLAINED,
     Chain,
     Search,
+    arriving,
     attempted,
     cost_of_fit,
     is_plain,
@@ -37,7 +39,9 @@ from functional_mlp.oracle.mistakes import MISTAKES, Slip
 WIDTH = 10  # programs that are followed
 EARLY = ("", "as given", "as computed")  # the parameters that are sent back through: not updated, or updated already
 MOST_UNSEEN = 60  # mistakes in a layer whose arrays cannot tell, that are tried by those of the layer below
-ARRIVALS = 8  # of them, those that are tried with every derivative
+MOST_PAIRS = 500  # of mistakes in the forward pass and at the outputs
+ARRIVALS = 16  # of them, those that are tried with every derivative
+OF_GRADIENTS = ("gradient-used-as-weights",)  # tried with the gradient as it was given, penalty and factors included
 SURE_OF_SUMS = 3  # programs in which the sums of single arrays are tried
 
 
@@ -78,34 +82,63 @@ def _at_the_outputs(search: Search) -> list[Chain]:
     assert right is not None
     if is_plain(search, right, top) and not _is_wrong(search.outputs):
         return [right]
-    tried, heads = [right], []
-    for group in () if search.constants.any_multiple else search.alternatives.outputs:
-        made: list[Slip] = []
-        changed = program
-        for slip in group:
-            own = valued(search, start, slip, top, None) if is_fitted(slip) else slip
-            after = None if own is None else applied(changed, own)
-            if own is not None and after is not None:
-                changed, made = after, [*made, own]
-        if len(made) == len(group) and _has_outputs(search, changed.tape.activations[-1]):
-            heads.append(with_step(start._replace(program=changed), tuple(made)))
-    followed = (reached(search, head, top, head.program.ct_outputs) for head in heads)
-    tried += [chain for chain in followed if chain is not None]
+    groups = () if search.constants.any_multiple else search.alternatives.outputs
     derivatives = () if search.constants.any_multiple else search.alternatives.through[top]
+    heads = [head for group in groups for head in _headed(search, start, group)]
+    tried = [right, *_of_heads(search, heads)]
     tried += through(search, start, derivatives, top, None)
     if not _settled(search, tried, top):
         for head in heads:
             tried += through(search, head, derivatives, top, None)
-        tried += _two_at_the_outputs(search, heads)
+        tried += _of_heads(search, _two_at_the_outputs(search, heads, groups))
+        tried += _fitted_beside(search, groups, derivatives)
     return _kept(search, right, tried, top)
 
 
-def _two_at_the_outputs(search: Search, heads: Sequence[Chain]) -> Iterator[Chain]:
-    """Another function, and another loss of its outputs."""
+def _headed(search: Search, chain: Chain, group: Group) -> Iterator[Chain]:
+    """A program with these mistakes in the forward pass or at the outputs, if it can have them."""
+    made: list[Slip] = []
+    for slip in group:
+        own = valued(search, chain, slip, search.top, None) if is_fitted(slip) else slip
+        changed = None if own is None else applied(chain.program, own)
+        if own is None or changed is None:
+            return
+        chain, made = chain._replace(program=changed), [*made, own]
+    if _has_outputs(search, chain.program.tape.activations[-1]):
+        yield with_step(chain, tuple(made))
+
+
+def _of_heads(search: Search, heads: Iterable[Chain]) -> list[Chain]:
+    followed = (reached(search, head, search.top, head.program.ct_outputs) for head in heads)
+    return [chain for chain in followed if chain is not None]
+
+
+def _two_at_the_outputs(search: Search, heads: Sequence[Chain], groups: Sequence[Group]) -> Iterator[Chain]:
+    """Another function, and either another one in another layer or another loss of its outputs, the likeliest first."""
     forward = [head for head in heads if _is_forward(head.steps[0][0])]
-    losses = [group[0] for group in search.alternatives.outputs if not _is_forward(group) and not is_fitted(group[0])]
-    for head in forward:
-        yield from through(search, head, losses, search.top, None)
+    exact = [group for group in groups if not is_fitted(group[0])]
+    pairs = [
+        (head.cost + cost_of(*kind_of(group[0])), number, head, group)
+        for number, (head, group) in enumerate(itertools.product(forward, exact))
+        if _layers_of(group).isdisjoint(_layers_of(head.steps[0][0]))
+        if not _is_forward(group) or head.steps[0][0] < group  # of two functions either may be the first
+    ]
+    for _, _, head, group in sorted(pairs)[:MOST_PAIRS]:
+        yield from _headed(search, head, group)
+
+
+def _layers_of(group: Group) -> frozenset[int | None]:
+    return frozenset(slip.layer for slip in group) if _is_forward(group) else frozenset()
+
+
+def _fitted_beside(search: Search, groups: Sequence[Group], derivatives: Sequence[Slip]) -> Iterator[Chain]:
+    """A mistake at the outputs with a number that is fitted, beside one in the derivative of the output layer."""
+    program, fitted = search.prepared.program, [group for group in groups if is_fitted(group[0])]
+    for slip in derivatives if fitted else ():
+        changed = None if is_fitted(slip) else applied(program, slip)
+        if changed is not None:
+            beside = with_step(Chain(changed), (slip,))
+            yield from _of_heads(search, (head for group in fitted for head in _headed(search, beside, group)))
 
 
 def _is_forward(group: Group) -> bool:
@@ -139,6 +172,7 @@ def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
         for slip in (None, *search.alternatives.previous[layer + 1]):
             if early or slip is not None:
                 arrivals += filter(None, [_sent_back(search, chain, layer, slip, early)])
+    arrivals += filter(None, (_sent_back_by_gradient(search, chain, layer, slip) for slip in OF_GRADIENTS))
     followed = (reached(search, own, layer, ct) for own, ct in arrivals[1:])
     tried = [right, *(own for own in followed if own is not None)]
     derivatives = search.alternatives.through[layer]
@@ -146,17 +180,29 @@ def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
     for own, ct in first:
         tried += through(search, own, derivatives, layer, ct)
     if not _settled(search, tried, layer):
-        for own, ct in [one for one in arrivals if len(one[0].steps) > len(chain.steps)][:ARRIVALS]:
+        others = [one for one in arrivals if len(one[0].steps) > len(chain.steps)]
+        for own, ct in _one_of_each(others)[:ARRIVALS]:
             tried += through(search, own, derivatives, layer, ct)
-    if not _settled(search, tried, layer):
+    if unseen:
         seen = (_sent_back(search, own, layer, None, early) for own in unseen for early in earlies)
-        others = (reached(search, own, layer, ct) for own, ct in filter(None, seen))
-        tried += [own for own in others if own is not None]
+        reaching = (reached(search, own, layer, ct) for own, ct in filter(None, seen))
+        tried += [own for own in reaching if own is not None]
         for own in unseen:  # the same mistake here too
             again = [slip for slip in derivatives if kind_of(slip) == kind_of(own.steps[-1][0][0])]
             sent = _sent_back(search, own, layer, None, early="")
             tried += [] if sent is None or not again else through(search, sent[0], again, layer, sent[1])
+        for own in sorted(unseen, key=lambda own: own.cost)[:ARRIVALS]:
+            sent = _sent_back(search, own, layer, None, early="")
+            tried += [] if sent is None else through(search, sent[0], derivatives, layer, sent[1])
     return _kept(search, right, tried, layer, [(own, ct) for own, ct in first])
+
+
+def _one_of_each(arrivals: Sequence[tuple[Chain, Array]]) -> list[tuple[Chain, Array]]:
+    """The likeliest of those that differ in the variant of a mistake alone."""
+    first: dict[tuple[str, int], tuple[Chain, Array]] = {}
+    for own, ct in sorted(arrivals, key=lambda one: one[0].cost):
+        first.setdefault((own.steps[-1][0][0].id, len(own.early)), (own, ct))
+    return list(first.values())
 
 
 def _sent_back(search: Search, chain: Chain, layer: int, slip: Slip | None, early: str) -> tuple[Chain, Array] | None:
@@ -168,7 +214,7 @@ def _sent_back(search: Search, chain: Chain, layer: int, slip: Slip | None, earl
         changed = applied(chain.program, slip)
         if changed is None:
             return None
-        chain = with_step(chain._replace(program=changed), (slip,))
+        chain = with_step(chain._replace(program=changed, ct_a=arriving(changed, chain, above)), (slip,))
     view = view_at(chain, above)
     if early:
         weights, bias = _updated(search, chain, above, early)
@@ -177,6 +223,18 @@ def _sent_back(search: Search, chain: Chain, layer: int, slip: Slip | None, earl
         chain = chain._replace(early=(*chain.early, above), cost=chain.cost + cost)
     ct_a = attempted(chain.program.stages[above].previous_cotangent, view, chain.ct_z)
     return None if ct_a is None or np.shape(ct_a) != view.a_prev.shape else (chain, ct_a)
+
+
+def _sent_back_by_gradient(search: Search, chain: Chain, layer: int, mistake_id: str) -> tuple[Chain, Array] | None:
+    """What the layer above sends to a layer where the gradient that it was given stands for its weights."""
+    above = layer + 1
+    slip = Slip(mistake_id, above)
+    given = next((one.given for one in search.observed.get(above, ()) if one.kind == "weights"), None)
+    if given is None or slip not in search.alternatives.previous[above]:
+        return None
+    view = view_at(chain, above)._replace(weights=given)
+    ct_a = attempted(chain.program.stages[above].previous_cotangent, view, chain.ct_z)
+    return None if ct_a is None or np.shape(ct_a) != view.a_prev.shape else (with_step(chain, (slip,)), ct_a)
 
 
 def _updated(search: Search, chain: Chain, layer: int, early: str) -> tuple[Array, Array | None]:
@@ -240,8 +298,12 @@ def _at(chain: Chain, layer: int) -> list[Explained]:
 
 
 def _digits(chain: Chain, layer: int) -> float:
-    """Decimal digits by which it explains the arrays of a layer."""
-    return sum(one.observed.digits(one.fit.free) for one in _at(chain, layer))
+    """Decimal digits by which it explains the arrays of a layer, besides those of numbers that were fitted there."""
+    own, top = _at(chain, layer), len(chain.program.stages) - 1
+    met = {slip for step in chain.steps for slip in step[0] if layer == (top if slip.layer is None else slip.layer)}
+    fitted = any(slip.value is not None and MISTAKES[slip.id].parameter is not None for slip in met)
+    of_a_number = max((one.observed.digits(0) / max(one.observed.numbers, 1) for one in own), default=0.0)
+    return sum(one.observed.digits(one.fit.free) for one in own) - fitted * of_a_number
 
 
 def _is_sure(chain: Chain, layer: int) -> bool:
@@ -264,7 +326,7 @@ def _kept(
         return _is_sure(chain, layer) and (more or (odd and _explains_well(search, chain, layer)))
 
     better = [chain for chain in tried if chain is not right and is_better(chain)]
-    if not any(one.fit.factor != 0 for one in _at(right, layer)):
+    if not any(one.fit.factor != 0 and one.observed.digits(one.fit.free) >= SURE for one in _at(right, layer)):
         others = [chain for chain in tried if chain is not right and not chain.early]
         right = right._replace(unseen=tuple(sorted(others, key=lambda chain: chain.cost)[:MOST_UNSEEN]))
     found = _alike_joined([right, *better])

@@ -114,6 +114,8 @@ def parts_of(search: Search, weights: Array, relative: float) -> tuple[Part, ...
     known["sample-count-off-by-one", "first-skipped"] = places > 0
     known["sample-count-off-by-one", "last-skipped"] = places < len(weights) - 1
     known["overwritten", "last-sample"] = places == len(weights) - 1
+    if search.constants.outputs == 1 and np.count_nonzero(weights) == 1:
+        weights = weights / weights.sum()  # one number of one sample: any error at the output multiplies everything
     found: list[tuple[Part, ...]] = []
     for factor, conventions in ((1.0, ()), *search.constants.products):
         own = weights / factor

@@ -13,6 +13,7 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
     UNEXPLAINED,
     Chain,
     Search,
+    arriving,
     attempted,
     cost_of_fit,
     fits_of,
@@ -23,7 +24,7 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
 )
 from functional_mlp.oracle.diagnosis.composition.constants import cost_of
 from functional_mlp.oracle.diagnosis.composition.factors import Explained
-from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, fit_of
+from functional_mlp.oracle.diagnosis.composition.fits import Observed, fit_of
 from functional_mlp.oracle.mistakes import Slip, view_of
 
 SURE = 6.0  # decimal digits by which an array, or those of a layer, must agree for a mistake there to be found
@@ -61,7 +62,7 @@ def _by_sums(search: Search, chain: Chain, layer: int, observed: Observed) -> li
         own = applied(chain.program, slip) if not is_fitted(slip) else None
         if own is None:
             continue
-        view = view_of(own, layer)._replace(ct_a=chain.ct_a)
+        view = view_of(own, layer)._replace(ct_a=arriving(own, chain, layer))
         gradient = summed(own, view, observed, weighted(chain, chain.ct_z))
         changes = gradient is not None and (unchanged is None or not np.array_equal(gradient, unchanged))
         fit = fit_of(observed, gradient, fits) if gradient is not None and changes else None
@@ -69,10 +70,6 @@ def _by_sums(search: Search, chain: Chain, layer: int, observed: Observed) -> li
             continue
         cost = cost_of(*kind_of(slip)) + cost_of_fit(search, chain.explained, observed, fit)
         found.append((cost, slip, Explained(observed, gradient, fit)))
-    if not found and observed.is_one_number and observed.given.size > 1 and observed.given.any():
-        fit = Fit(1.0, 0.0, 0.0, 0, 0.0)
-        one_number = Slip("scalar-broadcast", layer, "weights" if observed.kind == "weights" else "bias-mean")
-        found.append((0.0, one_number, Explained(observed, observed.given, fit)))
     return [(slip, explained) for _, slip, explained in sorted(found, key=lambda one: one[0])]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from functional_mlp.oracle.mistakes.wording.wording import OTHERS, Wording
 
-LOSS = "{loss}"
+LOSS, BEGINNING = "{loss}", "{beginning} = "
 GRADIENT_OF = "The gradient is that of"
 
 LOSS_WORDING: Mapping[str, Wording] = {
@@ -14,17 +14,25 @@ LOSS_WORDING: Mapping[str, Wording] = {
             "halved": "The gradient of the squared error is half of what the declared loss has.",
         },
         LOSS,
+        {"doubled": BEGINNING + "2 * {loss_in_brackets}", "halved": BEGINNING + "0.5 * {loss_in_brackets}"},
     ),
-    "loss-scale-missing": Wording("The scale of the loss is left out of the gradient.", LOSS),
+    "loss-scale-missing": Wording(
+        "The scale of the loss is left out of the gradient.", LOSS, BEGINNING + "{loss_unscaled}"
+    ),
     "softmax-jacobian-diagonal": Wording(
-        "Only the diagonal of the softmax derivative is used at {where}: a(1 - a), as of a sigmoid.",
+        "Only the diagonal of the softmax derivative is used at {where}: A * (1 - A), as of a sigmoid.",
         {"in-the-loss": LOSS, OTHERS: "{dZ} = {through}"},
+        {"layer": "{dZ} = {dA} * {A} * (1 - {A})"},
     ),
     "softmax-jacobian-twice": Wording(
-        "The derivative of the softmax is applied to output - target, which has it already.", LOSS
+        "The derivative of the softmax is applied to output - target, which has it already.",
+        LOSS,
+        BEGINNING + "{loss_again}",
     ),
     "sigmoid-derivative-twice": Wording(
-        "The derivative of the sigmoid is applied to output - target, which has it already.", LOSS
+        "The derivative of the sigmoid is applied to output - target, which has it already.",
+        LOSS,
+        BEGINNING + "{loss_again}",
     ),
     "targets-assumed-normalised": Wording(
         "Output - target is used although the targets of a sample do not sum to 1.", LOSS
@@ -62,6 +70,7 @@ LOSS_WORDING: Mapping[str, Wording] = {
             OTHERS: f"{GRADIENT_OF} another loss than declared: {{variant}}.",
         },
         LOSS,
+        "{loss_of_other}",
     ),
     "loss-option-missing": Wording(
         {
@@ -77,7 +86,11 @@ LOSS_WORDING: Mapping[str, Wording] = {
             "alpha": "{loss} * np.where(T == 1, alpha, 1 - alpha)",
         },
     ),
-    "scale-by-layer": Wording("A factor {value} comes in at every layer on the way back.", "{dA_prev} = {back}"),
+    "scale-by-layer": Wording(
+        "A factor {value} comes in at every layer on the way back.",
+        "{dA_prev} = {back}",
+        "{dA_prev} = {number} * ({back})",
+    ),
     "penalty-in-delta": Wording(
         {
             "outputs": "A constant, {value}, is added to the error of every output.",

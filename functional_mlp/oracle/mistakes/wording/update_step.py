@@ -10,13 +10,17 @@ ADAM = "{W} = {W} - rate * m_hat / (np.sqrt(v_hat) + eps)"
 CORRECTED = "m_hat = m / (1 - beta1**t); v_hat = v / (1 - beta2**t)  # t = 1 in the first step"
 
 UPDATE_STEP_WORDING: Mapping[str, Wording] = {
-    "ascends": Wording("The step goes uphill: the gradient is added to the parameters.", STEP),
-    "bias-never-updated": Wording("The biases are never updated.", "{b} = {b} - rate * {db}"),
+    "ascends": Wording(
+        "The step goes uphill: the gradient is added to the parameters.", STEP, "{W} = {W} + rate * {dW}"
+    ),
+    "bias-never-updated": Wording("The biases are never updated.", "{b} = {b} - rate * {db}", "{b} = {b}"),
     "momentum-as-weights": Wording(
         "Momentum ({value}) is applied to the parameters, where the velocity is meant.",
         "v = mu * v - rate * {dW}; {W} = {W} + v",
     ),
-    "learning-rate-twice": Wording("The gradient is multiplied with the learning rate twice.", STEP),
+    "learning-rate-twice": Wording(
+        "The gradient is multiplied with the learning rate twice.", STEP, "{W} = {W} - rate**2 * {dW}"
+    ),
     "momentum-missing": Wording("There is no momentum: every step is one of plain descent.", VELOCITY),
     "momentum-sign": Wording("The velocity of the step before is subtracted, not added.", VELOCITY),
     "nesterov-missing": Wording(

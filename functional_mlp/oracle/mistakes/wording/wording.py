@@ -18,9 +18,16 @@ and as in a program:
     product, sums       what dW and db are, from dZ
     back                what dA_prev is, from dZ
     penalty             what the declared penalty adds to dW, such as " + 0.1 * W2"; "" without one
-    bias_penalty        the same of db
+    bias_penalty        the same of db; "" where it is on the weights alone
+    whole_product       dW with its penalty, in brackets where it needs them
+    whole_sums          the same of db
+    l2                  the coefficient of the L2 penalty
+    biases_too          a comment that says so, where it is on both
     loss                the whole line at the outputs, such as "dZ2 = (A2 - T) / n"
+    divisor             what a mean over the samples divides by: n, or the sum of their weights
     outputs             A of the last layer
+
+Mistaken lines are made of more terms, which `report.notation.mistaken_terms` spells.
 """
 
 import re
@@ -37,15 +44,17 @@ class Wording(NamedTuple):
     Attributes:
         headline: a template: one sentence, what was done and where; or one for each variant.
         fix: a template: the right line in NumPy; or one for each variant.
+        yours: a template: the mistaken line in its place; or one for each variant; "" where it is not known.
     """
 
     headline: str | Mapping[str, str]
     fix: str | Mapping[str, str]
+    yours: str | Mapping[str, str] = ""
 
-    def of(self, variant: str | None) -> tuple[str, str] | None:
-        """The templates of headline and fix of a variant; None if it has none."""
-        headline, fix = (_chosen(templates, variant) for templates in self)
-        return None if headline is None or fix is None else (headline, fix)
+    def of(self, variant: str | None) -> tuple[str, str, str] | None:
+        """The templates of headline, fix and mistaken line of a variant; None if it has none."""
+        headline, fix, yours = (_chosen(templates, variant) for templates in self)
+        return None if headline is None or fix is None else (headline, fix, yours or "")
 
 
 def _chosen(templates: str | Mapping[str, str], variant: str | None) -> str | None:

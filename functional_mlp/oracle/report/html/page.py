@@ -17,21 +17,23 @@ from functional_mlp.oracle.diagnosis import EITHER, Diagnosis, Named
 from functional_mlp.oracle.report import sentences
 from functional_mlp.oracle.report.attachments import Bundle, File, bundles
 from functional_mlp.oracle.report.explanation import explanation_of
-from functional_mlp.oracle.report.functions import Explanation, full_sentence, place_in_words, reproduced_by
-from functional_mlp.oracle.report.headlines import COUNTED, headline_of, legend_of, notation_of
+from functional_mlp.oracle.report.headlines import headline_of, notation_of
 from functional_mlp.oracle.report.html.heat_map import MARKS, MOST_BLOCKS, badge, error_map, legend, tally
 from functional_mlp.oracle.report.html.markup import Markup, element, joined
 from functional_mlp.oracle.report.html.mathml import set_formula
 from functional_mlp.oracle.report.html.network_picture import drawn_network
-from functional_mlp.oracle.report.notation import Notation
-from functional_mlp.oracle.report.reported import Reported, network_diagnosis
+from functional_mlp.oracle.report.legend import legend_of
+from functional_mlp.oracle.report.notation import Notation, as_handed_over
+from functional_mlp.oracle.report.reported import Explanation, Reported, network_diagnosis
 from functional_mlp.oracle.report.sentences import short
+from functional_mlp.oracle.report.spread import spread_of
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
 
 CELLS = 16_000  # that all heat maps together may have
 LEAST_BLOCKS = 6  # rows and columns of one
 MOST_MAPS = 300
 UNFOLDED = 3  # groups that are not consistent, and open
+IN_FORMULAS = "In the formulas of the catalogue: ct_x is dLoss/dx, a_prev what the layer is given"
 READABLE_BYTES = 20_000  # of a file that can be read in the page, besides being saved
 
 
@@ -133,35 +135,42 @@ def _found(report: Reported) -> Markup:
     found = report.diagnosis
     if isinstance(found, Explanation):
         return _explained(found)
-    return _mistake(found, notation_of(report), one_case=sentences.is_of_one_case(report))
+    return _mistake(report, notation_of(report))
 
 
 def _explained(explanation: Explanation) -> Markup:
     """Of a function that is no network: the places, how well it fits, and what else would."""
-    places = [element("li", element("code", place_in_words(place))) for place in explanation.places]
-    ties = [element("li", full_sentence(other)) for other in explanation.ties[: sentences.MOST_TIES]]
+    places = [element("li", element("code", sentences.place_in_words(place))) for place in explanation.places]
+    ties = [element("li", sentences.full_sentence(other)) for other in explanation.ties[: sentences.MOST_TIES]]
     parts = [
-        element("p", reproduced_by(explanation)),
+        element("p", sentences.reproduced_by(explanation)),
         element("ul", *places) if places else "",
         joined(element("p", sentences.TIED), element("ul", *ties)) if ties else "",
     ]
     return _section("Where it departs", element("div", *parts, class_="card"), id_="mistake")
 
 
-def _mistake(diagnosis: Diagnosis | None, notation: Notation, *, one_case: bool) -> Markup:
+def _mistake(report: Reported, notation: Notation) -> Markup:
+    diagnosis = network_diagnosis(report)
     if diagnosis is None:
         return Markup("")
-    further = [element("p", sentence) for sentence in sentences.further_relations(diagnosis)]
+    one_case = sentences.is_of_one_case(report)
+    further = [element("p", sentence) for sentence in sentences.further_relations(diagnosis, notation)]
     if not diagnosis.mistakes:
-        paragraph = element("p", sentences.not_explained(diagnosis, notation), f" {COUNTED}")
+        paragraph = element("p", sentences.not_explained(diagnosis, notation))
         return _section("Which mistake it is", element("div", paragraph, *further, class_="card"), id_="mistake")
     tied = sentences.tied(diagnosis, notation)
+    fixes = tuple(headline_of(named, notation).fix for named in diagnosis.mistakes)
     parts = [
-        *(_named(named, notation) for named in diagnosis.mistakes),
-        element("p", legend_of(notation), class_="small soft"),
-        element("p", sentences.reproduced(diagnosis)),
+        element("p", " ".join(legend_of(notation, fixes)), class_="small soft"),
+        *(
+            _named(named, notation, f"{number}: " if len(fixes) > 1 else "")
+            for number, named in enumerate(diagnosis.mistakes, 1)
+        ),
+        *(element("p", sentence) for sentence in spread_of(report, notation)),
+        element("p", sentences.reproduced(diagnosis, update=sentences.is_of_update(report))),
         *further,
-        _evidence(diagnosis, one_case=one_case),
+        _evidence(report, diagnosis, notation),
         joined(element("p", sentences.TIED), element("ul", *(element("li", one) for one in tied))) if tied else "",
         element("p", sentences.MAY_BE_EITHER) if tied and diagnosis.kind == EITHER else "",
         element("p", _with_command(sentences.SEPARATE)) if tied and one_case else "",
@@ -185,36 +194,41 @@ def _with_command(sentence: str) -> Markup:
     return joined(words, ": ", element("code", command))
 
 
-def _named(named: Named, notation: Notation) -> Markup:
+def _named(named: Named, notation: Notation, number: str) -> Markup:
     headline = headline_of(named, notation)
-    line = (element("dt", "fix", class_="consistent"), element("dd", element("code", headline.fix)))
+    lines = [("yours", "wrong", headline.yours), ("fix", "consistent", headline.fix)]
+    code = [
+        joined(element("dt", name, class_=colour), element("dd", element("code", line)))
+        for name, colour, line in lines
+        if line
+    ]
     formulas = element(
         "dl",
-        *(line if headline.fix else ()),
-        element("dt", "yours", class_="wrong"),
+        element("dt", "mistaken", class_="wrong"),
         element("dd", set_formula(named.formula)),
         element("dt", "right", class_="consistent"),
         element("dd", set_formula(named.fix)),
         class_="formulas",
     )
-    place = element("h3", element("code", sentences.place_of(named)))
+    folded = element("details", element("summary", IN_FORMULAS), formulas, class_="quiet")
+    place = element("h3", number, element("code", sentences.place_of(named)))
     words = f"{headline.sentence.rstrip('.')}{sentences.fitted(named)}{sentences.right_for(named)}."
-    return joined(place, element("p", words), formulas)
+    return joined(place, element("p", words), element("dl", *code, class_="formulas") if code else "", folded)
 
 
-def _evidence(diagnosis: Diagnosis, *, one_case: bool) -> Markup:
+def _evidence(report: Reported, diagnosis: Diagnosis, notation: Notation) -> Markup:
     """Each wrong array at its worst entry: as given, as the mistake makes it, as it is right."""
     if not diagnosis.evidence:
         return Markup("")
     rows = [
         [
-            element("code", sentences.entry_of(shown)),
+            element("code", sentences.entry_of(shown, report, notation)),
             *(f"{x:.6g}" for x in (shown.given, shown.mistaken, shown.true)),
             str(shown.digits),
         ]
         for shown in diagnosis.evidence
     ]
-    where = "" if one_case else f" in the case {diagnosis.group!r}"
+    where = "" if sentences.is_of_one_case(report) else f" in the case {diagnosis.group!r}"
     names = ("worst entry", "yours", "of the mistake", "right", "digits that agree")
     caption = f"Your numbers beside those of the mistake, where each wrong array is furthest off{where}"
     return _list(names, rows, caption, "evidence")
@@ -282,7 +296,10 @@ def _network(report: Reported) -> Markup:
 
 
 def _arrays(report: Reported) -> Markup:
-    groups = sentences.groups(report)
+    notation = notation_of(report)
+    groups = {
+        group: [as_handed_over(leaf, notation) for leaf in leaves] for group, leaves in sentences.groups(report).items()
+    }
     drawn = sum(leaf.entries is not None and leaf.entries.ndim > 0 for leaf in report.leaves)
     most = max(LEAST_BLOCKS, min(MOST_BLOCKS, int((CELLS / max(drawn, 1)) ** 0.5)))
     parts: list[str] = [

@@ -3,8 +3,8 @@
     floor = TAIL sigma + 4 u |g| + 4 smallest
 
 with the standard deviation sigma of noisy passes (`noisy.py`) around a true one (`survey.py`), and the unit u and the
-smallest number of the format that results are stored in. Float64's noise cannot be added in float64: it is computed
-larger, and divided again.
+smallest number of the format that results are stored in. TAIL grows slowly with the number of entries. Float64's noise
+cannot be added in float64: it is computed larger, and divided again.
 
 Branches keep their true outcome in the noisy passes. What other outcomes may do is kept apart, in `slack`
 (`branches.py`); so is what overflows.
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from functional_mlp import _jax_compat
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.noise import Format, Precision
 from functional_mlp.oracle.traced.noise.branches import Bounded, Branches
@@ -25,6 +26,7 @@ from functional_mlp.oracle.traced.tracing import Path, Trace
 from functional_mlp.oracle.traced.tracing.primitives import is_float
 
 PASSES, TAIL, SEED = 32, 5.0, 20261125
+MANY, WIDER = 1000, 0.25  # beyond so many entries, a tail per doubling: of many estimates of sigma some are too small
 FINEST = 2.0**-33  # a finer unit is computed as this one
 FINEST_UNIT = 2.0**-53
 SIDE_BY_SIDE = 1 << 17  # numbers in one array of passes side by side
@@ -92,7 +94,7 @@ def estimate(trace: Trace, precision: Precision, *, seed: int = SEED) -> tuple[F
     sigma = [f / PASSES * (MEAN_TO_SIGMA / magnified) for f in far]
     stored = precision.storage
     smooth = [
-        np.nan_to_num(TAIL * s + 4 * stored.unit * np.abs(t) + 4 * stored.smallest, nan=np.inf)
+        np.nan_to_num(_tail(s.size) * s + 4 * stored.unit * np.abs(t) + 4 * stored.smallest, nan=np.inf)
         for s, t in zip(sigma, true, strict=True)
     ]
     overflow = _overflowing(trace, survey, precision, singular, true, smooth)
@@ -110,6 +112,10 @@ def estimate(trace: Trace, precision: Precision, *, seed: int = SEED) -> tuple[F
         )
         for t, c, s, slack_, o, others in zip(true, centre, smooth, slack, overflow, conventions, strict=True)
     )
+
+
+def _tail(entries: int) -> float:
+    return TAIL + WIDER * float(np.log2(max(entries / MANY, 1)))
 
 
 def _louder(precision: Precision, magnified: float) -> Precision:
@@ -134,7 +140,9 @@ def _batches(trace: Trace, survey: Survey, loud: Precision, seed: int) -> Iterat
 
 
 def _largest_array(trace: Trace) -> int:
-    sizes = [v.aval.size for e in trace.jaxpr.jaxpr.eqns for v in e.outvars if hasattr(v.aval, "size")]
+    sizes = [
+        v.aval.size for e in _jax_compat.equations_of(trace.jaxpr.jaxpr) for v in e.outvars if hasattr(v.aval, "size")
+    ]
     return max([x.size for x in trace.operands] + sizes, default=1)
 
 

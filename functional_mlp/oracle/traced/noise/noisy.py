@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.noise import Precision
-from functional_mlp.oracle.traced.noise.survey import Survey, different
+from functional_mlp.oracle.traced.noise.survey import Survey, different, representable
 from functional_mlp.oracle.traced.tracing import Evaluation, Path, Step
 from functional_mlp.oracle.traced.tracing.primitives import (
     EQUALITIES,
@@ -25,6 +25,7 @@ from functional_mlp.oracle.traced.tracing.primitives import (
 )
 
 FAR = 6.0  # so many times the noise of a pass may turn a decision
+NEAR_POLE = 2.0  # and so many times the farthest of the passes may bring a divisor to 0
 CLASSES = 1 << 12  # of numbers that are equal to some bits
 POOL = 1 << 20  # of random numbers that are drawn at once
 NEXT_TO_NOTHING = 1e-300
@@ -54,12 +55,13 @@ class Dice:
     def rolled(self, numbers: Array) -> Any:
         """e1 + e2 + e3 / 4 for every pass and entry, (passes, *shape), of `numbers` of a shape."""
         salt = (int(self.random.integers(1 << 48)) << 1) | 1
-        leading = np.array(numbers, order="C").view(np.uint64) + np.uint64(1 << 47)
+        leading = np.array(numbers, order="C").reshape(-1).view(np.uint64)
+        leading += np.uint64(1 << 47)
         leading >>= np.uint64(48)
         leading *= np.uint64(salt)
         leading >>= np.uint64(20)
         leading &= np.uint64(CLASSES - 1)
-        dice = np.take(self.classes, leading.view(np.int64), axis=1)
+        dice = np.take(self.classes, leading.view(np.int64), axis=1).reshape((self.passes, *numbers.shape))
         count = dice.size
         if count <= self.pool_size:
             start = int(self.random.integers(self.pool_size))
@@ -76,7 +78,7 @@ class Noisy(Evaluation):
 
     Attributes:
         turned: by path, the decisions that FAR times this noise would change, (passes, *shape).
-        singular: by path, where FAR times this noise would bring a divisor to 0.
+        singular: by path, where NEAR_POLE times this noise would bring a divisor to 0.
     """
 
     def __init__(self, survey: Survey, precision: Precision, dice: Dice, steady: Array | None = None):
@@ -105,7 +107,7 @@ class Noisy(Evaluation):
             return y
         storage, ranks = self.precision.storage, map(len, step.operation.shapes)
         return [
-            self.noise(a, storage.unit * np.abs(_first(a, r)), r) if is_float(a) and v in self._written else a
+            self.noise(a, storage.unit / 2 * np.abs(_first(a, r)), r) if is_float(a) and v in self._written else a
             for a, v, r in zip(y, variables, ranks, strict=True)
         ]
 
@@ -138,21 +140,23 @@ class Noisy(Evaluation):
         if path in self.survey.poles:
             self._look_at_pole(x[primitive.pole or 0], path)
         if primitive.multiplies and products.unit > inner.unit:
-            return [
-                self.noise(a, products.unit * np.abs(f := _first(a, r)) + products.smallest * (f != 0), r)
-                for a, r in zip(x, operation.ranks, strict=True)
-                if is_float(a)
-            ] + [a for a in x if not is_float(a)]
+            return [self._factor(a, r) if is_float(a) else a for a, r in zip(x, operation.ranks, strict=True)]
         if primitive.kind is Kind.BACKWARD:
             return [self._nearby(primitive, a, r) for a, r in zip(x, operation.ranks, strict=True)]
         return x
+
+    def _factor(self, a: Array, rank: int) -> Array:
+        """A factor, rounded to the format of factors: what is in that format already, stays."""
+        products, first = self.precision.products, _first(a, rank)
+        size = products.unit * np.abs(first) + products.smallest * (first != 0)
+        return self.noise(a, np.where(representable(first, products.unit), 0.0, size), rank)
 
     def _look_at_pole(self, x: Array, path: Path) -> None:
         true = self.survey.poles[path]
         distance = np.abs(x - true)
         if x.ndim > true.ndim:
             distance = distance.max(axis=0)
-        near = (np.abs(true) <= FAR * distance) & (distance > 0)
+        near = (np.abs(true) <= NEAR_POLE * distance) & (distance > 0)
         if near.any():
             self.singular[path] = near
 
@@ -176,7 +180,8 @@ class Noisy(Evaluation):
         if operation.name in ("mul", "div") and any(map(_power_of_two, operation.equation.invars)):
             return y
         if primitive.kind is Kind.SUM:
-            return [self._sum(y[0], len(operation.shapes[0]), path)]
+            louder = self.precision.inner.unit / self.survey.precision.inner.unit
+            return [self.noise(y[0], louder * self.survey.sums[path], len(operation.shapes[0]))]
         inner, relative = self.precision.inner, primitive.relative
         units = relative(operation) if callable(relative) else relative
         first = [_first(a, r) for a, r in zip(aligned(operation, tuple(x)), operation.ranks, strict=True)]
@@ -197,25 +202,9 @@ class Noisy(Evaluation):
             found.append(self.noise(result, size, len(shape)))
         return found
 
-    def _sum(self, y: Array, rank: int, path: Path) -> Value:
-        inner, products, sizes = self.precision.inner, self.precision.products, self.survey.sizes[path]
-        first = _first(y, rank)
-        stored = inner.unit * np.maximum(np.abs(first), sizes.reach)
-        if path in self.survey.stored:
-            stored = stored + max(0.0, products.unit - inner.unit) * self.survey.stored[path]
-        stored = np.where(sizes.copies, 0.0, stored + inner.smallest * (first != 0))
-        return self.noise(y, self.precision.accumulation.unit * sizes.amplitude + stored, rank)
-
 
 def _first(x: Value, rank: int) -> Value:
     return x[0] if np.ndim(x) > rank else x
-
-
-def representable(x: Array, unit: float) -> Any:
-    """Whether numbers have no more bits than a format with this unit roundoff; infinities and NaN do."""
-    mantissa, _ = np.frexp(x)
-    scaled = mantissa / unit
-    return (np.rint(scaled) == scaled) | ~np.isfinite(x)
 
 
 def _power_of_two(variable: Any) -> bool:

@@ -22,13 +22,11 @@ class Sizes(NamedTuple):
         amplitude: what they may round, in units of the format in which they run; 0 of those of one term.
         copies: whether they have one term or none.
         reach: how large they are before anything cancels; 0 of those of one term.
-        terms: the root of the sum of the squares of the terms.
     """
 
     amplitude: Array
     copies: NDArray[np.bool_]
     reach: Array
-    terms: Array
 
 
 def sizes_of(
@@ -80,7 +78,7 @@ def sizes_of(
     # however coarse the format is, a sum does not stray much farther than its terms reach
     amplitude = np.minimum(np.maximum(np.sqrt(partial), alike * running), MOST_LOST / unit * absolute)
     zero: Any = 0.0
-    return Sizes(np.where(copies, zero, amplitude), copies, np.where(copies, zero, largest), np.sqrt(squares))
+    return Sizes(np.where(copies, zero, amplitude), copies, np.where(copies, zero, largest))
 
 
 class Ordered(NamedTuple):

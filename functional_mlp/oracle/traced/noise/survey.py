@@ -17,9 +17,12 @@ from functional_mlp.oracle.traced.noise.reach import (
     reached,
     to_first_order,
 )
-from functional_mlp.oracle.traced.noise.sums import Sizes, sizes_of
+from functional_mlp.oracle.traced.noise.sums import sizes_of
 from functional_mlp.oracle.traced.tracing import Evaluation, Path
 from functional_mlp.oracle.traced.tracing.primitives import Kind, Operation, Primitive, Value, is_float
+
+NEXT_TO = 2.0**-44  # as near to a number as it is moved at most in order to find ties, relative to it
+EXPONENTIALS = frozenset({"exp", "exp2", "expm1"})
 
 
 def has_pole(operation: Operation, primitive: Primitive) -> bool:
@@ -32,7 +35,7 @@ def has_pole(operation: Operation, primitive: Primitive) -> bool:
 def _constants_added(jaxpr: Any) -> dict[Any, float]:
     """The constants that are added to variables."""
     found = {}
-    for equation in jaxpr.eqns:
+    for equation in _jax_compat.equations_of(jaxpr):
         if equation.primitive.name == "add":
             for a, b in (equation.invars, equation.invars[::-1]):
                 if _jax_compat.is_literal(a) and not _jax_compat.is_literal(b) and np.shape(a.val) == ():
@@ -47,17 +50,23 @@ def different(a: Value, b: Value) -> Any:
     return ~((a == b) | (np.isnan(a) & np.isnan(b)))
 
 
+def representable(x: Array, unit: float) -> Any:
+    """Whether numbers have no more bits than a format with this unit roundoff, but for a nudge; so have infinities."""
+    mantissa, _ = np.frexp(x)
+    scaled = mantissa / unit
+    return (np.abs(np.rint(scaled) - scaled) <= NEXT_TO / unit) | ~np.isfinite(x)
+
+
 class Survey(Evaluation):
     """An exact evaluation that remembers, by the path of each operation:
 
     Attributes:
         decisions: what was decided.
         given: the operands of what was decided.
-        sizes: what sums may round.
-        stored: what rounding the terms of a sum before they are added does, in units of the format of factors.
+        sums: how far sums may be off by rounding.
         reach: how large the numbers are that another formula works with, where they are larger than the result.
-        recovered: how large a number is together with a constant that is added to it: a program may keep the sum, and
-            take the constant off again, as e / (1 + e) = 1 - 1 / (1 + e).
+        recovered: how large an exponential is together with a constant that is added to it: a program may keep the sum,
+            and take the constant off again, as e / (1 + e) = 1 - 1 / (1 + e).
         poles: what is divided by, or taken the logarithm of.
         largest: the largest number that a program meets.
     """
@@ -67,8 +76,7 @@ class Survey(Evaluation):
         super().__init__()
         self.precision, self.outputs = precision, outputs
         self.given: dict[Path, tuple[Operation, list[Value]]] = {}
-        self.sizes: dict[Path, Sizes] = {}
-        self.stored: dict[Path, Any] = {}
+        self.sums: dict[Path, Array] = {}
         self.reach: dict[Path, Array] = {}
         self.recovered: dict[Path, Array] = {}
         self.poles: dict[Path, Array] = {}
@@ -118,7 +126,7 @@ class Survey(Evaluation):
         if not any(map(is_float, results)):
             return results
         constant = self._added.get(operation.equation.outvars[0])
-        if constant is not None:
+        if constant is not None and operation.name in EXPONENTIALS:
             self.recovered[path] = np.abs(array_of(results[0]) + constant)
         if has_pole(operation, primitive):
             self.poles[path] = bare[primitive.pole or 0]
@@ -149,14 +157,17 @@ class Survey(Evaluation):
         evaluate = lambda operands: evaluator(operation, *decision, *operands)  # noqa: E731
         # nobody multiplies out across several contractions
         far = not primitive.multiplies and any(isinstance(a, Reached) and a.reach is not None for a in x)
-        terms = [np.copysign(reach_of(a), b) if is_float(b) else b for a, b in zip(x, bare, strict=True)]
-        summed = self.precision.accumulation
-        sizes = sizes_of(operation, primitive, bare, terms if far else None, evaluate, summed.unit)
-        self.sizes[path] = sizes
-        if operation.name == "reduce_sum" and self.precision.products.unit > self.precision.inner.unit:
+        far_terms = [np.copysign(reach_of(a), b) if is_float(b) else b for a, b in zip(x, bare, strict=True)]
+        _, _, accumulation, products, inner = self.precision
+        sizes = sizes_of(operation, primitive, bare, far_terms if far else None, evaluate, accumulation.unit)
+        stored = inner.unit * np.maximum(np.abs(y), sizes.reach) + inner.smallest * (y != 0)
+        if operation.name == "reduce_sum" and products.unit > inner.unit:
             # terms that are products may have been rounded as factors of a contraction are
             contracted = contracted_of(x[0])
-            self.stored[path] = sizes.terms if contracted is None else np.sqrt(evaluate([contracted**2]))
+            terms = bare[0] if contracted is None else contracted
+            rounded = np.where(representable(bare[0], products.unit), 0.0, terms)
+            stored = stored + (products.unit - inner.unit) * np.sqrt(evaluate([np.square(rounded)]))
+        self.sums[path] = accumulation.unit * sizes.amplitude + np.where(sizes.copies, 0.0, stored)
         reach = sizes.reach
         if sizes.copies.any():
             copied = evaluate([reach_of(a) if is_float(b) else b for a, b in zip(x, bare, strict=True)])

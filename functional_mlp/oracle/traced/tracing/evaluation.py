@@ -203,8 +203,7 @@ def planned(jaxpr: Any) -> tuple[Step, ...]:
     """The equations that the results depend on, in order, each with the variables that nobody reads after it."""
     needed = {v for v in jaxpr.outvars if not _jax_compat.is_literal(v)}
     steps: list[Step] = []
-    for number in reversed(range(len(jaxpr.eqns))):
-        equation = jaxpr.eqns[number]
+    for number, equation in reversed(list(enumerate(_jax_compat.equations_of(jaxpr)))):
         if needed.isdisjoint(equation.outvars):
             continue
         read = dict.fromkeys(v for v in equation.invars if not _jax_compat.is_literal(v))

@@ -114,7 +114,7 @@ def refuse(jaxpr: Any) -> None:
     Raises:
         ValueError: with the primitive, and the line that it comes from.
     """
-    for equation in jaxpr.eqns:
+    for equation in _jax_compat.equations_of(jaxpr):
         if _jax_compat.has_effects(equation):
             raise ValueError(
                 f"the function has a side effect, {equation.primitive.name!r}{where_of(equation)}: only what does "
@@ -122,8 +122,8 @@ def refuse(jaxpr: Any) -> None:
             )
         if equation.primitive.name == "random_seed":
             raise ValueError(
-                f"the function draws random numbers of its own{where_of(equation)}: hand over the key, or the mask, as an "
-                "argument, so that both compute with the same"
+                f"the function draws random numbers of its own{where_of(equation)}: hand over the key, or the mask, as "
+                "an argument, so that both compute with the same"
             )
     for step in planned(jaxpr):
         equation = step.operation.equation

@@ -9,7 +9,7 @@ from benchmarks.accuracy.field import trials
 from benchmarks.accuracy.field.generator import Program, program_of
 from benchmarks.accuracy.field.items.scoring import Figures
 from benchmarks.accuracy.field.tables import misses, page
-from benchmarks.accuracy.field.trials import Row, ids_in, row_of, trials_of
+from benchmarks.accuracy.field.trials import ProgramRow, ids_in, row_of, trials_of
 
 
 def named(id: str) -> Any:  # noqa: A002
@@ -25,7 +25,7 @@ def program_with(count: int, outside: bool = False) -> Program:
     raise AssertionError
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, program: Program, mistakes: list[str], ties: Any = ()) -> Row:
+def judged(monkeypatch: pytest.MonkeyPatch, program: Program, mistakes: list[str], ties: Any = ()) -> ProgramRow:
     mistaken = [named(one) for one in mistakes]
     found = SimpleNamespace(mistakes=mistaken, ties=ties, explanations=[mistaken])
     report = SimpleNamespace(verdict="wrong", diagnosis=found if mistakes else None)
@@ -76,7 +76,9 @@ def test_every_program_is_in_one_trial() -> None:
 
 
 def test_the_page_counts_and_the_misses_are_listed() -> None:
-    right = Row(0, 1, False, "mean-missing (x) in (0,)", "a", "float64", "wrong", True, False, "", "mean-missing", 1.0)
+    right = ProgramRow(
+        0, 1, False, "mean-missing (x) in (0,)", "a", "float64", "wrong", True, False, "", "mean-missing", 1.0
+    )
     missed = right._replace(number=1, named=False, partly=True, false="of-nobody", faults=2)
     text = page([right, missed], "the command")
     assert "| 1 | 1 | 100.00 % | 100.00 % | 0.00 % | 0 |" in text

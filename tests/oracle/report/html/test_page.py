@@ -99,7 +99,7 @@ def test_no_verdict_is_said_by_colour_alone(name, reports, pages):
 
 def test_the_formulas_are_set(reports):
     page = reports["wrong"].html()
-    assert re.search(r"<dt[^>]*>yours</dt><dd><math", page)
+    assert re.search(r"<dt[^>]*>mistaken</dt><dd><math", page)
     assert re.search(r"<dt[^>]*>right</dt><dd><math", page)
 
 

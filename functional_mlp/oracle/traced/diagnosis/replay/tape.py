@@ -175,8 +175,9 @@ class _Recorder:
 
         if id(jaxpr) not in self.needed:
             self.needed[id(jaxpr)] = _needed(jaxpr)
+        equations = _jax_compat.equations_of(jaxpr)
         for i in self.needed[id(jaxpr)]:
-            equation = jaxpr.eqns[i]
+            equation = equations[i]
             results = self.equation(equation, list(map(read, equation.invars)), (*path, i), around)
             known |= zip(equation.outvars, results, strict=True)
         return list(map(read, jaxpr.outvars))
@@ -246,8 +247,8 @@ class LoopPart(NamedTuple):
 def _needed(jaxpr: Any) -> list[int]:
     """The operations that the results depend on, in their order."""
     variables, found = {x for x in jaxpr.outvars if not _jax_compat.is_literal(x)}, []
-    for i in reversed(range(len(jaxpr.eqns))):
-        if not variables.isdisjoint(jaxpr.eqns[i].outvars):
-            variables.update(x for x in jaxpr.eqns[i].invars if not _jax_compat.is_literal(x))
+    for i, equation in reversed(list(enumerate(_jax_compat.equations_of(jaxpr)))):
+        if not variables.isdisjoint(equation.outvars):
+            variables.update(x for x in equation.invars if not _jax_compat.is_literal(x))
             found.append(i)
     return found[::-1]

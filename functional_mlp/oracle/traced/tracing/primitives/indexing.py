@@ -90,12 +90,8 @@ def _gather(operation: Operation, x: Value, indices: Value) -> Value:
     d = p["dimension_numbers"]
     batched = tuple(zip(d.operand_batching_dims, d.start_indices_batching_dims, strict=True))
     windows = Windows(d.offset_dims, d.collapsed_slice_dims, d.start_index_map, batched)
-    flat = places_in(shape, indices, p["slice_sizes"], windows, _clips(p["mode"]))
+    flat = places_in(shape, indices, p["slice_sizes"], windows, clip="FILL" not in str(p["mode"]))
     return _taken(x, operation.ranks[0], flat, p["fill_value"])
-
-
-def _clips(mode: Any) -> bool:
-    return "FILL" not in str(mode)
 
 
 def _targets(operation: Operation, x: Value, indices: Value, updates: Value) -> Any:
@@ -107,7 +103,8 @@ def _targets(operation: Operation, x: Value, indices: Value, updates: Value) -> 
     given = iter(updates.shape[updates.ndim - operation.ranks[2] :][axis] for axis in d.update_window_dims)
     single = (*d.inserted_window_dims, *d.operand_batching_dims)
     sizes = tuple(1 if axis in single else next(given) for axis in range(len(shape)))
-    return places_in(shape, indices, sizes, windows, _clips(p["mode"]))
+    # of places outside, one that is read is moved inside, but nothing is written there, unless that was asked for
+    return places_in(shape, indices, sizes, windows, clip="CLIP" in str(p["mode"]))
 
 
 def added_at(x: Value, flat: Any, updates: Value) -> Value:
