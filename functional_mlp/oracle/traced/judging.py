@@ -44,8 +44,8 @@ def judged(question: Question, floors: Sequence[Floor]) -> tuple[Leaf, ...]:
 
 
 REMEDIES = {
-    Cause.BRANCH: "decide it with arguments that keep away from ties and kinks (equal maxima, a comparison or a rounding"
-    " that the noise may turn): change them a little",
+    Cause.BRANCH: "decide it with arguments that keep away from ties and kinks (equal maxima, comparisons that"
+    " the noise may turn): change them a little",
     Cause.ROUNDING: "decide it in {wider}, or with smaller arrays or better scaled arguments",
     Cause.UNDERFLOW: "decide it in {wider}, or scale ct up, so that no number falls below {smallest:.1e}",
     Cause.OVERFLOW: "decide it in {wider}, or scale the arguments down, so that no number exceeds {largest:.1e}",

@@ -139,7 +139,7 @@ def fitting_precision(
     """
     unit = _unit(declared)
     worst = max(leaf.error / leaf.floor if leaf.floor > 0 else np.inf for leaf in compared.wrong)
-    coarser = [other for name in tried if (other := precision_named(name)) and _unit(other) > unit]
+    coarser = [other for name in tried if (other := precision_named(name)) and _units(other) > _units(declared)]
     able = [other for other in coarser if worst <= HOPELESS * _unit(other) / unit]
     held = [other for other in able if _is_held(compared.handed.values(), other)]
     looks_rounded: bool | None = None
@@ -178,6 +178,11 @@ def _hint(other: Precision, judged: Sequence[Leaf], hidden: float, precision: st
 def _unit(precision: Precision) -> float:
     """The roundoff of the coarsest operation."""
     return max(precision.storage.unit, precision.products.unit)
+
+
+def _units(precision: Precision) -> tuple[float, float, float]:
+    """The same, and those of what is computed within a kernel, and of sums: the larger the coarser."""
+    return _unit(precision), precision.inner.unit, precision.accumulation.unit
 
 
 def _is_held(arrays: Iterable[Array], precision: Precision) -> bool:

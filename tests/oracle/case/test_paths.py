@@ -1,5 +1,6 @@
 """Paths of leaves: what is spelled is parsed again, and every array of an answer has one."""
 
+import jax
 import pytest
 
 import functional_mlp as fm
@@ -10,11 +11,13 @@ from functional_mlp.oracle.case.paths import (
     LeafPath,
     by_path,
     delta_path,
+    dotted_path,
     entry_path,
     layer_of,
     layer_path,
     parameter_path,
     parse_path,
+    tree_path,
 )
 
 
@@ -34,6 +37,21 @@ def test_what_is_spelled_is_parsed(layer):
 def test_arrays_of_no_layer_have_their_names_as_paths(name):
     assert parse_path(name) == LeafPath(name)
     assert layer_of(name) == -1
+
+
+@pytest.mark.parametrize(
+    ("tree", "paths", "dotted"),
+    [
+        (fm.Dense(1.0, 2.0), ["p.weights", "p.bias"], ["p.weights", "p.bias"]),
+        ([{"weights": 1.0}, (2.0, 3.0)], ["p[0].weights", "p[1][0]", "p[1][1]"], ["p.0.weights", "p.1.0", "p.1.1"]),
+        ({"of x": 1.0}, ["p['of x']"], ["p.of x"]),
+        (1.0, ["p"], ["p"]),
+    ],
+)
+def test_leaves_of_trees_are_spelled_as_parameters_are(tree, paths, dotted):
+    found = [tree_path("p", keys) for keys, _ in jax.tree_util.tree_flatten_with_path(tree)[0]]
+    assert found == paths
+    assert list(map(dotted_path, paths)) == dotted
 
 
 def test_an_entry_has_the_path_of_its_array_and_its_index():

@@ -22,7 +22,7 @@ def scaled(x, params, groups=2, /):
 def test_arguments_are_found_by_name_or_number(names):
     x, params, groups = arguments_in(scaled, dict(zip(names, (A, B, A), strict=True)) | {"groups": np.array(3)}, "f")
     assert x is A
-    assert (params["w"] is B) and (params["b"] is A)
+    assert [params["w"] is B, params["b"] is A] == [True, True]
     assert groups == 3
     assert isinstance(groups, int)
     gradients = gradients_in(scaled, (x, params), {names[1]: B}, "g")
@@ -32,7 +32,7 @@ def test_arguments_are_found_by_name_or_number(names):
 
 
 def test_numbered_parts_are_lists_and_what_has_a_default_may_be_missing():
-    x, params = arguments_in(scaled, {"x": A, "params.0.w": A, "params.1.w": B}, "f")
+    _, params = arguments_in(scaled, {"x": A, "params.0.w": A, "params.1.w": B}, "f")
     assert [sorted(layer) for layer in params] == [["w"], ["w"]]
     assert arguments_in(lambda *xs: xs, {"0": A, "1": B}, "f")[1] is B
     assert arguments_in(lambda x, n=4, y=None: x, {"x": A, "y": B}, "f")[1] == 4

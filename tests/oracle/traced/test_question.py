@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from functional_mlp.oracle.traced.question import question_of
 from functional_mlp.oracle.truth import float64_on_cpu
@@ -136,6 +138,33 @@ def test_a_gradient_of_another_shape_is_a_wrong_answer_and_no_bad_input():
     [misfit] = question_of(scalar, (X,), (X.T,)).given
     assert isinstance(misfit, Misfit)
     assert "expected shape (2, 3), got (3, 2): the transpose" in misfit.sentence
+
+
+TREES = st.recursive(
+    st.integers(1, 3).map(np.ones),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3)
+        | st.dictionaries(st.sampled_from(["w", "b", "of x"]), inner, min_size=1)
+        | st.tuples(inner, inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(TREES, st.integers(0, 63))
+@settings(max_examples=25)
+def test_whatever_the_tree_every_leaf_finds_its_gradient(tree, missing):
+    leaves, structure = jax.tree.flatten(tree)
+    gradients = [None if missing >> i & 1 and i else 2 * leaf for i, leaf in enumerate(leaves)]
+    question = question_of(
+        lambda tree: sum((leaf**2).sum() for leaf in jax.tree.leaves(tree)),
+        (tree,),
+        (jax.tree.unflatten(structure, gradients),),
+    )
+    kept = [leaf for leaf, gradient in zip(leaves, gradients, strict=True) if gradient is not None]
+    assert len(question.paths) == len(kept) == len(set(question.paths))
+    for handed, leaf in zip(question.given, kept, strict=True):
+        np.testing.assert_array_equal(handed.values, 2 * leaf)
 
 
 def hidden_numpy(x):
