@@ -75,7 +75,7 @@ def _scaled(one: Target, i: int, true: Array) -> Relation | None:
         return None
     sizes = [n for n in (*true.shape, true.size) if n > 1]
     factor = factor_in(low, high, sizes)
-    if factor.words and factor.bits < OF_FACTORS and factor.value != 0:
+    if factor.words and factor.bits < OF_FACTORS and np.any(one.given[0]):
         factor = factor._replace(words="")
     if not factor.words and total < OF_FACTORS:
         return None

@@ -39,9 +39,9 @@ from functional_mlp.oracle.traced.diagnosis.replay import Stacked, Tape, differe
 from functional_mlp.oracle.traced.diagnosis.target import Probe, Target, probes_of
 from functional_mlp.oracle.traced.tracing import Place
 
-MOST_RUN = 400  # groups of candidates that are run on every entry
+FEWEST_RUN, MOST_RUN = 40, 600  # groups of candidates that are run on every entry
 WORK = 60_000  # operations that passes of their own may take, all in all: about a second of small arrays
-NUMBERS = 400_000_000  # and numbers
+NUMBERS = 200_000_000  # and numbers that such passes move
 SLOWEST = 2_000.0  # numbers that cost as much as an operation does by itself
 MOST_PAIRED = 3_000
 
@@ -90,13 +90,25 @@ class Search(NamedTuple):
     is_scaled: bool
 
 
-def matches_of(tape: Tape, cts: list[Array], target: Target, places: list[Place | None]) -> list[Match]:
-    """All that was found, in no order; [] if nothing explains the numbers by more than chance."""
+def matches_of(
+    tape: Tape, cts: list[Array], target: Target, places: list[Place | None], *, pairs: bool = True
+) -> list[Match]:
+    """All that was found, in no order; [] if nothing explains the numbers by more than chance.
+
+    Args:
+        tape: the function.
+        cts: the cotangents of its outputs.
+        target: the numbers to be explained.
+        places: by place, where it is in the person's code.
+        pairs: whether two changes at once are tried, if nothing else explains the numbers.
+    """
     right = pull_back(tape, cts)
-    asked = Search(tape, cts, right, target, probes_of(target), places, sites_of(tape, places), is_scaled(target))
+    asked = Search(
+        tape, cts, right, target, probes_of(target, _numbers(tape)), places, sites_of(tape, places), is_scaled(target)
+    )
     found = [c for c in candidates(tape, right, asked.probe) if c.effect is not None and np.all(np.isfinite(c.effect))]
     once = [c for c in found if tape.turns[c.place] == 1]
-    tried = max(len(found), 1)
+    tried = max(len(found), 1) + 2 * sum(_sizes(tape))
     matches = list(_matching(asked, _screened(asked, once), tried))
     if any(_is_named(m) for m in matches):
         return matches
@@ -109,7 +121,7 @@ def matches_of(tape: Tape, cts: list[Array], target: Target, places: list[Place 
     if any(_is_named(m) for m in matches):
         return matches
     matches += _varied(asked, tried)
-    if any(_is_named(m) for m in matches):
+    if not pairs or any(_is_named(m) for m in matches):
         return matches
     return [*matches, *_pairs(asked, [*once, *known], tried)]
 
@@ -173,9 +185,15 @@ def _grouped(found: Sequence[Candidate]) -> list[list[Candidate]]:
 
 
 def _affordable(asked: Search, groups: list[list[Candidate]]) -> list[list[Candidate]]:
-    """As many as there is work for."""
-    rows = int(max(1, NUMBERS // max(_numbers(asked.tape), 1)))
-    return groups[: min(rows, 4 * MOST_RUN)]
+    """As many as there is work for, what is missing altogether first."""
+    rows = int(np.clip(NUMBERS // max(_numbers(asked.tape), 1), FEWEST_RUN, MOST_RUN))
+    return sorted(groups, key=lambda g: _order(g[0]))[:rows]
+
+
+def _order(c: Candidate) -> int:
+    if c.factor is None:
+        return 1
+    return 0 if c.factor.value == 0 else 2 if c.factor.value in SIMPLE else 3
 
 
 def _numbers(tape: Tape) -> int:
@@ -184,7 +202,7 @@ def _numbers(tape: Tape) -> int:
 
 def _matching(asked: Search, groups: Sequence[Sequence[Candidate]], tried: int) -> Iterator[Match]:
     """Those groups that reproduce every entry, by more than chance."""
-    groups = groups if len(groups) <= MOST_RUN else sorted(groups, key=lambda g: g[0].kind == VALUE)[: 4 * MOST_RUN]
+    groups = groups if len(groups) <= MOST_RUN else sorted(groups, key=lambda g: g[0].kind == VALUE)[:MOST_RUN]
     if not groups:
         return
     made = differences(asked.tape, asked.right, [g[0].changes for g in groups])

@@ -6,8 +6,8 @@ import numpy as np
 
 from functional_mlp._dtypes import Array
 
-MOST_PROBES = 32
-WIDE = 1_500_000  # numbers that a stack of tangents of one array may have
+FEWEST_PROBES, MOST_PROBES = 8, 32
+WIDE = 20_000_000  # numbers that all probes together may move
 SEED = 20_261_126
 
 
@@ -67,11 +67,15 @@ def target_of(given: list[Any], true: list[Array], floors: list[Any]) -> Target:
     return Target(numbers, true, off, allowed, wrong)
 
 
-def probes_of(target: Target) -> Probe:
-    """Of each array some entries, the most telling ones of those that are wrong, and one direction of all."""
+def probes_of(target: Target, numbers: int) -> Probe:
+    """Of each array some entries, the most telling ones of those that are wrong, and one direction of all.
+
+    Args:
+        target: what is to be explained.
+        numbers: that move in one pass; the more, the fewer probes.
+    """
     generator = np.random.default_rng(SEED)
-    width = max((t.size for t in target.true), default=1)
-    room = int(np.clip(WIDE // max(width, 1), 6, MOST_PROBES))
+    room = int(np.clip(WIDE // max(numbers, 1), FEWEST_PROBES, MOST_PROBES))
     wrong, arrays = sum(target.wrong), len(target.true)
     each = int(np.clip((room - arrays) // max(wrong, 1) - 1, 2, 8))
     entries: list[tuple[int, Any]] = []

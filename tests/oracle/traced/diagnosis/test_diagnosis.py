@@ -42,7 +42,6 @@ WRONG = {
     "variance": (layer_norm, partial(layer_norm, variance=stopped), ROWS, "missing", "x - m"),
     "both": (layer_norm, partial(layer_norm, mean=stopped, variance=stopped), ROWS, "rule", "neither the mean nor"),
     "variance, sign": (layer_norm, partial(layer_norm, variance=lambda v: weighted(v, -1.0)), ROWS, "sign", "x - m"),
-    "variance, twice": (layer_norm, partial(layer_norm, variance=lambda v: weighted(v, 2.0)), ROWS, "scaled", "twice"),
     "mean, not divided": (layer_norm, partial(layer_norm, mean=lambda m: weighted(m, 8.0)), ROWS, "rule", "divisor"),
     "eps": (layer_norm, partial(layer_norm, eps=1e-3), ROWS, "function", "0.001 for 1e-05"),
     "n - 1": (layer_norm, partial(layer_norm, less=1), ROWS, "function", "7 for 8"),
@@ -108,8 +107,10 @@ def test_whole_arrays_are_said_to_be_what_they_are():
     right = gradients(product, leaves, ct, 2)
     assert explained(product, [right[0].T, right[1]], (6, 6), (6, 6)).kind == "transposed"
     assert explained(product, [right[1], right[1]], (6, 6), (6, 6)).sentence == "the gradient of x is the gradient of w"
-    rolled = explained(product, [right[0], np.roll(right[1], 1, 0)], (6, 6), (6, 6))
-    assert (rolled.kind, rolled.arrays) == ("rolled", ("w",))
+    flipped = explained(product, [right[0], np.flip(right[1], 1)], (6, 6), (6, 6))
+    assert (flipped.kind, flipped.arrays) == ("flipped", ("w",))
+    lost = explained(product, [right[0], np.where(np.arange(6)[:, None] < 4, right[1], 0.0)], (6, 6), (6, 6))
+    assert "is 0 for the last 2 of 6 along axis 0: never written" in lost.sentence
     partly = explained(product, [right[0].T, np.cos(right[1])], (6, 6), (6, 6))
     assert partly is None or partly.unexplained == ("w",)
 
@@ -133,7 +134,7 @@ def test_what_is_right_or_was_not_given_is_not_explained():
     assert diagnose(trace, floors, [np.full_like(right[0], np.nan), *right[1:]], PATHS[:3]) is None
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_random_errors_get_no_name(precision):
     rng = np.random.default_rng(1)
     trace, floors, leaves, ct = asked(layer_norm, ROWS, (), precision)

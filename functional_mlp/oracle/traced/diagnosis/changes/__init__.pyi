@@ -1,7 +1,7 @@
-from .edges import PATH as PATH
-from .edges import RULE as RULE
-from .edges import VALUE as VALUE
-from .edges import Candidate as Candidate
+from .candidate import PATH as PATH
+from .candidate import RULE as RULE
+from .candidate import VALUE as VALUE
+from .candidate import Candidate as Candidate
 from .edges import candidates as candidates
 from .edges import scaled as scaled
 from .functions import Variant as Variant

@@ -8,15 +8,16 @@ its place, does to the gradients along every direction.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
+from functional_mlp.oracle.traced.diagnosis.changes.candidate import PATH, RULE, VALUE, Candidate
 from functional_mlp.oracle.traced.diagnosis.changes.composites import Composite, composites
 from functional_mlp.oracle.traced.diagnosis.changes.layouts import Alternative, only, without
+from functional_mlp.oracle.traced.diagnosis.changes.losses import lost_terms
 from functional_mlp.oracle.traced.diagnosis.changes.rules import alternatives
-from functional_mlp.oracle.traced.diagnosis.matching import Factor
 from functional_mlp.oracle.traced.diagnosis.replay import (
     SLOPES,
     Change,
@@ -32,32 +33,6 @@ from functional_mlp.oracle.traced.diagnosis.replay import (
 )
 from functional_mlp.oracle.traced.diagnosis.target import Probe
 from functional_mlp.oracle.traced.tracing.primitives import is_float
-
-PATH, RULE, VALUE = "path", "rule", "value"  # what a candidate changes: how much flows, by which rule, by which value
-
-
-class Candidate(NamedTuple):
-    """A change on the way back.
-
-    Attributes:
-        kind: PATH, whose share is fitted, RULE or VALUE.
-        place: of the operation.
-        operand: to which it is.
-        words: what is done instead; "" for a path.
-        changes: by which it is made; of a path, those that cut it.
-        effect: what it does along the probes; of a path, what flows through it. None if that was not found.
-        other: number of the value that is used instead of another, of VALUE.
-        factor: of a path whose share is not fitted.
-    """
-
-    kind: str
-    place: int
-    operand: int
-    words: str
-    changes: tuple[Change, ...]
-    effect: Array | None
-    other: int | None = None
-    factor: Factor | None = None
 
 
 def candidates(tape: Tape, right: list[Stacked], probe: Probe) -> Iterator[Candidate]:
@@ -87,6 +62,7 @@ def candidates(tape: Tape, right: list[Stacked], probe: Probe) -> Iterator[Candi
                 yield Candidate(RULE, step.place, j, other.words, (_changed(number, step, other),), effect)
         if number in wholes and flows[wholes[number].argument] is not None:
             yield from _of_composite(step, wholes[number], cts[0], flows[wholes[number].argument])
+        yield from lost_terms(number, step, x, y, cts, tangents, probe)
         if not set(step.results).isdisjoint(tape.outputs):
             yield from _parts_of_output(number, step, x, y, cts, own, tangents)
         if tape.turns[step.place] == 1:

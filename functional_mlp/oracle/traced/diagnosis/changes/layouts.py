@@ -64,17 +64,6 @@ def _of_dot(step: Step, x: list[Any], y: list[Any], j: int) -> Iterator[Alternat
             rolled = np.roll(other, shift, axis)
             words = "the other factor of the product is shifted by one"
             yield Alternative(j, words, partial(_with_other, j, rolled))
-    for k, axis in enumerate(free):
-        n = other.shape[axis]
-        if n > 1:
-            for index, which in ((n - 1, "last"), (0, "first")):
-
-                def shorter(step: Step, x: list[Any], y: list[Any], cts: list[Stacked], at: Any = (axis, index)) -> Any:
-                    cut = np.array(x[1 - j])
-                    cut[(slice(None),) * at[0] + (at[1],)] = 0.0
-                    return dot_pulled(step.params, cts[0], [cut if i == 1 - j else v for i, v in enumerate(x)], j)
-
-                yield Alternative(j, f"the {which} of {n} terms of the sum is left out (axis {k} of it)", shorter)
 
 
 def _with_other(j: int, other: Any, step: Step, x: list[Any], y: list[Any], cts: list[Stacked]) -> Any:
@@ -94,11 +83,9 @@ def of_spread(x: Any, y: Any, axes: tuple[int, ...], j: int) -> Iterator[Alterna
     for index, which in ((-1, "last"), (0, "first")):
         yield _cut_first(f"the {which} of {n} terms is kept instead of their sum", j, only(axes, index))
         for axis, size in zip(axes, sizes, strict=True):
-            if size > 1:
-                yield _cut_first(f"the {which} of {size} terms of the sum is left out", j, without(axis, index))
-                if len(axes) > 1:
-                    words = f"of axis {axis} the {which} is kept instead of the sum"
-                    yield _cut_first(words, j, only((axis,), index))
+            if size > 1 and len(axes) > 1:
+                words = f"of axis {axis} the {which} is kept instead of the sum"
+                yield _cut_first(words, j, only((axis,), index))
 
 
 def only(axes: Iterable[int], index: int) -> Callable[[Any], Any]:
@@ -115,8 +102,8 @@ def only(axes: Iterable[int], index: int) -> Callable[[Any], Any]:
     return change
 
 
-def without(axis: int, index: int) -> Callable[[Any], Any]:
-    """A stack of cotangents that is 0 at one place of an axis."""
+def without(axis: int, index: int | slice) -> Callable[[Any], Any]:
+    """A stack of cotangents that is 0 at some places of an axis."""
 
     def change(ct: Any) -> Any:
         cut = np.array(ct)

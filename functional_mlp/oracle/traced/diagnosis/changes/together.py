@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.traced.diagnosis.changes.edges import PATH, RULE, VALUE, Candidate, scaled
+from functional_mlp.oracle.traced.diagnosis.changes.candidate import PATH, RULE, VALUE, Candidate
+from functional_mlp.oracle.traced.diagnosis.changes.edges import scaled
 from functional_mlp.oracle.traced.diagnosis.matching import SIMPLE, Factor, meant, shares
 from functional_mlp.oracle.traced.diagnosis.replay import Tape
 from functional_mlp.oracle.traced.diagnosis.target import Probe

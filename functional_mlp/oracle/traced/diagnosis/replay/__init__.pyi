@@ -2,6 +2,7 @@ from .derivatives import as_shaped as as_shaped
 from .derivatives import dot_pulled as dot_pulled
 from .derivatives import full as full
 from .derivatives import pull as pull
+from .derivatives import push as push
 from .linear import Stacked as Stacked
 from .linear import broadcast_axes as broadcast_axes
 from .moves import written_back as written_back

@@ -14,7 +14,7 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.diagnosis.replay.derivatives import Stacked, pull, push
 from functional_mlp.oracle.traced.diagnosis.replay.tape import Step, Tape
 
-BLOCK = 4_000_000  # numbers that a stacked pass may hold of the widest value
+BLOCK = 2_000_000  # numbers that a stacked pass may hold of the widest value
 
 
 class Change(NamedTuple):
