@@ -17,6 +17,9 @@ from functional_mlp.oracle.traced.tracing import Place, Trace
 from functional_mlp.oracle.truth import float64_on_cpu
 
 MOST_TIES = 8
+AT_ONE_PLACE = frozenset(
+    {"missing", "sign", "scaled", "rule", "value", "truncated"}
+)  # kinds that say more than a whole
 
 
 def diagnose(
@@ -42,17 +45,18 @@ def diagnose(
         target = target_of(list(given), [np.asarray(f.true) for f in of_gradients], list(of_gradients))
         if not any(target.wrong):
             return None
-        found = list(_of_changes(trace, target, paths))
         whole = _of_arrays(relations_of(target, paths), target, paths)
-        named = sorted((e for _, e in found if e.kind != "related"), key=lambda e: bool(e.unexplained))
-        if whole is not None and whole.kind != "related" and not whole.unexplained:
-            named.insert(1 if named else 0, whole)
+        simple = whole is not None and whole.kind != "related" and not whole.unexplained
+        found = list(_of_changes(trace, target, paths, pairs=not simple))
+        named = [e for e in found if e.kind != "related"]
+        if simple and whole is not None:
+            named.insert(1 if named and named[0].kind in AT_ONE_PLACE else 0, whole)
         if named:
             return named[0]._replace(ties=tuple(e for e in named[1:] if e.sentence != named[0].sentence)[:MOST_TIES])
-        return whole if whole is not None else next((e for _, e in found), None)
+        return whole if whole is not None else next(iter(found), None)
 
 
-def _of_changes(trace: Trace, target: Target, paths: Sequence[str]) -> Iterator[tuple[int, Explanation]]:
+def _of_changes(trace: Trace, target: Target, paths: Sequence[str], *, pairs: bool) -> Iterator[Explanation]:
     """What was found at places of the function, the likeliest first."""
     floats = list(trace.operands[: len(target.true)])
     cts = list(trace.operands[len(target.true) :])
@@ -62,10 +66,10 @@ def _of_changes(trace: Trace, target: Target, paths: Sequence[str]) -> Iterator[
         return
     places = places_of(tape)
     wording = Wording(tape, places, paths)
-    matches = sorted(matches_of(tape, cts, target, places), key=_likelihood)
+    matches = sorted(matches_of(tape, cts, target, places, pairs=pairs), key=_likelihood)
     arrays = tuple(path for path, wrong in zip(paths, target.wrong, strict=True) if wrong)
     for match in matches:
-        yield _likelihood(match)[0], _explained(match, wording, arrays)
+        yield _explained(match, wording, arrays)
 
 
 def _likelihood(match: Match) -> tuple[int, int]:
@@ -92,7 +96,7 @@ def _explained(match: Match, wording: Wording, arrays: tuple[str, ...]) -> Expla
     sentence = wording.of_group(match.candidates, match.factor)
     chosen = wording.likeliest(match.candidates, match.factor)
     others = [wording.places[c.place] for c in match.candidates]
-    places = [wording.places[chosen.place], *others]
+    places = [*wording.within(chosen), *others]
     if match.second:
         second = match.second[0]
         sentence = f"{sentence}; and {wording.of_group(match.second, second.factor)}"

@@ -90,8 +90,18 @@ class Search(NamedTuple):
     is_scaled: bool
 
 
-def matches_of(tape: Tape, cts: list[Array], target: Target, places: list[Place | None]) -> list[Match]:
-    """All that was found, in no order; [] if nothing explains the numbers by more than chance."""
+def matches_of(
+    tape: Tape, cts: list[Array], target: Target, places: list[Place | None], *, pairs: bool = True
+) -> list[Match]:
+    """All that was found, in no order; [] if nothing explains the numbers by more than chance.
+
+    Args:
+        tape: the function.
+        cts: the cotangents of its outputs.
+        target: the numbers to be explained.
+        places: by place, where it is in the person's code.
+        pairs: whether two changes at once are tried, if nothing else explains the numbers.
+    """
     right = pull_back(tape, cts)
     asked = Search(
         tape, cts, right, target, probes_of(target, _numbers(tape)), places, sites_of(tape, places), is_scaled(target)
@@ -111,7 +121,7 @@ def matches_of(tape: Tape, cts: list[Array], target: Target, places: list[Place 
     if any(_is_named(m) for m in matches):
         return matches
     matches += _varied(asked, tried)
-    if any(_is_named(m) for m in matches):
+    if not pairs or any(_is_named(m) for m in matches):
         return matches
     return [*matches, *_pairs(asked, [*once, *known], tried)]
 

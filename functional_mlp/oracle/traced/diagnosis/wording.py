@@ -49,6 +49,7 @@ class Wording:
     def __init__(self, tape: Tape, places: Sequence[Place | None], paths: Sequence[str]):
         self.tape, self.places, self.paths = tape, places, paths
         self._made = {v: step for step in tape.steps for v in step.results}
+        self._numbers = {v: number for number, step in enumerate(tape.steps) for v in step.results}
 
     def of_group(self, group: Sequence[Candidate], factor: Factor | None) -> str:
         """A sentence on candidates that do the same."""
@@ -61,7 +62,10 @@ class Wording:
             return f"{self._flow(step, c.operand)} {words}{every}"
         if c.kind == VALUE:
             assert c.other is not None
-            return f"on the way back through {self.at(step)}, {self.value(c.other)} is read instead of another value"
+            right = step.operands[1 - c.operand] if len(step.operands) == 2 else step.operands[0]
+            return (
+                f"on the way back through {self.at(step)}, {self.value(c.other)} is read instead of {self.value(right)}"
+            )
         return f"on the way back through {self.at(step)}: {c.words}{every}"
 
     def likeliest(self, group: Sequence[Candidate], factor: Factor | None) -> Candidate:
@@ -109,9 +113,20 @@ class Wording:
             return self.at(self._made[v])
         return "a constant"
 
-    def place(self, number: int) -> Place | None:
-        """The place of a change."""
-        return self.places[number]
+    def within(self, c: Candidate) -> list[Place | None]:
+        """Where the operations are that a change stands for: one, or those of a whole function, the last first."""
+        change = c.changes[0]
+        if change.target in self.tape.steps[change.step].operands:
+            return [self.places[c.place]]
+        start = self._numbers.get(change.target, -1)
+        open_, found = [change.step], {change.step}
+        while open_:
+            for v in self.tape.steps[open_.pop()].operands:
+                number = self._numbers.get(v, -1)
+                if number > start and self.tape.moving[v] and number not in found:
+                    found.add(number)
+                    open_.append(number)
+        return [self.places[self.tape.steps[number].place] for number in sorted(found, reverse=True)]
 
 
 def short(expression: str, width: int = 60) -> str:

@@ -42,7 +42,6 @@ WRONG = {
     "variance": (layer_norm, partial(layer_norm, variance=stopped), ROWS, "missing", "x - m"),
     "both": (layer_norm, partial(layer_norm, mean=stopped, variance=stopped), ROWS, "rule", "neither the mean nor"),
     "variance, sign": (layer_norm, partial(layer_norm, variance=lambda v: weighted(v, -1.0)), ROWS, "sign", "x - m"),
-    "variance, twice": (layer_norm, partial(layer_norm, variance=lambda v: weighted(v, 2.0)), ROWS, "scaled", "twice"),
     "mean, not divided": (layer_norm, partial(layer_norm, mean=lambda m: weighted(m, 8.0)), ROWS, "rule", "divisor"),
     "eps": (layer_norm, partial(layer_norm, eps=1e-3), ROWS, "function", "0.001 for 1e-05"),
     "n - 1": (layer_norm, partial(layer_norm, less=1), ROWS, "function", "7 for 8"),
@@ -135,7 +134,7 @@ def test_what_is_right_or_was_not_given_is_not_explained():
     assert diagnose(trace, floors, [np.full_like(right[0], np.nan), *right[1:]], PATHS[:3]) is None
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_random_errors_get_no_name(precision):
     rng = np.random.default_rng(1)
     trace, floors, leaves, ct = asked(layer_norm, ROWS, (), precision)

@@ -158,6 +158,14 @@ def _is_constant(a: Any, total: Any, n: int) -> bool:
     return bool(np.all(np.isfinite(a)) and np.all(np.abs(a - mean) <= 1e-9 * (np.abs(mean) + 1e-3)))
 
 
+def _is_of_variance(x: Any, y: Any, total: Any, n: int) -> bool:
+    """Whether a centred array was divided by the root of its variance and one small number, and not by anything."""
+    centred = x - total(x) / n
+    variance, divisor = total(centred**2) / n, total(centred**2) / total(y * y)
+    more = divisor - variance
+    return bool(np.all(more >= -1e-9 * divisor) and np.all(np.abs(more - np.max(more)) <= 1e-6 * divisor))
+
+
 def _softmax(x: Any, y: Any, s: Any, n: int) -> list[tuple[str, Pulled]]:
     return [
         ("", lambda ct: y * (ct - s(y * ct))),
@@ -232,7 +240,7 @@ _KINDS: tuple[tuple[Any, Any, Any], ...] = (
     ),
     (
         lambda y, total, n: np.all(np.abs(total(y)) <= 1e-9 * (total(np.abs(y)) + 1e-300)) and np.any(y),
-        lambda x, y, total, n: _is_constant((x - total(x) / n) / y, total, n) and not np.allclose(x, y),
+        lambda x, y, total, n: _is_constant((x - total(x) / n) / y, total, n) and _is_of_variance(x, y, total, n),
         _standardised,
     ),
 )

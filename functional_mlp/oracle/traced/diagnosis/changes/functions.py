@@ -131,7 +131,11 @@ def _of(tape: Tape, step: Step, made: dict[int, int]) -> Iterator[tuple[str, Cha
         before = tape.steps[made[step.operands[0]]]
         constants = [j for j in (0, 1) if before.name == "add" and _is_constant(tape, before, j, made)]
         if constants:
-            yield "the constant is added outside of the root instead of under it", _outside(made, constants[0])
+            own = float(tape.values[before.operands[constants[0]]].ravel()[0])
+            yield f"{own:g} is added outside of the root instead of under it", _outside(made, constants[0], own)
+            for c in EPSILONS if 0 < abs(own) <= SMALL else ():
+                if c not in (0.0, own):
+                    yield f"{c:g} outside of the root for {own:g} under it", _outside(made, constants[0], c)
 
 
 def _spelled(step: Step) -> str:
@@ -238,11 +242,9 @@ def _compared(compare: Callable[..., Any]) -> Change:
     return change
 
 
-def _outside(made: dict[int, int], j: int) -> Change:
+def _outside(made: dict[int, int], j: int, c: float) -> Change:
     def change(tape: Tape, number: int) -> dict[int, Step]:
         root = tape.steps[number]
-        adding = tape.steps[made[root.operands[0]]]
-        c = float(tape.values[adding.operands[j]].ravel()[0])
         moved = _kept(1 - j)(tape, made[root.operands[0]])
         if root.name == "sqrt":
             value, slope = (lambda v: np.sqrt(v) + c), (lambda p, y, v: 0.5 / np.sqrt(v))

@@ -70,7 +70,7 @@ def test_cotangents_and_tangents_are_those_of_jax(name):
     dilation=st.integers(1, 2),
     groups=st.sampled_from([1, 2]),
 )
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_convolutions_of_any_kind(stride, low, high, base, dilation, groups):
     kernel = RNG.normal(size=(4, 2 // groups, 3))
 
