@@ -133,7 +133,7 @@ def test_five_minutes_shows_what_the_commands_print(language, script, tmp_path, 
     right, wrong = [output for _, output in shown if output]
     assert right.startswith("CONSISTENT: ")
     assert wrong.startswith("WRONG: ")
-    assert f"MISTAKE {MISTAKES[language]} in params" in wrong
+    assert f"MISTAKE {MISTAKES[language]} in layer" in wrong
     assert all(f"judged as {SHOWN[language]}." in " ".join(output.split()) for output in (right, wrong))
     for line, output in shown:
         program, *arguments = shlex.split(line)

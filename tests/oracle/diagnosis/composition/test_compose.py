@@ -152,7 +152,7 @@ def test_one_number_for_each_of_several_rates_is_no_constant():
 
 
 def test_a_factor_for_each_array_of_a_deep_network_is_soon_said_to_be_none_that_is_known():
-    network = fm.Network((4,) * 12 + (3,), ("tanh",) * 11 + ("identity",))
+    network = fm.Network((4,) * 8 + (3,), ("tanh",) * 7 + ("identity",))
     case, rng = draw(network, fm.Loss("squared_error", over_samples="mean"), samples=6), np.random.default_rng(0)
     grads = [
         ((1 + 0.37 * rng.random()) * np.asarray(w), (1 + 0.37 * rng.random()) * np.asarray(b))
