@@ -22,6 +22,7 @@ from functional_mlp.oracle.diagnosis.candidates import (
     starts,
 )
 from functional_mlp.oracle.diagnosis.composition import (
+    LARGEST,
     RELATION,
     SCALES,
     Composed,
@@ -199,7 +200,12 @@ def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
     found = [*_each(_exact, question, asked), *_each(fitted, question, asked)]
     if found and not generic and not any(account.mistakes[0].id in SCALES for account in found):
         found += _each(fitted, question, [group for group in groups if group[0].id == "loss-scaled"])
-    return found
+    return [account for account in found if not (generic and _vanishing(account.mistakes[0].value))]
+
+
+def _vanishing(value: Number | None) -> bool:
+    """Whether a factor is so small that the numbers are 0 but for rounding."""
+    return isinstance(value, float) and abs(value) < 1 / LARGEST
 
 
 def _each(

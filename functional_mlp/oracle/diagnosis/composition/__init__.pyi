@@ -6,5 +6,6 @@ from .constants import Constants as Constants
 from .constants import Part as Part
 from .constants import cost_of as cost_of
 from .constants import cost_of_layers as cost_of_layers
+from .fits import LARGEST as LARGEST
 from .fits import MOST_WORK as MOST_WORK
 from .fits import of_each_sample as of_each_sample

@@ -134,6 +134,7 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     """The explanations that a program and its factors amount to."""
     wrong = question.wrong - {"loss", "outputs"}
     chain = _supported(search, chain, wrong)
+    chain = _zeros_believed(chain, [path for path in wrong if path not in chain.explained])
     explained = {path: one for path, one in chain.explained.items() if path in wrong}
     if not explained:
         return []
@@ -146,6 +147,14 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
         for own in _choices(search, chain)
         if (own or parts) and not (one_number and any(_is_any_number(part) for part in parts))
     ]
+
+
+def _zeros_believed(chain: Chain, left: Collection[str]) -> Chain:
+    """A program without the arrays of zeros at or below a layer that is not explained: that may be why they are 0."""
+    top = max((layer_of(path) for path in left), default=-1)
+    zeros = [path for path, one in chain.explained.items() if one.fit.factor == 0 and one.observed.layer <= top]
+    explained = {path: one for path, one in chain.explained.items() if path not in zeros}
+    return chain._replace(explained=explained, unexplained=(*chain.unexplained, *zeros))
 
 
 def _is_any_number(part: Part) -> bool:

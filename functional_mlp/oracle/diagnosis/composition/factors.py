@@ -78,8 +78,20 @@ def readings(explained: Sequence[Explained], constants: Constants) -> list[tuple
         smaller = [one._replace(fit=one.fit._replace(factor=one.fit.factor / grown)) for one in penalised]
         read = _readings([*smaller, *others], others, constants)
         found += [(*parts, part("l2-on-gradient")) for parts in read]
+    if declared and all(_is_negated(one) for one in declared):
+        negated = [one._replace(fit=_negated(one.fit)) for one in explained]  # the penalty's gradient as well
+        flipped = part("sign-flipped" if constants.rate is None else "ascends")
+        found += [(flipped, *parts) for parts in _readings(negated, negated, constants)]
     found.sort(key=total)
     return [parts for parts in found if total(parts) <= total(found[0]) + NEAR_BEST]
+
+
+def _is_negated(one: Explained) -> bool:
+    return close(one.fit.l2, -one.observed.l2, max(1e-9, 8 * one.observed.relative / one.observed.l2))
+
+
+def _negated(fit: Fit) -> Fit:
+    return fit._replace(factor=-fit.factor, l2=-fit.l2, l1=-fit.l1)
 
 
 def _readings(
@@ -117,8 +129,14 @@ def _factors(explained: Sequence[Explained], constants: Constants) -> list[tuple
             choices = [(*before, *parts) for before in choices for parts in named]
             choices = sorted(choices, key=total)[:MOST_READINGS]
         found += [joined(parts, ONE_OF_SEVERAL) for parts in choices]
+    # every array by itself, and all alike: that is the loss
+    found = [parts for parts in found if not any(_is_of_everything(one, constants) for one in parts)]
     found.sort(key=total)
     return found[:MOST_READINGS]
+
+
+def _is_of_everything(one: Part, constants: Constants) -> bool:
+    return (one.id, one.variant) == ("array-scaled", "both") and len(one.layers) == constants.depth > 1
 
 
 def _only(shape: Shape) -> list[str]:
@@ -180,7 +198,7 @@ def _shapes(explained: Sequence[Explained], depth: int) -> list[Shape]:
         shape("all", None, lambda layer, kind: 1),
         shape("biases", None, lambda layer, kind: int(kind == "bias")),
         shape("weights", None, lambda layer, kind: int(kind == "weights")),
-        shape("growing", None, lambda layer, kind: depth - 1 - layer),
+        *([shape("growing", None, lambda layer, kind: depth - 1 - layer)] if depth > 2 else []),
     ]
     for at in range(depth - 1):
         every.append(shape("down", at, lambda layer, kind, at=at: int(layer <= at)))  # type: ignore[misc]
@@ -249,6 +267,8 @@ def _of_all(
         known = close(constant, 2.0, doubt) and "accumulated" not in constants.excluded
         accumulated = [plain("accumulated")] if known else []
         flipped = [plain("sign-flipped")] if close(constant, -1.0, doubt) else []
+        again = constants.rate is not None and close(constant, constants.rate, doubt)
+        flipped += [plain("learning-rate-twice")] if again else []
         penalty = _penalty_times(constant, constants)
         both = [(*parts, penalty) for parts in constants.conventions_of(constant, doubt)[:6] if penalty is not None]
         return [*twice, *accumulated, *flipped, *both, scaled("loss-scaled", "loss-too", ())]
@@ -341,7 +361,7 @@ def _penalty_parts(
     declared = constants.l2
     on_bias = any(one.observed.l2 for one in biases)
     of_penalty = bool(declared) and _penalty_times(l2 / declared, constants) is not None
-    if constants.rate is not None and odd_biases and not of_penalty:
+    if constants.rate is not None and (odd_biases or not biases) and not of_penalty:
         momentum = _momentum(fitted, largest, constants.rate)
         if momentum is not None:
             yield (part("momentum-as-weights", value=momentum),)
@@ -372,7 +392,8 @@ def _momentum(fitted: Sequence[Explained], largest: Explained, rate: float) -> f
     ):
         momentum = (of_penalty(largest) * largest.observed.l2 - largest.fit.l2) * rate
         added = (_same_penalty(one, of_penalty(one) * one.observed.l2 - momentum / rate, 0.0) for one in fitted)
-        if momentum > 0 and close(momentum, float(f"{momentum:.3g}"), 1e-9) and all(added):
+        plain = close(momentum, float(f"{momentum:.3g}"), max(1e-9, largest.observed.relative))
+        if momentum > 0 and plain and all(added):
             return float(momentum)
     return None
 

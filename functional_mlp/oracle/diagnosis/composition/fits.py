@@ -149,6 +149,12 @@ def _of_others(observed: Observed, gradient: Array, known: Sequence[Fit]) -> Ite
     for numbers, doubt in tried.items():
         if observed.parameter is not None or numbers[1:] == (0.0, 0.0):
             yield from _if_it_agrees(observed, gradient, Fit(*numbers, 0, doubt))
+    if observed.parameter is None or observed.given.size < 2:
+        return
+    for _, l2, l1 in tried:
+        penalty = l2 * observed.parameter + l1 * np.sign(observed.parameter)
+        factor, doubt = _ratio(observed, gradient, observed.given - penalty)
+        yield from _if_it_agrees(observed, gradient, Fit(factor, l2, l1, 1, doubt))
 
 
 def _in_span(observed: Observed, gradient: Array) -> bool:
@@ -221,6 +227,6 @@ def _ratio(observed: Observed, own: Array, given: Array) -> tuple[float, float]:
 
 
 def _if_it_agrees(observed: Observed, gradient: Array, fit: Fit) -> Iterator[Fit]:
-    sound = bool(np.isfinite(fit.factor + fit.l2 + fit.l1)) and 0 < abs(fit.factor) < LARGEST
+    sound = bool(np.isfinite(fit.factor + fit.l2 + fit.l1)) and 1 / LARGEST < abs(fit.factor) < LARGEST
     if sound and agrees(observed, made_by(observed, gradient, fit), fit.factor):
         yield fit

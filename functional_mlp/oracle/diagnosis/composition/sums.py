@@ -24,8 +24,8 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
 )
 from functional_mlp.oracle.diagnosis.composition.constants import cost_of
 from functional_mlp.oracle.diagnosis.composition.factors import Explained
-from functional_mlp.oracle.diagnosis.composition.fits import Observed, fit_of
-from functional_mlp.oracle.mistakes import Slip, view_of
+from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, fit_of
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, view_of
 
 SURE = 6.0  # decimal digits by which an array, or those of a layer, must agree for a mistake there to be found
 
@@ -66,11 +66,34 @@ def _by_sums(search: Search, chain: Chain, layer: int, observed: Observed) -> li
         gradient = summed(own, view, observed, weighted(chain, chain.ct_z))
         changes = gradient is not None and (unchanged is None or not np.array_equal(gradient, unchanged))
         fit = fit_of(observed, gradient, fits) if gradient is not None and changes else None
-        if fit is None or gradient is None or observed.digits(fit.free) < SURE or fit.factor == 0 or fit.free > least:
+        if fit is None or gradient is None or fit.factor == 0 or fit.free > least:
+            continue
+        if observed.digits(fit.free) < SURE or not _says_more_than_a_bound(slip, observed):
             continue
         cost = cost_of(*kind_of(slip)) + cost_of_fit(search, chain.explained, observed, fit)
         found.append((cost, slip, Explained(observed, gradient, fit)))
+    if not found and _is_one_number_of_its_own(search, observed):
+        fit = Fit(1.0, 0.0, 0.0, 0, 0.0)
+        one_number = Slip("scalar-broadcast", layer, "weights" if observed.kind == "weights" else "bias-mean")
+        found.append((0.0, one_number, Explained(observed, observed.given, fit)))
     return [(slip, explained) for _, slip, explained in sorted(found, key=lambda one: one[0])]
+
+
+def _is_one_number_of_its_own(search: Search, observed: Observed) -> bool:
+    """Whether all entries of an array are one number, which no other array has: it is not a bound."""
+    if not observed.is_one_number or observed.given.size < 2 or not observed.given.any():
+        return False
+    number = abs(observed.given.flat[0])
+    others = (one for one in itertools.chain.from_iterable(search.observed.values()) if one.path != observed.path)
+    return not any((np.abs(other.given) == number).any() for other in others)
+
+
+def _says_more_than_a_bound(slip: Slip, observed: Observed) -> bool:
+    """Whether some entries of an array are not just at the bound that was read off all arrays."""
+    parameter = MISTAKES[slip.id].parameter
+    if parameter is None or parameter.read is None:
+        return True
+    return bool((np.abs(observed.given) < np.abs(slip.value)).any())  # type: ignore[arg-type]
 
 
 def _with_sum(search: Search, chain: Chain, observed: Observed, found: Sequence[tuple[Slip, Explained]]) -> Chain:
