@@ -1,6 +1,7 @@
-"""Tables of Markdown."""
+"""Tables of Markdown, and pages of them."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -8,3 +9,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], texts: int = 1) ->
     """A table; its first columns, so many, are text, the others are numbers."""
     rules = ["---" if column < texts else "---:" for column in range(len(head))]
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in (head, rules, *rows)) + "\n"
+
+
+def write_page(text: str, file: Path) -> None:
+    """Writes a page, in a folder that is made if it is not there."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")

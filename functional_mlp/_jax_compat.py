@@ -4,7 +4,7 @@ Where that part of JAX is gone, each does what is right in another way, does wit
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -217,6 +217,12 @@ def called_program(equation: Any) -> tuple[Any, Any] | None:
     if inner is None or len(getattr(inner, "in_avals", getattr(inner, "invars", ()))) != len(equation.invars):
         return None
     return (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ())
+
+
+def results_of(primitive: Any, operands: Sequence[Any], params: Mapping[str, Any]) -> list[Any]:
+    """What a primitive makes of operands: a list, of one result too."""
+    results = primitive.bind(*operands, **params)
+    return list(results) if primitive.multiple_results else [results]
 
 
 def source_frames(equation: Any) -> Iterator[SourceFrame]:

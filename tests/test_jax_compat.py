@@ -15,7 +15,7 @@ from functional_mlp import _jax_compat
 PACKAGE = Path(__file__).resolve().parents[1] / "functional_mlp"
 UNSTABLE = re.compile(
     r"jax\._src|jax\.extend|jax\.interpreters|jax\.core\b|manual_axis_type|\.vma\b|\bp(cast|vary)\(|xla_metadata import"
-    r"|jax\.config\.(values|jax_)|preemption_service|\.eqns\b"
+    r"|jax\.config\.(values|jax_)|preemption_service|\.eqns\b|primitive\.bind\("
 )
 APART = {"_jax_compat.py", "exporting/artifact.py"}  # which runs without this package
 
@@ -209,3 +209,15 @@ def test_what_prints_has_effects_and_an_equation_without_a_source_has_no_frames(
     program = jax.make_jaxpr(lambda x: (jax.debug.print("{}", x), x)[1])(1.0)
     assert _jax_compat.has_effects(_jax_compat.equations_of(program.jaxpr)[0])
     assert list(_jax_compat.source_frames(object())) == []
+
+
+def test_a_primitive_is_bound_to_operands_and_gives_a_list():
+    x = np.array([[2.0, 1.0]], np.float32)
+    sine, split = (
+        _jax_compat.equations_of(jax.make_jaxpr(function)(x).jaxpr)[0]
+        for function in (jnp.sin, lambda x: jax.lax.split(x, (1, 1), axis=1))
+    )
+    [only] = _jax_compat.results_of(sine.primitive, [x], sine.params)
+    np.testing.assert_allclose(only, np.sin(x), rtol=1e-6)
+    first, second = _jax_compat.results_of(split.primitive, [x], split.params)
+    assert (first.tolist(), second.tolist()) == ([[2.0]], [[1.0]])

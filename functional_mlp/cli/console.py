@@ -31,6 +31,14 @@ def show(text: str) -> None:
         drop_output()
 
 
+def conclude(report: Any, *, as_json: bool, explain: bool = False) -> NoReturn:
+    """Shows a report, and ends the program with its verdict as exit code."""
+    show(report.json() if as_json else report.text())
+    if explain:
+        show("\n" + report.explain())
+    raise typer.Exit(VERDICT_CODES[report.verdict])
+
+
 def drop_output() -> None:
     """Sends what is still to be written to nowhere, or the interpreter would complain of the broken pipe at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

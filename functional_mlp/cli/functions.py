@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from functional_mlp.cli.console import VERDICT_CODES, fail, show
+from functional_mlp.cli.console import conclude, fail
 from functional_mlp.cli.options import Html, MaxBytes, require_new_name
 from functional_mlp.files import MAX_BYTES
 
@@ -74,8 +74,7 @@ def check_vjp_command(
             write_text(html, report.html())
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
-    show(report.json() if as_json else report.text())
-    raise typer.Exit(VERDICT_CODES[report.verdict])
+    conclude(report, as_json=as_json)
 
 
 def function_named(name: str) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import functional_mlp as fm
-from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, fail, show
+from functional_mlp.cli.console import conclude, ended_by_signals, fail
 from functional_mlp.cli.options import (
     L2,
     PLAIN,
@@ -96,10 +96,7 @@ def check_command(
             write_text(html, report.html())
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
-    show(report.json() if as_json else report.text())
-    if explain:
-        show("\n" + report.explain())
-    raise typer.Exit(VERDICT_CODES[report.verdict])
+    conclude(report, as_json=as_json, explain=explain)
 
 
 def drive_command(
@@ -183,7 +180,4 @@ def drive_command(
             write_text(html, report.html())
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
-    show(report.json() if as_json else report.text())
-    if explain:
-        show("\n" + report.explain())
-    raise typer.Exit(VERDICT_CODES[report.verdict])
+    conclude(report, as_json=as_json, explain=explain)

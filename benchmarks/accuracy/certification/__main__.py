@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from benchmarks.accuracy.certification.cases import Recipe, recipes
 from benchmarks.accuracy.certification.methods import METHODS, Leaves
 from benchmarks.accuracy.certification.report import Certification, Errors, worse, written
+from benchmarks.markdown import write_page
 from reference import exact, plain
 
 Array = NDArray[np.float64]
@@ -185,8 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     found = certify(options.entries, options.seed)
     text = written(found, f"{COMMAND} --entries {options.entries} --seed {options.seed}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text, encoding="utf-8")
+    write_page(text, options.out)
     print(text)
     print(f"written to {options.out} after {found.seconds:.0f} s")
     return 1 if worse(found) else 0

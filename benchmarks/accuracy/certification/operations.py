@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.markdown import table
+from benchmarks.markdown import table, write_page
 from functional_mlp import operations
 from reference.operations import certified_operation
 
@@ -180,8 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     errors = certify(options.cases, options.seed)
     text = written(errors, f"{COMMAND} --cases {options.cases} --seed {options.seed}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text, encoding="utf-8")
+    write_page(text, options.out)
     print(text)
     return 1 if worse(errors) else 0
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from functional_mlp.oracle.case import Case, layer_of, parameter_of, weights_and_bias
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy, next_on_the_way_back
-from functional_mlp.oracle.diagnosis.composition import SCALES
+from functional_mlp.oracle.diagnosis.composition import SCALES, is_any_number
 from functional_mlp.oracle.diagnosis.loss_value import loss_readings
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, relative_sizes
 from functional_mlp.oracle.diagnosis.relations import Relation, relations
@@ -173,7 +173,7 @@ def _most_often(seen: Sequence[_Found]) -> tuple[Account, ...]:
                 counted[same] = (account, times)
             continue
         times = sum(any(_holds(account.mistakes, own.mistakes) for own in found.accounts) for found in seen)
-        if times == 1 < len(seen) and any(_is_any_number(one) for one in account.mistakes):
+        if times == 1 < len(seen) and any(is_any_number(one.id, one.value, one.meanings) for one in account.mistakes):
             continue  # chance, in one case
         counted.append((account, times))
     if not counted:
@@ -201,11 +201,6 @@ def _alike(one: Named, other: Named) -> bool:
     if one.value is None or set(one.meanings) & set(other.meanings):
         return True
     return _near(np.asarray(one.value), np.asarray(other.value))
-
-
-def _is_any_number(one: Named) -> bool:
-    """Whether it says no more than that numbers are multiplied, by a constant that means nothing."""
-    return MISTAKES[one.id].generic and one.value is not None and not one.meanings
 
 
 def _near(one: np.ndarray, other: np.ndarray) -> bool:

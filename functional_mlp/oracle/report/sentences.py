@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from functional_mlp.oracle.diagnosis import Diagnosis, Evidence, Explanation, Na
 from functional_mlp.oracle.documents import Update
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.report.headlines import headline_of, quantity_in_words, value_of, with_names
-from functional_mlp.oracle.report.notation import Notation, index_of, lines_as_handed_over, name_of
+from functional_mlp.oracle.report.notation import Notation, index_of, lines_as_handed_over, listed, name_of
 from functional_mlp.oracle.report.reported import RELATED, Place, Reported
 from functional_mlp.oracle.report.reported import Explanation as ExplanationOfFunction
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, worst_of
@@ -113,7 +112,7 @@ def right_for(named: Named) -> str:
 def place_of(named: Named) -> str:
     """Which mistake, which variant of it, and where: in which layers, of which params[0] is the first."""
     variant = "" if named.variant is None else f" ({named.variant})"
-    where = _listed([str(layer + 1) for layer in named.layers]) if named.layers else ""
+    where = listed([str(layer + 1) for layer in named.layers]) if named.layers else ""
     layers = "layers" if len(named.layers) > 1 else "layer"
     return f"{named.id}{variant}{f' in {layers} {where}' if where else ''}"
 
@@ -174,15 +173,11 @@ def reproduced(diagnosis: Diagnosis, *, update: bool = False) -> str:
         return f"Your numbers are those of a program that does {does}{agree}."
     known = [shown.path for shown in diagnosis.evidence if shown.path not in diagnosis.unexplained]
     explained = [name_of(path, gradient=not update) for path in known]
-    whose = f"Your {_listed(explained)}" if explained else "Some of your numbers"
+    whose = f"Your {listed(explained)}" if explained else "Some of your numbers"
     are = "is that" if len(explained) == 1 else "are those"
     sentence = f"{whose} {are} of a program that does {does}{agree}."
-    left = _listed([name_of(path, gradient=not update) for path in diagnosis.unexplained])
+    left = listed([name_of(path, gradient=not update) for path in diagnosis.unexplained])
     return f"{sentence} What is wrong with {left} is not explained by it."
-
-
-def _listed(paths: Sequence[str]) -> str:
-    return paths[0] if len(paths) == 1 else f"{', '.join(paths[:-1])} and {paths[-1]}"
 
 
 def not_explained(diagnosis: Diagnosis, notation: Notation) -> str:
@@ -212,7 +207,7 @@ def _instead(best: Explanation, other: Explanation, notation: Notation) -> str:
         differing, replaced = list(other), []
     first, *more = (headline_of(named, notation).sentence.rstrip(".") for named in differing)
     words = "; and ".join([first, *(f"{headline[:1].lower()}{headline[1:]}" for headline in more)])
-    place = f"In place of {_listed(replaced)}: " if replaced and len(best) > 1 else ""
+    place = f"In place of {listed(replaced)}: " if replaced and len(best) > 1 else ""
     return f"{place}{words} ({' with '.join(map(place_of, differing))})."
 
 
@@ -253,12 +248,12 @@ def reproduced_by(explanation: ExplanationOfFunction) -> str:
     """Which arrays it reproduces, how well, and what it leaves unexplained."""
     if explanation.kind == RELATED:
         return "No change of the backward pass that was tried reproduces these numbers."
-    whose = _listed(explanation.arrays) if explanation.arrays else "numbers"
+    whose = listed(explanation.arrays) if explanation.arrays else "numbers"
     are = "is that" if len(explanation.arrays) == 1 else "are those"
     sentence = f"Your {whose} {are} of a program that does this, to {explanation.digits} digits."
     if not explanation.unexplained:
         return sentence
-    return f"{sentence} What is wrong with {_listed(explanation.unexplained)} is not explained by it."
+    return f"{sentence} What is wrong with {listed(explanation.unexplained)} is not explained by it."
 
 
 # leaves and numbers

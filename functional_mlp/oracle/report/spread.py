@@ -9,8 +9,9 @@ from functional_mlp.oracle.diagnosis import Diagnosis, Named
 from functional_mlp.oracle.documents import Update
 from functional_mlp.oracle.mistakes import WORDING, Slip, inject, inject_update, prepare
 from functional_mlp.oracle.report.attachments import Exhibit
-from functional_mlp.oracle.report.notation import Notation, name_of
+from functional_mlp.oracle.report.notation import Notation, listed, name_of
 from functional_mlp.oracle.report.reported import Reported, network_diagnosis
+from functional_mlp.oracle.report.sentences import is_of_update
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict
 
 CLOSE = 1e-12  # relative to the largest entry, of arrays that only rounding tells apart
@@ -74,12 +75,9 @@ def _is_carried(path: str, named: Named) -> bool:
 
 
 def _sentence(paths: Sequence[str], cause: str, named: Named, notation: Notation, report: Reported) -> str:
-    exhibit = next((one for one in report.exhibits if report.diagnosis and one.group == report.diagnosis.group), None)
-    update = exhibit is not None and isinstance(exhibit.answer, Update)
-    names = [name_of(path, gradient=not update) for path in paths]
-    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    names = [name_of(path, gradient=not is_of_update(report)) for path in paths]
     are, them = ("is", "it") if len(names) == 1 else ("are", "them")
-    sentence = f"{listed} {are} wrong only because of {cause}"
+    sentence = f"{listed(names)} {are} wrong only because of {cause}"
     if not _is_carried(paths[0], named):
         return f"{sentence}."
     way = "reaches" if _is_forward(named) else "is sent back to"

@@ -34,7 +34,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(_pull(function))
 
 
-def library(operation: Operation, question: Question, dtype: str) -> list[Any] | None:
+def by_jax_nn(operation: Operation, question: Question, dtype: str) -> list[Any] | None:
     """By the function of jax.nn (or jax.scipy), whose rules are its own; None if it has none."""
     function = functions().get(operation.name)
     if function is None or ("attention" in operation.name and dtype not in ATTENTION):

@@ -93,7 +93,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
         _framework("PyTorch", pytorch.gradients),
         _framework("JAX, compiled", _compiled),
         _framework("JAX, eager", _eager),
-        _framework("jax.nn", jax_functions.library),
+        _framework("jax.nn", jax_functions.by_jax_nn),
         *_written("NumPy by hand", by_hand.BY_HAND),
         *_written("C", KERNELS),
     )

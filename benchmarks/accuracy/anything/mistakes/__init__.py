@@ -1,28 +1,11 @@
 """Wrong backward passes of the operations, from public reports where there are any."""
 
-from benchmarks.accuracy.anything.mistakes import (
-    attention,
-    blocks,
-    convolution,
-    elementwise,
-    losses,
-    matrices,
-    normalisation,
-    recurrent,
-    reductions,
-)
-from benchmarks.accuracy.anything.mistakes.registry import MISTAKES, Mistake
+from importlib import import_module
 
-__all__ = [
-    "MISTAKES",
-    "Mistake",
-    "attention",
-    "blocks",
-    "convolution",
-    "elementwise",
-    "losses",
-    "matrices",
-    "normalisation",
-    "recurrent",
-    "reductions",
-]
+from benchmarks.accuracy.anything.mistakes.registry import MISTAKES, Mistake
+from benchmarks.accuracy.anything.operations import FIELDS
+
+__all__ = ["MISTAKES", "Mistake"]
+
+for field in FIELDS:  # each registers what it holds
+    import_module(f"{__name__}.{field}")

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 SIZES = ("tiny", "small", "large")  # up to about 60, 2,000 and 100,000 entries
+FIELDS = (  # modules of operations, and of mistakes in them
+    *("attention", "blocks", "convolution", "elementwise", "losses"),
+    *("matrices", "normalisation", "recurrent", "reductions"),
+)
 DTYPES: dict[str, Any] = {
     "float64": np.float64,
     "float32": np.float32,

@@ -1,6 +1,6 @@
 """A program followed back to a layer: what it sends there, what it makes of it, which given arrays that explains."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,6 +81,11 @@ class Chain(NamedTuple):
     def explains(self, observed: Iterable[Observed]) -> int:
         """How many of these arrays it explains."""
         return sum(one.path in self.explained for one in observed)
+
+    def without(self, paths: Collection[str]) -> "Chain":
+        """The same with some arrays left unexplained that it explains."""
+        explained = {path: one for path, one in self.explained.items() if path not in paths}
+        return self._replace(explained=explained, unexplained=(*self.unexplained, *paths))
 
 
 def with_step(chain: Chain, group: Group) -> Chain:

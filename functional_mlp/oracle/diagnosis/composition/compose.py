@@ -16,6 +16,7 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
     Constants,
     Part,
     cost_of,
+    is_any_number,
     joined,
     part,
     total,
@@ -141,11 +142,12 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     left = tuple(path for path in sorted(wrong) if path not in explained)
     made = {path: one.made for path, one in chain.explained.items()}
     one_number = np.count_nonzero(chain.deltas[search.top]) == 1  # by which everything is multiplied
+    read = readings(list(chain.explained.values()), search.constants)
+    if one_number:
+        read = [parts for parts in read if not any(is_any_number(one.id, one.value, one.meanings) for one in parts)]
+    choices = _choices(search, chain)
     return [
-        Composed((*own, *parts), made, left, total((*own, *parts)))
-        for parts in readings(list(chain.explained.values()), search.constants)
-        for own in _choices(search, chain)
-        if (own or parts) and not (one_number and any(_is_any_number(part) for part in parts))
+        Composed((*own, *parts), made, left, total((*own, *parts))) for parts in read for own in choices if own or parts
     ]
 
 
@@ -153,13 +155,7 @@ def _zeros_believed(chain: Chain, left: Collection[str]) -> Chain:
     """A program without the arrays of zeros at or below a layer that is not explained: that may be why they are 0."""
     top = max((layer_of(path) for path in left), default=-1)
     zeros = [path for path, one in chain.explained.items() if one.fit.factor == 0 and one.observed.layer <= top]
-    explained = {path: one for path, one in chain.explained.items() if path not in zeros}
-    return chain._replace(explained=explained, unexplained=(*chain.unexplained, *zeros))
-
-
-def _is_any_number(part: Part) -> bool:
-    """Whether it says no more than that numbers are multiplied, by a constant that means nothing."""
-    return MISTAKES[part.id].generic and part.value is not None and not part.meanings
+    return chain.without(zeros)
 
 
 def _supported(search: Search, chain: Chain, wrong: Collection[str]) -> Chain:
@@ -172,8 +168,7 @@ def _supported(search: Search, chain: Chain, wrong: Collection[str]) -> Chain:
         odd = [path for path, one in chain.explained.items() if _is_unsupported(search, chain, one, partial)]
         if not odd:
             return chain
-        explained = {path: one for path, one in chain.explained.items() if path not in odd}
-        chain = chain._replace(explained=explained, unexplained=(*chain.unexplained, *odd))
+        chain = chain.without(odd)
 
 
 def _is_unsupported(search: Search, chain: Chain, one: Explained, partial: bool) -> bool:

@@ -37,6 +37,11 @@ class Part(NamedTuple):
     cost: float = 0.0
 
 
+def is_any_number(mistake_id: str, value: object, meanings: tuple[str, ...]) -> bool:
+    """Whether a mistake says no more than that numbers are multiplied, by a constant that means nothing."""
+    return MISTAKES[mistake_id].generic and value is not None and not meanings
+
+
 def cost_of(mistake_id: str, variant: str | None = None) -> float:
     """How unlikely a mistake is, in one of its variants: the logarithm of how seldom people make it."""
     ways = 1 if variant is None else len(MISTAKES[mistake_id].variants)

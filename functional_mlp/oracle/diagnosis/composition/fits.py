@@ -152,9 +152,7 @@ def _of_others(observed: Observed, gradient: Array, known: Sequence[Fit]) -> Ite
     if observed.parameter is None or observed.given.size < 2:
         return
     for _, l2, l1 in tried:
-        penalty = l2 * observed.parameter + l1 * np.sign(observed.parameter)
-        factor, doubt = _ratio(observed, gradient, observed.given - penalty)
-        yield from _if_it_agrees(observed, gradient, Fit(factor, l2, l1, 1, doubt))
+        yield from _beside_penalty(observed, gradient, l2, l1)
 
 
 def _in_span(observed: Observed, gradient: Array) -> bool:
@@ -189,8 +187,7 @@ def _fits(observed: Observed, gradient: Array) -> Iterator[Fit]:
     if penalty.any():
         yield from _with_factor(observed, gradient, gradient + penalty, l2, l1)
         yield from _with_factor(observed, gradient, gradient, 0.0, 0.0)
-    factor, doubt = _ratio(observed, gradient, given - penalty)
-    yield from _if_it_agrees(observed, gradient, Fit(factor, l2, l1, 1, doubt))
+    yield from _beside_penalty(observed, gradient, l2, l1)
     if size < 2:
         return
     coefficient, _ = _ratio(observed, parameter, given - gradient - l1 * signs)
@@ -212,6 +209,13 @@ def _with_factor(observed: Observed, gradient: Array, whole: Array, l2: float, l
     """A multiple of the whole, penalties included."""
     factor, doubt = _ratio(observed, whole, observed.given)
     yield from _if_it_agrees(observed, gradient, Fit(factor, factor * l2, factor * l1, 1, doubt))
+
+
+def _beside_penalty(observed: Observed, gradient: Array, l2: float, l1: float) -> Iterator[Fit]:
+    """A multiple of the gradient, beside penalties that are known."""
+    left = observed.given - made_by(observed, np.zeros_like(gradient), Fit(0.0, l2, l1, 0, 0.0))
+    factor, doubt = _ratio(observed, gradient, left)
+    yield from _if_it_agrees(observed, gradient, Fit(factor, l2, l1, 1, doubt))
 
 
 def _ratio(observed: Observed, own: Array, given: Array) -> tuple[float, float]:

@@ -34,7 +34,7 @@ from functional_mlp.oracle.diagnosis.composition.factors import Explained
 from functional_mlp.oracle.diagnosis.composition.fits import Observed, agrees, fit_of
 from functional_mlp.oracle.diagnosis.composition.samples import with_uneven_samples
 from functional_mlp.oracle.diagnosis.composition.sums import SURE, is_odd, with_gathered, with_sums
-from functional_mlp.oracle.mistakes import MISTAKES, Slip
+from functional_mlp.oracle.mistakes import MISTAKES, LayerView, Slip
 
 WIDTH = 10  # programs that are followed
 EARLY = ("", "as given", "as computed")  # the parameters that are sent back through: not updated, or updated already
@@ -187,13 +187,10 @@ def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
         seen = (_sent_back(search, own, layer, None, early) for own in unseen for early in earlies)
         reaching = (reached(search, own, layer, ct) for own, ct in filter(None, seen))
         tried += [own for own in reaching if own is not None]
-        for own in unseen:  # the same mistake here too
-            again = [slip for slip in derivatives if kind_of(slip) == kind_of(own.steps[-1][0][0])]
-            sent = _sent_back(search, own, layer, None, early="")
-            tried += [] if sent is None or not again else through(search, sent[0], again, layer, sent[1])
-        for own in sorted(unseen, key=lambda own: own.cost)[:ARRIVALS]:
-            sent = _sent_back(search, own, layer, None, early="")
-            tried += [] if sent is None else through(search, sent[0], derivatives, layer, sent[1])
+        for number, own in enumerate(unseen):  # the likeliest first: with any mistake here, the others with the same
+            here = [slip for slip in derivatives if number < ARRIVALS or kind_of(slip) == kind_of(own.steps[-1][0][0])]
+            sent = _sent_back(search, own, layer, None, early="") if here else None
+            tried += [] if sent is None else through(search, sent[0], here, layer, sent[1])
     return _kept(search, right, tried, layer, [(own, ct) for own, ct in first])
 
 
@@ -221,6 +218,11 @@ def _sent_back(search: Search, chain: Chain, layer: int, slip: Slip | None, earl
         view = view._replace(weights=weights, bias=bias)
         cost = AGAIN if chain.early else cost_of("updated-weights-used")
         chain = chain._replace(early=(*chain.early, above), cost=chain.cost + cost)
+    return _with_cotangent(chain, view, above)
+
+
+def _with_cotangent(chain: Chain, view: LayerView, above: int) -> tuple[Chain, Array] | None:
+    """A program, and what a layer of it sends back that sees this; None if it is no cotangent of its inputs."""
     ct_a = attempted(chain.program.stages[above].previous_cotangent, view, chain.ct_z)
     return None if ct_a is None or np.shape(ct_a) != view.a_prev.shape else (chain, ct_a)
 
@@ -232,9 +234,7 @@ def _sent_back_by_gradient(search: Search, chain: Chain, layer: int, mistake_id:
     given = next((one.given for one in search.observed.get(above, ()) if one.kind == "weights"), None)
     if given is None or slip not in search.alternatives.previous[above]:
         return None
-    view = view_at(chain, above)._replace(weights=given)
-    ct_a = attempted(chain.program.stages[above].previous_cotangent, view, chain.ct_z)
-    return None if ct_a is None or np.shape(ct_a) != view.a_prev.shape else (with_step(chain, (slip,)), ct_a)
+    return _with_cotangent(with_step(chain, (slip,)), view_at(chain, above)._replace(weights=given), above)
 
 
 def _updated(search: Search, chain: Chain, layer: int, early: str) -> tuple[Array, Array | None]:

@@ -5,4 +5,5 @@ from .layout import name_of as name_of
 from .mistaken import UNKNOWN as UNKNOWN
 from .mistaken import mistaken_terms as mistaken_terms
 from .notation import Notation as Notation
+from .notation import listed as listed
 from .spelling import SPELLED as SPELLED

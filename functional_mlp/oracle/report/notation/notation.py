@@ -16,7 +16,8 @@ from functional_mlp.oracle.report.notation.spelling import in_brackets, slope_of
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """Words in a row: a, b and c."""
     return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
 
 
@@ -72,7 +73,7 @@ class Notation:
         if len(chosen) > 1 and chosen == list(range(last)):
             return "both hidden layers" if last == 2 else f"all {last} hidden layers"
         if len(chosen) > 1:
-            return f"layers {_listed([str(layer + 1) for layer in chosen])}"
+            return f"layers {listed([str(layer + 1) for layer in chosen])}"
         [layer] = chosen
         role = self.role(layer)
         return role if layer == last or self.depth == 2 else f"layer {layer + 1} ({role})"
@@ -93,7 +94,7 @@ class Notation:
         """The names of the activations of some layers; "activation" where nothing is known."""
         known = (self.activation(layer) for layer in (layers or (self.depth - 1,)))
         names = list(dict.fromkeys(activation.name for activation in known if activation is not None))
-        return _listed(names) or "activation"
+        return listed(names) or "activation"
 
     # names
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from functional_mlp import _jax_compat
 from functional_mlp.oracle.traced.diagnosis.replay.linear import Stacked
 from functional_mlp.oracle.traced.diagnosis.replay.tape import Step
 from functional_mlp.oracle.traced.tracing.primitives import is_float
@@ -58,8 +59,7 @@ def _made(primitive: Any, params: dict[str, Any], moving: tuple[int, ...], *, fo
     def one(x: list[Any], given: list[Any]) -> list[Any]:
         def floats_of(*floats: Any) -> list[Any]:
             operands = dict(zip(moving, floats, strict=True))
-            results = primitive.bind(*(operands.get(i, a) for i, a in enumerate(x)), **params)
-            results = results if primitive.multiple_results else [results]
+            results = _jax_compat.results_of(primitive, [operands.get(i, a) for i, a in enumerate(x)], params)
             return [r for r in results if jax.dtypes.issubdtype(r.dtype, np.floating)]
 
         floats = [x[i] for i in moving]

@@ -3,7 +3,6 @@
 `push` and `pull` of a step are each other's transpose. Most operations are here, in NumPy; for the others stand JAX's.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from functional_mlp.oracle.traced.diagnosis.replay.windows import (
     pooled,
     pooled_back,
 )
-from functional_mlp.oracle.traced.tracing.primitives import is_float
+from functional_mlp.oracle.traced.tracing.primitives import as_matrices, is_float
 
 
 def push(step: Step, x: list[Any], y: list[Any], tangents: list[Stacked]) -> list[Stacked]:
@@ -117,13 +116,11 @@ def _dot_axes(p: Any, ndims: tuple[int, int]) -> tuple[Any, Any, list[list[int]]
 
 def dot(a: Any, b: Any, inner: Any, batch: Any) -> Any:
     """The product of two arrays, contracted along `inner`; the axes `batch` come first, then what is free."""
-    free = [[i for i in range(n) if i not in (*inner[j], *batch[j])] for j, n in enumerate((a.ndim, b.ndim))]
-    size = [a.shape[i] for i in batch[0]]
-    rows, columns = [a.shape[i] for i in free[0]], [b.shape[i] for i in free[1]]
-    depth = math.prod(a.shape[i] for i in inner[0])
-    left = a.transpose(*batch[0], *free[0], *inner[0]).reshape(*size, math.prod(rows), depth)
-    right = b.transpose(*batch[1], *inner[1], *free[1]).reshape(*size, depth, math.prod(columns))
-    return np.matmul(left, right).reshape(*size, *rows, *columns)
+    left = as_matrices(a, a.ndim, batch[0], inner[0], inner_last=True)
+    right = as_matrices(b, b.ndim, batch[1], inner[1], inner_last=False)
+    free = [[i for i in range(x.ndim) if i not in (*inner[j], *batch[j])] for j, x in enumerate((a, b))]
+    sizes = (*(a.shape[i] for i in (*batch[0], *free[0])), *(b.shape[i] for i in free[1]))
+    return np.matmul(left, right).reshape(sizes)
 
 
 def _dot_pushed(p: Any, t: Any, x: list[Any], j: int) -> Any:

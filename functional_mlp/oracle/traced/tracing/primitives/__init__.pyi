@@ -8,5 +8,6 @@ from .operation import as_value as as_value
 from .operation import is_float as is_float
 from .operation import passes_of as passes_of
 from .operation import prepared as prepared
+from .sums import as_matrices as as_matrices
 from .table import TABLE as TABLE
 from .table import primitive_of as primitive_of

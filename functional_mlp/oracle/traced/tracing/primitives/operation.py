@@ -166,8 +166,9 @@ def _by_jax(operation: Operation, *x: Value) -> Any:
         for name in ("preferred_element_type", "dtype", "out_dtype")
         if operation.params.get(name) is not None and jax.dtypes.issubdtype(operation.params[name], np.floating)
     }
-    y = operation.equation.primitive.bind(*x, **(operation.params | floating))
-    return list(map(as_value, y)) if isinstance(y, list | tuple) else as_value(y)
+    primitive = operation.equation.primitive
+    y = list(map(as_value, _jax_compat.results_of(primitive, x, operation.params | floating)))
+    return y if primitive.multiple_results else y[0]
 
 
 by_jax = by_rows(_by_jax)

@@ -49,12 +49,12 @@ def terms_of(operation: Operation) -> float:
 def _dot(operation: Operation, left: Value, right: Value) -> tuple[Value, Value, Any]:
     """The matrices (passes, batch, rows, inner) and (passes, batch, inner, columns)."""
     (left_inner, right_inner), (left_batch, right_batch) = operation.params["dimension_numbers"]
-    a = _as_matrices(left, operation.ranks[0], left_batch, left_inner, inner_last=True)
-    b = _as_matrices(right, operation.ranks[1], right_batch, right_inner, inner_last=False)
+    a = as_matrices(left, operation.ranks[0], left_batch, left_inner, inner_last=True)
+    b = as_matrices(right, operation.ranks[1], right_batch, right_inner, inner_last=False)
     return a, b, lambda y: y.reshape((*y.shape[: y.ndim - 3], *operation.shapes[0]))
 
 
-def _as_matrices(x: Value, rank: int, batch: tuple[int, ...], inner: tuple[int, ...], inner_last: bool) -> Value:
+def as_matrices(x: Value, rank: int, batch: tuple[int, ...], inner: tuple[int, ...], inner_last: bool) -> Value:
     """(passes, batch, rows, inner), or (passes, batch, inner, columns)."""
     front, outer = x.ndim - rank, [i for i in range(rank) if i not in (*inner, *batch)]
     sizes = x.shape[front:]
