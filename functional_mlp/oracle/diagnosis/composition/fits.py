@@ -5,7 +5,10 @@ as few are fitted as the given array allows. What a program computes is the grad
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +18,7 @@ from functional_mlp._dtypes import Array
 SPAN = 8.0  # allowances by which an array may be off the space of all fits before the fits themselves are tried
 MOST_WORK = 2e6  # entries times samples squared, to fit a weight for each sample
 LARGEST = 1e7  # factor that is none of rounding noise
+ROUNDED = 1e-12  # of a sum of squares: what of it rounding may be
 SURE = 5.0  # decimal digits beyond those of the fitted numbers from which on a fit is none of chance
 
 
@@ -34,7 +38,8 @@ class Fit(NamedTuple):
     doubt: float
 
 
-class Observed(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Observed:
     """An array that was given.
 
     Attributes:
@@ -66,7 +71,7 @@ class Observed(NamedTuple):
         """Decimal digits by which an agreement with so many fitted numbers is beyond chance."""
         return (self.numbers - free) * -np.log10(min(max(self.relative, 1e-16), 1.0))
 
-    @property
+    @cached_property
     def numbers(self) -> int:
         """How many of its entries may differ by themselves: in a sum of n outer products as many as its rank says."""
         if self.is_one_number:
@@ -77,10 +82,51 @@ class Observed(NamedTuple):
         rows, columns = (int(np.any(self.given != 0, axis=axis).sum()) for axis in (1, 0))
         return min(min(rows, self.samples) * columns, different)
 
-    @property
+    @cached_property
     def is_one_number(self) -> bool:
         """Whether all its entries are the same."""
         return bool((self.given == self.given.flat[0]).all()) if self.given.size else True
+
+    @cached_property
+    def is_finite(self) -> bool:
+        """Whether all its entries are."""
+        return bool(np.isfinite(self.given).all())
+
+    @cached_property
+    def largest(self) -> float:
+        """The size of its largest entry."""
+        return float(np.max(np.abs(self.given), initial=0.0))
+
+    @cached_property
+    def most_allowed(self) -> float:
+        """How far the entry may be off that may be furthest."""
+        return float(np.max(self.allowed, initial=0.0))
+
+    @cached_property
+    def signs(self) -> Array | None:
+        """Of the parameter."""
+        return None if self.parameter is None else np.sign(self.parameter)
+
+    @cached_property
+    def penalties(self) -> Array:
+        """Orthonormal columns that span the gradients of all penalties: (size, 0 to 2)."""
+        if self.parameter is None:
+            return np.zeros((self.given.size, 0))
+        columns = np.stack([self.parameter.ravel(), np.sign(self.parameter).ravel()], axis=1)
+        basis, sizes, _ = np.linalg.svd(columns, full_matrices=False)
+        spanned: Array = basis[:, sizes > 1e-12 * sizes.max(initial=0.0)]
+        return spanned
+
+    def without_penalties(self, array: Array) -> Array:
+        """What no penalty can give of an array of its shape: (size,)."""
+        flat = array.ravel()
+        left: Array = flat - self.penalties @ (flat @ self.penalties)
+        return left
+
+    @cached_property
+    def unpenalised(self) -> Array:
+        """What no penalty can give of it: (size,)."""
+        return self.without_penalties(self.given)
 
 
 def of_each_sample(inputs: Array, delta: Array, kind: str) -> Array:
@@ -97,18 +143,25 @@ def of_each_sample(inputs: Array, delta: Array, kind: str) -> Array:
 def made_by(observed: Observed, gradient: Array, fit: Fit) -> Array:
     """The array of a program that computes this gradient and fits."""
     made: Array = fit.factor * gradient
-    if observed.parameter is not None:
-        made = made + fit.l2 * observed.parameter + fit.l1 * np.sign(observed.parameter)
-    return made
+    if observed.parameter is None:
+        return made
+    if fit.l2:
+        made = made + fit.l2 * observed.parameter
+    return made + fit.l1 * observed.signs if fit.l1 else made
 
 
 def agrees(observed: Observed, made: Array, factor: float = 1.0) -> bool:
     """Whether the given array is this one, to within what numbers of its size are allowed."""
-    if made.shape != observed.given.shape or not np.isfinite(made).all():
+    if made.shape != observed.given.shape:
         return False
-    largest = float(np.max(np.abs(made), initial=0.0))
-    allowed = np.maximum(observed.allowed * max(1.0, abs(factor)), observed.relative * largest)
-    return bool((np.abs(observed.given - made) <= allowed).all())
+    largest = float(np.abs(made).max(initial=0.0))
+    if not math.isfinite(largest):
+        return False
+    off = np.abs(observed.given - made)
+    more, beside = max(1.0, abs(factor)), observed.relative * largest
+    if not off.max(initial=0.0) <= max(observed.most_allowed * more, beside):
+        return False
+    return bool((off <= np.maximum(observed.allowed * more, beside)).all())
 
 
 def fit_of(observed: Observed, gradient: Array, known: Sequence[Fit] = ()) -> Fit | None:
@@ -120,7 +173,7 @@ def fit_of(observed: Observed, gradient: Array, known: Sequence[Fit] = ()) -> Fi
         known: fits of other arrays, of which the numbers are tried before any are fitted.
     """
     given = observed.given
-    if gradient.shape != given.shape or not np.isfinite(gradient).all() or not np.isfinite(given).all():
+    if gradient.shape != given.shape or not observed.is_finite or not np.isfinite(gradient).all():
         return None
     declared = Fit(1.0, observed.l2, observed.l1, 0, 0.0)
     if agrees(observed, made_by(observed, gradient, declared)):
@@ -157,22 +210,13 @@ def _of_others(observed: Observed, gradient: Array, known: Sequence[Fit]) -> Ite
 
 def _in_span(observed: Observed, gradient: Array) -> bool:
     """Whether it may be a fit at all."""
-    columns = [column.ravel() for column in _columns(observed, gradient)]
-    if observed.given.size <= len(columns):
+    if observed.given.size <= 1 + observed.penalties.shape[1]:
         return True
-    basis = np.stack(columns, axis=1)
-    sizes = np.linalg.norm(basis, axis=0)
-    basis = basis[:, sizes > 0] / sizes[sizes > 0]
-    given = observed.given.ravel()
-    solution = np.linalg.lstsq(basis, given, rcond=1e-12)[0]
-    far = np.abs(given - basis @ solution).max()
-    return bool(far <= SPAN * (observed.allowed.max() + observed.relative * np.abs(given).max()))
-
-
-def _columns(observed: Observed, gradient: Array) -> tuple[Array, ...]:
-    if observed.parameter is None:
-        return (gradient,)
-    return (gradient, observed.parameter, np.sign(observed.parameter))
+    own, left = observed.without_penalties(gradient), observed.unpenalised
+    size = float(own @ own)
+    if size > 1e-24 * float(np.vdot(gradient, gradient)):
+        left = left - (float(own @ left) / size) * own
+    return bool(np.abs(left).max() <= SPAN * (observed.most_allowed + observed.relative * observed.largest))
 
 
 def _fits(observed: Observed, gradient: Array) -> Iterator[Fit]:
@@ -183,8 +227,8 @@ def _fits(observed: Observed, gradient: Array) -> Iterator[Fit]:
         return
     parameter, signs = observed.parameter, np.sign(observed.parameter)
     l2, l1 = observed.l2, observed.l1
-    penalty = l2 * parameter + l1 * signs
-    if penalty.any():
+    if l2 or l1:
+        penalty = l2 * parameter + l1 * signs
         yield from _with_factor(observed, gradient, gradient + penalty, l2, l1)
         yield from _with_factor(observed, gradient, gradient, 0.0, 0.0)
     yield from _beside_penalty(observed, gradient, l2, l1)
@@ -219,18 +263,21 @@ def _beside_penalty(observed: Observed, gradient: Array, l2: float, l1: float) -
 
 
 def _ratio(observed: Observed, own: Array, given: Array) -> tuple[float, float]:
-    """The factor that fits best, and how far off it may be, relative to it."""
-    size = float(np.sum(own * own))
-    if size == 0:
+    """The factor that fits best, and how far off it may be, relative to it; 0 if none comes near."""
+    flat, wanted = own.ravel(), given.ravel()
+    size, product = float(flat @ flat), float(flat @ wanted)
+    if size == 0 or product == 0:
         return 0.0, np.inf
-    factor = float(np.sum(own * given)) / size
-    if factor == 0:
+    factor = product / size
+    whole = float(wanted @ wanted)
+    near = 2 * (observed.most_allowed * max(1.0, abs(factor)) + observed.relative * (observed.largest + whole**0.5))
+    if whole - factor * product > flat.size * near**2 + ROUNDED * whole:
         return 0.0, np.inf
-    off = np.maximum(observed.allowed, observed.relative * abs(factor) * np.max(np.abs(own)))
+    off = np.maximum(observed.allowed, observed.relative * abs(factor) * np.abs(own).max())
     return factor, float(np.sum(np.abs(own) * off)) / size / abs(factor)
 
 
 def _if_it_agrees(observed: Observed, gradient: Array, fit: Fit) -> Iterator[Fit]:
-    sound = bool(np.isfinite(fit.factor + fit.l2 + fit.l1)) and 1 / LARGEST < abs(fit.factor) < LARGEST
+    sound = math.isfinite(fit.factor + fit.l2 + fit.l1) and 1 / LARGEST < abs(fit.factor) < LARGEST
     if sound and agrees(observed, made_by(observed, gradient, fit), fit.factor):
         yield fit

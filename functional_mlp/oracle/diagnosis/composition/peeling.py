@@ -43,6 +43,7 @@ MOST_PAIRS = 500  # of mistakes in the forward pass and at the outputs
 ARRIVALS = 16  # of them, those that are tried with every derivative
 OF_GRADIENTS = ("gradient-used-as-weights",)  # tried with the gradient as it was given, penalty and factors included
 SURE_OF_SUMS = 3  # programs in which the sums of single arrays are tried
+MOST_WITH_SUMS = 24  # likewise, where nothing else explains an array of a layer
 
 
 def programs(search: Search) -> list[Chain]:
@@ -342,7 +343,8 @@ def _kept(
         others = [own for own in (reached(search, one, layer, ct) for one, ct in arrivals[1:]) if own is not None]
         summed_wrongly += [with_sums(search, chain, layer) for chain in others]
     if not any(chain.explains(observed) for chain in (*found, *filter(None, summed_wrongly))):
-        summed_wrongly += [with_sums(search, chain, layer) for chain in tried[:MOST_UNSEEN]]
+        likeliest = sorted(tried, key=lambda chain: chain.cost)[:MOST_WITH_SUMS]
+        summed_wrongly += [with_sums(search, chain, layer) for chain in likeliest]
     if any(own is not None for own in summed_wrongly):
         found = sorted([*filter(None, summed_wrongly), *found], key=lambda chain: chain.cost)[:WIDTH]
     return found

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -100,7 +101,7 @@ def uneven_samples(search: Search, chain: Chain) -> Uneven | None:
     if np.abs(fitted - weights).max() > NEAR or not _beyond_chance(observed, samples, DRIFT) or np.ptp(weights) == 0:
         return None
     made = {one.path: _made(chain, one, weights) for one in observed}
-    if not all(agrees(one._replace(relative=max(one.relative, DRIFT)), made[one.path]) for one in observed):
+    if not all(agrees(replace(one, relative=max(one.relative, DRIFT)), made[one.path]) for one in observed):
         return None
     return Uneven(parts_of(search, weights, DRIFT), made)
 
