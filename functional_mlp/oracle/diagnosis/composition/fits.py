@@ -103,11 +103,6 @@ class Observed:
         return float(np.max(self.allowed, initial=0.0))
 
     @cached_property
-    def signs(self) -> Array | None:
-        """Of the parameter."""
-        return None if self.parameter is None else np.sign(self.parameter)
-
-    @cached_property
     def penalties(self) -> Array:
         """Orthonormal columns that span the gradients of all penalties: (size, 0 to 2)."""
         if self.parameter is None:
@@ -147,7 +142,7 @@ def made_by(observed: Observed, gradient: Array, fit: Fit) -> Array:
         return made
     if fit.l2:
         made = made + fit.l2 * observed.parameter
-    return made + fit.l1 * observed.signs if fit.l1 else made
+    return made + fit.l1 * np.sign(observed.parameter) if fit.l1 else made
 
 
 def agrees(observed: Observed, made: Array, factor: float = 1.0) -> bool:
