@@ -116,18 +116,31 @@ def accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
         if not question.wrong:
             return ()
         found = _alone(question, generic=False)
-    several = composed_accounts(question) if composed and not found else []
-    found = found or [account for account in several if not account.unexplained]
+    several = composed_accounts(question) if composed and (not found or _without_data(question)) else []
+    found += [account for account in several if not account.unexplained and (not found or len(account.mistakes) == 1)]
     numbers = sum(np.count_nonzero(question.given[path]) for path in question.wrong)
     several_numbers = numbers > 1  # a factor fits any single one
     found = found or (_alone(question, generic=True) if several_numbers else []) or several
     found = [account._replace(unexplained=(*account.unexplained, *left)) for account in found]
-    return tuple(sorted(found, key=lambda account: account.cost))
+    return tuple(_without_repetition(found))
 
 
 def composed_accounts(question: Discrepancy) -> list[Account]:
     """Explanations of several mistakes, of all wrong arrays or of some."""
     return [_account(question, one) for one in compose(question)]
+
+
+def _without_data(question: Discrepancy) -> bool:
+    """Whether the wrong arrays are what the penalty alone gives, or 0: whatever came from the data may be missing."""
+    loss = question.case.loss
+
+    def is_left(path: str) -> bool:
+        parameter = parameter_of(question.case, path)
+        of_penalty = 0.0 * parameter if loss is None else loss.l2 * parameter + loss.l1 * np.sign(parameter)
+        given = question.given[path]
+        return any((np.abs(given - alone) <= question.allowed[path]).all() for alone in (0.0, of_penalty))
+
+    return all(path.startswith("params") and is_left(path) for path in question.wrong)
 
 
 def _without_loss(question: Discrepancy) -> Discrepancy:
@@ -200,12 +213,14 @@ def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
     found = [*_each(_exact, question, asked), *_each(fitted, question, asked)]
     if found and not generic and not any(account.mistakes[0].id in SCALES for account in found):
         found += _each(fitted, question, [group for group in groups if group[0].id == "loss-scaled"])
-    return [account for account in found if not (generic and _vanishing(account.mistakes[0].value))]
+    return [account for account in found if not _vanishing(account.mistakes[0])]
 
 
-def _vanishing(value: Number | None) -> bool:
+def _vanishing(one: Named) -> bool:
     """Whether a factor is so small that the numbers are 0 but for rounding."""
-    return isinstance(value, float) and abs(value) < 1 / LARGEST
+    parameter = MISTAKES[one.id].parameter
+    of_a_step = parameter is None or parameter.magnified is not None
+    return not of_a_step and isinstance(one.value, float) and abs(one.value) < 1 / LARGEST
 
 
 def _each(

@@ -273,7 +273,7 @@ def valued(search: Search, chain: Chain, slip: Slip, layer: int, ct_a: Array | N
     if not at:
         return None
     largest = max(at, key=lambda one: one.given.size)
-    made = []
+    made, cotangents = [], []
     for value in (0.0, 1.0):
         program = applied(chain.program, slip._replace(value=value))
         if program is None:
@@ -285,6 +285,9 @@ def valued(search: Search, chain: Chain, slip: Slip, layer: int, ct_a: Array | N
         if gradient is None:
             return None
         made.append(gradient)
+        cotangents.append(ct_z)
+    if np.count_nonzero(cotangents[1] - cotangents[0]) == 1:
+        return None  # some number gives whatever one entry is
     assert largest.parameter is not None
     first, more = made[0], made[1] - made[0]
     penalty = () if largest.given.size < 4 else (largest.parameter,)

@@ -9,7 +9,15 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import FIELDS, layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.composition.alternatives import alternatives_of
-from functional_mlp.oracle.diagnosis.composition.chain import Chain, Search, Step, is_familiar, kind_of
+from functional_mlp.oracle.diagnosis.composition.chain import (
+    Chain,
+    Search,
+    Step,
+    is_familiar,
+    kind_of,
+    summed,
+    weighted,
+)
 from functional_mlp.oracle.diagnosis.composition.constants import (
     FITTED,
     ONE_OF_SEVERAL,
@@ -25,11 +33,12 @@ from functional_mlp.oracle.diagnosis.composition.factors import Explained, readi
 from functional_mlp.oracle.diagnosis.composition.fits import SURE, Observed
 from functional_mlp.oracle.diagnosis.composition.peeling import programs, right_program
 from functional_mlp.oracle.diagnosis.composition.samples import parts_of, uneven_samples
-from functional_mlp.oracle.mistakes import MISTAKES, Slip
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, view_of
 from functional_mlp.oracle.truth import computing
 
 MOST = 12  # explanations
 MOST_ALIKE = 3  # mistakes at one place, beside the likeliest, that make the same numbers
+MOST_TOGETHER = 4  # mistakes: more fit by chance
 UNLIKELY = 12.0  # cost of an explanation beside which another one is looked for
 
 
@@ -145,17 +154,30 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     read = readings(list(chain.explained.values()), search.constants)
     if one_number:
         read = [parts for parts in read if not any(is_any_number(one.id, one.value, one.meanings) for one in parts)]
-    choices = _choices(search, chain)
-    return [
-        Composed((*own, *parts), made, left, total((*own, *parts))) for parts in read for own in choices if own or parts
-    ]
+    together = [(*own, *parts) for parts in read for own in _choices(search, chain)]
+    return [Composed(parts, made, left, total(parts)) for parts in together if 0 < len(parts) <= MOST_TOGETHER]
 
 
 def _zeros_believed(chain: Chain, left: Collection[str]) -> Chain:
-    """A program without the arrays of zeros at or below a layer that is not explained: that may be why they are 0."""
+    """A program without the arrays of zeros at or below a layer that is not explained: that may be why they are 0.
+
+    Nor with those of which a mistake in the sums explains entries that are 0.
+    """
     top = max((layer_of(path) for path in left), default=-1)
-    zeros = [path for path, one in chain.explained.items() if one.fit.factor == 0 and one.observed.layer <= top]
-    return chain.without(zeros)
+    below = [one for one in chain.explained.values() if one.observed.layer <= top]
+    return chain.without([one.observed.path for one in below if _shows_zeros_alone(chain, one)])
+
+
+def _shows_zeros_alone(chain: Chain, one: Explained) -> bool:
+    """Whether an array is 0, or what its own mistake changes in it is."""
+    observed = one.observed
+    if one.fit.factor == 0 or (observed.wrong and not observed.given.any()):
+        return True
+    if observed.path not in chain.sums:
+        return False
+    delta = weighted(chain, chain.deltas[observed.layer])
+    unchanged = summed(chain.program, view_of(chain.program, observed.layer), observed, delta)
+    return unchanged is not None and not one.gradient[one.gradient != unchanged].any()
 
 
 def _supported(search: Search, chain: Chain, wrong: Collection[str]) -> Chain:
@@ -178,11 +200,14 @@ def _is_unsupported(search: Search, chain: Chain, one: Explained, partial: bool)
     others = [other for path, other in chain.explained.items() if path != observed.path]
     shared = is_familiar(others, observed, fit)
     if fit.factor != 1:
+        one_entry = np.count_nonzero(chain.deltas[observed.layer]) == 1 if observed.layer in chain.deltas else False
         meant = search.constants.meaning_of(fit.factor, fit.doubt)
         if not meant and partial:  # what is not explained may multiply the rest by any number
             top = (other for other in others if other.observed.layer == search.top and other.observed.wrong)
             return not is_familiar(top, observed, fit)
-        if meant and observed.digits(0) >= SURE:
+        if not meant and one_entry and not shared:
+            return True
+        if meant and observed.digits(0) >= SURE:  # one number that is just n times the right one is no chance
             return fit.free > 1 and not shared and (partial or observed.digits(fit.free) < SURE)
     if fit.free == 0:
         return False

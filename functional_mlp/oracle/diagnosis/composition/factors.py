@@ -6,11 +6,13 @@ likeliest mistakes is taken.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from functional_mlp._dtypes import Array
+from functional_mlp.oracle.case import FIELDS
 from functional_mlp.oracle.diagnosis.composition.constants import (
     ONE_OF_SEVERAL,
     RELATION,
@@ -101,8 +103,9 @@ def _readings(
     penalties = _penalties(penalised, constants)
     if penalties is None:
         return []
-    shared = [one for one in explained if one.fit.factor != 0]
-    zeros = _zeros([one for one in explained if one not in shared], shared, constants)
+    zero = [one for one in explained if one.fit.factor == 0]
+    shared = [one for one in explained if one.fit.factor != 0 and one.gradient.any()]  # 0 is any multiple of itself
+    zeros = _zeros(zero, [one for one in explained if one.fit.factor != 0], constants)
     return [(*parts, *zero, *penalties) for parts in _factors(shared, constants) for zero in zeros]
 
 
@@ -113,7 +116,7 @@ def _factors(explained: Sequence[Explained], constants: Constants) -> list[tuple
     """The readings of the factors; each () if they are all 1."""
     factors = {one.observed.path: one.fit.factor for one in explained}
     doubts = {one.observed.path: one.fit.doubt for one in explained}
-    shapes = _shapes(explained, constants.depth)
+    shapes = _shapes(explained, constants)
     single = {path: shape for shape in shapes for path in _only(shape)}
     wide = [shape for shape in shapes if not _only(shape)]
     solutions: list[list[tuple[Shape, float, float]]] = []
@@ -187,32 +190,43 @@ def _root(factor: float, exponent: int) -> float:
     return float(np.sign(factor) * abs(factor) ** (1 / exponent))
 
 
-def _shapes(explained: Sequence[Explained], depth: int) -> list[Shape]:
-    """Every shape that differs on these arrays."""
+def _shapes(explained: Sequence[Explained], constants: Constants) -> list[Shape]:
+    """Every shape of these arrays that differs on the arrays of the case."""
+    depth, params = constants.depth, constants.case.params
     kinds = {one.observed.path: (one.observed.layer, one.observed.kind) for one in explained}
-
-    def shape(kind: str, layer: int | None, exponent: Callable[[int, str], int]) -> Shape:
-        return Shape(kind, layer, {path: exponent(*own) for path, own in kinds.items()})
-
-    every = [
-        shape("all", None, lambda layer, kind: 1),
-        shape("biases", None, lambda layer, kind: int(kind == "bias")),
-        shape("weights", None, lambda layer, kind: int(kind == "weights")),
-        *([shape("growing", None, lambda layer, kind: depth - 1 - layer)] if depth > 2 else []),
-    ]
-    for at in range(depth - 1):
-        every.append(shape("down", at, lambda layer, kind, at=at: int(layer <= at)))  # type: ignore[misc]
-    for at in range(depth):
-        of = lambda layer, kind, at=at: int(layer == at and kind in ("weights", "bias"))  # type: ignore[misc]  # noqa: E731
-        every.append(shape("layer", at, of))
-    for path, (at, _) in kinds.items():
-        every.append(Shape("one", at, {path: 1}))
+    every = [(layer, kind) for layer in range(depth) for kind in FIELDS if getattr(params[layer], kind) is not None]
     seen: dict[tuple[int, ...], Shape] = {}
-    for one in every:
-        key = tuple(one.exponents.get(path, 0) for path in kinds)
-        if any(key):
-            seen.setdefault(key, one)
+
+    def add(kind: str, layer: int | None, exponent: Callable[[int, str], int]) -> None:
+        exponents = {path: exponent(*own) for path, own in kinds.items()}
+        if any(exponents.values()):
+            key = *(exponents.values()), *(exponent(*own) for own in every)
+            seen.setdefault(key, Shape(kind, layer, {path: own for path, own in exponents.items() if own}))
+
+    add("all", None, lambda layer, kind: 1)
+    add("biases", None, lambda layer, kind: int(kind == "bias"))
+    add("weights", None, lambda layer, kind: int(kind == "weights"))
+    if depth > 2:
+        add("growing", None, lambda layer, kind: depth - 1 - layer)
+    for at in range(depth - 1):
+        add("down", at, partial(_from_layer_down, at))
+    for at in range(depth):
+        add("layer", at, partial(_in_layer, at))
+    for at, kind in kinds.values():
+        add("one", at, partial(_in_array, at, kind))
     return list(seen.values())
+
+
+def _from_layer_down(at: int, layer: int, kind: str) -> int:
+    return int(layer <= at)
+
+
+def _in_layer(at: int, layer: int, kind: str) -> int:
+    return int(layer == at and kind in FIELDS)
+
+
+def _in_array(at: int, of: str, layer: int, kind: str) -> int:
+    return int((layer, kind) == (at, of))
 
 
 def _named(
@@ -234,7 +248,11 @@ def _named(
         return [()]
     if shape.kind == "all":
         whole = any(_with_its_penalty(one) for one in explained)
-        return _of_all(constant, doubt, whole, constants, scaled, plain)
+        found = _of_all(constant, doubt, whole, constants, scaled, plain)
+        declared = [one for one in explained if one.observed.l2 or one.observed.l1]
+        if declared and all(one.fit.l2 == one.fit.l1 == 0 for one in declared):  # of no penalty nobody knows
+            found += [plain("everything-divided-twice")] if _divides_again(constant, doubt, constants) else []
+        return found
     if shape.kind in ("biases", "weights", "one"):
         kind = {"biases": "bias", "weights": "weights"}.get(shape.kind) or kinds[next(iter(shape.exponents))]
         if kind not in ("weights", "bias"):
@@ -249,7 +267,7 @@ def _named(
         averaged = close(constant, 1 / constants.samples, doubt) and constants.samples > 1
         return [*([plain("mean-per-layer")] if averaged else []), scaled("scale-by-layer", None, ())]
     at = shape.layer or 0
-    found: list[tuple[Part, ...]] = []
+    found = []
     if close(constant, -1.0, doubt):
         found.append((part("layer-sign-flipped", (at,), "cotangent"),))
     if close(constant, 2.0, doubt) and constants.case.network.activations[at].name == "sigmoid":
@@ -262,8 +280,7 @@ def _of_all(
 ) -> list[tuple[Part, ...]]:
     """The mistakes that multiply every gradient, with its penalty or without."""
     if whole:
-        divided = constants.averages and constants.samples > 1 and close(constant, 1 / constants.samples, doubt)
-        twice = [plain("everything-divided-twice")] if divided else []
+        twice = [plain("everything-divided-twice")] if _divides_again(constant, doubt, constants) else []
         known = close(constant, 2.0, doubt) and "accumulated" not in constants.excluded
         accumulated = [plain("accumulated")] if known else []
         flipped = [plain("sign-flipped")] if close(constant, -1.0, doubt) else []
@@ -273,6 +290,11 @@ def _of_all(
         both = [(*parts, penalty) for parts in constants.conventions_of(constant, doubt)[:6] if penalty is not None]
         return [*twice, *accumulated, *flipped, *both, scaled("loss-scaled", "loss-too", ())]
     return [*constants.conventions_of(constant, doubt)[:6], scaled("loss-scaled", "gradient", ())]
+
+
+def _divides_again(constant: float, doubt: float, constants: Constants) -> bool:
+    """Whether a constant is the 1/n of a loss that is a mean already."""
+    return constants.averages and constants.samples > 1 and close(constant, 1 / constants.samples, doubt)
 
 
 def _of_reduction(kind: str, constant: float, doubt: float, constants: Constants) -> str:
@@ -312,7 +334,7 @@ def _zeros(zeros: Sequence[Explained], others: Sequence[Explained], constants: C
         for layer, kinds in sorted(by_layer.items())
         if "weights" in kinds and not any(one.observed.layer == layer and one.observed.kind == "bias" for one in others)
     )
-    parts = [part("layer-never-computed", whole)] if whole else []
+    parts = [part("layer-never-computed", whole, more=ONE_OF_SEVERAL * (len(whole) - 1))] if whole else []
     weights = tuple(layer for layer, kinds in sorted(by_layer.items()) if "weights" in kinds and layer not in whole)
     if weights:
         parts.append(part("array-scaled", weights, "weights", value=0.0, meanings=("0",)))

@@ -75,8 +75,10 @@ class Observed:
     def numbers(self) -> int:
         """How many of its entries may differ by themselves: in a sum of n outer products as many as its rank says."""
         if self.is_one_number:
-            return 1
+            return 0 if self.largest > 0 and self._is_plain else 1
         different = len(np.unique(np.abs(self.given[self.given != 0])))  # of those at a bound one counts
+        if different == 1 and self._is_plain:
+            return 0
         if self.kind != "weights":
             return different
         rows, columns = (int(np.any(self.given != 0, axis=axis).sum()) for axis in (1, 0))
@@ -86,6 +88,11 @@ class Observed:
     def is_one_number(self) -> bool:
         """Whether all its entries are the same."""
         return bool((self.given == self.given.flat[0]).all()) if self.given.size else True
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether its largest entry is a number of few digits, which many computations give."""
+        return float(f"{self.largest:.3g}") == self.largest
 
     @cached_property
     def is_finite(self) -> bool:
@@ -227,6 +234,8 @@ def _fits(observed: Observed, gradient: Array) -> Iterator[Fit]:
         yield from _with_factor(observed, gradient, gradient + penalty, l2, l1)
         yield from _with_factor(observed, gradient, gradient, 0.0, 0.0)
     yield from _beside_penalty(observed, gradient, l2, l1)
+    if l2 or l1:
+        yield from _beside_penalty(observed, gradient, -l2, -l1)  # of a sign that is the other one
     if size < 2:
         return
     coefficient, _ = _ratio(observed, parameter, given - gradient - l1 * signs)
@@ -264,6 +273,8 @@ def _ratio(observed: Observed, own: Array, given: Array) -> tuple[float, float]:
     if size == 0 or product == 0:
         return 0.0, np.inf
     factor = product / size
+    if not 1 / LARGEST < abs(factor) < LARGEST:
+        return 0.0, np.inf
     whole = float(wanted @ wanted)
     near = 2 * (observed.most_allowed * max(1.0, abs(factor)) + observed.relative * (observed.largest + whole**0.5))
     if whole - factor * product > flat.size * near**2 + ROUNDED * whole:

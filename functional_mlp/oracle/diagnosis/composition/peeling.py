@@ -70,7 +70,17 @@ def right_program(search: Search) -> Chain:
 
 
 def _best(found: Iterable[Chain]) -> list[Chain]:
-    return sorted(found, key=lambda chain: chain.cost)[:WIDTH]
+    """The likeliest, each once."""
+    different: dict[object, Chain] = {}
+    for chain in sorted(found, key=lambda chain: chain.cost):
+        different.setdefault(_identity(chain), chain)
+    return list(different.values())[:WIDTH]
+
+
+def _identity(chain: Chain) -> object:
+    """What a program is told by: its mistakes, and how the arrays are explained."""
+    fits = frozenset((path, float(f"{one.fit.factor:.6g}")) for path, one in chain.explained.items())
+    return chain.early, chain.steps, frozenset(chain.sums.items()), fits, chain.samples is None
 
 
 # the output layer
@@ -324,7 +334,8 @@ def _kept(
 
     def is_better(chain: Chain) -> bool:
         more = chain.explains(observed) > right.explains(observed) or chain.cost < right.cost
-        return _is_sure(chain, layer) and (more or (odd and _explains_well(search, chain, layer)))
+        shown = any(one.fit.factor != 0 for one in _at(chain, layer))  # zeros show nothing
+        return shown and _is_sure(chain, layer) and (more or (odd and _explains_well(search, chain, layer)))
 
     better = [chain for chain in tried if chain is not right and is_better(chain)]
     if not any(one.fit.factor != 0 and one.observed.digits(one.fit.free) >= SURE for one in _at(right, layer)):

@@ -24,6 +24,7 @@ from functional_mlp.oracle.mistakes import view_of
 
 SURE = 8.0  # decimal digits beyond those of the weights by which arrays must agree
 NEAR = 0.01  # of a whole number
+MOST_TIMES = 2  # times the number of samples: how often one sample may count
 DRIFT = 1e-4  # relative: how far the parameters may have moved while samples were added, if the weights are whole
 
 
@@ -57,6 +58,8 @@ def _with_weights_of(
 ) -> Chain | None:
     weights = _weights(chain, used)
     if weights is None or not _beyond_chance(used, len(weights), 0.0) or _are_even(used, weights):
+        return None
+    if not parts_of(search, weights, max(one.relative for one in used)):
         return None
     paths = {one.path for one in at}
     start = chain._replace(
@@ -122,6 +125,8 @@ def parts_of(search: Search, weights: Array, relative: float) -> tuple[Part, ...
         own = weights / factor
         near = np.round(own)
         if np.abs(own - near).max() > 64 * max(relative, 1e-12) * np.abs(own).max() or not near.any() or near.min() < 0:
+            continue
+        if np.ptp(near) == 0 or near.max() > MOST_TIMES * len(near):
             continue
         pattern = next((key for key, counts in known.items() if np.array_equal(near, counts)), None)
         how = _unevenly(near) if pattern is None else part(pattern[0], (), pattern[1])

@@ -47,8 +47,10 @@ def with_sums(search: Search, chain: Chain, layer: int) -> Chain | None:
 
 
 def is_odd(search: Search, explained: Explained) -> bool:
-    """Whether an array is explained by a fitted number that means nothing in particular."""
+    """Whether an array is explained by a fitted number that means nothing in particular, or is wrongly 0."""
     fit = explained.fit
+    if fit.factor == 0:
+        return explained.observed.wrong
     return fit.free > 0 and fit.factor != 1 and not search.constants.meaning_of(fit.factor, fit.doubt)
 
 

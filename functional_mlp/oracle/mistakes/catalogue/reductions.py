@@ -321,8 +321,14 @@ REDUCTION_MISTAKES = (
         "The gradient of the bias is summed over the units, not over the samples, of which there are as many.",
         "ct_b[s] = sum of ct_z[s, j] over the units j: axis 1",
         "ct_b[j] = sum of ct_z[s, j] over the samples s: axis 0",
-        in_bias(lambda context, layer, ct: summed(ct, axis=1)),
-        (HAS_BIAS, Condition("as many samples as units, and several", lambda site: site.samples == site.fan_out > 1)),
+        in_bias(lambda context, layer, ct: np.broadcast_to(summed(ct, axis=1), ct.shape[1:])),
+        (
+            HAS_BIAS,
+            Condition(
+                "several units, and as many samples or one",
+                lambda site: site.samples in (1, site.fan_out) and site.fan_out > 1,
+            ),
+        ),
     ),
     Mistake(
         "samples-weighted-unevenly",
