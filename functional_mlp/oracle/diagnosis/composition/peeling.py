@@ -199,7 +199,7 @@ def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
         reaching = (reached(search, own, layer, ct) for own, ct in filter(None, seen))
         tried += [own for own in reaching if own is not None]
         for number, own in enumerate(unseen):  # the likeliest first: with any mistake here, the others with the same
-            here = [slip for slip in derivatives if number < ARRIVALS or kind_of(slip) == kind_of(own.steps[-1][0][0])]
+            here = [slip for slip in derivatives if number < 6 or kind_of(slip) == kind_of(own.steps[-1][0][0])]
             sent = _sent_back(search, own, layer, None, early="") if here else None
             tried += [] if sent is None else through(search, sent[0], here, layer, sent[1])
     return _kept(search, right, tried, layer, [(own, ct) for own, ct in first])
@@ -340,7 +340,9 @@ def _kept(
     better = [chain for chain in tried if chain is not right and is_better(chain)]
     if not any(one.fit.factor != 0 and one.observed.digits(one.fit.free) >= SURE for one in _at(right, layer)):
         others = [chain for chain in tried if chain is not right and not chain.early]
-        right = right._replace(unseen=tuple(sorted(others, key=lambda chain: chain.cost)[:MOST_UNSEEN]))
+        telling = any(one.digits(0) >= SURE for one in observed)  # then more than one mistake is at work here
+        most = MOST_WITH_SUMS if telling else MOST_UNSEEN
+        right = right._replace(unseen=tuple(sorted(others, key=lambda chain: chain.cost)[:most]))
     found = _alike_joined([right, *better])
     found.sort(key=lambda chain: chain.cost)
     found = found[:WIDTH]
