@@ -147,14 +147,11 @@ class Case:
             ValueError: for parameters that do not fit or are not finite, and samples that all weigh nothing.
         """
         data = {name: getattr(self, name) for name in ("inputs", "targets", "ct_outputs", "sample_weights")}
-        some = {name: None if array is None else array[rows] for name, array in data.items()}
+        some: dict[str, Any] = {name: None if array is None else array[rows] for name, array in data.items()}
         layers = tuple(Layer(*map(_copied, layer)) for layer in params)
         weights = some["sample_weights"]
-        if (
-            len(layers) == len(self.params)
-            and all(map(_fit, layers, self.params))
-            and (weights is None or weights.any())
-        ):
+        fit = len(layers) == len(self.params) and all(map(_fit, layers, self.params))
+        if fit and (weights is None or weights.any()):
             return self._with(params=layers, **some, dtype="float64", layout=OWN_LAYOUT)
         return Case(self.network, self.loss, list(layers), **some, name=self.name, layout=OWN_LAYOUT)
 
