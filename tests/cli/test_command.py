@@ -27,7 +27,17 @@ def run(*arguments, **options):
     )
 
 
-def new_case(path, *extra):
+@pytest.fixture
+def invoke(as_a_person):
+    """As `run`, in this process: nothing is compiled twice."""
+
+    def invoked(*arguments, **options):
+        return CliRunner().invoke(cli.app, [*map(str, arguments)], catch_exceptions=False, **options)
+
+    return invoked
+
+
+def new_case(run, path, *extra):
     return run(
         "case", "new", "--sizes", "2,4,3,1", "--activations", "relu,relu,sigmoid", "--loss", "binary_cross_entropy",
         "--samples", 5, "-o", path, *extra,
@@ -76,28 +86,28 @@ def test_help_teaches_the_commands_and_what_an_answer_looks_like():
         assert "\x1b" not in line
 
 
-def test_a_case_is_drawn_and_solved(tmp_path):
-    assert new_case(tmp_path / "case.json", "--name", "first").returncode == 0
+def test_a_case_is_drawn_and_solved(tmp_path, invoke):
+    assert new_case(invoke, tmp_path / "case.json", "--name", "first").exit_code == 0
     done = run("solve", tmp_path / "case.json", "-o", tmp_path / "solution.json")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     solution = json.loads((tmp_path / "solution.json").read_text())
     assert solution["format"] == "functional-mlp/solution"
     assert solution["case"] == "first"
     assert np.shape(solution["params"][1]["weights"]) == (4, 3)
-    shown = run("solve", tmp_path / "case.json").stdout
+    shown = invoke("solve", tmp_path / "case.json").stdout
     assert "case first" in shown
     assert repr(solution["loss"]) in shown
     assert "grads[2].bias" in shown
 
 
-def test_the_same_seed_gives_the_same_file_and_cases_go_through_pipes(tmp_path):
+def test_the_same_seed_gives_the_same_file_and_cases_go_through_pipes(tmp_path, invoke):
     for name in ("a", "b"):
-        new_case(tmp_path / f"{name}.json", "--seed", 7, "--precision", "float32")
+        new_case(invoke, tmp_path / f"{name}.json", "--seed", 7, "--precision", "float32")
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-    printed = new_case("-", "--seed", 7, "--precision", "float32").stdout
+    printed = new_case(invoke, "-", "--seed", 7, "--precision", "float32").stdout
     assert printed == (tmp_path / "a.json").read_text()
-    piped = run("solve", "-", "-o", "-", input=printed)
-    assert piped.returncode == 0
+    piped = invoke("solve", "-", "-o", "-", input=printed)
+    assert piped.exit_code == 0
     assert json.loads(piped.stdout)["loss"] > 0
 
 
@@ -150,31 +160,31 @@ def test_bad_input_ends_the_program_without_a_traceback():
     assert "Traceback" not in done.stderr
 
 
-def test_the_size_limit_can_be_chosen(tmp_path):
-    new_case(tmp_path / "case.json")
-    done = run("solve", tmp_path / "case.json", "--max-bytes", 100)
-    assert done.returncode == 2
+def test_the_size_limit_can_be_chosen(tmp_path, invoke):
+    new_case(invoke, tmp_path / "case.json")
+    done = invoke("solve", tmp_path / "case.json", "--max-bytes", 100)
+    assert done.exit_code == 2
     assert "100" in done.stderr
 
 
-def test_mistakes_are_listed_and_shown():
-    listed = run("mistakes", "list")
-    assert listed.returncode == 0
+def test_mistakes_are_listed_and_shown(invoke):
+    listed = invoke("mistakes", "list")
+    assert listed.exit_code == 0
     assert "bias-gradient-averaged " in listed.stdout
-    shown = run("mistakes", "show", "bias-gradient-averaged")
-    assert shown.returncode == 0
+    shown = invoke("mistakes", "show", "bias-gradient-averaged")
+    assert shown.exit_code == 0
     assert "wrong: ct_b = (1/n) sum of ct_z over samples" in shown.stdout
     assert "right: ct_b = sum of ct_z over samples" in shown.stdout
-    unknown = run("mistakes", "show", "bias-gradient-averged")
-    assert unknown.returncode == 2
+    unknown = invoke("mistakes", "show", "bias-gradient-averged")
+    assert unknown.exit_code == 2
     assert "did you mean 'bias-gradient-averaged'?" in unknown.stderr
 
 
-def test_options_of_a_loss_are_in_the_case_that_is_written(tmp_path):
+def test_options_of_a_loss_are_in_the_case_that_is_written(tmp_path, invoke):
     path = tmp_path / "case.json"
     options = ["--loss-option", "class_weights=1,2,0.5", "--loss-option", "ignore_index=-1", "--loss-option", "l1=0.25"]
     arguments = ["--sizes", "2,3", "--activations", "identity", "--loss", "softmax_cross_entropy", *options]
-    assert run("case", "new", *arguments, "-o", path).returncode == 0
+    assert invoke("case", "new", *arguments, "-o", path).exit_code == 0
     written = json.loads(path.read_text())["loss"]
     assert (written["class_weights"], written["ignore_index"], written["l1"]) == ([1.0, 2.0, 0.5], -1, 0.25)
-    assert run("solve", path).returncode == 0
+    assert invoke("solve", path).exit_code == 0

@@ -56,7 +56,7 @@ def alone():
     return [several_processes.arrays(result) for result in results]
 
 
-@pytest.mark.parametrize(("count", "what"), [(2, "all"), (4, "results")])
+@pytest.mark.parametrize(("count", "what"), [(2, "all"), (3, "results")])
 def test_processes_together_give_what_one_gives(count, what, alone, tmp_path, on_cpu):
     sweep, training = alone
     with started(count, what, tmp_path) as running:

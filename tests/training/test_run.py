@@ -37,8 +37,17 @@ def test_train_step_is_one_update(x64):
     np.testing.assert_allclose(metrics.gradient_norm, optax.tree.norm(grads), rtol=RELATIVE["float64"])
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 10, None])
-@pytest.mark.parametrize(("over_samples", "weighted"), [("mean", False), ("mean", True), ("sum", True)])
+@pytest.mark.parametrize(
+    ("over_samples", "batch_size", "weighted"),
+    [
+        ("mean", 1, True),
+        ("mean", 4, False),
+        ("mean", 4, True),
+        ("sum", 4, True),
+        ("sum", 10, True),
+        ("mean", None, True),
+    ],
+)
 def test_batches_in_order_are_exact_and_a_partial_last_one_too(over_samples, batch_size, weighted, x64):
     inputs, targets = draw_data(10)
     weights = np.random.default_rng(1).uniform(0.5, 2, 10) if weighted else None

@@ -249,10 +249,12 @@ def main(options: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(options)
     rng, left, failures = random.Random(arguments.seed), arguments.kills, 0
     with tempfile.TemporaryDirectory() as temporary:
-        expected = {kind: undisturbed(kind, Path(temporary, f"{kind}-undisturbed")) for kind in KINDS}
+        expected: dict[str, Undisturbed] = {}
         number = 0
         while left > 0:
             kind = KINDS[number % len(KINDS)]
+            if kind not in expected:
+                expected[kind] = undisturbed(kind, Path(temporary, f"{kind}-undisturbed"))
             folder = Path(temporary, f"{kind}-{number}")
             outcome = soak(kind, expected[kind], folder, min(left, MOST), rng)
             left, number = left - outcome.kills, number + 1

@@ -4,7 +4,6 @@ from .arrays import require_representable as require_representable
 from .arrays import require_shape as require_shape
 from .arrays import rounded as rounded
 from .batches import Schedule as Schedule
-from .batches import batch_of as batch_of
 from .case import MAX_NAME as MAX_NAME
 from .case import Case as Case
 from .case import declared_data as declared_data

@@ -35,6 +35,7 @@ from functional_mlp.oracle.case.targets import are_labels, are_written_as_labels
 
 MAX_NAME = 1000
 HASHED_ROWS = 16  # of the inputs: enough to tell most cases apart
+OWN_LAYOUT = Layout().settled()
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -130,10 +131,35 @@ class Case:
                     f"expected one-hot targets of a loss of classes, for class labels, got targets of {self.loss.kind}"
                     " that are none"
                 )
+        return self._with(layout=whole)
+
+    def at(self, rows: slice, params: Sequence[Any]) -> "Case":
+        """The case of some of the samples, in float64 and the oracle's own layout, at other parameters.
+
+        A loss that is a mean over samples is the mean over these. What was checked of this case is not checked again: a
+        training asks for thousands of these.
+
+        Args:
+            rows: the samples, at least one.
+            params: per layer (weights (fan_in, fan_out), bias (fan_out,) or None), as this case has them.
+
+        Raises:
+            ValueError: for parameters that do not fit or are not finite, and samples that all weigh nothing.
+        """
+        data = {name: getattr(self, name) for name in ("inputs", "targets", "ct_outputs", "sample_weights")}
+        some: dict[str, Any] = {name: None if array is None else array[rows] for name, array in data.items()}
+        layers = tuple(Layer(*map(_copied, layer)) for layer in params)
+        weights = some["sample_weights"]
+        fit = len(layers) == len(self.params) and all(map(_fit, layers, self.params))
+        if fit and (weights is None or weights.any()):
+            return self._with(params=layers, **some, dtype="float64", layout=OWN_LAYOUT)
+        return Case(self.network, self.loss, list(layers), **some, name=self.name, layout=OWN_LAYOUT)
+
+    def _with(self, **fields: Any) -> "Case":
+        """This case with some fields changed, which are sound."""
         case = object.__new__(Case)
         for field in dataclasses.fields(self):
-            object.__setattr__(case, field.name, getattr(self, field.name))
-        object.__setattr__(case, "layout", whole)
+            object.__setattr__(case, field.name, fields.get(field.name, getattr(self, field.name)))
         return case
 
     def __eq__(self, other: object) -> bool:
@@ -235,6 +261,24 @@ class Case:
         if (weights < 0).any() or not weights.any():
             raise ValueError("expected sample_weights to be not negative and not all 0")
         return {"targets": targets, "sample_weights": weights}, layout
+
+
+def _copied(array: Any) -> Any:
+    """An array in float64 that cannot be written to; None if there is none."""
+    if array is None:
+        return None
+    copy = np.array(array, np.float64, order="C")
+    copy.setflags(write=False)
+    return copy
+
+
+def _fit(arrays: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Whether arrays, or None, are finite and of the shapes of others."""
+    return all(
+        one is other is None
+        or (one is not None and other is not None and one.shape == other.shape and bool(np.isfinite(one).all()))
+        for one, other in zip(arrays, others, strict=True)
+    )
 
 
 def _rows(what: str, given: Any, shape: tuple[int, int], layout: Layout) -> Array:

@@ -26,7 +26,7 @@ from functional_mlp.oracle.diagnosis.diagnosis import (
 from functional_mlp.oracle.diagnosis.matching import CLEAR, agreeing_digits
 from functional_mlp.oracle.diagnosis.search import Evidence, Named, named
 from functional_mlp.oracle.documents import Printed, PrintedText, digits_at
-from functional_mlp.oracle.mistakes import MISTAKES, inject_steps, prepare
+from functional_mlp.oracle.mistakes import MISTAKES, Prepared, inject_steps, prepare
 from functional_mlp.oracle.noise import Noise
 from functional_mlp.oracle.truth import Trajectory
 from functional_mlp.oracle.verdict import Handed, Leaf, Verdict, known_to
@@ -138,14 +138,15 @@ def _explained(asked: AskedSteps) -> list[Slips]:
     prepared = prepare(asked.trajectory.steps[0].case, rule=asked.trajectory.rule)
     groups = [group for group in every_group(prepared, updates=True) if MISTAKES[group[0].id].parameter is None]
     with np.errstate(all="ignore"):
-        return [group for group in groups if _explains(asked, group)]
+        return [group for group in groups if _explains(asked, group, prepared)]
 
 
-def _explains(asked: AskedSteps, group: Slips) -> bool:
+def _explains(asked: AskedSteps, group: Slips, first: Prepared) -> bool:
+    """Whether a program with these mistakes leads to what was given; its first step is prepared."""
     given = {taken.step: taken for taken in asked.taken}
     own, true = 0.0, 0.0
     try:
-        steps = inject_steps(asked.case, group, asked.trajectory.rule, asked.schedule)
+        steps = inject_steps(asked.case, group, asked.trajectory.rule, asked.schedule, first=first)
         for number, params in enumerate(steps):
             if number in given:
                 taken = given[number]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._checks import finite_float, known_name
-from functional_mlp.oracle.case import Case, Layer, Schedule, batch_of, by_path
+from functional_mlp.oracle.case import Case, Layer, Schedule, by_path
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Number, Parameter
 from functional_mlp.oracle.mistakes.catalogue.registry import MISTAKES
 from functional_mlp.oracle.mistakes.changes import Context
@@ -163,21 +163,30 @@ def plant_update(
 
 
 def inject_steps(
-    case: Case, slips: Sequence[Slip], rule: UpdateRule, schedule: Schedule, dtype: str = "float64"
+    case: Case,
+    slips: Sequence[Slip],
+    rule: UpdateRule,
+    schedule: Schedule,
+    dtype: str = "float64",
+    first: Prepared | None = None,
 ) -> Iterator[tuple[Layer, ...]]:
     """The parameters after each step of a program with these mistakes, computed as they are taken.
+
+    Args:
+        case, slips, rule, schedule, dtype: the training.
+        first: its first step, prepared, where many programs are asked from the same parameters on.
 
     Raises:
         TypeError, ValueError: as `plant`.
     """
     params, state = case.params, None
-    for rows in schedule.rows(len(case.inputs)):
+    for number, rows in enumerate(schedule.rows(len(case.inputs))):
         if not all(np.isfinite(leaf).all() for layer in params for leaf in layer if leaf is not None):
             params = tuple(Layer(*map(_not_a_number, layer)) for layer in params)  # which every output is then too
             yield params
             continue
-        batch = batch_of(case, rows, [tuple(map(_as_float64, layer)) for layer in params])
-        state, stepped = _stepped(prepare(batch, dtype, rule), slips, state)
+        prepared = first if number == 0 and first is not None else prepare(case.at(rows, params), dtype, rule)
+        state, stepped = _stepped(prepared, slips, state)
         params = _layers(stepped)
         yield params
 
@@ -208,10 +217,6 @@ def with_mistakes(prepared: Prepared, slips: Sequence[Slip]) -> Program:
 
 def _not_a_number(array: Any) -> Any:
     return None if array is None else np.full_like(array, np.nan)
-
-
-def _as_float64(array: Any) -> Any:
-    return None if array is None else np.asarray(array, np.float64)
 
 
 def places(

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp.network import Dense
-from functional_mlp.oracle.case import Case, Layer, Schedule, batch_of
+from functional_mlp.oracle.case import Case, Layer, Schedule
 from functional_mlp.oracle.truth.solution import Solution, solve
 from functional_mlp.update_rules import UpdateRule
 
@@ -50,7 +50,7 @@ def follow(case: Case, rule: UpdateRule, schedule: Schedule = Schedule()) -> Tra
     params: Any = tuple(Dense(*layer) for layer in case.params)  # type: ignore[arg-type]
     state, steps = rule.init(params), []
     for rows in schedule.rows(len(case.inputs)):
-        batch = batch_of(case, rows, params)
+        batch = case.at(rows, params)
         solution = solve(batch)
         with np.errstate(all="ignore"):
             state, params = rule.step(state, params, tuple(Dense(*layer) for layer in solution.grads))  # type: ignore

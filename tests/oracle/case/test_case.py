@@ -406,3 +406,33 @@ def square_case():
 def test_what_is_drawn_needs_a_network_and_a_loss(says):
     says(TypeError, ["functional_mlp.Network", "got tuple"], draw_case, (2, 1), fm.Loss("squared_error"))
     says(TypeError, ["functional_mlp.Loss", "got str"], draw_case, fm.Network((2, 1)), "squared_error")
+
+
+# at other parameters
+
+
+@pytest.mark.parametrize("rows", [slice(0, 4), slice(1, 3), slice(3, 4)])
+def test_some_samples_at_other_parameters_are_the_case_that_is_checked(rows):
+    case = make(sample_weights=[1.0, 0.0, 2.0, 0.5], name="four", dtype="bfloat16", weights_layout="in_out")
+    params = [(np.array(w) / 3, np.array(b) / 3) for w, b in PARAMS]
+    weights, data = case.sample_weights[rows], (case.inputs[rows], case.targets[rows])
+    batch = case.laid_out("torch").at(rows, params)
+    assert batch == make(
+        params=params, inputs=data[0], targets=data[1], sample_weights=weights, name="four", layout=batch.layout
+    )
+    assert (batch.dtype, batch.layout) == ("float64", Layout().settled())
+    assert_plain(batch)
+    params[0][0][0, 0] = 7.0
+    assert batch.params[0].weights[0, 0] == WEIGHTS[0][0][0] / 3
+
+
+def test_what_is_no_case_is_refused_at_other_parameters_too():
+    case = make(sample_weights=[1.0, 0.0, 0.0, 0.0])
+    endless = [(np.array(w), np.array(b)) for w, b in PARAMS]
+    endless[1][1][0] = np.inf
+    with pytest.raises(ValueError, match=r"expected params\[1\]\.bias\[0\] to be finite, got inf"):
+        case.at(slice(0, 4), endless)
+    with pytest.raises(ValueError, match=r"expected params\[0\]\.bias of shape \(3,\), got \(4, 3\)"):
+        case.at(slice(0, 4), [(WEIGHTS[0], np.zeros((4, 3))), PARAMS[1]])
+    with pytest.raises(ValueError, match="not all 0"):
+        case.at(slice(1, 3), PARAMS)

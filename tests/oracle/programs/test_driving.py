@@ -9,9 +9,11 @@ import threading
 import time
 
 import pytest
+from typer.testing import CliRunner
 
 import functional_mlp as fm
 from functional_mlp import oracle
+from functional_mlp.cli.command import app
 from functional_mlp.oracle.programs import process as external
 from functional_mlp.oracle.programs.process import AnswerLimits, Conversation, Ending
 from functional_mlp.oracle.programs.submit import Invocation
@@ -336,6 +338,7 @@ def test_the_command_gives_the_verdict_as_its_exit_code():
     assert json.loads(ran.stdout)["verdict"] == "wrong"
 
 
+@pytest.mark.usefixtures("as_a_person")
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -347,8 +350,8 @@ def test_the_command_gives_the_verdict_as_its_exit_code():
     ],
 )
 def test_bad_usage_ends_in_exit_code_2(arguments, sentence):
-    ran = cli(*arguments)
-    assert ran.returncode == 2
+    ran = CliRunner().invoke(app, ["drive", *arguments], catch_exceptions=False)
+    assert ran.exit_code == 2
     assert sentence in ran.stderr
     assert ran.stdout == ""
 
