@@ -33,6 +33,7 @@ from functional_mlp.oracle.diagnosis.composition import (
 )
 from functional_mlp.oracle.diagnosis.fitting import fitted
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
+from functional_mlp.oracle.diagnosis.rearranged import rearranged
 from functional_mlp.oracle.mistakes import MISTAKES, Number
 
 
@@ -127,7 +128,9 @@ def accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
 
 def composed_accounts(question: Discrepancy) -> list[Account]:
     """Explanations of several mistakes, of all wrong arrays or of some."""
-    return [_account(question, one) for one in compose(question)]
+    found = compose(question)
+    left = min((one.unexplained for one in found), key=len, default=tuple(question.wrong))
+    return [_account(question, one) for one in (rearranged(question, left) if left else []) or found]
 
 
 def _without_data(question: Discrepancy) -> bool:

@@ -7,6 +7,7 @@ from .constants import Part as Part
 from .constants import cost_of as cost_of
 from .constants import cost_of_layers as cost_of_layers
 from .constants import is_any_number as is_any_number
+from .constants import part as part
 from .fits import LARGEST as LARGEST
 from .fits import MOST_WORK as MOST_WORK
 from .fits import of_each_sample as of_each_sample

@@ -122,7 +122,7 @@ def _valued(prepared: Prepared, slip: Slip, layer: int | None, gradients: Sequen
     if parameter.read is not None:
         value = parameter.read(site_of(prepared, MISTAKES[slip.id], layer, slip.variant), gradients)
         return [] if value is None else [slip._replace(value=value)]
-    return [slip] if parameter.linear else []
+    return [slip] if parameter.linear else [slip._replace(value=value) for value in parameter.typical]
 
 
 def is_fitted(slip: Slip) -> bool:

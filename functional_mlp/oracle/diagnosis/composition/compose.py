@@ -58,12 +58,20 @@ class Composed(NamedTuple):
     cost: float
 
 
-def compose(question: Discrepancy) -> list[Composed]:
-    """What explains the most of the wrong arrays, the likeliest first; [] if nothing explains any."""
+def compose(question: Discrepancy, *, entirely: bool = False) -> list[Composed]:
+    """What explains the most of the wrong arrays, the likeliest first; [] if nothing explains any.
+
+    Args:
+        question: what is to be explained.
+        entirely: whether nothing is searched further that does not explain everything.
+    """
     search = _search_of(question)
     with computing(question.case.network), np.errstate(all="ignore"):
-        found = [composed for chain in programs(search) for composed in _composed(search, chain, question)]
-        if not any(not one.unexplained and one.cost < UNLIKELY for one in found):
+        followed = programs(search, entirely)
+        found = [composed for chain in followed for composed in _composed(search, chain, question)]
+        if entirely:
+            found = [one for one in found if not one.unexplained]
+        elif not any(not one.unexplained and one.cost < UNLIKELY for one in found):
             found += _uneven(search, question)
     if not found:
         return []
@@ -171,7 +179,7 @@ def _zeros_believed(chain: Chain, left: Collection[str]) -> Chain:
 def _shows_zeros_alone(chain: Chain, one: Explained) -> bool:
     """Whether an array is 0, or what its own mistake changes in it is."""
     observed = one.observed
-    if one.fit.factor == 0 or (observed.wrong and not observed.given.any()):
+    if one.fit.factor == 0 or (observed.wrong and observed.is_zero):
         return True
     if observed.path not in chain.sums:
         return False

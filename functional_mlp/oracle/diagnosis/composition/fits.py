@@ -95,6 +95,11 @@ class Observed:
         return float(f"{self.largest:.3g}") == self.largest
 
     @cached_property
+    def is_zero(self) -> bool:
+        """Whether all its entries are 0, but for rounding."""
+        return bool((np.abs(self.given) <= self.allowed).all())
+
+    @cached_property
     def is_finite(self) -> bool:
         """Whether all its entries are."""
         return bool(np.isfinite(self.given).all())
@@ -180,7 +185,7 @@ def fit_of(observed: Observed, gradient: Array, known: Sequence[Fit] = ()) -> Fi
     declared = Fit(1.0, observed.l2, observed.l1, 0, 0.0)
     if agrees(observed, made_by(observed, gradient, declared)):
         return declared
-    if not given.any():
+    if observed.is_zero:
         return Fit(0.0, 0.0, 0.0, 0, 0.0)
     if observed.l2 or observed.l1:  # the penalty alone, or none
         for exact in (declared._replace(factor=0.0), declared._replace(l2=0.0, l1=0.0)):

@@ -46,10 +46,12 @@ SURE_OF_SUMS = 3  # programs in which the sums of single arrays are tried
 MOST_WITH_SUMS = 24  # likewise, where nothing else explains an array of a layer
 
 
-def programs(search: Search) -> list[Chain]:
-    """The programs that explain the most arrays, the likeliest first."""
+def programs(search: Search, entirely: bool = False) -> list[Chain]:
+    """The programs that explain the most arrays, or all of them, the likeliest first."""
     found = _at_the_outputs(search)
     for layer in reversed(range(search.top)):
+        if entirely:
+            found = [chain for chain in found if not chain.unexplained]
         found = _best(below for chain in found for below in _one_layer_down(search, chain, layer))
     if search.observed.get(-1):
         found = _best(_with_inputs(search, chain) for chain in found)
@@ -199,7 +201,7 @@ def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
         reaching = (reached(search, own, layer, ct) for own, ct in filter(None, seen))
         tried += [own for own in reaching if own is not None]
         for number, own in enumerate(unseen):  # the likeliest first: with any mistake here, the others with the same
-            here = [slip for slip in derivatives if number < 6 or kind_of(slip) == kind_of(own.steps[-1][0][0])]
+            here = [slip for slip in derivatives if number < ARRIVALS or kind_of(slip) == kind_of(own.steps[-1][0][0])]
             sent = _sent_back(search, own, layer, None, early="") if here else None
             tried += [] if sent is None else through(search, sent[0], here, layer, sent[1])
     return _kept(search, right, tried, layer, [(own, ct) for own, ct in first])
@@ -340,8 +342,8 @@ def _kept(
     better = [chain for chain in tried if chain is not right and is_better(chain)]
     if not any(one.fit.factor != 0 and one.observed.digits(one.fit.free) >= SURE for one in _at(right, layer)):
         others = [chain for chain in tried if chain is not right and not chain.early]
-        telling = any(one.digits(0) >= SURE for one in observed)  # then more than one mistake is at work here
-        most = MOST_WITH_SUMS if telling else MOST_UNSEEN
+        telling = any(one.path in right.unexplained and one.digits(0) >= SURE for one in observed)
+        most = MOST_WITH_SUMS if telling else MOST_UNSEEN  # if they tell, more than one mistake is at work here
         right = right._replace(unseen=tuple(sorted(others, key=lambda chain: chain.cost)[:most]))
     found = _alike_joined([right, *better])
     found.sort(key=lambda chain: chain.cost)

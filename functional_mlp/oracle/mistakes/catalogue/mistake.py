@@ -24,6 +24,7 @@ class Parameter(NamedTuple):
         vector: how many numbers it is, where it is a tuple of several; None for one number.
         read: where to begin a search for it, read off the weights' and biases' gradients that were handed over, in any
             order; None where they do not say. Such a search may end there: the number is one of theirs.
+        typical: values that people often write, by which it is tried beside other mistakes where it is not linear.
         magnified: how far off the numbers may be because rounding is magnified by it; arguments of
             `state.magnified`. None if it is not.
     """
@@ -35,6 +36,7 @@ class Parameter(NamedTuple):
     linear: bool = False
     vector: Callable[[Site], int] | None = None
     read: Callable[[Site, Sequence[np.ndarray]], float] | None = None
+    typical: tuple[float, ...] = ()
     magnified: Callable[..., np.ndarray] | None = None
 
     def starts(self, site: Site) -> tuple[Number, ...]:

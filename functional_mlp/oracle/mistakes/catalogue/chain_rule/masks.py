@@ -27,6 +27,7 @@ def another_slope(site: Site) -> float:
     return 0.2 if own_slope(site) != 0.2 else 0.01
 
 
+SLOPES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # of leaky units, that people write
 THRESHOLDS = (1.0, 0.5, 0.1, 0.01, 1e-3, -1e-3, -0.01, -0.1, -0.5, -1.0)
 
 

@@ -13,7 +13,7 @@ from functional_mlp.activations import (
 )
 from functional_mlp.losses import KINDS
 from functional_mlp.oracle.mistakes.catalogue.chain_rule.derivatives import differ
-from functional_mlp.oracle.mistakes.catalogue.chain_rule.masks import another_slope, own_slope, with_slope
+from functional_mlp.oracle.mistakes.catalogue.chain_rule.masks import SLOPES, another_slope, own_slope, with_slope
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
 from functional_mlp.oracle.mistakes.changes import (
     Array,
@@ -144,7 +144,7 @@ OTHER_FUNCTION_MISTAKES = (
             Condition("another slope than the layer has", lambda site: site.value != own_slope(site)),
         ),
         tag="fitted",
-        parameter=Parameter("the slope", another_slope),
+        parameter=Parameter("the slope", another_slope, typical=SLOPES),
     ),
     Mistake(
         "softmax-missing",

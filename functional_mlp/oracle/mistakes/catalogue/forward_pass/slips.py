@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from functional_mlp.activations import Activation, numpy_value, numpy_vjp
-from functional_mlp.oracle.mistakes.catalogue.chain_rule.masks import another_slope, own_slope, with_slope
+from functional_mlp.oracle.mistakes.catalogue.chain_rule.masks import SLOPES, another_slope, own_slope, with_slope
 from functional_mlp.oracle.mistakes.catalogue.forward_pass.other_functions import of_arrays
 from functional_mlp.oracle.mistakes.catalogue.mistake import Mistake, Parameter
 from functional_mlp.oracle.mistakes.changes import Array, Change, Context, in_forward, in_softmax, with_activation
@@ -122,7 +122,7 @@ SLIP_MISTAKES = (
             Condition("another slope than the layer has", lambda site: site.value != own_slope(site)),
         ),
         tag="fitted",
-        parameter=Parameter("the slope in the forward pass", another_slope),
+        parameter=Parameter("the slope in the forward pass", another_slope, typical=SLOPES),
     ),
     Mistake(
         "softmax-over-samples",
