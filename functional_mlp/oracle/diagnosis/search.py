@@ -33,7 +33,7 @@ from functional_mlp.oracle.diagnosis.composition import (
 )
 from functional_mlp.oracle.diagnosis.fitting import fitted
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
-from functional_mlp.oracle.diagnosis.rearranged import rearranged
+from functional_mlp.oracle.diagnosis.reversed_layers import reversed_and_more
 from functional_mlp.oracle.mistakes import MISTAKES, Number
 
 
@@ -130,7 +130,7 @@ def composed_accounts(question: Discrepancy) -> list[Account]:
     """Explanations of several mistakes, of all wrong arrays or of some."""
     found = compose(question)
     left = min((one.unexplained for one in found), key=len, default=tuple(question.wrong))
-    return [_account(question, one) for one in (rearranged(question, left) if left else []) or found]
+    return [_account(question, one) for one in (reversed_and_more(question, left) if left else []) or found]
 
 
 def _without_data(question: Discrepancy) -> bool:
