@@ -11,7 +11,7 @@ from functional_mlp.oracle.documents import Update
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.report.headlines import headline_of, quantity_in_words, value_of, with_names
 from functional_mlp.oracle.report.notation import Notation, index_of, lines_as_handed_over, listed, name_of
-from functional_mlp.oracle.report.reported import RELATED, Place, Reported
+from functional_mlp.oracle.report.reported import RELATED, Finding, Place, Reported
 from functional_mlp.oracle.report.reported import Explanation as ExplanationOfFunction
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, worst_of
 
@@ -126,14 +126,16 @@ def fitted(named: Named) -> str:
 def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     """What is said first, in the person's words: the mistake; or several, in their order, after how many they are.
 
-    Where no mistake is known, it is what can be said of the numbers, or how many arrays there are of each verdict.
+    Where no mistake is known, it is what can be said of the numbers, or what the calls showed, or how many arrays there
+    are of each verdict.
     """
     diagnosis = report.diagnosis
     if isinstance(diagnosis, ExplanationOfFunction):
         part = " That is a part of it." if diagnosis.unexplained else ""
-        return (full_sentence(diagnosis) + part,)
+        return (full_sentence(diagnosis.sentence) + part,)
     if diagnosis is None or not (diagnosis.mistakes or diagnosis.relations):
-        return (counted_verdicts(report),)
+        finding = first_finding(report)
+        return (counted_verdicts(report) if finding is None else full_sentence(finding.sentence),)
     if not diagnosis.mistakes:
         return (_of_relation(diagnosis.relations[0], notation),)
     headlines = tuple(headline_of(named, notation).sentence for named in diagnosis.mistakes)
@@ -143,6 +145,16 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     what = "mistakes" if kinds == {"MISTAKE"} else "conventions" if kinds == {"CONVENTION"} else "things"
     part = ", which are a part of it" if diagnosis.unexplained else ""
     return (f"{NUMBERS.get(len(headlines), str(len(headlines)))} {what} at once{part}:", *headlines)
+
+
+def first_finding(report: Reported) -> Finding | None:
+    """The finding that is said first: where no mistake is known, one that makes the verdict what it is."""
+    diagnosis = report.diagnosis
+    if isinstance(diagnosis, Diagnosis) and (diagnosis.mistakes or diagnosis.relations):
+        return None
+    if isinstance(diagnosis, ExplanationOfFunction):
+        return None
+    return next((finding for finding in report.findings if finding.verdict is report.verdict), None)
 
 
 def _of_relation(relation: Relation, notation: Notation) -> str:
@@ -238,9 +250,9 @@ def place_in_words(place: Place) -> str:
     return f"{name}:{place.line}{inside}" + (f": {place.expression}" if place.expression else "")
 
 
-def full_sentence(explanation: ExplanationOfFunction) -> str:
-    """Its sentence, with a capital and a full stop."""
-    sentence = explanation.sentence.rstrip(".")
+def full_sentence(sentence: str) -> str:
+    """With a capital and a full stop."""
+    sentence = sentence.rstrip(".")
     return f"{sentence[:1].upper()}{sentence[1:]}."
 
 

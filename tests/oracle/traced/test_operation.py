@@ -145,7 +145,9 @@ def test_what_a_program_keeps_changes_or_draws_is_found():
         raise RuntimeError("no kernel")
 
     assert findings(check_backward(adding, affine, (X, W))) == {"accumulates"}
-    assert findings(check_backward(changing, affine, (X, W))) == {"mutates"}
+    changed = check_backward(changing, affine, (X, W))
+    assert findings(changed) == {"mutates"}
+    assert changed.text().startswith("WRONG: In every case your function changes its arguments (ct)")
     assert findings(check_backward(drawing, affine, (X, W))) == {"nondeterministic"}
     assert findings(check_backward(failing, affine, (X, W))) == {"raises"}
     assert findings(check_backward(lambda x, w, ct: None, affine, (X, W))) == {"returns"}
