@@ -167,6 +167,9 @@ def test_a_buffer_of_an_earlier_call_is_found():
 def test_a_reference_that_fails_is_bad_input():
     with pytest.raises(ValueError, match="fails on arguments like the given ones"):
         check_backward(affine_backward, lambda x, w: x @ w.T, (X, W))
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="the function is another one each time that it is called"):
+        check_backward(affine_backward, lambda x, w: affine(x, w) * rng.random(), (X, W))
     with pytest.raises(ValueError, match="expected seed to be an integer of at least 0, got -1"):
         check_backward(affine_backward, affine, (X, W), seed=-1)
     with pytest.raises(TypeError, match="expected a function that returns gradients"):
