@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from functional_mlp import _jax_compat
 from functional_mlp._dtypes import Array
@@ -22,6 +23,7 @@ from functional_mlp.oracle.traced.tracing import Evaluation, Path
 from functional_mlp.oracle.traced.tracing.primitives import Kind, Operation, Primitive, Value, is_float
 
 NEXT_TO = 2.0**-44  # as near to a number as it is moved at most in order to find ties, relative to it
+COARSE = 0.05  # of a sum: an error beyond which it matters whether it adds or multiplies
 EXPONENTIALS = frozenset({"exp", "exp2", "expm1"})
 
 
@@ -64,6 +66,7 @@ class Survey(Evaluation):
         decisions: what was decided.
         given: the operands of what was decided.
         sums: how far sums may be off by rounding.
+        of_one_sign: which sums may be off by a factor, and neither 0 nor negative; where that matters.
         reach: how large the numbers are that another formula works with, where they are larger than the result.
         recovered: how large an exponential is together with a constant that is added to it: a program may keep the sum,
             and take the constant off again, as e / (1 + e) = 1 - 1 / (1 + e).
@@ -77,6 +80,7 @@ class Survey(Evaluation):
         self.precision, self.outputs = precision, outputs
         self.given: dict[Path, tuple[Operation, list[Value]]] = {}
         self.sums: dict[Path, Array] = {}
+        self.of_one_sign: dict[Path, NDArray[np.bool_]] = {}
         self.reach: dict[Path, Array] = {}
         self.recovered: dict[Path, Array] = {}
         self.poles: dict[Path, Array] = {}
@@ -168,6 +172,9 @@ class Survey(Evaluation):
             rounded = np.where(representable(bare[0], products.unit), 0.0, terms)
             stored = stored + (products.unit - inner.unit) * np.sqrt(evaluate([np.square(rounded)]))
         self.sums[path] = accumulation.unit * sizes.amplitude + np.where(sizes.copies, 0.0, stored)
+        of_one_sign = sizes.of_one_sign & (self.sums[path] > COARSE * np.abs(y))
+        if of_one_sign.any():
+            self.of_one_sign[path] = of_one_sign
         reach = sizes.reach
         if sizes.copies.any():
             copied = evaluate([reach_of(a) if is_float(b) else b for a, b in zip(x, bare, strict=True)])

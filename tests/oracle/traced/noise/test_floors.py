@@ -129,6 +129,38 @@ def test_sums_and_running_sums_one_term_after_the_other_are_inside(precision, or
     assert off(estimate(weights, precision_named(precision))[1], total) < 1
 
 
+def layer_norm_in_order(x, scale, ct):
+    """By hand, every operation in the dtype of what is given, sums one term after the other."""
+    mean = lambda a: sequential(a.T, a.dtype)[0][:, None] / a.dtype.type(a.shape[1])  # noqa: E731
+    centred = x - mean(x)
+    root = 1 / np.sqrt(mean(centred * centred) + x.dtype.type(1e-5))
+    y, g = centred * root, ct * scale
+    ct_x = root * (g - mean(g) - y * mean(g * y))
+    return [ct_x, sequential(ct * y, ct.dtype)[0], sequential(ct, ct.dtype)[0]]
+
+
+def test_a_divisor_that_is_a_sum_of_one_sign_does_not_reach_zero():
+    rng = np.random.default_rng(2)
+    x, scale, ct = (rng.normal(size=shape).astype(ml_dtypes.bfloat16) for shape in ((250, 400), 400, (250, 400)))
+    wide = [a.astype(np.float64) for a in (x, scale, 0 * scale)]
+    floors = estimate(traced(layer_norm, *wide, ct=ct.astype(np.float64)), precision_named("bfloat16"))[1:]
+    right = layer_norm_in_order(x, scale, ct)
+    for floor, got in zip(floors, right, strict=True):
+        assert np.isfinite(floor.smooth).all()
+        assert not floor.slack.any()
+        assert off(floor, got) < 1
+        assert off(floor, 3 * np.asarray(got, np.float64)) > 1
+
+
+@pytest.mark.parametrize("terms", [100, 400, 448, 600, 4000])
+def test_an_inverse_of_a_sum_of_one_sign_is_inside_or_open(terms):
+    x = np.full((terms, 3), 0.1).astype(ml_dtypes.bfloat16)
+    floor = estimate(traced(lambda x: 1 / x.sum(0), x.astype(np.float64)), precision_named("bfloat16"))[0]
+    got = 1 / sequential(x, x.dtype)[0].astype(np.float64)
+    assert floor.overflow.all() == (terms > 448)
+    assert off(floor, got) < 1 if terms <= 448 else np.isinf(floor.slack).all()
+
+
 @hypothesis.given(
     terms=st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=40),
     seed=st.integers(0, 9),
