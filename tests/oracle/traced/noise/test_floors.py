@@ -257,6 +257,34 @@ def test_a_recurrence_over_many_steps():
         assert np.linalg.norm(floor.smooth) < 1e-4 * np.linalg.norm(floor.true)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_linear_recurrence_may_be_a_tree_of_products(precision):
+    """Where state and cotangent both are small by chance, the tree multiplies out what is larger."""
+
+    def one_by_one(x, decay):
+        def step(state, given):
+            state = given[1] * state + given[0]
+            return state, state
+
+        return jax.lax.scan(step, jnp.zeros_like(x[0]), (x, decay))[1]
+
+    def by_blocks(x, decay):
+        joined = lambda early, late: (early[0] * late[0], late[0] * early[1] + late[1])  # noqa: E731
+        return jax.lax.associative_scan(joined, (decay, x))[1]
+
+    ratios = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x, ct, decay = (rng.normal(size=(30, 6)).astype(DTYPES[precision]) for _ in range(3))
+        wide = [a.astype(np.float64) for a in (x, decay)]
+        floors = estimate(traced(one_by_one, *wide, ct=ct.astype(np.float64)), precision_named(precision))
+        output, pull = jax.vjp(by_blocks, x, decay)
+        got = [output, *pull(jnp.asarray(ct))]
+        ratios.append(max(map(off, floors, got)))
+        assert off(floors[2], 1.5 * np.asarray(got[2], np.float64)) > 1
+    assert 0.1 < max(ratios) < 0.7
+
+
 @pytest.mark.slow
 def test_memory_is_some_forty_arrays_of_the_largest():
     rng = np.random.default_rng(8)
