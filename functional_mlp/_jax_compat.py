@@ -205,6 +205,20 @@ def inner_programs(equation: Any) -> list[Any]:
     return [getattr(program, "jaxpr", program) for program in _inner_programs(equation)]
 
 
+def programs_within(equation: Any) -> list[tuple[Any, Sequence[Any]]]:
+    """The same, each with its constants."""
+    return [
+        (getattr(program, "jaxpr", program), getattr(program, "consts", ())) for program in _inner_programs(equation)
+    ]
+
+
+def as_function(program: Any) -> Callable[..., list[Any]]:
+    """The function that a closed jaxpr is: it computes as that does, and has the same derivative."""
+    from jax.extend.core import jaxpr_as_fun
+
+    return jaxpr_as_fun(program)
+
+
 def called_program(equation: Any) -> tuple[Any, Any] | None:
     """(open jaxpr, constants) of an equation that does nothing but call a program; None for others.
 

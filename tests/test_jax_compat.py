@@ -199,6 +199,9 @@ def test_equations_tell_what_they_read_run_and_come_from():
     assert (_jax_compat.shape_of(x), _jax_compat.dtype_of(x)) == ((2, 3), jnp.float32)
     assert _jax_compat.called_program(equations["cond"]) is None
     assert len(_jax_compat.inner_programs(equations["cond"])) == 2
+    assert [len(constants) for _, constants in _jax_compat.programs_within(equations["cond"])] == [0, 0]
+    [result] = _jax_compat.as_function(program)(jnp.ones((2, 3)))
+    np.testing.assert_allclose(result, np.full((2, 3), 0.5 + np.sin(1.0)), rtol=1e-6)
     assert not _jax_compat.has_effects(division)
     frame = next(iter(_jax_compat.source_frames(division)))
     assert (frame.file, frame.line) == (__file__, halves.__code__.co_firstlineno + 1)

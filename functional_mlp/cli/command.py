@@ -10,8 +10,8 @@ import typer
 import functional_mlp as fm
 from functional_mlp.cli.cases import case_app, solve_command
 from functional_mlp.cli.console import show
-from functional_mlp.cli.functions import check_vjp_command
-from functional_mlp.cli.help import ANSWERS, DUMPS, EXAMPLES, PROGRAMS
+from functional_mlp.cli.functions import check_elementwise_command, check_vjp_command
+from functional_mlp.cli.help import ANSWERS, DUMPS, EXAMPLES, KERNELS, PROGRAMS
 from functional_mlp.cli.judging import check_command, drive_command
 from functional_mlp.cli.mistakes import mistakes_app
 from functional_mlp.cli.runs import export_command, info_command, sweep_command
@@ -35,6 +35,7 @@ app.command("sweep")(sweep_command)
 app.command("solve")(solve_command)
 app.command("check", epilog=ANSWERS)(check_command)
 app.command("check-vjp", epilog=DUMPS)(check_vjp_command)
+app.command("check-elementwise", epilog=KERNELS)(check_elementwise_command)
 app.command("drive", epilog=PROGRAMS, context_settings={"allow_interspersed_args": False})(drive_command)
 app.command("info")(info_command)
 

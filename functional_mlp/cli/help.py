@@ -20,6 +20,11 @@ Of any other function, written in JAX (see check-vjp --help):
 \b
 functional-mlp check-vjp norms:layer_norm arguments.npz gradients.npz
 
+Of an activation or an elementwise kernel, every number of its format:
+
+\b
+functional-mlp check-elementwise kernels:gelu gelu --precision bfloat16
+
 The truth, to look at, and what is installed:
 
 \b
@@ -88,6 +93,22 @@ functional-mlp check-vjp norms:layer_norm arguments.npz gradients.npz \\
     --ct ct.npz --precision float32
 
 NPZ has no bfloat16: use safetensors. Exit codes are those of check.
+"""
+KERNELS = """
+Your function gets a NumPy array (n,) of the format, of bfloat16 with the dtype of
+ml_dtypes, and returns one of the same shape: NumPy's, JAX's or PyTorch's. All
+finite numbers of a 16-bit format are asked about; of float32 and float64 some
+130,000. Without --derivative the derivative is that of JAX, if JAX can trace
+the function; else the values alone are judged.
+
+\b
+functional-mlp check-elementwise kernels.py:gelu gelu \\
+    --derivative kernels.py:gelu_slope --precision "bfloat16 in float32"
+functional-mlp check-elementwise kernels:swish silu --precision float16 --json
+functional-mlp check-elementwise kernels:fast_tanh tanh --figure tanh.png
+functional-mlp check-elementwise kernels:bump reference:bump
+
+Exit codes are those of check.
 """
 CONSUMERS = """
 Your program is asked as by drive (see drive --help): one case on its standard

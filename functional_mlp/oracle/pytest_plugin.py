@@ -17,7 +17,7 @@ import pytest
 from functional_mlp.files import write_bytes
 
 if TYPE_CHECKING:
-    from functional_mlp.oracle import Report
+    from functional_mlp.oracle import ElementwiseReport, Report
 
 MARKER = "gradient_precision"
 OPTION = "--gradient-report"
@@ -49,17 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
             ) from error
 
 
-def _check(name: str, place: int, doc: str) -> Callable[..., "Report"]:
+def _check(name: str, place: int, doc: str) -> Callable[..., Any]:
     """The method that asks a function of `oracle`; `place` is that of the precision among its arguments."""
 
-    def check(self: "GradientOracle", *arguments: Any, **keywords: Any) -> "Report":
+    def check(self: "GradientOracle", *arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
         from functional_mlp import oracle
 
         # a precision given by its place is the test's own affair
         if self.precision is not None and len(arguments) <= place:
             keywords = {"precision": self.precision} | keywords
-        report: Report = getattr(oracle, name)(*arguments, **keywords)
+        report: Report | ElementwiseReport = getattr(oracle, name)(*arguments, **keywords)
         if report.verdict != "consistent":
             pytest.fail(report.text() + self._kept(report))
         return report
@@ -94,26 +94,32 @@ class GradientOracle:
     check_operation = _check(
         "check_operation", 3, "Of a derivative: `oracle.check_operation(theirs, function, arguments)`."
     )
+    check_elementwise = _check(
+        "check_elementwise", 2, 'Of an elementwise function: `oracle.check_elementwise(fn, "gelu")`.'
+    )
     drive = _check("drive", 3, "Of a program: `oracle.drive(command, network, loss)`.")
 
-    def _kept(self, report: "Report") -> str:
-        """Writes the report, if that is wanted; a line that says where."""
+    def _kept(self, report: "Report | ElementwiseReport") -> str:
+        """Writes the report, as text if it has no page, if that is wanted; a line that says where."""
         if self.folder is None:
             return ""
         self.failures += 1
-        path = self.folder / report_name(self.test, self.failures)
+        kind, ending, content = (
+            ("HTML", "html", report.html) if hasattr(report, "html") else ("Text", "txt", report.text)
+        )
+        path = self.folder / report_name(self.test, self.failures, ending)
         try:
-            write_bytes(path, report.html().encode())
+            write_bytes(path, content().encode())
         except OSError as error:
-            return f"\nNo HTML report: {path}: {error.strerror or error}\n"
-        return f"\nHTML report: {path}\n"
+            return f"\nNo {kind} report: {path}: {error.strerror or error}\n"
+        return f"\n{kind} report: {path}\n"
 
 
-def report_name(test: str, number: int = 1) -> str:
+def report_name(test: str, number: int = 1, ending: str = "html") -> str:
     """The name of a test's file: its own, as far as any file system takes it, and a few digits that tell it apart."""
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", test).strip("-.")[-100:]
     digest = hashlib.sha256(test.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{plain}-{digest}{f'-{number}' if number > 1 else ''}.html"
+    return f"{plain}-{digest}{f'-{number}' if number > 1 else ''}.{ending}"
 
 
 @pytest.fixture

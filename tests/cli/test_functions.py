@@ -1,4 +1,4 @@
-"""functional-mlp check-vjp: dumps of a program beside a function in a module; bad input; what is code."""
+"""functional-mlp check-vjp and check-elementwise: functions in modules, dumps, bad input; what is code."""
 
 import json
 
@@ -15,6 +15,18 @@ import jax.numpy as jnp
 
 def scaled(x, params, power=2):
     return x**power * params["scale"]
+
+def twice(x):
+    return 2 * x
+
+def twice_slope(x):
+    return 2 + 0 * x
+
+def off(x, ct):
+    return 2.1 * ct
+
+def scalar(x):
+    return x.sum()
 
 class Grouped:
     @staticmethod
@@ -111,3 +123,78 @@ def test_files_are_read_before_code_is_run_and_help_says_what_is_code(run, tmp_p
     assert run("loud.py:f", "bad.npz", "gradients.npz").exit_code == 2
     assert not (tmp_path / "ran").exists()
     assert "is Python code and is run with your rights" in " ".join(run("--help").output.split())
+
+
+# every number of a format
+
+
+@pytest.fixture
+def ask(run):
+    def ask(*arguments):
+        return CliRunner().invoke(app, ["check-elementwise", *map(str, arguments)], catch_exceptions=False)
+
+    return ask
+
+
+def test_an_elementwise_function_is_judged_and_the_verdict_is_the_exit_code(ask):
+    asked = ("norms.py:twice", "norms.py:twice", "--precision", "bfloat16")
+    right = ask(*asked, "--derivative", "norms.py:twice_slope")
+    assert right.exit_code == 0, right.output
+    assert right.output.startswith("CONSISTENT: twice in bfloat16, 65279 numbers")
+    wrong = ask("norms.py:twice", "identity", "--derivative", "norms.py:off", "--precision", "float16", "--json")
+    assert wrong.exit_code == 1
+    document = json.loads(wrong.output)
+    assert (document["format"], document["verdict"], document["reference"]) == (
+        "functional-mlp/elementwise",
+        "wrong",
+        "identity",
+    )
+    assert {curve["what"]: curve["verdict"] for curve in document["curves"]} == {
+        "value": "wrong",
+        "derivative": "wrong",
+    }
+
+
+def test_an_undecided_function_is_exit_code_3_and_a_module_is_run_once(ask, tmp_path):
+    (tmp_path / "kernels.py").write_text(
+        "import pathlib\nimport numpy\n"
+        "with pathlib.Path('runs').open('a') as runs: runs.write('.')\n"
+        "def f(x): return numpy.where(abs(x) > 100, numpy.nan, x**3)\n"
+        "def df(x): return 3 * x**2\n"
+        "def cube(x): return x * x * x\n"
+    )
+    asked = ask("kernels.py:f", "kernels.py:cube", "--derivative", "kernels.py:df", "--precision", "float16")
+    assert (asked.exit_code, (tmp_path / "runs").read_text()) == (3, "."), asked.output
+
+
+@pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_the_errors_are_drawn(ask, tmp_path, ending, start):
+    asked = ask("norms.py:twice", "norms.py:twice", "--precision", "float16", "--figure", f"twice.{ending}")
+    assert asked.exit_code == 0, asked.output
+    assert (tmp_path / f"twice.{ending}").read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("norms", "gelu"), "expected MODULE:FUNCTION"),
+        (("norms.py:none", "gelu"), "to have a function none"),
+        (("norms.py:twice", "gelo"), "did you mean 'gelu'"),
+        (("norms.py:twice", "softmax"), "use check_vjp"),
+        (("norms.py:twice", "norms.py:none"), "to have a function none"),
+        (("norms.py:scalar", "gelu"), "an array of the shape of its argument"),
+        (("norms.py:twice", "norms.py:scalar"), "number by number"),
+        (("norms.py:X", "gelu"), "to have a function X"),
+        (("norms.py:twice", "gelu", "--derivative", "norms.py:Grouped.none"), "none of that name"),
+        (("norms.py:twice", "gelu", "--precision", "half"), "did you mean 'float16'"),
+        (("norms.py:twice", "gelu", "--figure", "gelu.jpg"), "in .png, .svg, .pdf"),
+        (("norms.py:twice", "gelu", "--figure", "-"), "--figure"),
+        (("norms.py:twice", "gelu", "--figure", "nowhere/gelu.png"), "--figure"),
+    ],
+)
+def test_what_cannot_be_asked_elementwise_is_one_sentence_and_exit_code_2(ask, arguments, words):
+    result = ask(*arguments)
+    assert result.exit_code == 2
+    assert words in result.output
+    assert result.output.count("\n") == 1
+    assert "is run with your rights" in " ".join(ask("--help").output.split())

@@ -161,3 +161,15 @@ def test_functions_that_are_no_networks_are_checked_in_the_precision_of_the_mark
         checks.check_vjp(lambda x: (x**2).sum(), x, x)
     with pytest.raises(pytest.fail.Exception, match="telling cases"):
         checks.check_operation(lambda x, ct: x * ct, lambda x: x**2, x)
+
+
+def test_elementwise_functions_are_checked_and_their_reports_kept_as_text(tmp_path):
+    checks = GradientOracle("test", "float16", tmp_path)
+    slope = lambda x: 1 - np.tanh(x) ** 2  # noqa: E731
+    assert checks.check_elementwise(np.tanh, "tanh", derivative=slope).precision == "float16"
+    with pytest.raises(pytest.fail.Exception, match="WRONG: sin in float16, 63487 numbers"):
+        checks.check_elementwise(np.tanh, "sin", derivative=slope)
+    assert checks.check_elementwise(np.tanh, "tanh", "float32", derivative=slope).precision == "float32"
+    [kept] = tmp_path.iterdir()
+    assert kept.suffix == ".txt"
+    assert kept.read_text().startswith("WRONG: sin in float16")

@@ -52,7 +52,7 @@ def _judged(leaf: Any) -> Judged:
 def named(report: Any) -> Named:
     """Of a report with something wrong; this runs the search."""
     found = report.diagnosis
-    if found is None:
+    if found is None or found.kind == "unsearched":
         return Named("", "", ())
     places = [place for each in (found, *found.ties) for place in each.places]
     lines = tuple(linecache.getline(place.file, place.line).strip() for place in places)

@@ -2,6 +2,9 @@ from .attachments import Exhibit as Exhibit
 from .headlines import headline_of as headline_of
 from .notation import Notation as Notation
 from .report import Report as Report
+from .reported import NOT_SEARCHED as NOT_SEARCHED
+from .reported import RELATED as RELATED
+from .reported import UNSEARCHED as UNSEARCHED
 from .reported import Explanation as Explanation
 from .reported import Finding as Finding
 from .reported import Place as Place

@@ -60,6 +60,7 @@ def _explanation_document(explanation: Explanation) -> dict[str, Any]:
         "unexplained": list(explanation.unexplained),
         "group": explanation.group,
     }
+    fields |= {} if explanation.searched else {"searched": False}
     return fields | {"ties": list(map(_explanation_document, explanation.ties))} if explanation.ties else fields
 
 

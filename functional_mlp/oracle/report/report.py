@@ -100,7 +100,8 @@ class Report:
             lines += ["", *([f"[{group}]"] if group else []), *_table(groups[group], notation)]
         lines += _wrapped(sentences.DETECTS) if shown else []
         lines.append("")
-        for finding in self.findings:
+        said = sentences.first_finding(self)
+        for finding in (finding for finding in self.findings if finding is not said):
             lines += _wrapped(f"{finding.verdict.upper()}: {finding.sentence}", hang=2)
         spoken = sentences.spoken_of(self)
         for leaf in (leaf for leaf in spoken if leaf.group in shown):
@@ -177,7 +178,7 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
     if explanation.ties:
         lines += _wrapped(sentences.TIED)
         for other in explanation.ties[: sentences.MOST_TIES]:
-            lines += _wrapped(f"  - {sentences.full_sentence(other)}", hang=4)
+            lines += _wrapped(f"  - {sentences.full_sentence(other.sentence)}", hang=4)
     return lines
 
 

@@ -29,6 +29,10 @@ class Finding:
 
 
 RELATED = "related"  # the kind of what only says how wrong numbers are related to the right ones
+UNSEARCHED = "unsearched"  # the kind of what says nothing, but that nothing was looked for
+NOT_SEARCHED = (
+    "the mistake was not looked for in the function: it has too many numbers on its way; ask with smaller arguments"
+)
 
 
 class Place(Protocol):
@@ -57,7 +61,8 @@ class Explanation(NamedTuple):
     Attributes:
         sentence: what was done, with the places, such as "the path through the mean (norms.py:12) is missing".
         kind: in one word, such as "missing", "scaled", "transposed"; "related" where the sentence says how the numbers
-            are related to the right ones, but no change of the program is known that makes them.
+            are related to the right ones, but no change of the program is known that makes them; "unsearched" where
+            nothing is known, for nothing was looked for.
         factor: that is too much, or the exponent, where one was fitted; else None.
         places: in the reference function, the likeliest first; () of what concerns whole arrays.
         arrays: paths of the wrong arrays that it reproduces.
@@ -65,6 +70,7 @@ class Explanation(NamedTuple):
         ties: others that reproduce the same numbers, the likelier first; their own ties are ().
         unexplained: paths of the wrong arrays that it leaves unexplained.
         group: of the leaves, where there are several sets of gradients.
+        searched: whether a change of the program was looked for: not of a function with too many numbers on its way.
     """
 
     sentence: str
@@ -76,6 +82,7 @@ class Explanation(NamedTuple):
     ties: "tuple[Explanation, ...]" = ()
     unexplained: tuple[str, ...] = ()
     group: str = ""
+    searched: bool = True
 
 
 class Reported(Protocol):

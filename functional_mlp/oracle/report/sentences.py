@@ -11,7 +11,7 @@ from functional_mlp.oracle.documents import Update
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.report.headlines import headline_of, quantity_in_words, value_of, with_names
 from functional_mlp.oracle.report.notation import Notation, index_of, lines_as_handed_over, listed, name_of
-from functional_mlp.oracle.report.reported import RELATED, Place, Reported
+from functional_mlp.oracle.report.reported import NOT_SEARCHED, RELATED, UNSEARCHED, Finding, Place, Reported
 from functional_mlp.oracle.report.reported import Explanation as ExplanationOfFunction
 from functional_mlp.oracle.verdict import Cause, Leaf, Verdict, worst_of
 
@@ -126,14 +126,17 @@ def fitted(named: Named) -> str:
 def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     """What is said first, in the person's words: the mistake; or several, in their order, after how many they are.
 
-    Where no mistake is known, it is what can be said of the numbers, or how many arrays there are of each verdict.
+    Where no mistake is known, it is what can be said of the numbers, or what the calls showed, or how many arrays there
+    are of each verdict.
     """
     diagnosis = report.diagnosis
+    if not _is_known(diagnosis):
+        finding = first_finding(report)
+        return (counted_verdicts(report) if finding is None else full_sentence(finding.sentence),)
     if isinstance(diagnosis, ExplanationOfFunction):
         part = " That is a part of it." if diagnosis.unexplained else ""
-        return (full_sentence(diagnosis) + part,)
-    if diagnosis is None or not (diagnosis.mistakes or diagnosis.relations):
-        return (counted_verdicts(report),)
+        return (full_sentence(diagnosis.sentence) + part,)
+    assert diagnosis is not None
     if not diagnosis.mistakes:
         return (_of_relation(diagnosis.relations[0], notation),)
     headlines = tuple(headline_of(named, notation).sentence for named in diagnosis.mistakes)
@@ -143,6 +146,20 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     what = "mistakes" if kinds == {"MISTAKE"} else "conventions" if kinds == {"CONVENTION"} else "things"
     part = ", which are a part of it" if diagnosis.unexplained else ""
     return (f"{NUMBERS.get(len(headlines), str(len(headlines)))} {what} at once{part}:", *headlines)
+
+
+def first_finding(report: Reported) -> Finding | None:
+    """The finding that is said first: where no mistake is known, one that makes the verdict what it is."""
+    if _is_known(report.diagnosis):
+        return None
+    return next((finding for finding in report.findings if finding.verdict is report.verdict), None)
+
+
+def _is_known(diagnosis: Diagnosis | ExplanationOfFunction | None) -> bool:
+    """Whether a diagnosis says anything of the numbers."""
+    if isinstance(diagnosis, ExplanationOfFunction):
+        return diagnosis.kind != UNSEARCHED
+    return diagnosis is not None and bool(diagnosis.mistakes or diagnosis.relations)
 
 
 def _of_relation(relation: Relation, notation: Notation) -> str:
@@ -238,22 +255,24 @@ def place_in_words(place: Place) -> str:
     return f"{name}:{place.line}{inside}" + (f": {place.expression}" if place.expression else "")
 
 
-def full_sentence(explanation: ExplanationOfFunction) -> str:
-    """Its sentence, with a capital and a full stop."""
-    sentence = explanation.sentence.rstrip(".")
+def full_sentence(sentence: str) -> str:
+    """With a capital and a full stop."""
+    sentence = sentence.rstrip(".")
     return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
 def reproduced_by(explanation: ExplanationOfFunction) -> str:
-    """Which arrays it reproduces, how well, and what it leaves unexplained."""
+    """Which arrays it reproduces, how well, what it leaves unexplained, and whether more was looked for."""
+    if not explanation.searched and explanation.kind in (RELATED, UNSEARCHED):
+        return full_sentence(NOT_SEARCHED)
     if explanation.kind == RELATED:
         return "No change of the backward pass that was tried reproduces these numbers."
     whose = listed(explanation.arrays) if explanation.arrays else "numbers"
     are = "is that" if len(explanation.arrays) == 1 else "are those"
     sentence = f"Your {whose} {are} of a program that does this, to {explanation.digits} digits."
-    if not explanation.unexplained:
-        return sentence
-    return f"{sentence} What is wrong with {listed(explanation.unexplained)} is not explained by it."
+    if explanation.unexplained:
+        sentence += f" What is wrong with {listed(explanation.unexplained)} is not explained by it."
+    return sentence if explanation.searched else f"{sentence} {full_sentence(NOT_SEARCHED)}"
 
 
 # leaves and numbers

@@ -4,15 +4,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-
 from functional_mlp.oracle.noise import Precision
 from functional_mlp.oracle.report import Explanation, Report
 from functional_mlp.oracle.traced.diagnosis import diagnose
 from functional_mlp.oracle.traced.judging import judged
 from functional_mlp.oracle.traced.noise import Floor, estimate
 from functional_mlp.oracle.traced.question import Question, Wrt, question_of
-from functional_mlp.oracle.traced.tracing import Trace, trace_vjp
+from functional_mlp.oracle.traced.tracing import Trace, trace_of
 from functional_mlp.oracle.traced.truth import confirm
 from functional_mlp.oracle.verdict import (
     Cause,
@@ -62,8 +60,9 @@ def check_vjp(
 
     Raises:
         TypeError: for what holds no numbers, complex ones, another number of arguments.
-        ValueError: for a function that cannot be traced, has side effects or contains what the oracle does not know;
-            for gradients or cotangents of another tree; for NaN, infinite or empty arguments; for an unknown precision.
+        ValueError: for a function that cannot be traced, has side effects, is another one each time that it is called
+            (it draws random numbers of its own), or contains what the oracle does not know; for gradients or cotangents
+            of another tree; for NaN, infinite or empty arguments; for an unknown precision.
         DisagreementError: if JAX's derivative of the function and finite differences of it are apart: a `custom_vjp`
             or `custom_jvp` in it is wrong.
 
@@ -99,8 +98,7 @@ def assert_vjp(function: Callable[..., Any], arguments: Any, gradients: Any, ct:
 
 def traced(question: Question) -> Trace:
     """The trace of a question's function and its VJP."""
-    structure = jax.tree.structure(question.operands)
-    return trace_vjp(question.function, question.operands, structure, range(len(question.operands)), list(question.cts))
+    return trace_of(question.forward, question.operands, question.cts)
 
 
 def report_on(question: Question, trace: Trace, floors: Sequence[Floor], precision: str | None) -> Report:

@@ -21,7 +21,7 @@ from functional_mlp.oracle.traced.judging import judged
 from functional_mlp.oracle.traced.noise import Floor as FloorOfResult
 from functional_mlp.oracle.traced.noise import estimate
 from functional_mlp.oracle.traced.question import Called, Question, Wrt, arguments_of, question_of
-from functional_mlp.oracle.traced.tracing import Trace
+from functional_mlp.oracle.traced.tracing import Trace, UnrepeatableError
 from functional_mlp.oracle.traced.truth import confirm
 from functional_mlp.oracle.truth import float64_on_cpu
 from functional_mlp.oracle.verdict import Handed, Leaf, Misfit, Verdict, coarsest
@@ -136,6 +136,8 @@ class _Watch(NamedTuple):
             return None, (fault,), ()
         try:
             question = self._question(reference, result, ct)
+        except UnrepeatableError:  # which says nothing of what was returned
+            raise
         except (TypeError, ValueError) as error:
             return None, (Fault("returns", f"returns no gradients: {error}"),), ()
         try:

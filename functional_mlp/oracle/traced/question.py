@@ -22,6 +22,7 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import entry_path, numbers, on_host, require_representable, tree_path
 from functional_mlp.oracle.noise import FLOAT64, Precision, precision_named
 from functional_mlp.oracle.probing import listed, raised
+from functional_mlp.oracle.traced.tracing import UnrepeatableError, forward_of
 from functional_mlp.oracle.traced.trees import (
     ByPath,
     TreeError,
@@ -46,7 +47,8 @@ class Question(NamedTuple):
 
     Attributes:
         words: the function with its arguments, such as "layer_norm(x, scale, bias)".
-        function: that is asked, of the differentiated arrays alone; it returns its outputs of floating point, in order.
+        forward: closed jaxpr of the function, of the differentiated arrays alone; it returns its outputs of floating
+            point, in order.
         operands: the differentiated arrays, float64.
         paths: of these, and of their gradients.
         given: their gradients, as they were computed; a `Misfit` of another shape.
@@ -58,7 +60,7 @@ class Question(NamedTuple):
     """
 
     words: str
-    function: Callable[..., tuple[Any, ...]]
+    forward: Any
     operands: tuple[Array, ...]
     paths: tuple[str, ...]
     given: tuple[Handed | Misfit, ...]
@@ -90,13 +92,12 @@ def question_of(
     for path in called.floating:
         _require_numbers(path, called, declared, moving=path in results)
     paths = tuple(path for path in called.floating if path in results)
-    named = partial(_outputs_of, function, called, paths)
     operands = tuple(called.floating[path] for path in paths)
-    shapes = _shapes_of(named, operands, called)
+    forward, shapes = _traced(partial(_outputs_of, function, called, paths), operands, called)
     cts = _cotangents(ct, shapes, declared)
     return Question(
         called.words,
-        partial(_values, named),
+        forward,
         operands,
         paths,
         tuple(results[path] for path in paths),
@@ -298,19 +299,19 @@ def _is_float_output(leaf: Any) -> bool:
     return bool(jax.dtypes.issubdtype(dtype, np.floating))
 
 
-def _values(named: Callable[..., OrderedDict[str, Any]], *moving: Any) -> tuple[Any, ...]:
-    return tuple(named(*moving).values())
-
-
-def _shapes_of(named: Callable[..., Any], operands: tuple[Array, ...], called: Called) -> dict[str, tuple[int, ...]]:
-    """The shapes of the outputs of floating point, by path.
+def _traced(
+    named: Callable[..., Any], operands: tuple[Array, ...], called: Called
+) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    """The closed jaxpr of the function, and the shapes of its outputs of floating point by path.
 
     Raises:
-        ValueError: if the function fails, cannot be traced, or has no such outputs.
+        ValueError: if the function fails, cannot be traced, is another one each time, or has no such outputs.
     """
     with float64_on_cpu():
         try:
-            found = jax.eval_shape(named, *operands)
+            forward, found = forward_of(named, operands)
+        except UnrepeatableError:
+            raise
         except jax.errors.ConcretizationTypeError as error:
             raise ValueError(
                 f"expected a function that JAX can trace, but {called.words} looks at the values of its arguments"
@@ -329,7 +330,7 @@ def _shapes_of(named: Callable[..., Any], operands: tuple[Array, ...], called: C
     empty = next((path for path, leaf in found.items() if 0 in leaf.shape), None)
     if empty is not None:
         raise ValueError(f"expected {empty} to have entries, got shape {found[empty].shape}; return it without")
-    return {path: tuple(leaf.shape) for path, leaf in found.items()}
+    return forward, {path: tuple(leaf.shape) for path, leaf in found.items()}
 
 
 def _place(error: BaseException) -> str:

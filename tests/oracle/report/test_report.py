@@ -225,13 +225,27 @@ def test_findings_and_notes_are_shown_count_for_the_verdict_and_are_of_the_schem
     report = dataclasses.replace(plain, findings=(finding,), notes=("this changes no verdict.",))
     assert report.verdict is Verdict.WRONG
     text = report.text()
-    assert text.startswith("WRONG: ")
-    assert "\nWRONG: the second call returned twice the first: set gradients to 0" in text
+    assert " ".join(text.split()).startswith("WRONG: The second call returned twice the first: set gradients to 0. ")
     assert "\nNote: this changes no verdict." in text
     assert "Every entry agrees" not in text
     validator("report").validate(report.document())
     undecided = dataclasses.replace(finding, verdict=Verdict.UNDECIDED)
     assert dataclasses.replace(report, findings=(undecided,)).verdict is Verdict.UNDECIDED
+
+
+def test_what_the_calls_showed_is_said_first_where_the_arrays_do_not_say_what_is_wrong():
+    drawn = Finding("nondeterministic", Verdict.WRONG, "in every case your function gives other numbers each time.")
+    lost = Finding("unsupported", Verdict.UNDECIDED, "nothing was judged: it took no case.")
+    right = dataclasses.replace(check(question(), answer(question())), findings=(lost, drawn))
+    text = right.text()
+    assert text.startswith("WRONG: In every case your function gives other numbers each time.\na question")
+    assert "\n6 of 6 arrays consistent.\n" in text
+    assert text.count("each time") == right.html().count("each time") == 1
+    assert "\nUNDECIDED: nothing was judged: it took no case.\n" in text
+    assert right.html().index("each time") < right.html().index("6 of 6 arrays consistent")
+    wrong = dataclasses.replace(check(question(), halved(question())), findings=(drawn,))
+    assert wrong.text().startswith("WRONG: The gradients of layer 1 ")
+    assert "\nWRONG: in every case your function gives other numbers each time." in wrong.text()
 
 
 def test_the_widest_rows_still_have_spaces_between_their_cells():

@@ -173,6 +173,24 @@ def test_a_missing_path_is_named_by_its_line_and_random_errors_are_not():
     assert check_vjp(layer_norm, arguments, (noisy, *others), ct).diagnosis is None
 
 
+@pytest.mark.parametrize("factor", [None, 2.0, 1.2345])
+def test_what_is_too_large_to_be_searched_says_so(monkeypatch, factor):
+    monkeypatch.setattr("functional_mlp.oracle.traced.diagnosis.replay.tape.LARGEST", 100)
+    *arguments, ct = drawn(np.float32)
+    ct_x, *others = layer_norm_backward(*arguments, ct)
+    wrong = ct_x + ct if factor is None else np.float32(factor) * ct_x
+    report = check_vjp(layer_norm, arguments, (wrong, *others), ct)
+    text = " ".join(report.text().split())
+    assert text.count("not looked for in the function: it has too many numbers on its way; ask with smaller") == 1
+    assert text.startswith("WRONG: 2 of 3 arrays" if factor is None else "WRONG: The gradient of x ")
+    assert "not looked for" in report.html()
+    assert report.diagnosis.searched is False
+    document = json.loads(report.json())
+    validator("report").validate(document)
+    assert document["diagnosis"]["searched"] is False
+    assert (document["diagnosis"]["kind"] == "unsearched") == (factor is None)
+
+
 def test_a_report_has_a_network_or_a_function_and_never_both():
     document = json.loads(check_vjp(lambda x: x.sum(), np.ones(2), np.ones(2)).json())
     for more in ({"network": "2-1", "samples": 1}, {"samples": 1}):

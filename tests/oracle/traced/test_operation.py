@@ -145,7 +145,9 @@ def test_what_a_program_keeps_changes_or_draws_is_found():
         raise RuntimeError("no kernel")
 
     assert findings(check_backward(adding, affine, (X, W))) == {"accumulates"}
-    assert findings(check_backward(changing, affine, (X, W))) == {"mutates"}
+    changed = check_backward(changing, affine, (X, W))
+    assert findings(changed) == {"mutates"}
+    assert changed.text().startswith("WRONG: In every case your function changes its arguments (ct)")
     assert findings(check_backward(drawing, affine, (X, W))) == {"nondeterministic"}
     assert findings(check_backward(failing, affine, (X, W))) == {"raises"}
     assert findings(check_backward(lambda x, w, ct: None, affine, (X, W))) == {"returns"}
@@ -165,6 +167,9 @@ def test_a_buffer_of_an_earlier_call_is_found():
 def test_a_reference_that_fails_is_bad_input():
     with pytest.raises(ValueError, match="fails on arguments like the given ones"):
         check_backward(affine_backward, lambda x, w: x @ w.T, (X, W))
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="the function is another one each time that it is called"):
+        check_backward(affine_backward, lambda x, w: affine(x, w) * rng.random(), (X, W))
     with pytest.raises(ValueError, match="expected seed to be an integer of at least 0, got -1"):
         check_backward(affine_backward, affine, (X, W), seed=-1)
     with pytest.raises(TypeError, match="expected a function that returns gradients"):

@@ -121,11 +121,10 @@ def _verdict(report: Reported) -> Markup:
 
 
 def _lead(report: Reported) -> list[Markup]:
-    """The mistakes, in the person's words; a list of several."""
-    found = report.diagnosis
-    if found is None or (isinstance(found, Diagnosis) and not (found.mistakes or found.relations)):
-        return []
+    """The mistakes, in the person's words, a list of several; or what the calls showed."""
     first, *several = sentences.first_sentences(report, notation_of(report))
+    if first == sentences.counted_verdicts(report):
+        return []
     listed = [element("ol", *(element("li", sentence) for sentence in several), class_="lead")] if several else []
     return [element("p", first, class_="lead"), *listed]
 
@@ -141,7 +140,7 @@ def _found(report: Reported) -> Markup:
 def _explained(explanation: Explanation) -> Markup:
     """Of a function that is no network: the places, how well it fits, and what else would."""
     places = [element("li", element("code", sentences.place_in_words(place))) for place in explanation.places]
-    ties = [element("li", sentences.full_sentence(other)) for other in explanation.ties[: sentences.MOST_TIES]]
+    ties = [element("li", sentences.full_sentence(other.sentence)) for other in explanation.ties[: sentences.MOST_TIES]]
     parts = [
         element("p", sentences.reproduced_by(explanation)),
         element("ul", *places) if places else "",
@@ -263,7 +262,12 @@ def _list(names: Sequence[str], rows: Sequence[Sequence[str]], caption: str, sty
 
 def _remarks(report: Reported) -> Markup:
     """Findings, what to do, notes; and what being consistent means."""
-    findings = [element("li", badge(finding.verdict), " ", finding.sentence) for finding in report.findings]
+    said = sentences.first_finding(report)
+    findings = [
+        element("li", badge(finding.verdict), " ", finding.sentence)
+        for finding in report.findings
+        if finding is not said
+    ]
     remedies = [element("li", f"{remedy[:1].upper()}{remedy[1:]}.") for remedy in sentences.remedies(report)]
     notes = [element("li", note) for note in report.notes]
     parts = []

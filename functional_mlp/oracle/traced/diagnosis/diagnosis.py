@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.report import Explanation
+from functional_mlp.oracle.report import NOT_SEARCHED, RELATED, UNSEARCHED, Explanation
 from functional_mlp.oracle.traced.diagnosis.changes import PATH, RULE, VALUE
 from functional_mlp.oracle.traced.diagnosis.relations import Relation, relations_of
-from functional_mlp.oracle.traced.diagnosis.replay import TooLargeError, places_of, record
+from functional_mlp.oracle.traced.diagnosis.replay import Tape, TooLargeError, places_of, record
 from functional_mlp.oracle.traced.diagnosis.search import Match, matches_of
 from functional_mlp.oracle.traced.diagnosis.target import Target, target_of
 from functional_mlp.oracle.traced.diagnosis.wording import Wording
@@ -38,7 +38,8 @@ def diagnose(
 
     Returns:
         None if nothing was found, or nothing is wrong. An explanation of kind "related" says how numbers are related
-        to the right ones, and knows no reason.
+        to the right ones, and knows no reason; one of kind "unsearched", that the function was too large to be searched
+        and whole arrays say nothing.
     """
     with float64_on_cpu(), np.errstate(all="ignore"):
         of_gradients = floors[trace.outputs :]
@@ -46,9 +47,17 @@ def diagnose(
         if not any(target.wrong):
             return None
         whole = _of_arrays(relations_of(target, paths), target, paths)
-        simple = whole is not None and whole.kind != "related" and not whole.unexplained
-        found = list(_of_changes(trace, target, paths, pairs=not simple))
-        named = [e for e in found if e.kind != "related"]
+        simple = whole is not None and whole.kind != RELATED and not whole.unexplained
+        try:
+            tape = record(trace.forward, list(trace.operands[: len(target.true)]))
+        except TooLargeError:
+            return (
+                Explanation(NOT_SEARCHED, UNSEARCHED, searched=False)
+                if whole is None
+                else whole._replace(searched=False)
+            )
+        found = list(_of_changes(tape, trace, target, paths, pairs=not simple))
+        named = [e for e in found if e.kind != RELATED]
         if simple and whole is not None:
             named.insert(1 if named and named[0].kind in AT_ONE_PLACE else 0, whole)
         if named:
@@ -56,14 +65,11 @@ def diagnose(
         return whole if whole is not None else next(iter(found), None)
 
 
-def _of_changes(trace: Trace, target: Target, paths: Sequence[str], *, pairs: bool) -> Iterator[Explanation]:
+def _of_changes(
+    tape: Tape, trace: Trace, target: Target, paths: Sequence[str], *, pairs: bool
+) -> Iterator[Explanation]:
     """What was found at places of the function, the likeliest first."""
-    floats = list(trace.operands[: len(target.true)])
     cts = list(trace.operands[len(target.true) :])
-    try:
-        tape = record(trace.forward, floats)
-    except TooLargeError:
-        return
     places = places_of(tape)
     wording = Wording(tape, places, paths)
     matches = sorted(matches_of(tape, cts, target, places, pairs=pairs), key=_likelihood)
@@ -118,7 +124,7 @@ def _kind(match: Match) -> str:
     if first.kind != PATH or match.factor is None:
         return "truncated" if "truncated" in first.words else "value" if first.kind == VALUE else "rule"
     if not match.factor.words:
-        return "related"
+        return RELATED
     return {0.0: "missing", -1.0: "sign"}.get(match.factor.value, "scaled")
 
 
@@ -141,12 +147,12 @@ def _of_arrays(found: Sequence[Relation], target: Target, paths: Sequence[str]) 
         else f"each of those of {', '.join(names)} {words}"
         for words, names in parts.items()
     )
-    kinds = {r.kind if r.words else "related" for r in found}
+    kinds = {r.kind if r.words else RELATED for r in found}
     factors = {r.factor.value for r in found if r.factor is not None}
     explained = {r.array for r in found}
     return Explanation(
         sentence,
-        "related" if "related" in kinds else kinds.pop() if len(kinds) == 1 else "several",
+        RELATED if RELATED in kinds else kinds.pop() if len(kinds) == 1 else "several",
         factors.pop() if len(factors) == 1 else None,
         (),
         tuple(paths[i] for i in wrong if i in explained),

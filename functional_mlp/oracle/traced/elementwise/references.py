@@ -115,7 +115,7 @@ class OfFunction(NamedTuple):
             ValueError: for a function that JAX cannot trace, or that does not map number by number.
         """
         leaves, tree = jax.tree.flatten((x,))
-        trace = trace_vjp(self.function, leaves, tree, [0], np.ones(x.shape))
+        trace = trace_vjp(self.function, leaves, tree, [0])
         found = estimate(trace, precision)
         exact = found if precision.inner == FLOAT64 else estimate(trace, precision_named("float64"))
         if len(found) != 2 or any(floor.true.shape != x.shape for floor in found):

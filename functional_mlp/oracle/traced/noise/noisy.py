@@ -153,7 +153,7 @@ class Noisy(Evaluation):
 
     def _look_at_pole(self, x: Array, path: Path) -> None:
         true = self.survey.poles[path]
-        distance = np.abs(x - true)
+        distance = np.where(true == 0, np.abs(x), (true - x) * np.sign(true))  # towards 0
         if x.ndim > true.ndim:
             distance = distance.max(axis=0)
         near = (np.abs(true) <= NEAR_POLE * distance) & (distance > 0)
@@ -181,7 +181,8 @@ class Noisy(Evaluation):
             return y
         if primitive.kind is Kind.SUM:
             louder = self.precision.inner.unit / self.survey.precision.inner.unit
-            return [self.noise(y[0], louder * self.survey.sums[path], len(operation.shapes[0]))]
+            noisy = self.noise(y[0], louder * self.survey.sums[path], len(operation.shapes[0]))
+            return [_by_factors(y[0], noisy, self.survey.of_one_sign.get(path))]
         inner, relative = self.precision.inner, primitive.relative
         units = relative(operation) if callable(relative) else relative
         first = [_first(a, r) for a, r in zip(aligned(operation, tuple(x)), operation.ranks, strict=True)]
@@ -201,6 +202,16 @@ class Noisy(Evaluation):
                 size = size + inner.smallest * (value != 0)
             found.append(self.noise(result, size, len(shape)))
         return found
+
+
+def _by_factors(y: Array, noisy: Array, where: NDArray[np.bool_] | None) -> Array:
+    """Errors that multiply or divide, in place of such that are added: they never change a sign."""
+    if where is None:
+        return noisy
+    with np.errstate(all="ignore"):
+        factor = noisy / y
+        factor = np.where(factor < 1, 1 / (2 - factor), factor)
+    return np.where(where & np.isfinite(factor), y * factor, noisy)
 
 
 def _first(x: Value, rank: int) -> Value:

@@ -2,7 +2,8 @@
 
 A program may compute the variance as E[x^2] - E[x]^2 where the trace has E[(x - E[x])^2], or exp(x) / sum exp(x) as
 exp(x - log sum exp(x)): the same function, with roundings of larger numbers. The reach of an array is how large those
-may be. It is carried along to first order, and reaches no farther than one contraction.
+may be. It is carried along to first order, and reaches no farther than one contraction. What loops carry may be made of
+blocks instead, as a tree of products: of two such numbers the product may be multiplied out.
 """
 
 from typing import Any, NamedTuple
@@ -23,11 +24,13 @@ class Reached(NamedTuple):
         array: the numbers.
         reach: at least as large as they; None where it is they themselves.
         contracted: the reach of the last contraction before it, which may be done in another order; None without.
+        looped: whether a loop carries it, or it is made of what one does.
     """
 
     array: Array
     reach: Array | None
     contracted: Array | None
+    looped: bool = False
 
 
 def array_of(x: Any) -> Value:
@@ -47,12 +50,17 @@ def contracted_of(x: Any) -> Array | None:
     return x.contracted if isinstance(x, Reached) else None
 
 
-def reached(y: Array, reach: Array | None, contracted: Array | None = None) -> Any:
+def is_looped(x: Any) -> bool:
+    """Whether a loop carries it, or it is made of what one does."""
+    return isinstance(x, Reached) and x.looped
+
+
+def reached(y: Array, reach: Array | None, contracted: Array | None = None, *, looped: bool = False) -> Any:
     """An array with its reach, where that is larger than the array."""
     far = reach is not None and bool(np.any(reach > FAR * np.abs(y)))
-    if not far and contracted is None:
+    if not far and contracted is None and not looped:
         return y
-    return Reached(y, np.maximum(reach, np.abs(y)) if far and reach is not None else None, contracted)
+    return Reached(y, np.maximum(reach, np.abs(y)) if far and reach is not None else None, contracted, looped)
 
 
 def carried(operation: Operation, primitive: Primitive, x: list[Any], y: Array) -> Array | None:
@@ -68,6 +76,9 @@ def carried(operation: Operation, primitive: Primitive, x: list[Any], y: Array) 
         return reach[0] ** power if power > 0 else None
     if not any(isinstance(a, Reached) and a.reach is not None for a in x):
         return None
+    if name == "mul" and all(map(is_looped, x)):
+        far_a, far_b = aligned(operation, tuple(reach))
+        return far_a * far_b
     if name in ("max", "min", "clamp"):
         near, far = aligned(operation, tuple(bare)), aligned(operation, tuple(reach))
         chosen = [np.where(y == a, r, 0.0) for a, r in zip(near, far, strict=True)]

@@ -13,6 +13,11 @@ from functional_mlp.oracle.traced.tracing.primitives import Operation, Primitive
 TINY = 1e-300
 BLOCKS = 12  # of a long sum of products, between which its partial sums are looked at
 MOST_LOST = 0.5  # of the sum of the magnitudes of all terms
+MOST_LOST_OF_ONE_SIGN = 0.35  # likewise, where they hardly cancel and are not too many
+STANDSTILL = (
+    1.75  # times 1 / unit terms: of more, whoever adds up equal ones one by one loses more than the noise shows
+)
+ONE_SIGN = 1.25  # of terms whose magnitudes add up to no more than so many times their sum, next to nothing cancels
 
 
 class Sizes(NamedTuple):
@@ -22,11 +27,14 @@ class Sizes(NamedTuple):
         amplitude: what they may round, in units of the format in which they run; 0 of those of one term.
         copies: whether they have one term or none.
         reach: how large they are before anything cancels; 0 of those of one term.
+        of_one_sign: whether terms hardly cancel, and are not too many for the format: then a sum may be off by a
+            factor, but is neither 0 nor negative.
     """
 
     amplitude: Array
     copies: NDArray[np.bool_]
     reach: Array
+    of_one_sign: NDArray[np.bool_]
 
 
 def sizes_of(
@@ -58,6 +66,7 @@ def sizes_of(
         return evaluate([function(a) if i in moved else a for i, a in enumerate(operands)])
 
     total, operands = np.abs(evaluate(x)), x
+    without_loss = ONE_SIGN * total
     if terms is not None:
         operands = terms
         total = np.maximum(total, np.abs(evaluate(terms)))
@@ -76,9 +85,11 @@ def sizes_of(
     alike = np.where(largest > 0, np.minimum(1.0, 2 * unit * largest / np.where(spread > 0, spread, TINY)), 0.0)
     alike = np.where(np.isfinite(alike), alike, 1.0)
     # however coarse the format is, a sum does not stray much farther than its terms reach
-    amplitude = np.minimum(np.maximum(np.sqrt(partial), alike * running), MOST_LOST / unit * absolute)
+    of_one_sign = (absolute <= without_loss) & (k * unit <= STANDSTILL)
+    most = np.where(of_one_sign, MOST_LOST_OF_ONE_SIGN, MOST_LOST) / unit * absolute
+    amplitude = np.minimum(np.maximum(np.sqrt(partial), alike * running), most)
     zero: Any = 0.0
-    return Sizes(np.where(copies, zero, amplitude), copies, np.where(copies, zero, largest))
+    return Sizes(np.where(copies, zero, amplitude), copies, np.where(copies, zero, largest), of_one_sign & ~copies)
 
 
 class Ordered(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from functional_mlp import _jax_compat
 from functional_mlp._dtypes import Array
@@ -13,6 +14,7 @@ from functional_mlp.oracle.traced.noise.reach import (
     array_of,
     carried,
     contracted_of,
+    is_looped,
     reach_of,
     reached,
     to_first_order,
@@ -22,6 +24,7 @@ from functional_mlp.oracle.traced.tracing import Evaluation, Path
 from functional_mlp.oracle.traced.tracing.primitives import Kind, Operation, Primitive, Value, is_float
 
 NEXT_TO = 2.0**-44  # as near to a number as it is moved at most in order to find ties, relative to it
+COARSE = 0.05  # of a sum: an error beyond which it matters whether it adds or multiplies
 EXPONENTIALS = frozenset({"exp", "exp2", "expm1"})
 
 
@@ -64,6 +67,7 @@ class Survey(Evaluation):
         decisions: what was decided.
         given: the operands of what was decided.
         sums: how far sums may be off by rounding.
+        of_one_sign: which sums may be off by a factor, and neither 0 nor negative; where that matters.
         reach: how large the numbers are that another formula works with, where they are larger than the result.
         recovered: how large an exponential is together with a constant that is added to it: a program may keep the sum,
             and take the constant off again, as e / (1 + e) = 1 - 1 / (1 + e).
@@ -77,6 +81,7 @@ class Survey(Evaluation):
         self.precision, self.outputs = precision, outputs
         self.given: dict[Path, tuple[Operation, list[Value]]] = {}
         self.sums: dict[Path, Array] = {}
+        self.of_one_sign: dict[Path, NDArray[np.bool_]] = {}
         self.reach: dict[Path, Array] = {}
         self.recovered: dict[Path, Array] = {}
         self.poles: dict[Path, Array] = {}
@@ -102,22 +107,29 @@ class Survey(Evaluation):
         """What step t of a loop reads, with its reach."""
         if not isinstance(x, Reached):
             return super().row(x, rank, t)
-        parts: list[Any] = [None if part is None else np.take(part, t, axis=-rank) for part in x]
-        return Reached(*parts)
+        array, reach, contracted = (None if part is None else np.take(part, t, axis=-rank) for part in x[:-1])
+        assert array is not None
+        return Reached(array, reach, contracted, x.looped)
+
+    def carried(self, x: Any) -> Any:
+        """What a loop carries from step to step."""
+        if isinstance(x, Reached):
+            return x._replace(looped=True)
+        return Reached(x, None, None, looped=True) if is_float(x) else x
 
     def chosen(self, which: Value, x: Any, otherwise: Any) -> Any:
         """What loops side by side carry on, with its reach."""
         y = super().chosen(which, array_of(x), array_of(otherwise))
         if not isinstance(x, Reached) and not isinstance(otherwise, Reached):
             return y
-        return reached(y, super().chosen(which, reach_of(x), reach_of(otherwise)))
+        return reached(y, super().chosen(which, reach_of(x), reach_of(otherwise)), looped=is_looped(x))
 
     def stacked(self, column: list[Any], rank: int) -> Any:
         """What the steps of a loop wrote, with its reach."""
         y = super().stacked([array_of(a) for a in column], rank)
         if not any(isinstance(a, Reached) for a in column):
             return y
-        return reached(y, super().stacked([reach_of(a) for a in column], rank))
+        return reached(y, super().stacked([reach_of(a) for a in column], rank), looped=any(map(is_looped, column)))
 
     def operation(self, operation: Operation, primitive: Primitive, x: list[Any], path: Path) -> list[Any]:
         """The results of an operation, each with its reach."""
@@ -134,7 +146,8 @@ class Survey(Evaluation):
             results = [self._sum(operation, primitive, x, bare, results[0], path)]
         elif len(results) == 1:
             contracted = self._contracted(operation, primitive, x, bare)
-            results = [reached(results[0], carried(operation, primitive, x, results[0]), contracted)]
+            reach = carried(operation, primitive, x, results[0])
+            results = [reached(results[0], reach, contracted, looped=any(map(is_looped, x)))]
         if isinstance(results[0], Reached) and results[0].reach is not None:
             self.reach[path] = results[0].reach
         self._measure(operation, bare, results)
@@ -168,11 +181,15 @@ class Survey(Evaluation):
             rounded = np.where(representable(bare[0], products.unit), 0.0, terms)
             stored = stored + (products.unit - inner.unit) * np.sqrt(evaluate([np.square(rounded)]))
         self.sums[path] = accumulation.unit * sizes.amplitude + np.where(sizes.copies, 0.0, stored)
+        of_one_sign = sizes.of_one_sign & (self.sums[path] > COARSE * np.abs(y))
+        if of_one_sign.any():
+            self.of_one_sign[path] = of_one_sign
         reach = sizes.reach
         if sizes.copies.any():
             copied = evaluate([reach_of(a) if is_float(b) else b for a, b in zip(x, bare, strict=True)])
             reach = np.where(sizes.copies, copied, reach)
-        return reached(y, reach, sizes.reach if primitive.multiplies else None)
+        contracted = sizes.reach if primitive.multiplies else None
+        return reached(y, reach, contracted, looped=any(map(is_looped, x)))
 
     def _measure(self, operation: Operation, x: list[Value], results: list[Any]) -> None:
         hidden: Any = 0.0

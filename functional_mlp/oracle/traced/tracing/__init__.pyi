@@ -5,5 +5,8 @@ from .evaluation import Step as Step
 from .evaluation import planned as planned
 from .places import Place as Place
 from .places import place_of as place_of
+from .repeats import UnrepeatableError as UnrepeatableError
 from .trace import Trace as Trace
+from .trace import forward_of as forward_of
+from .trace import trace_of as trace_of
 from .trace import trace_vjp as trace_vjp

@@ -87,6 +87,10 @@ class Evaluation:
         """What the steps of a loop wrote, arrays of `rank` axes."""
         return np.stack(np.broadcast_arrays(*column), axis=-rank - 1)
 
+    def carried(self, x: Value) -> Value:
+        """What a loop carries from step to step."""
+        return x
+
     def chosen(self, which: Value, x: Value, otherwise: Value) -> Value:
         """What loops side by side carry on: a new value of those that go on."""
         return np.where(which, x, otherwise)
@@ -142,7 +146,7 @@ class Evaluation:
         for t in reversed(range(p["length"])) if p["reverse"] else range(p["length"]):
             read = [self.row(a, rank, t) for a, rank in zip(x[m:], ranks, strict=True)]
             y = self.run(body.jaxpr, body.consts, [*x[:n], *carry, *read], (*path, t))
-            carry = y[: m - n]
+            carry = list(map(self.carried, y[: m - n]))
             for column, written in zip(columns, y[m - n :], strict=True):
                 column[t] = written
         avals = [v.aval for v in body.jaxpr.outvars[m - n :]]

@@ -12,6 +12,7 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.tracing.evaluation import planned, unknown
 from functional_mlp.oracle.traced.tracing.places import where_of
 from functional_mlp.oracle.traced.tracing.primitives import as_value
+from functional_mlp.oracle.traced.tracing.repeats import UnrepeatableError, require_repeatable
 from functional_mlp.oracle.truth import float64_on_cpu
 
 STRUCTURED = frozenset({"scan", "while", "cond", "custom_linear_solve"})
@@ -58,36 +59,76 @@ def trace_vjp(
 
     floats = [values[i] for i in moving]
     with float64_on_cpu():
-        forward = _traced(of_floats, floats)
-        refuse(forward.jaxpr)
-        avals = forward.out_avals
-        turning = [i for i, a in enumerate(avals) if jax.dtypes.issubdtype(a.dtype, np.floating)]
+        forward, _ = _refused(forward_of, of_floats, floats)
+        turning = _turning(forward)
         if ct is None:
-            cts = [np.ones(avals[i].shape) for i in turning]
+            cts = [np.ones(forward.out_avals[i].shape) for i in turning]
         else:
             flat = jax.tree.leaves(ct, is_leaf=lambda leaf: leaf is None)
             cts = [as_value(flat[i]) for i in turning]
+    return trace_of(forward, floats, cts)
 
-        def pulled(*operands: Any) -> list[Any]:
-            xs, given = operands[: len(floats)], operands[len(floats) :]
 
-            def turned(*xs: Any) -> tuple[list[Any], list[Any]]:
-                outputs = of_floats(*xs)
-                return [outputs[i] for i in turning], outputs
+def forward_of(function: Callable[..., Any], floats: Sequence[Array]) -> tuple[Any, Any]:
+    """The closed jaxpr of a function of arrays, and the shapes of what it returns, as it does so.
 
-            _, pull, outputs = jax.vjp(turned, *xs, has_aux=True)
-            kinds = [avals[i].dtype for i in turning]
-            return [*outputs, *pull([jnp.asarray(c, kind) for c, kind in zip(given, kinds, strict=True)])]
+    The function is traced twice, since what it draws or keeps by itself stands in a trace as if it were constant.
 
-        operands = (*floats, *cts)
-        program = _traced(pulled, operands)
+    Raises:
+        UnrepeatableError: if it is not the same function each time.
+        Exception: whatever JAX, or the function, raises.
+    """
+    # JAX remembers what it traced by the function: that is another one each time
+    (forward, result), (again, _) = (
+        jax.make_jaxpr(lambda *xs: function(*xs), return_shape=True)(*floats) for _ in range(2)
+    )
+    require_repeatable(forward, again)
+    return forward, result
+
+
+def trace_of(forward: Any, floats: Sequence[Array], cts: Sequence[Array]) -> Trace:
+    """The trace of a function and its VJP.
+
+    Args:
+        forward: closed jaxpr of (*floats) -> outputs.
+        floats: the values of its arguments.
+        cts: the cotangents of its outputs of floating point.
+
+    Raises:
+        ValueError: as `trace_vjp`.
+    """
+    turning = _turning(forward)
+    kinds = [forward.out_avals[i].dtype for i in turning]
+
+    def pulled(*operands: Any) -> list[Any]:
+        xs, given = operands[: len(floats)], operands[len(floats) :]
+
+        def turned(*xs: Any) -> tuple[list[Any], list[Any]]:
+            outputs = _jax_compat.as_function(forward)(*xs)
+            return [outputs[i] for i in turning], outputs
+
+        _, pull, outputs = jax.vjp(turned, *xs, has_aux=True)
+        return [*outputs, *pull([jnp.asarray(c, kind) for c, kind in zip(given, kinds, strict=True)])]
+
+    operands = (*floats, *cts)
+    with float64_on_cpu():
+        refuse(forward.jaxpr)
+        program = _refused(jax.make_jaxpr(pulled), *operands)
         refuse(program.jaxpr)
-    return Trace(program, operands, len(avals), forward)
+    return Trace(program, operands, len(forward.out_avals), forward)
 
 
-def _traced(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
+def _turning(forward: Any) -> list[int]:
+    """The places of the outputs of floating point."""
+    return [i for i, a in enumerate(forward.out_avals) if jax.dtypes.issubdtype(a.dtype, np.floating)]
+
+
+def _refused(trace: Callable[..., Any], *operands: Any) -> Any:
+    """What tracing gives; what it raises, in a sentence."""
     try:
-        return jax.make_jaxpr(function)(*operands)
+        return trace(*operands)
+    except UnrepeatableError:
+        raise
     except jax.errors.ConcretizationTypeError as error:
         raise ValueError(
             "the function cannot be traced by JAX, since it looks at the values of its arguments: "

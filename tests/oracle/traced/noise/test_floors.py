@@ -129,6 +129,38 @@ def test_sums_and_running_sums_one_term_after_the_other_are_inside(precision, or
     assert off(estimate(weights, precision_named(precision))[1], total) < 1
 
 
+def layer_norm_in_order(x, scale, ct):
+    """By hand, every operation in the dtype of what is given, sums one term after the other."""
+    mean = lambda a: sequential(a.T, a.dtype)[0][:, None] / a.dtype.type(a.shape[1])  # noqa: E731
+    centred = x - mean(x)
+    root = 1 / np.sqrt(mean(centred * centred) + x.dtype.type(1e-5))
+    y, g = centred * root, ct * scale
+    ct_x = root * (g - mean(g) - y * mean(g * y))
+    return [ct_x, sequential(ct * y, ct.dtype)[0], sequential(ct, ct.dtype)[0]]
+
+
+def test_a_divisor_that_is_a_sum_of_one_sign_does_not_reach_zero():
+    rng = np.random.default_rng(2)
+    x, scale, ct = (rng.normal(size=shape).astype(ml_dtypes.bfloat16) for shape in ((250, 400), 400, (250, 400)))
+    wide = [a.astype(np.float64) for a in (x, scale, 0 * scale)]
+    floors = estimate(traced(layer_norm, *wide, ct=ct.astype(np.float64)), precision_named("bfloat16"))[1:]
+    right = layer_norm_in_order(x, scale, ct)
+    for floor, got in zip(floors, right, strict=True):
+        assert np.isfinite(floor.smooth).all()
+        assert not floor.slack.any()
+        assert off(floor, got) < 1
+        assert off(floor, 3 * np.asarray(got, np.float64)) > 1
+
+
+@pytest.mark.parametrize("terms", [100, 400, 448, 600, 4000])
+def test_an_inverse_of_a_sum_of_one_sign_is_inside_or_open(terms):
+    x = np.full((terms, 3), 0.1).astype(ml_dtypes.bfloat16)
+    floor = estimate(traced(lambda x: 1 / x.sum(0), x.astype(np.float64)), precision_named("bfloat16"))[0]
+    got = 1 / sequential(x, x.dtype)[0].astype(np.float64)
+    assert floor.overflow.all() == (terms > 448)
+    assert off(floor, got) < 1 if terms <= 448 else np.isinf(floor.slack).all()
+
+
 @hypothesis.given(
     terms=st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=40),
     seed=st.integers(0, 9),
@@ -223,6 +255,34 @@ def test_a_recurrence_over_many_steps():
     for floor, got in zip(floors, (np.stack(states[1:]), ct_w, ct_x), strict=True):
         assert off(floor, got) < 1
         assert np.linalg.norm(floor.smooth) < 1e-4 * np.linalg.norm(floor.true)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_linear_recurrence_may_be_a_tree_of_products(precision):
+    """Where state and cotangent both are small by chance, the tree multiplies out what is larger."""
+
+    def one_by_one(x, decay):
+        def step(state, given):
+            state = given[1] * state + given[0]
+            return state, state
+
+        return jax.lax.scan(step, jnp.zeros_like(x[0]), (x, decay))[1]
+
+    def by_blocks(x, decay):
+        joined = lambda early, late: (early[0] * late[0], late[0] * early[1] + late[1])  # noqa: E731
+        return jax.lax.associative_scan(joined, (decay, x))[1]
+
+    ratios = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x, ct, decay = (rng.normal(size=(30, 6)).astype(DTYPES[precision]) for _ in range(3))
+        wide = [a.astype(np.float64) for a in (x, decay)]
+        floors = estimate(traced(one_by_one, *wide, ct=ct.astype(np.float64)), precision_named(precision))
+        output, pull = jax.vjp(by_blocks, x, decay)
+        got = [output, *pull(jnp.asarray(ct))]
+        ratios.append(max(map(off, floors, got)))
+        assert off(floors[2], 1.5 * np.asarray(got[2], np.float64)) > 1
+    assert 0.1 < max(ratios) < 0.7
 
 
 @pytest.mark.slow
