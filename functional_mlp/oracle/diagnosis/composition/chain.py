@@ -286,14 +286,15 @@ def valued(search: Search, chain: Chain, slip: Slip, layer: int, ct_a: Array | N
             return None
         made.append(gradient)
         cotangents.append(ct_z)
-    if np.count_nonzero(cotangents[1] - cotangents[0]) == 1:
-        return None  # some number gives whatever one entry is
+    changed = np.count_nonzero(cotangents[1] - cotangents[0])
+    entries = np.count_nonzero(np.abs(cotangents[0]) + np.abs(cotangents[1]))
     assert largest.parameter is not None
     first, more = made[0], made[1] - made[0]
     penalty = () if largest.given.size < 4 else (largest.parameter,)
     for columns, fixed in (((more, *penalty), first), ((more, first, *penalty), np.zeros_like(first))):
+        fitted = 1 if fixed is first else 2  # by which as many entries can be given whatever they are
         basis = np.stack([column.ravel() for column in columns], axis=1)
-        if not np.isfinite(basis).all() or len(basis) <= basis.shape[1]:
+        if not np.isfinite(basis).all() or len(basis) <= basis.shape[1] or changed < 2 or entries <= fitted:
             continue
         left = (largest.given - fixed).ravel()
         solution, _, rank, _ = np.linalg.lstsq(basis, left, rcond=1e-12)

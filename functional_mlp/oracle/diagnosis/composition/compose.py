@@ -172,15 +172,18 @@ def _zeros_believed(chain: Chain, left: Collection[str]) -> Chain:
     Nor with those of which a mistake in the sums explains entries that are 0.
     """
     top = max((layer_of(path) for path in left), default=-1)
-    below = [one for one in chain.explained.values() if one.observed.layer <= top]
-    return chain.without([one.observed.path for one in below if _shows_zeros_alone(chain, one)])
+    explained = chain.explained.values() if left else ()
+    zeros = [one for one in explained if (one.observed.layer <= top and _is_zero(one)) or _is_zeroed(chain, one)]
+    return chain.without([one.observed.path for one in zeros])
 
 
-def _shows_zeros_alone(chain: Chain, one: Explained) -> bool:
-    """Whether an array is 0, or what its own mistake changes in it is."""
+def _is_zero(one: Explained) -> bool:
+    return one.fit.factor == 0 or (one.observed.wrong and one.observed.is_zero)
+
+
+def _is_zeroed(chain: Chain, one: Explained) -> bool:
+    """Whether all that a mistake in the sums of an array changes is 0 in it."""
     observed = one.observed
-    if one.fit.factor == 0 or (observed.wrong and observed.is_zero):
-        return True
     if observed.path not in chain.sums:
         return False
     delta = weighted(chain, chain.deltas[observed.layer])

@@ -76,7 +76,8 @@ class Observed:
         """How many of its entries may differ by themselves: in a sum of n outer products as many as its rank says."""
         if self.is_one_number:
             return 0 if self.largest > 0 and self._is_plain else 1
-        different = len(np.unique(np.abs(self.given[self.given != 0])))  # of those at a bound one counts
+        sizes = np.sort(np.abs(self.given[self.given != 0]))
+        different = min(len(sizes), 1) + int(np.sum(np.diff(sizes) > 2 * self.most_allowed))  # at a bound one counts
         if different == 1 and self._is_plain:
             return 0
         if self.kind != "weights":
@@ -86,8 +87,8 @@ class Observed:
 
     @cached_property
     def is_one_number(self) -> bool:
-        """Whether all its entries are the same."""
-        return bool((self.given == self.given.flat[0]).all()) if self.given.size else True
+        """Whether all its entries are the same, but for rounding."""
+        return bool(np.ptp(self.given) <= 2 * self.most_allowed) if self.given.size else True
 
     @property
     def _is_plain(self) -> bool:
