@@ -23,6 +23,7 @@ from functional_mlp.oracle.diagnosis.candidates import (
 )
 from functional_mlp.oracle.diagnosis.composition import (
     LARGEST,
+    OF_FACTORS,
     RELATION,
     SCALES,
     Composed,
@@ -31,6 +32,7 @@ from functional_mlp.oracle.diagnosis.composition import (
     cost_of,
     cost_of_layers,
 )
+from functional_mlp.oracle.diagnosis.differenced_programs import differences_and_more
 from functional_mlp.oracle.diagnosis.fitting import fitted
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
 from functional_mlp.oracle.diagnosis.reversed_layers import reversed_and_more
@@ -130,7 +132,9 @@ def composed_accounts(question: Discrepancy) -> list[Account]:
     """Explanations of several mistakes, of all wrong arrays or of some."""
     found = compose(question)
     left = min((one.unexplained for one in found), key=len, default=tuple(question.wrong))
-    return [_account(question, one) for one in (reversed_and_more(question, left) if left else []) or found]
+    if left:
+        found = reversed_and_more(question, left) or differences_and_more(question) or found
+    return [_account(question, one) for one in found]
 
 
 def _without_data(question: Discrepancy) -> bool:
@@ -216,7 +220,22 @@ def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
     found = [*_each(_exact, question, asked), *_each(fitted, question, asked)]
     if found and not generic and not any(account.mistakes[0].id in SCALES for account in found):
         found += _each(fitted, question, [group for group in groups if group[0].id == "loss-scaled"])
-    return [account for account in found if not _vanishing(account.mistakes[0])]
+    entries = max((_entries_of_cotangent(question, path) for path in question.wrong), default=0)
+    return [
+        one for one in found if not _vanishing(one.mistakes[0]) and not (entries < 2 and _is_factor(one.mistakes[0]))
+    ]
+
+
+def _entries_of_cotangent(question: Discrepancy, path: str) -> int:
+    """Of how many numbers that are not 0 an array is a sum: whatever one of them is, is a multiple of it."""
+    if not path.startswith(("params[", "deltas[")):
+        return 2
+    return int(np.count_nonzero(question.prepared.program.found.ct_z[layer_of(path)]))
+
+
+def _is_factor(one: Named) -> bool:
+    """Whether a mistake multiplies arrays by a number that was fitted."""
+    return one.value is not None and one.id in OF_FACTORS
 
 
 def _vanishing(one: Named) -> bool:

@@ -1,4 +1,6 @@
+from .alternatives import OF_FACTORS as OF_FACTORS
 from .alternatives import SCALES as SCALES
+from .alternatives import applied as applied
 from .compose import Composed as Composed
 from .compose import compose as compose
 from .constants import RELATION as RELATION

@@ -58,14 +58,15 @@ class Composed(NamedTuple):
     cost: float
 
 
-def compose(question: Discrepancy, *, entirely: bool = False) -> list[Composed]:
+def compose(question: Discrepancy, *, entirely: bool = False, backward: bool = True) -> list[Composed]:
     """What explains the most of the wrong arrays, the likeliest first; [] if nothing explains any.
 
     Args:
         question: what is to be explained.
         entirely: whether nothing is searched further that does not explain everything.
+        backward: whether mistakes on the way back and in the sums are tried.
     """
-    search = _search_of(question)
+    search = _search_of(question) if backward else _without_backward(_search_of(question))
     with computing(question.case.network), np.errstate(all="ignore"):
         followed = programs(search, entirely)
         found = [composed for chain in followed for composed in _composed(search, chain, question)]
@@ -106,6 +107,12 @@ def _search_of(question: Discrepancy) -> Search:
         after=after,
         outputs=outputs,
     )
+
+
+def _without_backward(search: Search) -> Search:
+    none: dict[int, tuple[Slip, ...]] = dict.fromkeys(range(search.top + 1), ())
+    alternatives = search.alternatives._replace(through=none, previous=none, sums=none, gathered=())
+    return search._replace(alternatives=alternatives, after=None)
 
 
 def _observed(question: Discrepancy, path: str) -> Observed:
@@ -216,7 +223,8 @@ def _is_unsupported(search: Search, chain: Chain, one: Explained, partial: bool)
         if not meant and partial:  # what is not explained may multiply the rest by any number
             top = (other for other in others if other.observed.layer == search.top and other.observed.wrong)
             return not is_familiar(top, observed, fit)
-        if not meant and one_entry and not shared:
+        elsewhere = [other for other in others if other.observed.layer != observed.layer]
+        if not meant and one_entry and not is_familiar(elsewhere, observed, fit):
             return True
         if meant and observed.digits(0) >= SURE:  # one number that is just n times the right one is no chance
             return fit.free > 1 and not shared and (partial or observed.digits(fit.free) < SURE)

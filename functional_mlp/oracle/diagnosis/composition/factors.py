@@ -46,6 +46,11 @@ class Explained(NamedTuple):
     fit: Fit
 
     @property
+    def is_of_zero(self) -> bool:
+        """Whether the gradient is 0, but for rounding."""
+        return bool((np.abs(self.gradient) <= self.observed.allowed).all())
+
+    @property
     def made(self) -> Array:
         """The array that the program makes."""
         return made_by(self.observed, self.gradient, self.fit)
@@ -104,7 +109,7 @@ def _readings(
     if penalties is None:
         return []
     zero = [one for one in explained if one.fit.factor == 0]
-    shared = [one for one in explained if one.fit.factor != 0 and one.gradient.any()]  # 0 is any multiple of itself
+    shared = [one for one in explained if one.fit.factor != 0 and not one.is_of_zero]  # 0 is any multiple of itself
     zeros = _zeros(zero, [one for one in explained if one.fit.factor != 0], constants)
     return [(*parts, *zero, *penalties) for parts in _factors(shared, constants) for zero in zeros]
 

@@ -17,7 +17,7 @@ from functional_mlp._dtypes import Array
 
 SPAN = 8.0  # allowances by which an array may be off the space of all fits before the fits themselves are tried
 MOST_WORK = 2e6  # entries times samples squared, to fit a weight for each sample
-LARGEST = 1e7  # factor that is none of rounding noise
+LARGEST = 1e6  # factor that is none of rounding noise
 ROUNDED = 1e-12  # of a sum of squares: what of it rounding may be
 SURE = 5.0  # decimal digits beyond those of the fitted numbers from which on a fit is none of chance
 

@@ -305,6 +305,11 @@ def _explains_well(search: Search, chain: Chain, layer: int) -> bool:
     return len(own) == len(search.observed.get(layer, ())) and not any(is_odd(search, one) for one in own)
 
 
+def _with_zeros(chain: Chain, layer: int) -> tuple[bool, ...]:
+    """Whether sums are tried of biases that are 0: with and without, where there is one."""
+    return (True, False) if any(one.fit.factor == 0 and one.observed.wrong for one in _at(chain, layer)) else (True,)
+
+
 def _at(chain: Chain, layer: int) -> list[Explained]:
     """The arrays of a layer that it explains."""
     return [one for one in chain.explained.values() if one.observed.layer == layer]
@@ -352,7 +357,9 @@ def _kept(
         uneven = (with_uneven_samples(search, chain, layer) for chain in tried[:MOST_UNSEEN])
         found = sorted([*filter(None, uneven), *found], key=lambda chain: chain.cost)[:WIDTH]
     oddly = [chain for chain in found if chain is not right and any(is_odd(search, one) for one in _at(chain, layer))]
-    summed_wrongly = [with_sums(search, chain, layer) for chain in (right, *oddly)]
+    summed_wrongly = [
+        with_sums(search, chain, layer, zeros=zeros) for chain in (right, *oddly) for zeros in _with_zeros(chain, layer)
+    ]
     if not any(chain.explains(observed) == len(observed) for chain in found):
         summed_wrongly += [with_sums(search, chain, layer) for chain in found[: SURE_OF_SUMS + 1] if chain is not right]
         others = [own for own in (reached(search, one, layer, ct) for one, ct in arrivals[1:]) if own is not None]

@@ -30,15 +30,23 @@ from functional_mlp.oracle.mistakes import MISTAKES, Slip, view_of
 SURE = 6.0  # decimal digits by which an array, or those of a layer, must agree for a mistake there to be found
 
 
-def with_sums(search: Search, chain: Chain, layer: int) -> Chain | None:
+def with_sums(search: Search, chain: Chain, layer: int, *, zeros: bool = True) -> Chain | None:
     """A program with those arrays of a layer explained that a mistake in their own sums explains; None if none does.
 
     Of arrays that are explained by a factor which means nothing, another explanation is looked for.
+
+    Args:
+        search: what is searched.
+        chain: that has reached the layer.
+        layer: the layer.
+        zeros: whether also of biases that are 0, most of which were never computed.
     """
     found = chain
     for observed in search.observed.get(layer, ()):
         known = chain.explained.get(observed.path)
         if observed.kind == "delta" or (known is not None and not is_odd(search, known)):
+            continue
+        if known is not None and known.fit.factor == 0 and observed.kind == "bias" and not zeros:
             continue
         explained = _by_sums(search, found, layer, observed)
         if explained:
@@ -83,7 +91,7 @@ def _by_sums(search: Search, chain: Chain, layer: int, observed: Observed) -> li
 
 def _is_one_number_of_its_own(search: Search, observed: Observed) -> bool:
     """Whether all entries of an array are one number, which no other array has: it is not a bound."""
-    if not observed.is_one_number or observed.given.size < 2 or not observed.given.any():
+    if not observed.is_one_number or observed.given.size < 3 or not observed.given.any():
         return False
     number = abs(observed.given.flat[0])
     others = (one for one in itertools.chain.from_iterable(search.observed.values()) if one.path != observed.path)
