@@ -180,3 +180,64 @@ def test_signs_of_samples_are_no_counts():
     case = draw(fm.Network((9, 1), "identity"), fm.Loss("squared_error", over_samples="mean"), samples=6)
     error = np.abs(np.asarray(oracle.solve(case).outputs) - case.targets) / 3
     assert ids(named(case, [(case.inputs.T @ error, error.sum(axis=0))])) == set()
+
+
+@pytest.mark.parametrize("slope", [0.05, 0.3])
+def test_another_slope_that_people_write_beside_a_sum_for_a_mean(slope):
+    case = draw(fm.Network((4, 6, 3), ("leaky_relu", "identity")), fm.Loss("squared_error", over_samples="mean"))
+    (w1, b1), (w2, b2) = case.params
+    z = case.inputs @ w1 + b1
+    h = np.where(z > 0, z, slope * z)
+    delta = 2 * (h @ w2 + b2 - case.targets)
+    back = delta @ w2.T * np.where(z > 0, 1.0, slope)
+    found = named(case, [(case.inputs.T @ back, back.sum(axis=0)), (h.T @ delta, delta.sum(axis=0))])
+    assert ids(found) == {"slope-different", "mean-missing"}
+    assert next(one.value for one in found.mistakes if one.id == "slope-different") == slope
+
+
+def test_one_entry_is_any_number_of_times_itself():
+    """One sample, one live unit: whatever the cotangent of that unit is, the arrays are multiples of the right ones."""
+    network = fm.Network((3, 2, 4), ("relu", "identity"))
+    drawn = draw(network, fm.Loss("squared_error"), samples=1)
+    params = [(np.abs(drawn.params[0].weights) * [1.0, -1.0], np.array([0.1, -0.1])), drawn.params[1]]
+    case = oracle.Case(network, drawn.loss, params, np.abs(drawn.inputs), drawn.targets)
+    grads = [tuple(map(np.array, layer)) for layer in oracle.solve(case).grads]
+    grads[0] = (0.2736940874 * grads[0][0], 0.2736940874 * grads[0][1])
+    assert ids(named(case, grads)) == set()
+
+
+def test_two_samples_and_two_fitted_numbers_name_nothing():
+    case = draw(fm.Network((4, 6, 1), ("relu", "identity")), fm.Loss("squared_error"), samples=2)
+    (w1, b1), (w2, b2) = case.params
+    z = case.inputs @ w1 + b1
+    h = np.maximum(z, 0)
+    delta = np.array([[0.7], [-1.3]]) * (h @ w2 + b2 - case.targets)  # of no loss
+    back = delta @ w2.T * (z > 0)
+    found = named(case, [(case.inputs.T @ back, back.sum(axis=0)), (h.T @ delta, delta.sum(axis=0))])
+    assert "penalty-in-delta" not in ids(found)
+
+
+def test_more_than_four_mistakes_are_never_named_together():
+    rng = np.random.default_rng(0)
+    case = draw()
+    for _ in range(3):
+        grads = [(w * rng.choice((1, 2, 7)), b * rng.choice((1, -1, 5))) for w, b in backward(case)]
+        if oracle.check(case, grads).verdict == "wrong":
+            assert all(len(one) <= 4 for one in named(case, grads).explanations)
+
+
+def test_a_bias_summed_over_units_is_named_where_one_sample_broadcasts():
+    network, loss = fm.Network((3, 4, 4), ("tanh", "identity")), fm.Loss("squared_error")
+
+    def gradients(params, inputs, targets):
+        (w1, b1), (w2, b2) = params
+        h = np.tanh(inputs @ w1 + b1)
+        delta = 2 * (h @ w2 + b2 - targets)
+        back = delta @ w2.T * (1 - h * h)
+        return [(inputs.T @ back, back.sum(axis=0)), (h.T @ delta, np.broadcast_to(delta.sum(axis=1), (4,)))]
+
+    for samples in (1, 4):
+        case = draw(network, loss, samples=samples, seed=samples)
+        grads = gradients(case.params, case.inputs, case.targets)
+        found = named(case, grads)
+        assert "bias-summed-over-wrong-axis" in {one.id for own in found.explanations for one in own}
