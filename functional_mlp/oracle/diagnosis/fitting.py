@@ -5,7 +5,7 @@ from collections.abc import Collection
 import numpy as np
 
 from functional_mlp.oracle.diagnosis.candidates import Arrays, Discrepancy, Slips
-from functional_mlp.oracle.diagnosis.finite_differences import differences_on_grid
+from functional_mlp.oracle.diagnosis.differences import differences_on_grid
 from functional_mlp.oracle.diagnosis.matching import CLEAR, CLEAR_OF_FIT, explained_by, injected_by, loosened, matched
 from functional_mlp.oracle.mistakes import MISTAKES, site_of
 

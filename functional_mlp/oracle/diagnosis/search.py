@@ -32,7 +32,7 @@ from functional_mlp.oracle.diagnosis.composition import (
     cost_of,
     cost_of_layers,
 )
-from functional_mlp.oracle.diagnosis.differenced_programs import differences_and_more
+from functional_mlp.oracle.diagnosis.differences import differences_and_more
 from functional_mlp.oracle.diagnosis.fitting import fitted
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
 from functional_mlp.oracle.diagnosis.reversed_layers import reversed_and_more

@@ -8,8 +8,7 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.diagnosis.composition.alternatives import Alternatives, Group, applied, is_fitted
 from functional_mlp.oracle.diagnosis.composition.constants import FITTED, UNNAMED, Constants, close, cost_of
-from functional_mlp.oracle.diagnosis.composition.factors import Explained
-from functional_mlp.oracle.diagnosis.composition.fits import SPAN, Fit, Observed, fit_of
+from functional_mlp.oracle.diagnosis.composition.fits import SPAN, Explained, Fit, Observed, fit_of
 from functional_mlp.oracle.mistakes import LayerView, Prepared, Program, Slip, view_of, with_stages
 
 UNEXPLAINED = 30.0  # cost of an array that is not explained: more than that of several mistakes

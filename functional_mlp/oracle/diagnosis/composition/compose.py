@@ -29,8 +29,8 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
     part,
     total,
 )
-from functional_mlp.oracle.diagnosis.composition.factors import Explained, readings
-from functional_mlp.oracle.diagnosis.composition.fits import SURE, Observed
+from functional_mlp.oracle.diagnosis.composition.factors import readings
+from functional_mlp.oracle.diagnosis.composition.fits import SURE, Explained, Observed
 from functional_mlp.oracle.diagnosis.composition.peeling import programs, right_program
 from functional_mlp.oracle.diagnosis.composition.samples import parts_of, uneven_samples
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, view_of

@@ -158,6 +158,30 @@ def made_by(observed: Observed, gradient: Array, fit: Fit) -> Array:
     return made + fit.l1 * np.sign(observed.parameter) if fit.l1 else made
 
 
+class Explained(NamedTuple):
+    """An array that a program explains.
+
+    Attributes:
+        observed: the array.
+        gradient: that the program computes, without its penalties.
+        fit: how the array comes from it.
+    """
+
+    observed: Observed
+    gradient: Array
+    fit: Fit
+
+    @property
+    def is_of_zero(self) -> bool:
+        """Whether the gradient is 0, but for rounding."""
+        return bool((np.abs(self.gradient) <= self.observed.allowed).all())
+
+    @property
+    def made(self) -> Array:
+        """The array that the program makes."""
+        return made_by(self.observed, self.gradient, self.fit)
+
+
 def agrees(observed: Observed, made: Array, factor: float = 1.0) -> bool:
     """Whether the given array is this one, to within what numbers of its size are allowed."""
     if made.shape != observed.given.shape:

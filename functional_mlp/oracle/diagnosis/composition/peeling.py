@@ -30,8 +30,7 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
     with_step,
 )
 from functional_mlp.oracle.diagnosis.composition.constants import cost_of
-from functional_mlp.oracle.diagnosis.composition.factors import Explained
-from functional_mlp.oracle.diagnosis.composition.fits import Observed, agrees, fit_of
+from functional_mlp.oracle.diagnosis.composition.fits import Explained, Observed, agrees, fit_of
 from functional_mlp.oracle.diagnosis.composition.samples import with_uneven_samples
 from functional_mlp.oracle.diagnosis.composition.sums import SURE, is_odd, with_gathered, with_sums
 from functional_mlp.oracle.mistakes import MISTAKES, LayerView, Slip

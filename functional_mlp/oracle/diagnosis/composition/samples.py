@@ -10,9 +10,9 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.diagnosis.composition.chain import UNEXPLAINED, Chain, Search, judged, summed, weighted
 from functional_mlp.oracle.diagnosis.composition.constants import FITTED, UNNAMED, Part, cost_of, part, total
-from functional_mlp.oracle.diagnosis.composition.factors import Explained
 from functional_mlp.oracle.diagnosis.composition.fits import (
     MOST_WORK,
+    Explained,
     Fit,
     Observed,
     agrees,

@@ -23,8 +23,7 @@ from functional_mlp.oracle.diagnosis.composition.chain import (
     weighted,
 )
 from functional_mlp.oracle.diagnosis.composition.constants import cost_of
-from functional_mlp.oracle.diagnosis.composition.factors import Explained
-from functional_mlp.oracle.diagnosis.composition.fits import Fit, Observed, fit_of
+from functional_mlp.oracle.diagnosis.composition.fits import Explained, Fit, Observed, fit_of
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, view_of
 
 SURE = 6.0  # decimal digits by which an array, or those of a layer, must agree for a mistake there to be found

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import functional_mlp as fm
 from functional_mlp import oracle
-from functional_mlp.oracle.diagnosis.finite_differences import differences_on_grid
+from functional_mlp.oracle.diagnosis.differences import differences_on_grid
 
 CASE = oracle.draw_case(
     fm.Network((3, 5, 2), ("tanh", "identity")), fm.Loss("squared_error", over_samples="mean"), samples=9, seed=4

@@ -14,7 +14,7 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import FIELDS, Layer, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Arrays, Discrepancy, next_on_the_way_back
 from functional_mlp.oracle.diagnosis.composition import Composed, Part, applied, compose, cost_of, part
-from functional_mlp.oracle.diagnosis.finite_differences import Differences, differences_on_grid
+from functional_mlp.oracle.diagnosis.differences.grid import Differences, differences_on_grid
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, places, prepare
 
 ID = "finite-difference"
