@@ -247,10 +247,10 @@ def through(search: Search, chain: Chain, slips: Sequence[Slip], layer: int, ct_
 
 
 def _factors_of(search: Search, chain: Chain) -> list[float]:
-    """What may multiply cotangents: the number of samples that they are divided by at the end, factors of arrays."""
+    """What may multiply cotangents: the number of samples that they are divided by at the end, −1, factors."""
     constants = search.constants
     of_arrays = (one.fit.factor for one in chain.explained.values() if one.observed.wrong and one.fit.factor != 0)
-    factors = (constants.divisor if constants.averages else 1.0, *of_arrays)
+    factors = (constants.divisor if constants.averages else 1.0, -1.0, *of_arrays)
     return [factor for factor in dict.fromkeys(float(f"{factor:.12g}") for factor in factors) if factor != 1]
 
 

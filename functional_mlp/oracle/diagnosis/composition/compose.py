@@ -159,7 +159,7 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     """The explanations that a program and its factors amount to."""
     wrong = question.wrong - {"loss", "outputs"}
     chain = _supported(search, chain, wrong)
-    chain = _zeros_believed(chain, [path for path in wrong if path not in chain.explained])
+    chain = _zeros_believed(search, chain, [path for path in wrong if path not in chain.explained])
     explained = {path: one for path, one in chain.explained.items() if path in wrong}
     if not explained:
         return []
@@ -173,19 +173,33 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     return [Composed(parts, made, left, total(parts)) for parts in together if 0 < len(parts) <= MOST_TOGETHER]
 
 
-def _zeros_believed(chain: Chain, left: Collection[str]) -> Chain:
+def _zeros_believed(search: Search, chain: Chain, left: Collection[str]) -> Chain:
     """A program without the arrays of zeros at or below a layer that is not explained: that may be why they are 0.
 
     Nor with those of which a mistake in the sums explains entries that are 0.
     """
     top = max((layer_of(path) for path in left), default=-1)
     explained = chain.explained.values() if left else ()
-    zeros = [one for one in explained if (one.observed.layer <= top and _is_zero(one)) or _is_zeroed(chain, one)]
+    zeros = [one for one in explained if _is_doubtful(search, one, top) or _is_zeroed(chain, one)]
     return chain.without([one.observed.path for one in zeros])
 
 
-def _is_zero(one: Explained) -> bool:
-    return one.fit.factor == 0 or (one.observed.wrong and one.observed.is_zero)
+def _is_doubtful(search: Search, one: Explained, top: int) -> bool:
+    """Whether an array is 0 as it may be because of what is not explained, in a layer `top` and below.
+
+    That is not why where layers below are not 0, to which the cotangent came, or the weights beside a bias.
+    """
+    observed = one.observed
+    if observed.layer > top or not (one.fit.factor == 0 or (observed.wrong and observed.is_zero)):
+        return False
+    has_data = {
+        own.layer for arrays in search.observed.values() for own in arrays if own.kind == "weights" if own.has_data
+    }
+    if observed.layer < search.top:
+        passed = any(layer < observed.layer for layer in has_data)
+        return not (passed or (observed.kind == "bias" and observed.layer in has_data))
+    biases = [own for arrays in search.observed.values() for own in arrays if own.kind == "bias"]
+    return not (observed.kind == "bias" and observed.layer in has_data and all(own.is_zero for own in biases))
 
 
 def _is_zeroed(chain: Chain, one: Explained) -> bool:

@@ -132,6 +132,12 @@ class Observed:
         return left
 
     @cached_property
+    def has_data(self) -> bool:
+        """Whether there is more in it than penalties, to whatever coefficients, can give."""
+        off = np.abs(self.unpenalised).max(initial=0.0)
+        return bool(off > SPAN * (self.most_allowed + self.relative * self.largest))
+
+    @cached_property
     def unpenalised(self) -> Array:
         """What no penalty can give of it: (size,)."""
         return self.without_penalties(self.given)
@@ -238,6 +244,7 @@ def _of_others(observed: Observed, gradient: Array, known: Sequence[Fit]) -> Ite
         return
     for _, l2, l1 in tried:
         yield from _beside_penalty(observed, gradient, l2, l1)
+        yield from _without_data(observed, gradient, Fit(0.0, l2, l1, 0, 0.0))
 
 
 def _in_span(observed: Observed, gradient: Array) -> bool:
@@ -274,6 +281,8 @@ def _fits(observed: Observed, gradient: Array) -> Iterator[Fit]:
     yield from _if_it_agrees(observed, gradient, Fit(1.0, l2, coefficient, 1, 0.0))
     if size < 4:
         return
+    coefficient, _ = _ratio(observed, parameter, given)
+    yield from _without_data(observed, gradient, Fit(0.0, coefficient, 0.0, 1, 0.0))
     for column in (parameter, signs):
         basis = np.stack([gradient.ravel(), column.ravel()], axis=1)
         (factor, coefficient), _, rank, _ = np.linalg.lstsq(basis, given.ravel(), rcond=1e-12)
@@ -281,6 +290,12 @@ def _fits(observed: Observed, gradient: Array) -> Iterator[Fit]:
             doubt = observed.relative * 4
             l2, l1 = (coefficient, 0.0) if column is parameter else (0.0, coefficient)
             yield from _if_it_agrees(observed, gradient, Fit(float(factor), float(l2), float(l1), 2, doubt))
+
+
+def _without_data(observed: Observed, gradient: Array, fit: Fit) -> Iterator[Fit]:
+    """The penalty alone, of other coefficients than the declared ones."""
+    if (fit.l2 or fit.l1) and agrees(observed, made_by(observed, gradient, fit)):
+        yield fit
 
 
 def _with_factor(observed: Observed, gradient: Array, whole: Array, l2: float, l1: float) -> Iterator[Fit]:

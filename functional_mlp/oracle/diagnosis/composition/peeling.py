@@ -345,7 +345,7 @@ def _kept(
 
     better = [chain for chain in tried if chain is not right and is_better(chain)]
     if not any(one.fit.factor != 0 and one.observed.digits(one.fit.free) >= SURE for one in _at(right, layer)):
-        others = [chain for chain in tried if chain is not right and not chain.early]
+        others = [chain for chain in tried if chain is not right]
         telling = any(one.path in right.unexplained and one.digits(0) >= SURE for one in observed)
         most = MOST_WITH_SUMS if telling else MOST_UNSEEN  # if they tell, more than one mistake is at work here
         right = right._replace(unseen=tuple(sorted(others, key=lambda chain: chain.cost)[:most]))
