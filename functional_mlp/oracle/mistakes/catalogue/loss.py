@@ -143,8 +143,6 @@ def _mismatched(context: Context) -> Loss:
 def _mismatch_fits(site: Site) -> bool:
     own, kind = site.loss.kind, site.variant.removeprefix("half_")
     own = SAME_GRADIENT.get(own, own)
-    if site.case.network.sizes[-1] == 1 and ("softmax" in kind or "categorical" in kind):
-        return False  # of one class nobody is in doubt
     if kind == own or kind == "squared_error":
         return kind != own
     # of losses of probabilities and of logits, those that belong after this output layer
