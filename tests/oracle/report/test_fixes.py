@@ -139,7 +139,8 @@ class Program:
         """What it computes with some lines in the place of those that make the same."""
         program = dict(self.lines)
         for line in lines:
-            last = code_of(line).split("; ")[-1].partition(" = ")[0]
+            names = [statement.partition(" = ")[0] for statement in code_of(line).split("; ")]
+            last = next((name for name in reversed(names) if name in self.lines or name == "T"), names[-1])
             program = {last: line, **program} if last == "T" else program | {last: line}
         assert len(program) <= len(self.lines) + ("T" in program), lines
         names = dict(self.names)

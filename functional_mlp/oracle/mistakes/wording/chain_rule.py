@@ -302,6 +302,8 @@ CHAIN_RULE_WORDING: Mapping[str, Wording] = {
         {
             "inputs-of-last": GRADIENT + "{product_of_last_inputs}{penalty}",
             "inputs-of-first": GRADIENT + "{product_of_first_inputs}{penalty}",
+            "last": "{through_of_last}",
+            "first": "{through_of_first}",
         },
     ),
 }

@@ -13,6 +13,7 @@ from functional_mlp.oracle.report.notation.spelling import (
     in_brackets,
     slope_from_a,
     slope_from_z,
+    slope_of,
     without_brackets,
 )
 
@@ -43,6 +44,7 @@ def mistaken_terms(
         **dict(_derivatives(notation, layer, names, variant, number)),
         **dict(_products(notation, layer, names)),
         **dict(_of_some(notation, names)),
+        **dict(_through_of_one_sample(notation, layer, names)),
         **dict(_at_the_outputs(notation, variant, number) if OF_LOSSES.search(template) else ()),
     }
 
@@ -167,6 +169,20 @@ def _of_some(notation: Notation, names: Mapping[str, str]) -> Iterator[tuple[str
         yield f"product_of_{place}", _outer(notation, f"{below}{row}", f"{delta}{row}")
         yield f"product_of_{place}_inputs", _outer(notation, f"{below}{row}", f"{delta}.sum(axis={samples})")
     yield "product_of_sums", _outer(notation, f"{below}.sum(axis={samples})", f"{delta}.sum(axis={samples})")
+
+
+def _through_of_one_sample(notation: Notation, layer: int, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What dZ is where the error of all samples goes back with the values of one of them."""
+    own, error, delta = notation.activation(layer), names["dA"], names["dZ"]
+    begins = layer == notation.depth - 1 and notation.at_the_outputs()[0] == delta
+    for place, sample in (("first", 0), ("last", -1)):
+        row = f"[:, {sample}]" if notation.columns else f"[{sample}]"
+        summed = f"{error}.sum(axis={int(notation.columns)})"
+        slope = slope_of(own, names["Z"] + row, names["A"] + row)
+        through = summed if own is not None and own.name == "identity" else f"{summed} * {slope}"
+        known = not begins and own is not None and own.name != "softmax"
+        line = f"{delta} = np.zeros_like({error}); {delta}{row} = {through}"
+        yield f"through_of_{place}", line if known else UNKNOWN
 
 
 def _outer(notation: Notation, inputs: str, outputs: str) -> str:

@@ -55,7 +55,7 @@ COTANGENTS: Mapping[str, str] = {
     "categorical_cross_entropy": "-T / {A}",
     "kl_divergence": "-T / {A}",
 }
-ONE_TERM = re.compile(r"-?[\w.]+(?:\((?:[^()]|\([^()]*\))*\))?")
+ONE_TERM = re.compile(r"-?[\w.]+(?:\((?:[^()]|\([^()]*\))*\)|\[[^\[\]]*\])?")
 
 
 def value_of(activation: Activation | None, z: str) -> str:
