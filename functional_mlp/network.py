@@ -17,7 +17,8 @@ from jaxtyping import Array, Float, Key
 
 from functional_mlp._checks import floating_array, floating_dtype, known_name, positive_int, random_key
 from functional_mlp._dtypes import working_dtype
-from functional_mlp.activations import Activation, resolve
+from functional_mlp._notebook import table
+from functional_mlp.activations import Activation, is_built_in, resolve
 
 
 class Dense(NamedTuple):
@@ -86,6 +87,27 @@ class Network:
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """(fan_in, fan_out) of each layer."""
         return tuple(zip(self.sizes[:-1], self.sizes[1:], strict=True))
+
+    def __repr__(self) -> str:
+        return f"Network({self.sizes!r}, ({', '.join(map(_spelled, self.activations))},))"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a line for each layer."""
+        rows = [
+            (layer, fan_in, fan_out, _spelled(activation).strip("'"), (fan_in + 1) * fan_out)
+            for layer, ((fan_in, fan_out), activation) in enumerate(zip(self.shapes, self.activations, strict=True), 1)
+        ]
+        caption = f"Network of {sum(row[-1] for row in rows):,} parameters"
+        return table(caption, ("layer", "fan-in", "fan-out", "activation", "parameters"), rows)
+
+
+def _spelled(activation: Activation) -> str:
+    """An activation as `Network` takes it: its name, and its parameters where they are not the defaults."""
+    if not is_built_in(activation):
+        return repr(activation)
+    if activation == resolve(activation.name):
+        return repr(activation.name)
+    return repr({"name": activation.name, **dict(activation.parameters)})
 
 
 INITIALIZERS: Mapping[str, Initializer] = {

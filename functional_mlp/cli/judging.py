@@ -89,7 +89,8 @@ def check_command(
         try:
             steps: Any = {"rule": rule or "descent", "epochs": epochs, "batch_size": batch_size}
             report = updating.check_update(asked, updates, precision=precision, **steps) if updates else None
-            report = report or checking.check(asked, given[0], precision=precision, only=parts_of(only))
+            if report is None:
+                report = checking.check(asked, given[0], precision=precision, only=parts_of(only))
         except (TypeError, ValueError) as error:  # of numbers that are none
             raise FileError(f"{', '.join(map(str, answers))}: {error}") from error
         if html is not None:

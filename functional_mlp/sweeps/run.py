@@ -24,6 +24,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from functional_mlp._checks import positive_int, require_kind, require_optimizer_factory
+from functional_mlp._notebook import table
 from functional_mlp.losses import Loss
 from functional_mlp.metrics import UserMetric
 from functional_mlp.network import Initializer, Network, Params
@@ -85,6 +86,22 @@ class SweepResult(NamedTuple):
     keys: Array
     learning_rates: np.ndarray
     hyperparameters: Mapping[str, np.ndarray]
+
+    def __repr__(self) -> str:
+        rows = (f"{name} {low:.6g} to {high:.6g}" for name, low, _, high in _at_the_end(self.history))
+        rates = len(np.unique(np.asarray(self.learning_rates)))
+        return f"<SweepResult: {len(self.learning_rates)} runs, learning rates: {rates}; at the end {', '.join(rows)}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: each metric at the last evaluation, over the runs."""
+        caption = f"SweepResult of {len(self.learning_rates)} runs, at the last evaluation"
+        return table(caption, ("", "least", "median", "largest"), _at_the_end(self.history))
+
+
+def _at_the_end(history: Mapping[str, np.ndarray]) -> list[tuple[str, float, float, float]]:
+    """The least, median and largest value of each metric over the runs, at the last evaluation."""
+    last = [(name, np.asarray(own)[:, -1]) for name, own in history.items() if np.ndim(own) == 2 and own.shape[1]]
+    return [(name, float(own.min()), float(np.median(own)), float(own.max())) for name, own in last if len(own)]
 
 
 def sweep(

@@ -151,10 +151,15 @@ def _checked_set(
     return x, t
 
 
+def whole_words(network: Network) -> str:
+    """A network with all that its activations are, in the words by which runs are told since the first release."""
+    return f"Network(sizes={network.sizes!r}, activations={network.activations!r})"
+
+
 def described(plan: Plan, data: Data) -> dict[str, Any]:
     """What the results depend on, in words; the functions of an optimiser and of metrics are not among it."""
     return {
-        "network": repr(plan.network),
+        "network": whole_words(plan.network),
         "loss": repr(plan.loss),
         "batch_size": plan.batch_size,
         "shuffle": plan.shuffle,

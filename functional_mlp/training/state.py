@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array
 
 from functional_mlp._checks import require_optimizer
+from functional_mlp._notebook import table
 from functional_mlp.network import Params
 
 
@@ -48,6 +49,16 @@ class TrainResult(NamedTuple):
     params: Params
     history: dict[str, np.ndarray]
     state: TrainState
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items() if len(values))
+        return f"<TrainResult: {last}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: each metric at the first and the last evaluation, and its least and largest value."""
+        metrics = [(name, values) for name, values in self.history.items() if len(values)]
+        rows = [[name, *map(float, (own[0], own[-1], own.min(), own.max()))] for name, own in metrics]
+        return table("TrainResult", ("", "first", "last", "least", "largest"), rows)
 
 
 def init_train_state(params: Params, optimizer: optax.GradientTransformation, key: Array | None = None) -> TrainState:

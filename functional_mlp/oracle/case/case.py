@@ -14,6 +14,7 @@ import numpy as np
 
 from functional_mlp._checks import known_name
 from functional_mlp._dtypes import DTYPES, Array
+from functional_mlp._notebook import table
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case.arrays import numbers, require_representable, require_shape
@@ -38,7 +39,7 @@ HASHED_ROWS = 16  # of the inputs: enough to tell most cases apart
 OWN_LAYOUT = Layout().settled()
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Case:
     """One question to the oracle.
 
@@ -132,6 +133,19 @@ class Case:
                     " that are none"
                 )
         return self._with(layout=whole)
+
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        return f"<Case{name}: {', '.join(f'{what} {said}' for what, said in self._said())}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the question, in words."""
+        return table(f"Case {self.name}".strip(), ("", ""), self._said())
+
+    def _said(self) -> list[tuple[str, object]]:
+        loss: object = "none, a cotangent of the outputs is given" if self.loss is None else self.loss
+        said = [("network", self.network), ("loss", loss), ("samples", len(self.inputs)), ("dtype", self.dtype)]
+        return said if self.sample_weights is None else [*said, ("weights of samples", "given")]
 
     def at(self, rows: slice, params: Sequence[Any]) -> "Case":
         """The case of some of the samples, in float64 and the oracle's own layout, at other parameters.

@@ -25,9 +25,12 @@ from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
 WIDTH = 80
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What the oracle says.
+
+    It is true where the verdict is CONSISTENT, and false where it is WRONG or UNDECIDED: `assert oracle.check(...)` can
+    never pass on a wrong gradient, nor on one of which nobody knows.
 
     Attributes:
         name: of the case; "" if it has none.
@@ -57,6 +60,14 @@ class Report:
     def verdict(self) -> Verdict:
         """WRONG if any leaf or finding is, else UNDECIDED if any is, else CONSISTENT."""
         return worst_of([*(leaf.verdict for leaf in self.leaves), *(finding.verdict for finding in self.findings)])
+
+    def __bool__(self) -> bool:
+        return self.verdict is Verdict.CONSISTENT
+
+    def __repr__(self) -> str:
+        """The first line of the text, for which the mistake is looked for; and of how many arrays."""
+        first = sentences.first_sentences(self, notation_of(self))[0]
+        return f"<Report {self.verdict.upper()}: {first} {sentences.subject(self)}>"
 
     @cached_property
     def diagnosis(self) -> Any:  # who asks about a network reads a Diagnosis, and need not say so

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from functional_mlp._notebook import table
 from functional_mlp.network import Dense
 from functional_mlp.oracle.case import Case, Layer, not_a_case
 from functional_mlp.oracle.truth.agreement import (
@@ -45,6 +46,22 @@ class Solution(NamedTuple):
     deltas: tuple[np.ndarray, ...]
     grads: tuple[Layer, ...]
     ct_inputs: np.ndarray
+
+    def __repr__(self) -> str:
+        loss = "" if self.loss is None else f"loss {self.loss:.6g}, "
+        shapes = ", ".join(str(layer.weights.shape) for layer in self.grads)
+        return f"<Solution: {loss}outputs {self.outputs.shape}, gradients of weights {shapes}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the arrays, and how large they are."""
+        arrays = [("outputs", self.outputs), ("ct_inputs", self.ct_inputs)]
+        for number, layer in enumerate(self.grads, 1):
+            arrays += [
+                (f"d{letter}{number}", leaf) for letter, leaf in zip("Wb", layer, strict=True) if leaf is not None
+            ]
+        rows = [(name, own.shape, float(np.max(np.abs(own), initial=0.0))) for name, own in arrays]
+        loss = "" if self.loss is None else f": loss {self.loss:.6g}"
+        return table(f"Solution{loss}", ("array", "shape", "largest entry"), rows)
 
 
 def solve(case: Case) -> Solution:

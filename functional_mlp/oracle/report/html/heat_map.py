@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp.oracle.report.html.markup import Markup, element
+from functional_mlp._markup import Markup, element
 from functional_mlp.oracle.report.sentences import shape_of
 from functional_mlp.oracle.verdict import CONSISTENT, OF_ENTRIES, UNDECIDED, WRONG, Leaf, Verdict
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from functional_mlp.oracle.report.html.markup import Markup, element, joined
+from functional_mlp._markup import Markup, element, joined
 
 FUNCTIONS = {"sigmoid", "softmax", "tanh", "cosh", "diag", "clip", "loss", "term", "round16", "Loss"}
 FACTORS = {"slope", "scale"}  # words, but for what multiplies

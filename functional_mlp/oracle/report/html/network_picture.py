@@ -7,10 +7,10 @@ undecided is dashed. Of wide and of deep networks a part is drawn.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from functional_mlp._markup import Markup, element, joined
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import FIELDS, delta_path, parameter_path
 from functional_mlp.oracle.report.html.heat_map import MARKS, WORDS, tally
-from functional_mlp.oracle.report.html.markup import Markup, element, joined
 from functional_mlp.oracle.verdict import OF_ENTRIES, Leaf, Verdict, worst_of
 
 Number = int | float

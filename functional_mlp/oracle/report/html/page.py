@@ -13,13 +13,13 @@ from importlib import resources
 from urllib.parse import quote
 
 import functional_mlp
+from functional_mlp._markup import Markup, element, joined
 from functional_mlp.oracle.diagnosis import EITHER, Diagnosis, Named
 from functional_mlp.oracle.report import sentences
 from functional_mlp.oracle.report.attachments import Bundle, File, bundles
 from functional_mlp.oracle.report.explanation import explanation_of
 from functional_mlp.oracle.report.headlines import headline_of, notation_of
 from functional_mlp.oracle.report.html.heat_map import MARKS, MOST_BLOCKS, badge, error_map, legend, tally
-from functional_mlp.oracle.report.html.markup import Markup, element, joined
 from functional_mlp.oracle.report.html.mathml import set_formula
 from functional_mlp.oracle.report.html.network_picture import drawn_network
 from functional_mlp.oracle.report.legend import legend_of

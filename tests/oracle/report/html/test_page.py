@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from functional_mlp import oracle
 from functional_mlp._dtypes import DTYPES
+from functional_mlp._markup import shown
 from functional_mlp.cli import app
 from functional_mlp.oracle.case import weights_and_bias
 from functional_mlp.oracle.documents import Gradients, Update, digits_of, read_answer
 from functional_mlp.oracle.report.attachments import MAX_PAGE_BYTES, Exhibit, bundles
 from functional_mlp.oracle.report.headlines import headline_of, notation_of
 from functional_mlp.oracle.report.html.heat_map import LEGEND, error_map, times, tone
-from functional_mlp.oracle.report.html.markup import shown
 from functional_mlp.oracle.report.html.network_picture import drawn_network
 from functional_mlp.oracle.report.html.page import page_of
 from functional_mlp.oracle.report.report import Finding, Report
