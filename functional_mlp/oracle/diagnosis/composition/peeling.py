@@ -200,7 +200,8 @@ def _one_layer_down(search: Search, chain: Chain, layer: int) -> list[Chain]:
         reaching = (reached(search, own, layer, ct) for own, ct in filter(None, seen))
         tried += [own for own in reaching if own is not None]
         for number, own in enumerate(unseen):  # the likeliest first: with any mistake here, the others with the same
-            here = [slip for slip in derivatives if number < ARRIVALS or kind_of(slip) == kind_of(own.steps[-1][0][0])]
+            last = kind_of(own.steps[-1][0][0]) if own.steps else None
+            here = [slip for slip in derivatives if number < ARRIVALS or kind_of(slip) == last]
             sent = _sent_back(search, own, layer, None, early="") if here else None
             tried += [] if sent is None else through(search, sent[0], here, layer, sent[1])
     return _kept(search, right, tried, layer, [(own, ct) for own, ct in first])

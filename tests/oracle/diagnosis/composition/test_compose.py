@@ -241,3 +241,23 @@ def test_a_bias_summed_over_units_is_named_where_one_sample_broadcasts():
         grads = gradients(case.params, case.inputs, case.targets)
         found = named(case, grads)
         assert "bias-summed-over-wrong-axis" in {one.id for own in found.explanations for one in own}
+
+
+def test_a_layer_that_says_nothing_beside_weights_that_change_too_early():
+    """What was sent back through the new weights shows two layers below alone: none of the steps on the way does."""
+    case, rate = draw(samples=5), 0.5
+
+    _, a = forward(case)
+    delta = 2 * (a[3] - case.targets) / 5
+    new = [None, None, None]
+    for layer in (2, 1, 0):
+        weights, bias = case.params[layer].weights, case.params[layer].bias
+        dw, db = a[layer].T @ delta + 0.2 * weights, delta.sum(axis=0)
+        if layer == 1:
+            dw, db = 0 * dw, 0 * db  # never computed
+        new[layer] = (weights - rate * dw, bias - rate * db)
+        if layer:
+            slopes = {2: a[2] * (1 - a[2]), 1: 1 - a[1] ** 2}[layer]
+            delta = delta @ new[layer][0].T * slopes
+    found = oracle.check_update(case, new, rate).diagnosis
+    assert ids(found) == {"updated-weights-used", "layer-never-computed"}
