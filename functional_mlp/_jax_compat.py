@@ -225,12 +225,42 @@ def called_program(equation: Any) -> tuple[Any, Any] | None:
     Stands for the parameters of the primitives that JAX makes of `jit`, `checkpoint`, `custom_jvp`, `custom_vjp`, ...
     """
     name = equation.primitive.name
+    if name == "call_hi_primitive":
+        return _lowered(equation.params["_prim"])
     if name.startswith(("scatter", "reduce")) or name in ("scan", "while", "cond", "run_state", "shard_map"):
         return None
     inner = next((equation.params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in equation.params), None)
     if inner is None or len(getattr(inner, "in_avals", getattr(inner, "invars", ()))) != len(equation.invars):
         return None
     return (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ())
+
+
+def _lowered(operation: Any) -> tuple[Any, Any] | None:
+    """(open jaxpr, constants) of what an operation of a newer JAX is made of; None where that is not known.
+
+    Stands for `jax._src.hijax.HiPrim.expand`, of `custom_vjp` and `checkpoint` since JAX 0.12. The program is kept with
+    the operation that it is of, so that it is the same each time.
+    """
+    try:
+        kept = operation.__dict__.get("_functional_mlp_program")
+        if kept is None:
+            flat = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in operation.in_avals_flat]
+            kept = jax.make_jaxpr(lambda *own: operation.expand(*jax.tree.unflatten(operation.in_tree, own)))(*flat)
+            operation.__dict__["_functional_mlp_program"] = kept
+        return kept.jaxpr, kept.consts
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def scan_sizes(params: Mapping[str, Any]) -> tuple[int, int]:
+    """How many constants, and how many carried arrays, a `scan` has, from the parameters of its equation.
+
+    Stands for its parameters `num_consts` and `num_carry`, and for `ft_in` since JAX 0.12.
+    """
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    constants, carried, _ = params["ft_in"].unpack()
+    return len(list(constants)), len(list(carried))
 
 
 def results_of(primitive: Any, operands: Sequence[Any], params: Mapping[str, Any]) -> list[Any]:

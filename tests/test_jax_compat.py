@@ -224,3 +224,16 @@ def test_a_primitive_is_bound_to_operands_and_gives_a_list():
     np.testing.assert_allclose(only, np.sin(x), rtol=1e-6)
     first, second = _jax_compat.results_of(split.primitive, [x], split.params)
     assert (first.tolist(), second.tolist()) == ([[2.0]], [[1.0]])
+
+
+def test_the_constants_and_the_carried_arrays_of_a_loop_are_counted():
+    factor = jnp.float32(2)
+
+    def looped(carry, rows):
+        return jax.lax.scan(lambda own, row: ((own[0] * factor + row, own[1] + own[0]), own[0]), carry, rows)
+
+    traced = jax.make_jaxpr(looped)((jnp.float32(1), jnp.float32(2)), jnp.ones(3))
+    [loop] = [equation for equation in traced.eqns if equation.primitive.name == "scan"]
+    constants, carried = _jax_compat.scan_sizes(loop.params)
+    assert carried == 2
+    assert constants + carried + 1 == len(loop.invars)

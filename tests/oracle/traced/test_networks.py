@@ -18,7 +18,7 @@ from functional_mlp.oracle.verdict import Verdict
 
 PRECISIONS = ("float64", "float32", "bfloat16")
 MISTAKES = ("hidden-derivative-missing", "gradient-used-as-weights", "array-scaled")
-APART, APART_IN_ONE = 3.0, 5.0  # how far floors may be apart: in the middle of an array, and in one entry
+APART, APART_IN_ONE = 4.0, 5.0  # how far floors may be apart: in the middle of an array, and in one entry
 
 
 class Asked(NamedTuple):

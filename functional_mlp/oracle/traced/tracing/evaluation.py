@@ -140,7 +140,8 @@ class Evaluation:
         return self.run(*inner, x, path)
 
     def _scan(self, p: Any, x: list[Value], path: Path) -> list[Value]:
-        n, m, body = p["num_consts"], p["num_consts"] + p["num_carry"], p["jaxpr"]
+        (n, carried), body = _jax_compat.scan_sizes(p), p["jaxpr"]
+        m = n + carried
         ranks = [len(v.aval.shape) + 1 for v in body.jaxpr.invars[m:]]
         carry, columns = x[n:m], [[None] * p["length"] for _ in body.jaxpr.outvars[m - n :]]
         for t in reversed(range(p["length"])) if p["reverse"] else range(p["length"]):

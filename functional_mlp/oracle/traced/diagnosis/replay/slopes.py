@@ -4,11 +4,13 @@ None stands for an operand that has no derivative. What is at a kink is as JAX h
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from functional_mlp.oracle.traced.diagnosis.replay.tape import Step
+from functional_mlp.oracle.traced.tracing.primitives import horner
 
 Slope = Callable[..., Any]
 
@@ -51,6 +53,7 @@ SLOPES: dict[str, tuple[Slope | None, ...]] = {
     "erf": (lambda p, y, x: 2 / np.sqrt(np.pi) * np.exp(-x * x),),
     "erfc": (lambda p, y, x: -2 / np.sqrt(np.pi) * np.exp(-x * x),),
     "square": (lambda p, y, x: 2 * x,),
+    "one_minus_square": (lambda p, y, x: -2 * x,),
     "integer_pow": (_power_slope,),
     "abs": (lambda p, y, x: np.sign(x),),
     "clamp": (None, lambda p, y, low, x, high: ((x > low) & (x < high)).astype(float), None),
@@ -62,6 +65,16 @@ SLOPES: dict[str, tuple[Slope | None, ...]] = {
 }
 
 
+def _polynomial_slope(params: Any, y: Any, x: Any, *coefficients: Any) -> Any:
+    return horner(x, *(power * own for power, own in enumerate(coefficients[1:], 1)))
+
+
+def _power_of_x(power: int, params: Any, y: Any, x: Any, *coefficients: Any) -> Any:
+    return x**power
+
+
 def slopes_of(step: Step) -> tuple[Slope | None, ...] | None:
     """The derivatives of an operation that works entry by entry; None for others."""
+    if step.name == "polynomial":
+        return (_polynomial_slope, *(partial(_power_of_x, power) for power in range(len(step.operands) - 1)))
     return step.params["slopes"] if step.name == "function" else SLOPES.get(step.name)

@@ -211,7 +211,8 @@ class _Recorder:
     def scan(self, equation: Any, operands: list[int], path: Any, around: tuple[Any, ...]) -> list[int]:
         """Steps of a loop are joined by "carry"; "row" takes, "stack" puts together what they read and make."""
         params = equation.params
-        n, m, length = params["num_consts"], params["num_consts"] + params["num_carry"], params["length"]
+        (n, carried_arrays), length = _jax_compat.scan_sizes(params), params["length"]
+        m = n + carried_arrays
         consts, carry, xs = operands[:n], operands[n:m], operands[m:]
         rows: list[list[int]] = [[] for _ in range(length)]
         body = params["jaxpr"]

@@ -1,4 +1,5 @@
 from .decisions import EQUALITIES as EQUALITIES
+from .elementwise import horner as horner
 from .operation import Kind as Kind
 from .operation import Operation as Operation
 from .operation import Primitive as Primitive

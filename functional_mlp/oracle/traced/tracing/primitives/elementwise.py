@@ -56,6 +56,18 @@ def _integer_power(operation: Operation, x: Value) -> Value:
     return x ** float(power) if x.dtype.kind == "f" else x**power
 
 
+def horner(x: Value, *coefficients: Value) -> Any:
+    """c_0 + c_1 x + c_2 x² + …"""
+    total: Any = coefficients[-1]
+    for coefficient in coefficients[-2::-1]:
+        total = coefficient + x * total
+    return total
+
+
+def _of_terms(y: Value, x: Value, *coefficients: Value) -> Any:
+    return 2 * len(coefficients) * horner(np.abs(x), *map(np.abs, coefficients))  # two roundings for each
+
+
 def _of_argument(y: Value, x: Value) -> Value:
     return 1 + np.abs(x)
 
@@ -68,6 +80,8 @@ ROUNDED: dict[str, Primitive] = {
     "div": _rounded(_divide, 2.0)._replace(pole=1),
     "rem": _rounded(np.fmod, 2.0, lambda y, x, d: np.abs(x)),
     "square": _rounded(np.square, 1.0),
+    "one_minus_square": _rounded(lambda x: (1 + x) * (1 - x), 3.0),
+    "polynomial": _rounded(horner, 1.0, _of_terms),
     "sqrt": _rounded(np.sqrt, 2.0),
     "rsqrt": _rounded(lambda x: 1 / np.sqrt(x), 3.0)._replace(pole=0),
     "cbrt": _rounded(np.cbrt, 2.0),
