@@ -1,5 +1,6 @@
 """Explanations made of several mistakes, of all wrong arrays or of some."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ from functional_mlp.oracle.truth import computing
 MOST = 12  # explanations
 MOST_ALIKE = 3  # mistakes at one place, beside the likeliest, that make the same numbers
 MOST_TOGETHER = 4  # mistakes: more fit by chance
+BEYOND_CHANCE = 9.0  # by which evidence outweighs the cost of an explanation: as its cost, a natural logarithm
 UNLIKELY = 12.0  # cost of an explanation beside which another one is looked for
 
 
@@ -82,6 +84,11 @@ def compose(question: Discrepancy, *, entirely: bool = False, backward: bool = T
     for one in found:
         first.setdefault(frozenset(part.id for part in one.parts), one)
     return list(first.values())[:MOST]
+
+
+def evidence_of(question: Discrepancy) -> float:
+    """How much the wrong arrays tell, if something explains all of them: a natural logarithm of odds."""
+    return sum(_observed(question, path).digits(0) for path in question.wrong if path != "loss") * math.log(10)
 
 
 def _search_of(question: Discrepancy) -> Search:
@@ -170,7 +177,12 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     if one_number:
         read = [parts for parts in read if not any(is_any_number(one.id, one.value, one.meanings) for one in parts)]
     together = [(*own, *parts) for parts in read for own in _choices(search, chain)]
-    return [Composed(parts, made, left, total(parts)) for parts in together if 0 < len(parts) <= MOST_TOGETHER]
+    evidence = sum(one.observed.digits(one.fit.free) for one in explained.values()) * math.log(10)
+    return [
+        Composed(parts, made, left, total(parts))
+        for parts in together
+        if 0 < len(parts) <= MOST_TOGETHER and evidence >= total(parts) + BEYOND_CHANCE
+    ]
 
 
 def _zeros_believed(search: Search, chain: Chain, left: Collection[str]) -> Chain:

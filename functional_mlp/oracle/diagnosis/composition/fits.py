@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 from functional_mlp._dtypes import Array
@@ -18,6 +19,8 @@ from functional_mlp._dtypes import Array
 SPAN = 8.0  # allowances by which an array may be off the space of all fits before the fits themselves are tried
 MOST_WORK = 2e6  # entries times samples squared, to fit a weight for each sample
 LARGEST = 1e6  # factor that is none of rounding noise
+# formats, and how many digits it tells that two numbers rounded to them are the same: few, where most are near
+NARROW = ((np.float16, 0.5), (ml_dtypes.bfloat16, 0.5), (np.float32, 7.2))
 ROUNDED = 1e-12  # of a sum of squares: what of it rounding may be
 SURE = 5.0  # decimal digits beyond those of the fitted numbers from which on a fit is none of chance
 
@@ -69,7 +72,22 @@ class Observed:
 
     def digits(self, free: int) -> float:
         """Decimal digits by which an agreement with so many fitted numbers is beyond chance."""
-        return (self.numbers - free) * -np.log10(min(max(self.relative, 1e-16), 1.0))
+        return (self.numbers - free) * min(-np.log10(min(max(self.relative, 1e-16), 1.0)), self.digits_shown)
+
+    @cached_property
+    def digits_shown(self) -> float:
+        """How many decimal digits its numbers have: few where they were rounded to a narrow format, or to decimals."""
+        if self.is_zero:
+            return 17.0
+        with np.errstate(over="ignore"):
+            narrow = [digits for form, digits in NARROW if (self.given.astype(form) == self.given).all()]
+        decimals = next((d for d in range(9) if self._has_decimals(d)), None)
+        shown = [] if decimals is None else [max(1.0, decimals + 1 + np.floor(np.log10(self.largest)))]
+        return float(min([*narrow, *shown, 17.0]))
+
+    def _has_decimals(self, decimals: int) -> bool:
+        rounded = np.round(self.given, decimals)
+        return bool((np.abs(self.given - rounded) <= 4e-16 * np.abs(rounded)).all())
 
     @cached_property
     def numbers(self) -> int:
@@ -188,7 +206,7 @@ class Explained(NamedTuple):
         return made_by(self.observed, self.gradient, self.fit)
 
 
-def agrees(observed: Observed, made: Array, factor: float = 1.0) -> bool:
+def agrees(observed: Observed, made: Array) -> bool:
     """Whether the given array is this one, to within what numbers of its size are allowed."""
     if made.shape != observed.given.shape:
         return False
@@ -196,10 +214,10 @@ def agrees(observed: Observed, made: Array, factor: float = 1.0) -> bool:
     if not math.isfinite(largest):
         return False
     off = np.abs(observed.given - made)
-    more, beside = max(1.0, abs(factor)), observed.relative * largest
-    if not off.max(initial=0.0) <= max(observed.most_allowed * more, beside):
+    beside = observed.relative * largest
+    if not off.max(initial=0.0) <= max(observed.most_allowed, beside):
         return False
-    return bool((off <= np.maximum(observed.allowed * more, beside)).all())
+    return bool((off <= np.maximum(observed.allowed, beside)).all())
 
 
 def fit_of(observed: Observed, gradient: Array, known: Sequence[Fit] = ()) -> Fit | None:
@@ -321,7 +339,7 @@ def _ratio(observed: Observed, own: Array, given: Array) -> tuple[float, float]:
     if not 1 / LARGEST < abs(factor) < LARGEST:
         return 0.0, np.inf
     whole = float(wanted @ wanted)
-    near = 2 * (observed.most_allowed * max(1.0, abs(factor)) + observed.relative * (observed.largest + whole**0.5))
+    near = 2 * (observed.most_allowed + observed.relative * (observed.largest + whole**0.5))
     if whole - factor * product > flat.size * near**2 + ROUNDED * whole:
         return 0.0, np.inf
     off = np.maximum(observed.allowed, observed.relative * abs(factor) * np.abs(own).max())
@@ -330,5 +348,5 @@ def _ratio(observed: Observed, own: Array, given: Array) -> tuple[float, float]:
 
 def _if_it_agrees(observed: Observed, gradient: Array, fit: Fit) -> Iterator[Fit]:
     sound = math.isfinite(fit.factor + fit.l2 + fit.l1) and 1 / LARGEST < abs(fit.factor) < LARGEST
-    if sound and agrees(observed, made_by(observed, gradient, fit), fit.factor):
+    if sound and agrees(observed, made_by(observed, gradient, fit)):
         yield fit

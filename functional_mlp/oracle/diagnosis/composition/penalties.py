@@ -117,7 +117,7 @@ def _is_declared(one: Explained) -> bool:
 def _same_penalty(one: Explained, l2: float, l1: float) -> bool:
     """Whether the array is as well explained with these coefficients."""
     fit = one.fit._replace(l2=l2, l1=l1)
-    return agrees(one.observed, made_by(one.observed, one.gradient, fit), fit.factor)
+    return agrees(one.observed, made_by(one.observed, one.gradient, fit))
 
 
 def with_its_penalty(one: Explained) -> bool:

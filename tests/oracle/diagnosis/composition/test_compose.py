@@ -261,3 +261,23 @@ def test_a_layer_that_says_nothing_beside_weights_that_change_too_early():
             delta = delta @ new[layer][0].T * slopes
     found = oracle.check_update(case, new, rate).diagnosis
     assert ids(found) == {"updated-weights-used", "layer-never-computed"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_other_gradients_are_none_of_a_program_whose_own_are_small(seed):
+    """A factor of 1e5 does not make numbers of any size agree: what is allowed does not grow with it."""
+    network = fm.Network((3, 3, 1), ("relu", "identity"))
+    drawn = oracle.draw_case(network, fm.Loss("squared_error", over_samples="mean"), samples=16, seed=seed)
+    case = oracle.Case(
+        network,
+        drawn.loss,
+        *(
+            [(np.float32(w), np.float32(b)) for w, b in drawn.params],
+            np.float32(drawn.inputs),
+            np.float32(drawn.targets),
+        ),
+        dtype="float32",
+    )
+    rng = np.random.default_rng([seed, 1])
+    grads = [tuple(rng.normal(size=leaf.shape).astype(np.float32) for leaf in layer) for layer in drawn.params]
+    assert ids(named(case, grads)) == set()
