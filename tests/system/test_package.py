@@ -15,6 +15,8 @@ ORDER = [
     "_dtypes",
     "_jax_compat",
     "_checks",
+    "_markup",
+    "_notebook",
     "parallel",
     "activations",
     "losses",
