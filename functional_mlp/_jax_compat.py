@@ -202,7 +202,7 @@ def has_effects(equation: Any) -> bool:
 
 def inner_programs(equation: Any) -> list[Any]:
     """The open jaxprs that an equation runs: branches, the body of a loop, what is called."""
-    return [getattr(program, "jaxpr", program) for program in _inner_programs(equation)]
+    return [jaxpr for jaxpr, _ in programs_within(equation)]
 
 
 def programs_within(equation: Any) -> list[tuple[Any, Sequence[Any]]]:

@@ -7,6 +7,8 @@ back most of the others.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case, layer_of
 from functional_mlp.oracle.mistakes import MISTAKES, Prepared, Slip, places
@@ -54,6 +56,18 @@ class Discrepancy(NamedTuple):
     def case(self) -> Case:
         """The case."""
         return self.prepared.case
+
+
+def judged_again(question: Discrepancy) -> Discrepancy:
+    """The same, with those arrays of parameters wrong that are so by what is given and allowed now."""
+    wrong = frozenset(path for path in question.given if _is_wrong(question, path))
+    return question._replace(wrong=wrong, first=next_on_the_way_back(wrong, question.given) if wrong else "")
+
+
+def _is_wrong(question: Discrepancy, path: str) -> bool:
+    if not path.startswith("params["):
+        return path in question.wrong
+    return not bool((np.abs(question.given[path] - question.truth[path]) <= question.allowed[path]).all())
 
 
 def next_on_the_way_back(wrong: Iterable[str], given: Arrays) -> str:

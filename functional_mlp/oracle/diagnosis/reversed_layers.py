@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from functional_mlp.oracle.case import layer_of
-from functional_mlp.oracle.diagnosis.candidates import Discrepancy, next_on_the_way_back
+from functional_mlp.oracle.diagnosis.candidates import Discrepancy, judged_again
 from functional_mlp.oracle.diagnosis.composition import Composed, compose, part
 from functional_mlp.oracle.mistakes import places
 
@@ -46,12 +46,4 @@ def _mirrored(arrays: Mapping[str, np.ndarray], last: int) -> dict[str, np.ndarr
 
 def _reversed(question: Discrepancy) -> Discrepancy:
     given = _mirrored(question.given, len(question.case.params) - 1)
-    wrong = frozenset(path for path in given if _is_wrong(question, path, given[path]))
-    first = next_on_the_way_back(wrong, given) if wrong else ""
-    return question._replace(given=given, wrong=wrong, first=first, excluded=question.excluded | {REVERSED})
-
-
-def _is_wrong(question: Discrepancy, path: str, given: np.ndarray) -> bool:
-    if not path.startswith("params["):
-        return path in question.wrong
-    return not bool((np.abs(given - question.truth[path]) <= question.allowed[path]).all())
+    return judged_again(question._replace(given=given, excluded=question.excluded | {REVERSED}))

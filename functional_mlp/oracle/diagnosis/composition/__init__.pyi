@@ -1,10 +1,8 @@
 from .alternatives import OF_FACTORS as OF_FACTORS
 from .alternatives import SCALES as SCALES
 from .alternatives import applied as applied
-from .compose import BEYOND_CHANCE as BEYOND_CHANCE
 from .compose import Composed as Composed
 from .compose import compose as compose
-from .compose import evidence_of as evidence_of
 from .constants import RELATION as RELATION
 from .constants import Constants as Constants
 from .constants import Part as Part

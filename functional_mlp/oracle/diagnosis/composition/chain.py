@@ -1,5 +1,6 @@
 """A program followed back to a layer: what it sends there, what it makes of it, which given arrays that explains."""
 
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -40,6 +41,11 @@ class Search(NamedTuple):
     constants: Constants
     after: Sequence[tuple[Array, Array | None]] | None
     outputs: Observed | None
+
+    @property
+    def arrays(self) -> Iterator[Observed]:
+        """Those of all layers, and of the inputs."""
+        return itertools.chain.from_iterable(self.observed.values())
 
     @property
     def top(self) -> int:

@@ -86,11 +86,6 @@ def compose(question: Discrepancy, *, entirely: bool = False, backward: bool = T
     return list(first.values())[:MOST]
 
 
-def evidence_of(question: Discrepancy) -> float:
-    """How much the wrong arrays tell, if something explains all of them: a natural logarithm of odds."""
-    return sum(_observed(question, path).digits(0) for path in question.wrong if path != "loss") * math.log(10)
-
-
 def _search_of(question: Discrepancy) -> Search:
     case, prepared = question.case, question.prepared
     observed: dict[int, list[Observed]] = {}
@@ -176,7 +171,8 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     read = readings(list(chain.explained.values()), search.constants)
     if one_number:
         read = [parts for parts in read if not any(is_any_number(one.id, one.value, one.meanings) for one in parts)]
-    together = [(*own, *parts) for parts in read for own in _choices(search, chain)]
+    choices = _choices(search, chain)
+    together = [(*own, *parts) for parts in read for own in choices]
     evidence = sum(one.observed.digits(one.fit.free) for one in explained.values()) * math.log(10)
     return [
         Composed(parts, made, left, total(parts))
@@ -204,13 +200,11 @@ def _is_doubtful(search: Search, one: Explained, top: int) -> bool:
     observed = one.observed
     if observed.layer > top or not (one.fit.factor == 0 or (observed.wrong and observed.is_zero)):
         return False
-    has_data = {
-        own.layer for arrays in search.observed.values() for own in arrays if own.kind == "weights" if own.has_data
-    }
+    has_data = {own.layer for own in search.arrays if own.kind == "weights" and own.has_data}
     if observed.layer < search.top:
         passed = any(layer < observed.layer for layer in has_data)
         return not (passed or (observed.kind == "bias" and observed.layer in has_data))
-    biases = [own for arrays in search.observed.values() for own in arrays if own.kind == "bias"]
+    biases = [own for own in search.arrays if own.kind == "bias"]
     return not (observed.kind == "bias" and observed.layer in has_data and all(own.is_zero for own in biases))
 
 

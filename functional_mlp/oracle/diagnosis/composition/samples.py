@@ -1,6 +1,5 @@
 """Samples that do not count alike: one weight for each, fitted to all arrays at once."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -76,7 +75,7 @@ def _with_weights_of(
 
 def _judged_again(search: Search, chain: Chain) -> Chain:
     """A program whose samples were found to count unevenly, with the arrays explained that could not show it before."""
-    for observed in itertools.chain.from_iterable(search.observed.values()):
+    for observed in search.arrays:
         if observed.path not in chain.unexplained or observed.parameter is None:
             continue
         view = view_of(chain.program, observed.layer)
@@ -94,7 +93,7 @@ def _judged_again(search: Search, chain: Chain) -> Chain:
 def uneven_samples(search: Search, chain: Chain) -> Uneven | None:
     """The weights of samples by which a program has all its arrays, while its parameters moved a little; or None."""
     samples = search.constants.samples
-    observed = [one for layer in search.observed.values() for one in layer if one.parameter is not None]
+    observed = [one for one in search.arrays if one.parameter is not None]
     if samples < 2 or any(one.layer not in chain.deltas for one in observed):
         return None
     fitted = _weights(chain, observed)

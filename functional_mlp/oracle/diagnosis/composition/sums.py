@@ -1,6 +1,5 @@
 """Mistakes in the sums of single arrays, and with the gradients of several layers, beside those on the way back."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -93,7 +92,7 @@ def _is_one_number_of_its_own(search: Search, observed: Observed) -> bool:
     if not observed.is_one_number or observed.given.size < 3 or not observed.given.any():
         return False
     number = abs(observed.given.flat[0])
-    others = (one for one in itertools.chain.from_iterable(search.observed.values()) if one.path != observed.path)
+    others = (one for one in search.arrays if one.path != observed.path)
     return not any((np.abs(other.given) == number).any() for other in others)
 
 
@@ -148,7 +147,7 @@ def with_gathered(search: Search, chain: Chain) -> Chain:
 
 def _with_arrays(search: Search, chain: Chain, slip: Slip, params: Sequence[Dense]) -> Chain:
     """A program with those arrays explained that are these; where others explain them already, as another reading."""
-    for observed in itertools.chain.from_iterable(search.observed.values()):
+    for observed in search.arrays:
         if observed.parameter is None or not (observed.path in chain.unexplained or observed.path in chain.sums):
             continue
         gradient = getattr(params[observed.layer], observed.kind)

@@ -12,7 +12,7 @@ import numpy as np
 
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import FIELDS, Layer, parameter_of
-from functional_mlp.oracle.diagnosis.candidates import Arrays, Discrepancy, next_on_the_way_back
+from functional_mlp.oracle.diagnosis.candidates import Arrays, Discrepancy, judged_again
 from functional_mlp.oracle.diagnosis.composition import Composed, Part, applied, compose, cost_of, part
 from functional_mlp.oracle.diagnosis.differences.grid import Differences, differences_on_grid
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, places, prepare
@@ -47,15 +47,12 @@ def differences_and_more(question: Discrepancy) -> list[Composed]:
 
 def _coarser(question: Discrepancy) -> Discrepancy:
     """The same, where errors of differences are allowed."""
-    given, truth = question.given, question.truth
+    given = question.given
     paths = [path for path in given if path.startswith("params[")]
     sizes = {path: COARSE * float(np.max(np.abs(given[path]), initial=0.0)) for path in paths}
     allowed = {path: own + sizes.get(path, 0.0) for path, own in question.allowed.items()}
     relative = {path: COARSE if path in sizes else own for path, own in question.relative.items()}
-    off = (path for path in paths if not (np.abs(given[path] - truth[path]) <= allowed[path]).all())
-    wrong = frozenset(off) | {path for path in question.wrong if path not in sizes}
-    first = next_on_the_way_back(wrong, given) if wrong else ""
-    return question._replace(allowed=allowed, relative=relative, wrong=wrong, first=first, exact=False)
+    return judged_again(question._replace(allowed=allowed, relative=relative, exact=False))
 
 
 def _has_no_backward(one: Part) -> bool:

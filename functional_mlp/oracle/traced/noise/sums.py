@@ -14,9 +14,8 @@ TINY = 1e-300
 BLOCKS = 12  # of a long sum of products, between which its partial sums are looked at
 MOST_LOST = 0.5  # of the sum of the magnitudes of all terms
 MOST_LOST_OF_ONE_SIGN = 0.35  # likewise, where they hardly cancel and are not too many
-STANDSTILL = (
-    1.75  # times 1 / unit terms: of more, whoever adds up equal ones one by one loses more than the noise shows
-)
+# times 1 / unit terms: of more, whoever adds up equal ones one by one loses more than the noise shows
+STANDSTILL = 1.75
 ONE_SIGN = 1.25  # of terms whose magnitudes add up to no more than so many times their sum, next to nothing cancels
 
 
