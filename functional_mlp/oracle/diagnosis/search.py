@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import (
     Arrays,
@@ -23,7 +24,6 @@ from functional_mlp.oracle.diagnosis.candidates import (
 )
 from functional_mlp.oracle.diagnosis.composition import (
     LARGEST,
-    OF_FACTORS,
     RELATION,
     SCALES,
     Composed,
@@ -31,12 +31,16 @@ from functional_mlp.oracle.diagnosis.composition import (
     compose,
     cost_of,
     cost_of_layers,
+    observed_of,
+    outweighs,
 )
 from functional_mlp.oracle.diagnosis.differences import differences_and_more
 from functional_mlp.oracle.diagnosis.fitting import fitted
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
 from functional_mlp.oracle.diagnosis.reversed_layers import reversed_and_more
 from functional_mlp.oracle.mistakes import MISTAKES, Number
+
+ROUNDING = 1e-6  # of the cosine of two arrays of which one is a multiple of the other
 
 
 class Named(NamedTuple):
@@ -220,22 +224,41 @@ def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
     found = [*_each(_exact, question, asked), *_each(fitted, question, asked)]
     if found and not generic and not any(account.mistakes[0].id in SCALES for account in found):
         found += _each(fitted, question, [group for group in groups if group[0].id == "loss-scaled"])
-    entries = max((_entries_of_cotangent(question, path) for path in question.wrong), default=0)
-    return [
-        one for one in found if not _vanishing(one.mistakes[0]) and not (entries < 2 and _is_factor(one.mistakes[0]))
-    ]
+    with np.errstate(all="ignore"):
+        observed = [observed_of(question, path) for path in question.wrong - {"loss"}]
+
+    def is_beyond_chance(one: Account) -> bool:
+        own, fitted_numbers = one.mistakes[0], int(one.mistakes[0].value is not None)
+        if _vanishing(own) or _is_any_factor(question, one):
+            return False
+        return not observed or outweighs(sum(array.evidence(fitted_numbers) for array in observed), one.cost)
+
+    return [one for one in found if is_beyond_chance(one)]
 
 
-def _entries_of_cotangent(question: Discrepancy, path: str) -> int:
-    """Of how many numbers that are not 0 an array is a sum: whatever one of them is, is a multiple of it."""
-    if not path.startswith(("params[", "deltas[")):
-        return 2
-    return int(np.count_nonzero(question.prepared.program.found.ct_z[layer_of(path)]))
+def _is_any_factor(question: Discrepancy, account: Account) -> bool:
+    """Whether all that a fitted number shows is that one number of the cotangent is multiplied by another.
 
+    So it is where the first wrong layer has one sample and one unit, or all others are 0, and all of it is wrong.
+    """
+    own, first = account.mistakes[0], question.first
+    parameter = MISTAKES[own.id].parameter
+    if parameter is None or parameter.choices is not None or not first.startswith(("params[", "deltas[")):
+        return False
+    layer = layer_of(first)
+    if np.count_nonzero(question.prepared.program.found.ct_z[layer]) > 1:
+        return False
+    given = (path for path in question.given if path.startswith(("params[", "deltas[")))
+    alike = [path for path in given if layer_of(path) == layer]
+    if not question.wrong.issuperset(alike):
+        return False
 
-def _is_factor(one: Named) -> bool:
-    """Whether a mistake multiplies arrays by a number that was fitted."""
-    return one.value is not None and one.id in OF_FACTORS
+    def of_data(arrays: Arrays) -> Array:
+        observed = ((observed_of(question, path), arrays[path]) for path in alike)
+        return np.concatenate([(array - own.penalty).ravel() for own, array in observed])
+
+    true, made = of_data(question.truth), of_data(account.made)
+    return float(true @ made) ** 2 >= (1 - ROUNDING) * float(true @ true) * float(made @ made)
 
 
 def _vanishing(one: Named) -> bool:

@@ -1,6 +1,5 @@
 """Explanations made of several mistakes, of all wrong arrays or of some."""
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -60,6 +59,11 @@ class Composed(NamedTuple):
     cost: float
 
 
+def outweighs(evidence: float, cost: float) -> bool:
+    """Whether numbers that agree are beyond chance, for an explanation of this cost."""
+    return evidence >= cost + BEYOND_CHANCE
+
+
 def compose(question: Discrepancy, *, entirely: bool = False, backward: bool = True) -> list[Composed]:
     """What explains the most of the wrong arrays, the likeliest first; [] if nothing explains any.
 
@@ -93,7 +97,7 @@ def _search_of(question: Discrepancy) -> Search:
     for path in question.given:
         if path == "loss":
             continue
-        one = _observed(question, path)
+        one = observed_of(question, path)
         if path == "outputs":
             outputs = one
         else:
@@ -117,7 +121,8 @@ def _without_backward(search: Search) -> Search:
     return search._replace(alternatives=alternatives, after=None)
 
 
-def _observed(question: Discrepancy, path: str) -> Observed:
+def observed_of(question: Discrepancy, path: str) -> Observed:
+    """An array that was given, and what is known of it."""
     loss, kind = question.case.loss, path.partition(".")[2] or path.partition("[")[0]
     kind = {"deltas": "delta"}.get(kind, kind)
     penalised = loss is not None and (kind == "weights" or (kind == "bias" and loss.l2_on_bias))
@@ -133,7 +138,16 @@ def _observed(question: Discrepancy, path: str) -> Observed:
         l1=loss.l1 if loss is not None and penalised else 0.0,
         wrong=path in question.wrong,
         samples=len(question.case.inputs),
+        resolved=_resolved(question, path),
     )
+
+
+def _resolved(question: Discrepancy, path: str) -> float:
+    """Decimal digits by which the entries of an array are off the right ones, on average, in what is allowed."""
+    given = question.given[path]
+    beside = question.relative[path] * np.abs(given).max(initial=0.0)
+    off = np.abs(given - question.truth[path]) / np.maximum(question.allowed[path], beside)
+    return float(np.mean(np.log10(np.clip(np.nan_to_num(off), 1.0, 1e17)))) if off.size else 0.0
 
 
 def _stepped(question: Discrepancy, layer: int) -> tuple[Array, Array | None]:
@@ -163,9 +177,9 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     chain = _supported(search, chain, wrong)
     chain = _zeros_believed(search, chain, [path for path in wrong if path not in chain.explained])
     explained = {path: one for path, one in chain.explained.items() if path in wrong}
-    if not explained:
-        return []
     left = tuple(path for path in sorted(wrong) if path not in explained)
+    if not explained or (left and _is_one_number([one.observed for one in explained.values()])):
+        return []
     made = {path: one.made for path, one in chain.explained.items()}
     one_number = np.count_nonzero(chain.deltas[search.top]) == 1  # by which everything is multiplied
     read = readings(list(chain.explained.values()), search.constants)
@@ -173,12 +187,17 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
         read = [parts for parts in read if not any(is_any_number(one.id, one.value, one.meanings) for one in parts)]
     choices = _choices(search, chain)
     together = [(*own, *parts) for parts in read for own in choices]
-    evidence = sum(one.observed.digits(one.fit.free) for one in explained.values()) * math.log(10)
+    evidence = sum(one.observed.evidence(one.fit.free) for one in explained.values())
     return [
         Composed(parts, made, left, total(parts))
         for parts in together
-        if 0 < len(parts) <= MOST_TOGETHER and evidence >= total(parts) + BEYOND_CHANCE
+        if 0 < len(parts) <= MOST_TOGETHER and outweighs(evidence, total(parts))
     ]
+
+
+def _is_one_number(observed: Sequence[Observed]) -> bool:
+    """Whether all that is explained is a single number, which one of many mistakes may give by chance."""
+    return sum(one.given.size if one.is_zero else one.numbers for one in observed) < 2
 
 
 def _zeros_believed(search: Search, chain: Chain, left: Collection[str]) -> Chain:
@@ -188,16 +207,21 @@ def _zeros_believed(search: Search, chain: Chain, left: Collection[str]) -> Chai
     """
     top = max((layer_of(path) for path in left), default=-1)
     explained = chain.explained.values() if left else ()
-    zeros = [one for one in explained if _is_doubtful(search, one, top) or _is_zeroed(chain, one)]
+    unexplained = [np.abs(one.given[one.given != 0]) for one in search.arrays if one.path in left]
+    least = min((float(sizes.min()) for sizes in unexplained if sizes.size), default=0.0)  # that is told from 0 at all
+    zeros = [one for one in explained if _is_doubtful(search, one, top, least) or _is_zeroed(chain, one)]
     return chain.without([one.observed.path for one in zeros])
 
 
-def _is_doubtful(search: Search, one: Explained, top: int) -> bool:
+def _is_doubtful(search: Search, one: Explained, top: int, least: float) -> bool:
     """Whether an array is 0 as it may be because of what is not explained, in a layer `top` and below.
 
-    That is not why where layers below are not 0, to which the cotangent came, or the weights beside a bias.
+    That is not why where layers below are not 0, to which the cotangent came, or the weights beside a bias. Nor does an
+    array of zeros show anything of which the right numbers are smaller than the `least` that is not explained.
     """
     observed = one.observed
+    if observed.is_zero and observed.wrong and np.abs(one.gradient).max(initial=0.0) < least:
+        return True
     if observed.layer > top or not (one.fit.factor == 0 or (observed.wrong and observed.is_zero)):
         return False
     has_data = {own.layer for own in search.arrays if own.kind == "weights" and own.has_data}

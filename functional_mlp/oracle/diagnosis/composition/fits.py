@@ -56,6 +56,7 @@ class Observed:
         l2, l1: of the penalty that the case declares on it.
         wrong: whether it was judged wrong.
         samples: the number n of samples that it is a sum over.
+        resolved: decimal digits by which its entries are off the right ones, on average, in what is allowed.
     """
 
     path: str
@@ -69,10 +70,19 @@ class Observed:
     l1: float
     wrong: bool
     samples: int
+    resolved: float
 
     def digits(self, free: int) -> float:
         """Decimal digits by which an agreement with so many fitted numbers is beyond chance."""
-        return (self.numbers - free) * min(-np.log10(min(max(self.relative, 1e-16), 1.0)), self.digits_shown)
+        return (self.numbers - free) * self._digits_of_one
+
+    def evidence(self, free: int) -> float:
+        """The same as a natural logarithm, of what is not right: what is nearly right says less."""
+        return (self.numbers - free) * min(self._digits_of_one, self.resolved) * math.log(10)
+
+    @cached_property
+    def _digits_of_one(self) -> float:
+        return float(min(-np.log10(min(max(self.relative, 1e-16), 1.0)), self.digits_shown))
 
     @cached_property
     def digits_shown(self) -> float:
@@ -86,8 +96,16 @@ class Observed:
         return float(min([*narrow, *shown, 17.0]))
 
     def _has_decimals(self, decimals: int) -> bool:
+        """Whether its numbers, or the float32 numbers that they are, are of so many decimals."""
         rounded = np.round(self.given, decimals)
-        return bool((np.abs(self.given - rounded) <= 4e-16 * np.abs(rounded)).all())
+        unit = 4e-16 if self._is_doubled else 6e-8
+        return bool((np.abs(self.given - rounded) <= unit * np.abs(rounded)).all())
+
+    @cached_property
+    def _is_doubled(self) -> bool:
+        """Whether it has more digits than float32 has."""
+        with np.errstate(over="ignore"):
+            return bool((self.given.astype(np.float32) != self.given).any())
 
     @cached_property
     def numbers(self) -> int:
@@ -95,7 +113,8 @@ class Observed:
         if self.is_one_number:
             return 0 if self.largest > 0 and self._is_plain else 1
         sizes = np.sort(np.abs(self.given[self.given != 0]))
-        different = min(len(sizes), 1) + int(np.sum(np.diff(sizes) > 2 * self.most_allowed))  # at a bound one counts
+        near = 2 * max(self.most_allowed, self.relative * self.largest)
+        different = min(len(sizes), 1) + int(np.sum(np.diff(sizes) > near))  # at a bound one counts
         if different == 1 and self._is_plain:
             return 0
         if self.kind != "weights":
@@ -132,6 +151,14 @@ class Observed:
     def most_allowed(self) -> float:
         """How far the entry may be off that may be furthest."""
         return float(np.max(self.allowed, initial=0.0))
+
+    @property
+    def penalty(self) -> Array:
+        """The gradient of the declared penalty on it."""
+        if self.parameter is None:
+            return np.zeros_like(self.given)
+        declared: Array = self.l2 * self.parameter + self.l1 * np.sign(self.parameter)
+        return declared
 
     @cached_property
     def penalties(self) -> Array:

@@ -281,3 +281,31 @@ def test_other_gradients_are_none_of_a_program_whose_own_are_small(seed):
     rng = np.random.default_rng([seed, 1])
     grads = [tuple(rng.normal(size=leaf.shape).astype(np.float32) for leaf in layer) for layer in drawn.params]
     assert ids(named(case, grads)) == set()
+
+
+def cut(grads, decimals):
+    """Numbers cut off after some decimals, as a log prints them: other errors than of any program."""
+    return [tuple(np.trunc(leaf * 10.0**decimals) / 10.0**decimals for leaf in layer) for layer in grads]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "rounded",
+    [lambda grads: [tuple(map(np.sign, layer)) for layer in grads], *(lambda g, d=d: cut(g, d) for d in (1, 3, 5))],
+)
+def test_numbers_of_few_digits_name_nothing(dtype, rounded):
+    for seed in range(6):
+        case = oracle.draw_case(NETWORK, MEAN, samples=7, seed=seed, dtype=dtype)
+        grads = [tuple(leaf.astype(dtype) for leaf in layer) for layer in rounded(backward(case))]
+        report = oracle.check(case, grads)
+        assert report.diagnosis is None or not report.diagnosis.explanations
+
+
+def test_any_derivative_of_a_single_output_is_no_number_that_is_known():
+    network = fm.Network((3, 4, 1), ("tanh", "sigmoid"))
+    case = oracle.draw_case(network, fm.Loss("binary_cross_entropy", l2=0.1), samples=1, seed=0)
+    grads = [
+        (2.28986 * (w - 0.1 * of.weights) + 0.1 * of.weights, 2.28986 * b)
+        for (w, b), of in zip(oracle.solve(case).grads, case.params, strict=True)
+    ]
+    assert named(case, grads).explanations == ()
