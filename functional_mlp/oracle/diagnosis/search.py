@@ -33,6 +33,7 @@ from functional_mlp.oracle.diagnosis.composition import (
     cost_of_layers,
     observed_of,
     outweighs,
+    telling_entries,
 )
 from functional_mlp.oracle.diagnosis.differences import differences_and_more
 from functional_mlp.oracle.diagnosis.fitting import fitted
@@ -40,6 +41,7 @@ from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_
 from functional_mlp.oracle.diagnosis.reversed_layers import reversed_and_more
 from functional_mlp.oracle.mistakes import MISTAKES, Number
 
+LEAST = 2.0  # evidence, a natural logarithm, for a mistake without a fitted number
 ROUNDING = 1e-6  # of the cosine of two arrays of which one is a multiple of the other
 
 
@@ -228,10 +230,13 @@ def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
         observed = [observed_of(question, path) for path in question.wrong - {"loss"}]
 
     def is_beyond_chance(one: Account) -> bool:
-        own, fitted_numbers = one.mistakes[0], int(one.mistakes[0].value is not None)
+        own, parameter = one.mistakes[0], MISTAKES[one.mistakes[0].id].parameter
+        fitted_numbers = int(own.value is not None and not (parameter is not None and parameter.choices))
         if _vanishing(own) or _is_any_factor(question, one):
             return False
-        return not observed or outweighs(sum(array.evidence(fitted_numbers) for array in observed), one.cost)
+        shown = sum(array.evidence(fitted_numbers) for array in observed)
+        exact = not fitted_numbers and not MISTAKES[own.id].generic  # then the arrays that are right are evidence too
+        return not observed or (shown >= LEAST if exact else outweighs(shown, one.cost))
 
     return [one for one in found if is_beyond_chance(one)]
 
@@ -246,7 +251,8 @@ def _is_any_factor(question: Discrepancy, account: Account) -> bool:
     if parameter is None or parameter.choices is not None or not first.startswith(("params[", "deltas[")):
         return False
     layer = layer_of(first)
-    if np.count_nonzero(question.prepared.program.found.ct_z[layer]) > 1:
+    relative = min(question.relative[path] for path in question.wrong)
+    if telling_entries(question.prepared.program.found.ct_z[layer], relative) > 1:
         return False
     given = (path for path in question.given if path.startswith(("params[", "deltas[")))
     alike = [path for path in given if layer_of(path) == layer]

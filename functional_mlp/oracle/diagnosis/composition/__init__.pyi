@@ -15,3 +15,4 @@ from .constants import part as part
 from .fits import LARGEST as LARGEST
 from .fits import MOST_WORK as MOST_WORK
 from .fits import of_each_sample as of_each_sample
+from .fits import telling_entries as telling_entries

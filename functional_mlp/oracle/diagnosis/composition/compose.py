@@ -30,7 +30,7 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
     total,
 )
 from functional_mlp.oracle.diagnosis.composition.factors import readings
-from functional_mlp.oracle.diagnosis.composition.fits import SURE, Explained, Observed
+from functional_mlp.oracle.diagnosis.composition.fits import SURE, Explained, Observed, telling_entries
 from functional_mlp.oracle.diagnosis.composition.peeling import programs, right_program
 from functional_mlp.oracle.diagnosis.composition.samples import parts_of, uneven_samples
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, view_of
@@ -138,16 +138,16 @@ def observed_of(question: Discrepancy, path: str) -> Observed:
         l1=loss.l1 if loss is not None and penalised else 0.0,
         wrong=path in question.wrong,
         samples=len(question.case.inputs),
-        resolved=_resolved(question, path),
+        off=_off(question, path),
     )
 
 
-def _resolved(question: Discrepancy, path: str) -> float:
-    """Decimal digits by which the entries of an array are off the right ones, on average, in what is allowed."""
+def _off(question: Discrepancy, path: str) -> Array:
+    """How far each entry of an array is off the right one, in what is allowed."""
     given = question.given[path]
     beside = question.relative[path] * np.abs(given).max(initial=0.0)
-    off = np.abs(given - question.truth[path]) / np.maximum(question.allowed[path], beside)
-    return float(np.mean(np.log10(np.clip(np.nan_to_num(off), 1.0, 1e17)))) if off.size else 0.0
+    off: Array = np.abs(given - question.truth[path]) / np.maximum(question.allowed[path], beside)
+    return off
 
 
 def _stepped(question: Discrepancy, layer: int) -> tuple[Array, Array | None]:
@@ -181,7 +181,8 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     if not explained or (left and _is_one_number([one.observed for one in explained.values()])):
         return []
     made = {path: one.made for path, one in chain.explained.items()}
-    one_number = np.count_nonzero(chain.deltas[search.top]) == 1  # by which everything is multiplied
+    relative = min(one.observed.relative for one in explained.values())
+    one_number = telling_entries(chain.deltas[search.top], relative) == 1  # by which everything is multiplied
     read = readings(list(chain.explained.values()), search.constants)
     if one_number:
         read = [parts for parts in read if not any(is_any_number(one.id, one.value, one.meanings) for one in parts)]
@@ -262,7 +263,8 @@ def _is_unsupported(search: Search, chain: Chain, one: Explained, partial: bool)
     others = [other for path, other in chain.explained.items() if path != observed.path]
     shared = is_familiar(others, observed, fit)
     if fit.factor != 1:
-        one_entry = np.count_nonzero(chain.deltas[observed.layer]) == 1 if observed.layer in chain.deltas else False
+        delta = chain.deltas.get(observed.layer)
+        one_entry = delta is not None and telling_entries(delta, observed.relative) == 1
         meant = search.constants.meaning_of(fit.factor, fit.doubt)
         if not meant and partial:  # what is not explained may multiply the rest by any number
             top = (other for other in others if other.observed.layer == search.top and other.observed.wrong)

@@ -56,7 +56,7 @@ class Observed:
         l2, l1: of the penalty that the case declares on it.
         wrong: whether it was judged wrong.
         samples: the number n of samples that it is a sum over.
-        resolved: decimal digits by which its entries are off the right ones, on average, in what is allowed.
+        off: how far each entry is off the right one, in what is allowed.
     """
 
     path: str
@@ -70,7 +70,7 @@ class Observed:
     l1: float
     wrong: bool
     samples: int
-    resolved: float
+    off: Array
 
     def digits(self, free: int) -> float:
         """Decimal digits by which an agreement with so many fitted numbers is beyond chance."""
@@ -78,7 +78,9 @@ class Observed:
 
     def evidence(self, free: int) -> float:
         """The same as a natural logarithm, of what is not right: what is nearly right says less."""
-        return (self.numbers - free) * min(self._digits_of_one, self.resolved) * math.log(10)
+        of_each = np.clip(np.log10(np.clip(np.nan_to_num(self.off), 1.0, 1e17)), 0.0, self._digits_of_one)
+        digits = min(self.numbers * self._digits_of_one, float(of_each.sum())) - free * self._digits_of_one
+        return digits * math.log(10)
 
     @cached_property
     def _digits_of_one(self) -> float:
@@ -186,6 +188,12 @@ class Observed:
     def unpenalised(self) -> Array:
         """What no penalty can give of it: (size,)."""
         return self.without_penalties(self.given)
+
+
+def telling_entries(delta: Array, relative: float) -> int:
+    """How many numbers of a cotangent show in sums that are so exact: not those that are 0, or lost beside others."""
+    sizes = np.abs(delta)
+    return int(np.count_nonzero(sizes > relative * sizes.max(initial=0.0)))
 
 
 def of_each_sample(inputs: Array, delta: Array, kind: str) -> Array:
