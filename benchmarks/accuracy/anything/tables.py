@@ -40,8 +40,10 @@ bit by bit, and JAX the sums of a VJP: the verdicts found both, and they are dec
 WRONG_ONES = """## Wrong backward passes
 
 {mistakes} mistakes of {operations} operations, {sourced} of them from public reports, each in inputs of scale 1.
-*Above*: the mistake changes some gradient by more than the smallest change that the report states. *Named*: the
-diagnosis gives a name; *at its place*: that name points at a line of the reference which the mistake is about.
+*Above*: the mistake changes some gradient by more than the smallest change that the report states; *detects* is the
+median of that change relative to the gradient's norm. Arrays of 16 bits are those of kernels that compute in float32
+inside. *Named*: the diagnosis gives a name; *at its place*: that name points at a line of the reference which the
+mistake is about.
 """
 FALSE_NAMES = """## Errors without structure
 
@@ -212,9 +214,10 @@ def _wrong_table(what: str, rows: list[Wrong], key: Callable[[Wrong], str]) -> s
         wrong = [row for row in group if row.verdict == WRONG]
         counts = (len(group), share(len(wrong), len(group)), len(above), sum(row.verdict == WRONG for row in above))
         named, placed = sum(bool(row.sentence) for row in wrong), sum(row.at_place for row in wrong)
-        return [name, *counts, share(named, len(group)), share(placed, len(group))]
+        detects = _median(row.detectable for row in group)
+        return [name, *counts, detects, share(named, len(group)), share(placed, len(group))]
 
-    head = (what, "mistakes", "wrong", "above", "of these wrong", "named", "named at its place")
+    head = (what, "mistakes", "wrong", "above", "of these wrong", "detects (median)", "named", "named at its place")
     groups = grouped(rows, key)
     names = sorted(groups, key=lambda name: DTYPES.index(name) if name in DTYPES else len(DTYPES))
     return table(head, [*(line(name, groups[name]) for name in names), line("all", rows)])

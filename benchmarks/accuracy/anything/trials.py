@@ -48,8 +48,8 @@ class Wrong(NamedTuple):
     """The verdict on a wrong backward pass.
 
     `change` is the largest, over its gradients, of what the mistake changes in float64 relative to the norm of the
-    truth; `above`: whether some change is above the stated smallest detectable one. `at_place`: whether the diagnosis
-    points at a line that it should.
+    truth; `above`: whether some change is above the stated smallest detectable one. `detectable`: that relative to the
+    norm, the median over its gradients. `at_place`: whether the diagnosis points at a line that it should.
     """
 
     mistake: str
@@ -58,6 +58,7 @@ class Wrong(NamedTuple):
     dtype: str
     change: float
     above: bool
+    detectable: float
     verdict: str
     sentence: str
     kind: str
@@ -177,7 +178,8 @@ def wrong_trial(name: str, size: str, dtype: str) -> list[Any]:
         passes = tolerances(given, true, framework, dtype)
         if size == "tiny":
             passes |= differences(operation, question, given, dtype)
-        told = (mistake.id, operation.family, size, dtype, change, above, verdict)
+        detectable = float(np.median([leaf.detectable / leaf.norm for leaf in leaves if leaf.norm] or [np.inf]))
+        told = (mistake.id, operation.family, size, dtype, change, above, detectable, verdict)
         rows.append(Wrong(*told, sentence, kind, at_place, passes))
     return rows
 

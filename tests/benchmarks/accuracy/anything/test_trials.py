@@ -116,8 +116,21 @@ def test_the_page_has_every_part_and_counts() -> None:
         right_row("undecided", "rounding"),
         right_row("undecided", "overflow", "float16"),
         right_row("wrong", "value"),
-        Wrong("tanh/not_squared", "elementwise", "tiny", "float64", 0.3, True, "wrong", "a term", "missing", True, {}),
-        Wrong("tanh/of_input", "elementwise", "tiny", "float64", 0.3, True, "consistent", "", "", False, {}),
+        Wrong(
+            "tanh/not_squared",
+            "elementwise",
+            "tiny",
+            "float64",
+            0.3,
+            True,
+            1e-15,
+            "wrong",
+            "a term",
+            "missing",
+            True,
+            {},
+        ),
+        Wrong("tanh/of_input", "elementwise", "tiny", "float64", 0.3, True, 1e-15, "consistent", "", "", False, {}),
         Unstructured("softmax", "float64", "signs", "wrong", "", ""),
         Reported("zoneout's mask", "wrong", "consistent", "", {"assert_close": False, "1e-2": True}),
         Refused("softmax by C", "float32", "expected something else"),
@@ -127,7 +140,7 @@ def test_the_page_has_every_part_and_counts() -> None:
         assert f"## {heading}" in text
     assert "| float32 | 3 | **1** | 33.33 % | 33.33 % | 0.50 | 5.0e-06 |" in text
     assert "| float16 | 1 | **0** | 100.00 % | 0.00 % |" in text
-    assert "| float64 | 2 | 50.00 % | 2 | 1 | 50.00 % | 50.00 % |" in text
+    assert "| float64 | 2 | 50.00 % | 2 | 1 | 1.0e-15 | 50.00 % | 50.00 % |" in text
     assert "| tanh/of_input | float64 | tiny | consistent | 3.0e-01 |" in text
     assert "[lmnt-com/haste/issues/43](https://github.com/lmnt-com/haste/issues/43)" in text
 
