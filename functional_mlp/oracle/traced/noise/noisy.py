@@ -24,7 +24,7 @@ from functional_mlp.oracle.traced.tracing.primitives import (
     is_float,
 )
 
-FAR = 6.0  # so many times the noise of a pass may turn a decision
+FAR = 4.0  # so many times the noise of a pass may turn a decision
 NEAR_POLE = 2.0  # and so many times the farthest of the passes may bring a divisor to 0
 CLASSES = 1 << 12  # of numbers that are equal to some bits
 POOL = 1 << 20  # of random numbers that are drawn at once
