@@ -18,8 +18,8 @@ from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.noise.elementary import elementary, jumps, kind, steepest_side
 from functional_mlp.oracle.noise.losses import cotangent_bound, flipped
 from functional_mlp.oracle.noise.precision import Precision
-from functional_mlp.oracle.noise.sites import Survey, is_fused
-from functional_mlp.oracle.truth import Solution
+from functional_mlp.oracle.noise.sites import Survey
+from functional_mlp.oracle.truth import Solution, is_fused
 
 MAX_PLACES = 1000
 AMPLITUDES = 3.0  # an operation errs by at most so many amplitudes

@@ -28,7 +28,7 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.noise.bounds import Slack, Worst, running_error, slack_of
 from functional_mlp.oracle.noise.elementary import kind
-from functional_mlp.oracle.noise.perturbed import Measured, strayed
+from functional_mlp.oracle.noise.perturbed import strayed
 from functional_mlp.oracle.noise.precision import Precision
 from functional_mlp.oracle.noise.sites import (
     Survey,
@@ -39,7 +39,7 @@ from functional_mlp.oracle.noise.sites import (
     survey,
 )
 from functional_mlp.oracle.noise.sums import sum_sizes
-from functional_mlp.oracle.truth import Solution
+from functional_mlp.oracle.truth import Passes, Solution
 
 TAIL = 5.0
 
@@ -124,7 +124,7 @@ def _zero_and_penalised(case: Case) -> bool:
     return case.loss is not None and case.loss.l1 != 0 and not penalised_parameters(case).all()
 
 
-def _cotangent_tails(case: Case, surveyed: Survey, sigma: Measured) -> tuple[Array, ...]:
+def _cotangent_tails(case: Case, surveyed: Survey, sigma: Passes) -> tuple[Array, ...]:
     """How far the noise may move ct_a, per layer: what moves ct_z of the layer after it, or the outputs, moves it."""
     last = 2 * np.abs(surveyed.coefficients) * sigma.outputs  # the slope of any loss that may follow a kink is below 2
     tails = [TAIL * np.hypot(last, surveyed.amplitude("end"))]
@@ -135,7 +135,7 @@ def _cotangent_tails(case: Case, surveyed: Survey, sigma: Measured) -> tuple[Arr
 
 
 def _floors(
-    case: Case, solution: Solution, precision: Precision, surveyed: Survey, sigma: Measured, slack: Slack, bound: Worst
+    case: Case, solution: Solution, precision: Precision, surveyed: Survey, sigma: Passes, slack: Slack, bound: Worst
 ) -> dict[str, Floor]:
     storage, accumulation = precision.storage, precision.accumulation
 

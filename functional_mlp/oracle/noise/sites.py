@@ -18,7 +18,7 @@ from functional_mlp.oracle.noise.losses import End, Ending, ending_of, loss_end
 from functional_mlp.oracle.noise.operations import exponential, softmax_pulled
 from functional_mlp.oracle.noise.precision import FORMATS, Format, Precision
 from functional_mlp.oracle.noise.sums import SumSizes, sum_sizes
-from functional_mlp.oracle.truth import Solution
+from functional_mlp.oracle.truth import Solution, is_fused
 
 
 class RoundingSite(NamedTuple):
@@ -82,11 +82,6 @@ class Survey(NamedTuple):
     def amplitude(self, name: str) -> Any:
         """How much the operations of a site round; 0 for those that are exact."""
         return _amplitude(self.sites, name)
-
-
-def is_fused(case: Case) -> bool:
-    """Whether the loss takes the pre-activations of the output layer, so that its cotangent is that layer's delta."""
-    return case.loss is not None and case.loss.on_logits(case.network.activations[-1]) is not None
 
 
 class _Walk(NamedTuple):

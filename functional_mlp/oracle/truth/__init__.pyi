@@ -1,4 +1,8 @@
 from .agreement import DisagreementError as DisagreementError
+from .passes import Passes as Passes
+from .passes import Sides as Sides
+from .passes import is_fused as is_fused
+from .passes import passes as passes
 from .scope import computing as computing
 from .scope import float64_on_cpu as float64_on_cpu
 from .solution import Solution as Solution

@@ -10,10 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import functional_mlp as fm
+from benchmarks.accuracy.small_cases import small_case
 from functional_mlp import oracle
-from functional_mlp.oracle.truth import agreement
+from functional_mlp.oracle.truth import agreement, computing
+from functional_mlp.oracle.truth.differences import confirmed_by_differences
+from functional_mlp.oracle.truth.solution import _compiled, _in_numpy
 from reference import exact
 from tests.helpers.tolerances import relative_difference
 
@@ -168,36 +173,87 @@ def test_an_answer_that_float64_cannot_hold_is_refused_with_the_reason():
         oracle.solve(case)
 
 
+def own_activation(value=jnp.tanh, vjp=lambda z, a, ct_a: ct_a * (1 - a * a)):
+    return fm.Activation("own", value, vjp)
+
+
 def test_an_answer_that_jax_grad_cannot_confirm_is_refused_and_called_no_bug():
-    network = fm.Network((1, 2), "softmax")
-    case = oracle.Case(
-        network, fm.Loss("binary_cross_entropy"), [([[400.0, -400.0]], [0.0, 0.0])], [[2.0]], [[1.0, 0.0]]
-    )
+    size = own_activation(lambda z: jnp.sqrt(z * z), lambda z, a, ct_a: ct_a * jnp.sign(z))
+    network = fm.Network((1, 1), size)
+    case = oracle.Case(network, fm.Loss("squared_error"), [([[1.0]], [0.0])], [[0.0]], [[1.0]])
     with pytest.raises(OverflowError, match=r"jax\.grad can confirm"):
         oracle.solve(case)
 
 
-def test_without_a_cpu_backend_the_sentence_says_what_to_set(monkeypatch):
-    def no_cpu(platform=None):
-        raise RuntimeError("Unknown backend cpu")
+def no_cpu(platform=None):
+    raise RuntimeError("Unknown backend cpu")
 
+
+def test_without_a_cpu_backend_what_only_jax_can_compute_says_what_to_set(monkeypatch):
     monkeypatch.setattr(jax, "devices", no_cpu)
+    oracle.solve(draw())
     with pytest.raises(RuntimeError, match="JAX_PLATFORMS=cuda,cpu"):
-        oracle.solve(draw())
+        oracle.solve(oracle.draw_case(fm.Network((2, 1), own_activation()), fm.Loss("squared_error"), samples=3))
 
 
-def test_a_second_case_of_the_same_shapes_compiles_nothing():
-    oracle.solve(draw(seed=1))
-    before = agreement.compiled_derivations.cache_info().misses
-    oracle.solve(draw(seed=2))
-    assert agreement.compiled_derivations.cache_info().misses == before
+def compiled():
+    return agreement.compiled_derivations.cache_info().misses
+
+
+@pytest.mark.parametrize(("kind", "last"), LOSSES)
+def test_nothing_is_compiled_where_differences_confirm(kind, last):
+    before = compiled()
+    for seed in range(3):
+        oracle.solve(draw(kind, last, seed=seed))
+    assert compiled() == before
+
+
+def test_what_differences_do_not_confirm_is_compiled_once_for_arrays_of_the_same_shapes():
+    network, loss = fm.Network((3, 4, 1), own_activation()), fm.Loss("squared_error")
+    before = compiled()
+    for seed in range(3):
+        oracle.solve(oracle.draw_case(network, loss, samples=5, seed=seed))
+    assert compiled() == before + 1
 
 
 @pytest.mark.slow
 def test_few_compiled_programs_are_kept():
+    own = fm.Network((1, 1), own_activation())
     for samples in range(1, 2 * agreement.KEPT_PROGRAMS):
-        oracle.solve(oracle.draw_case(fm.Network((1, 1), "identity"), fm.Loss("squared_error"), samples=samples))
+        oracle.solve(oracle.draw_case(own, fm.Loss("squared_error"), samples=samples))
     assert agreement.compiled_derivations.cache_info().currsize == agreement.KEPT_PROGRAMS
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_numpys_pass_is_the_compiled_one(seed):
+    case = small_case(seed, "float64")
+    with computing(case.network):
+        ours = _in_numpy(case)
+    compiled = _compiled(case)
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(compiled), strict=True):
+        size = np.abs(other).max(initial=1e-30)
+        assert np.abs(one - other).max(initial=0.0) <= 1e-12 * size
+
+
+@pytest.mark.parametrize("place", ["inputs", "weights", "bias"])
+@pytest.mark.parametrize("factor", [1 + 1e-4, 0.0, -1.0, 2.0])
+def test_differences_confirm_no_array_that_is_off(place, factor):
+    case = draw(seed=4)
+    solution = oracle.solve(case)
+    grads, ct_inputs = [list(layer) for layer in solution.grads], solution.ct_inputs
+    assert confirmed_by_differences(case, tuple(map(tuple, grads)), ct_inputs)
+    if place == "inputs":
+        ct_inputs = factor * ct_inputs
+    else:
+        grads[0][place == "bias"] = factor * grads[0][place == "bias"]
+    assert not confirmed_by_differences(case, tuple(map(tuple, grads)), ct_inputs)
+
+
+def test_differences_do_not_confirm_at_a_kink():
+    network = fm.Network((1, 1), "relu")
+    case = oracle.Case(network, fm.Loss("squared_error"), [([[1.0]], [0.0])], [[0.0]], [[1.0]])
+    assert not confirmed_by_differences(case, (([[0.0]], [-2.0]),), np.array([[-2.0]]))
 
 
 @pytest.mark.parametrize("suffix", [".json", ".npz", ".safetensors"])
