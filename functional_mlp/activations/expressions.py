@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from jax.scipy.special import erf as erf_of_jax
-from scipy.special import erf as erf_of_numpy  # type: ignore[import-untyped]
 
 from functional_mlp._dtypes import EitherArray, namespace
 from functional_mlp.activations.activation import Activation
@@ -25,7 +24,11 @@ MAX_CHARACTERS, MAX_NODES, MAX_DEPTH = 400, 200, 40
 
 
 def _erf(x: Any) -> Any:
-    return erf_of_numpy(x) if isinstance(x, np.ndarray) else erf_of_jax(x)
+    if not isinstance(x, np.ndarray):
+        return erf_of_jax(x)
+    from scipy.special import erf  # type: ignore[import-untyped]  # a tenth of a second, which few need
+
+    return erf(x)
 
 
 def _reciprocal_cosh_squared(x: Any) -> Any:

@@ -169,6 +169,25 @@ def test_making_a_vector_again_gives_the_same_bytes(name, every):
     assert json.dumps(made) == json.dumps(written)
 
 
+def test_an_allowed_error_stays_where_the_next_one_of_the_grid_was_written():
+    made = {
+        "expected": [2.0],
+        "allowed": {"loss": None, "grads": [1.85e-14, 9.24e-15, 3.7e-14]},
+        "update": {"allowed": [1e-3]},
+    }
+    written = {
+        "expected": [1.0],
+        "allowed": {"loss": 1.0, "grads": [9.24e-15, 9.24e-15, 9.24e-15]},
+        "update": {"allowed": [2e-3]},
+    }
+    assert make_vectors.steady(made, written) == {
+        "expected": [2.0],
+        "allowed": {"loss": None, "grads": [9.24e-15, 9.24e-15, 3.7e-14]},
+        "update": {"allowed": [2e-3]},
+    }
+    assert make_vectors.steady(made, {}) == made
+
+
 def test_files_are_written_as_the_generator_writes_them(documents):
     for name in ("shapes", "kinks", "published", "mistakes", "rules"):
         text = resources.files("functional_mlp.vectors").joinpath(f"data/{name}.json").read_text()

@@ -5,7 +5,8 @@
     python -m tools.vectorgen --check         # nothing is written: exit code 1 if a file would change
 
 Two runs give the same bytes, on any machine: numbers are drawn without a mathematical library (`recipes.py`), expected
-values are correctly rounded by the referee, and allowed errors are rounded up to a coarse grid. Every file is validated
+values are correctly rounded by the referee, and allowed errors are rounded up to a coarse grid; one that was written
+before stays where the new one is its neighbour on the grid, to which a last bit may move it. Every file is validated
 by its schema before it is written.
 """
 
@@ -30,6 +31,7 @@ from tools.vectorgen.validating import validate
 
 FOLDER = Path(__file__).resolve().parents[2] / "functional_mlp" / "vectors" / "data"
 RELEASE = "1.1.0"
+NEIGHBOUR = 2.1  # so many times one number of the grid at most is the next
 GENERATOR = "functional-mlp, python -m tools.vectorgen"
 
 
@@ -119,7 +121,28 @@ def made(task: Task) -> dict[str, Any]:
         fields = certified_vector(_recipes(task.group)[task.place], task.precision)
         if "source" in fields:
             fields["source"] = published.compared(fields["source"], fields["expected"])
-    return plain_json(fields)
+    plain = plain_json(fields)
+    return steady(plain, _written(task.group).get(plain["id"], {}))
+
+
+@cache
+def _written(group: str) -> dict[str, dict[str, Any]]:
+    """The vectors of a group as they were written, by id."""
+    path = FOLDER / f"{group}.json"
+    return {vector["id"]: vector for vector in json.loads(path.read_text())["vectors"]} if path.exists() else {}
+
+
+def steady(made: Any, written: Any, *, allowed: bool = False) -> Any:
+    """A vector, or a part of one, with the allowed errors that were written before where they are next to these."""
+    if isinstance(made, dict) and isinstance(written, dict):
+        return {
+            name: steady(part, written.get(name), allowed=allowed or name == "allowed") for name, part in made.items()
+        }
+    if isinstance(made, list) and isinstance(written, list) and len(made) == len(written):
+        return [steady(*parts, allowed=allowed) for parts in zip(made, written, strict=True)]
+    if allowed and isinstance(made, float) and isinstance(written, float) and made > 0:
+        return written if 1 / NEIGHBOUR < written / made < NEIGHBOUR else made
+    return made
 
 
 def document(group: str, vectors: Sequence[dict[str, Any]]) -> dict[str, Any]:
