@@ -2,6 +2,7 @@ __version__: str
 
 from . import activations as activations
 from . import exporting as exporting
+from . import grading as grading
 from . import losses as losses
 from . import metrics as metrics
 from . import network as network

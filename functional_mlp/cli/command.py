@@ -11,7 +11,8 @@ import functional_mlp as fm
 from functional_mlp.cli.cases import case_app, solve_command
 from functional_mlp.cli.console import show
 from functional_mlp.cli.functions import check_elementwise_command, check_vjp_command
-from functional_mlp.cli.help import ANSWERS, DUMPS, EXAMPLES, KERNELS, PROGRAMS
+from functional_mlp.cli.grading import grade_command
+from functional_mlp.cli.help import ANSWERS, ASSIGNMENTS, DUMPS, EXAMPLES, KERNELS, PROGRAMS
 from functional_mlp.cli.judging import check_command, drive_command
 from functional_mlp.cli.mistakes import mistakes_app
 from functional_mlp.cli.runs import export_command, info_command, sweep_command
@@ -37,6 +38,7 @@ app.command("check", epilog=ANSWERS)(check_command)
 app.command("check-vjp", epilog=DUMPS)(check_vjp_command)
 app.command("check-elementwise", epilog=KERNELS)(check_elementwise_command)
 app.command("drive", epilog=PROGRAMS, context_settings={"allow_interspersed_args": False})(drive_command)
+app.command("grade", epilog=ASSIGNMENTS)(grade_command)
 app.command("info")(info_command)
 
 

@@ -124,3 +124,33 @@ functional-mlp vectors verify --precision float32 --jobs 2 -- node mlp.mjs
 
 Exit codes: 0 all right, 1 one wrong, 2 bad input or usage, 3 none supported.
 """
+ASSIGNMENTS = """
+An ASSIGNMENT says what is graded, and how; sizes, activations and [loss] must
+be there, of the others this is the default:
+
+\b
+sizes = [2, 4, 3, 1]
+activations = ["relu", "relu", "sigmoid"]
+function = "backward"     # called as backward(params, inputs, targets)
+parameters = "pairs"      # or "dict": of W1, b1, ...
+points = 10.0             # as many for every array
+feedback = "mistake"      # verdict, arrays, mistake or report
+visibility = "visible"    # hidden, after_due_date, after_published
+precision = "float64"
+cases = 7
+seed = 0
+timeout = 5.0             # seconds for one answer
+cpu_seconds = 60          # and memory in MiB, of a submission
+memory = 8000
+
+\b
+[loss]
+kind = "binary_cross_entropy"
+over_samples = "mean"
+
+For example
+
+\b
+functional-mlp grade homework.toml submissions/ --html class.html --jobs 4
+functional-mlp grade homework.toml backward.py --gradescope results.json
+"""

@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 import functional_mlp as fm
-from functional_mlp import oracle
+from functional_mlp import grading, oracle
 from functional_mlp.cli import app
 from functional_mlp.oracle.probing import draw_probe_cases
 from functional_mlp.oracle.pytest_plugin import GradientOracle
@@ -163,41 +163,33 @@ def test_code_on_the_pages_is_that_of_the_files():
 # the course
 
 
-SUBMISSION = (
-    (EXAMPLES / "numpy" / "mlp.py").read_text(encoding="utf-8")
-    + """
-print("not an answer")
+COURSE, COURSE_PAGE = EXAMPLES / "course", ROOT / "docs" / "guide" / "course.md"
 
 
-def backward(params, inputs, targets):
-    return MLP(params).backward(inputs, targets)
-"""
-)
-SUBMISSIONS = {
-    "averaged": SUBMISSION.replace("ct_z.sum", "ct_z.mean"),
-    "crashes": "import os; os.abort()",
-    "hangs": "while True: pass",
-    "right": SUBMISSION,
-}
-
-
-def test_submissions_are_graded_as_the_course_shows(tmp_path):
-    chosen = SUBMISSIONS if IN_FULL else {name: text for name, text in SUBMISSIONS.items() if name != "hangs"}
-    for name, text in chosen.items():
-        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
-    grades = runpy.run_path(str(EXAMPLES / "course" / "grade.py"))
-    rows = [",".join(map(str, row)) for row in grades["grade"](tmp_path, cases=7 if IN_FULL else FEW)]
-    [shown] = code_in(ROOT / "docs" / "guide" / "course.md", "text")
-    assert rows == [line for line in shown.splitlines() if line.partition(",")[0] in chosen]
+def test_submissions_are_graded_as_the_course_shows(monkeypatch):
+    chosen = ("ada", "ben", "cleo", "dan", "eve") if IN_FULL else ("ben", "cleo")
+    homework = grading.read_assignment(COURSE / "homework.toml")
+    shown, said = code_in(COURSE_PAGE, "text")
+    rows = grading.table(
+        grading.grade_submission(COURSE / "submissions" / f"{name}.py", homework) for name in chosen
+    ).splitlines()
+    assert rows == [line for line in shown.splitlines() if line.partition(",")[0] in ("name", *chosen)]
+    monkeypatch.chdir(ROOT)
+    *_, code = code_in(COURSE_PAGE, "python")
+    written = io.StringIO()
+    with contextlib.redirect_stdout(written):
+        exec(code, {})
+    assert written.getvalue() == said
 
 
 def test_code_of_the_course_is_that_of_its_files(tmp_path, monkeypatch):
-    blocks = list(code_in(ROOT / "docs" / "guide" / "course.md", "python"))
-    assert all(any(holds(source, block) for source in sources()) for block in blocks[1:])
-    (tmp_path / "homework.py").write_text(SUBMISSION, encoding="utf-8")
+    [assignment] = code_in(COURSE_PAGE, "toml")
+    assert assignment == (COURSE / "homework.toml").read_text(encoding="utf-8")
+    first, _ = code_in(COURSE_PAGE, "python")
+    (tmp_path / "homework.py").write_text((COURSE / "submissions" / "ada.py").read_text(encoding="utf-8"))
     monkeypatch.syspath_prepend(str(tmp_path))
     names = {}
-    exec(blocks[0], names)
+    exec(first, names)
     names["test_gradients"](GradientOracle("test", None, None))
 
 

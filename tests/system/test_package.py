@@ -47,6 +47,7 @@ ORDER = [
     "oracle.adapters",
     "oracle.pytest_plugin",
     "exporting",
+    "grading",
     "vectors",
     "cli",
     "__main__",

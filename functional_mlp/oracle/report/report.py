@@ -64,8 +64,14 @@ class Report:
     def __bool__(self) -> bool:
         return self.verdict is Verdict.CONSISTENT
 
+    @property
+    def headline(self) -> str:
+        """The first sentence of the text, for which the mistake is looked for; several mistakes are numbered in it."""
+        first, *numbered = sentences.first_sentences(self, notation_of(self))
+        return " ".join([first, *(f"{number}. {sentence}" for number, sentence in enumerate(numbered, 1))])
+
     def __repr__(self) -> str:
-        """The first line of the text, for which the mistake is looked for; and of how many arrays."""
+        """The first line of the text, and of how many arrays it speaks."""
         first = sentences.first_sentences(self, notation_of(self))[0]
         return f"<Report {self.verdict.upper()}: {first} {sentences.subject(self)}>"
 

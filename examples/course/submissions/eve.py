@@ -1,0 +1,6 @@
+"""It never returns."""
+
+
+def backward(params, X, T):
+    while True:
+        pass

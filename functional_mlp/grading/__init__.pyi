@@ -1,0 +1,13 @@
+from .assignment import FEEDBACK as FEEDBACK
+from .assignment import Assignment as Assignment
+from .assignment import read_assignment as read_assignment
+from .formats import gradescope as gradescope
+from .formats import nbgrader_cell as nbgrader_cell
+from .formats import otter_tests as otter_tests
+from .formats import table as table
+from .grades import Grade as Grade
+from .grades import Test as Test
+from .grades import grade_function as grade_function
+from .grades import grade_submission as grade_submission
+from .grades import grade_submissions as grade_submissions
+from .page import staff_page as staff_page
