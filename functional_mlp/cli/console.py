@@ -4,11 +4,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
+
+from functional_mlp.cli.colour import paint, wants_colour
 
 VERDICT_CODES = {"consistent": 0, "wrong": 1, "undecided": 3}
 ASKING = (signal.SIGINT, signal.SIGTERM)
@@ -21,11 +23,16 @@ def fail(message: object) -> NoReturn:
     raise typer.Exit(2)
 
 
-def show(text: str) -> None:
-    """Prints to standard output, in its encoding; a reader who has gone (`| head`) is no error."""
+def show(text: str, write: Callable[[str], object] | None = None) -> None:
+    """Prints to standard output, in its encoding; a reader who has gone (`| head`) is no error.
+
+    Args:
+        text: is printed.
+        write: prints it; None as it is.
+    """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        (write or sys.stdout.write)(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
     except BrokenPipeError:
         drop_output()
@@ -33,9 +40,10 @@ def show(text: str) -> None:
 
 def conclude(report: Any, *, as_json: bool, explain: bool = False) -> NoReturn:
     """Shows a report, and ends the program with its verdict as exit code."""
-    show(report.json() if as_json else report.text())
+    write = paint if wants_colour() and not as_json else None
+    show(report.json() if as_json else report.text(), write)
     if explain:
-        show("\n" + report.explain())
+        show("\n" + report.explain(), write)
     raise typer.Exit(VERDICT_CODES[report.verdict])
 
 

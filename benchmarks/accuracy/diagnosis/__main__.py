@@ -48,9 +48,9 @@ def rows_of(cases: int, more: int, trials: Trials) -> dict[str, list[Row]]:
 def main() -> int:
     """Runs the trials and prints the tables as Markdown."""
     parser = option_parser(COMMAND, (__doc__ or "").splitlines()[0])
-    parser.add_argument("--cases", type=positive, default=45, help="random cases")
+    parser.add_argument("--cases", type=positive, default=20, help="random cases")
     help_ = "further cases, for mistakes that apply to few (default: %(default)s)"
-    parser.add_argument("--more", type=int, default=275, metavar="N", help=help_)
+    parser.add_argument("--more", type=int, default=16, metavar="N", help=help_)
     parser.add_argument("--programs", type=positive, default=2000, help="drawn programs (default: %(default)s)")
     arguments = parser.parse_args()
     cases, more = (2, 0) if arguments.quick else (arguments.cases, arguments.more)

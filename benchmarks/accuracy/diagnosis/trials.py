@@ -21,7 +21,7 @@ from functional_mlp.oracle.verdict import judge, worst_of
 DTYPES = ("float64", "float32")
 SHOWN = tuple(name for name, mistake in MISTAKES.items() if not mistake.shows_in_updates)  # by one case's gradients
 # trials per case and dtype; half of the unlisted errors in a narrow case; functions in float64 alone
-PAIRS, UNLISTED, FUNCTIONS = 8, 120, 2
+PAIRS, UNLISTED, FUNCTIONS = 8, 252, 2
 
 
 class Row(NamedTuple):
