@@ -7,6 +7,7 @@
 # make faults  500 faults of programs under `drive` (FAULTS= for more)
 # make test-browser  the HTML report in headless Chromium, installed if it is missing (as root), with axe-core (npm)
 # make lint   ruff and mypy
+# make dist   wheel and sdist, checked, and every command of the wheel in an empty environment: dist/ (minutes)
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/measured/certification.md
 # make verdicts  how often right is called wrong, and wrong overlooked: docs/measured/verdicts.md (an hour)
 # make anything   right and wrong backwards of any function, by PyTorch where it is there: docs/measured/anything.md (hours)
@@ -26,10 +27,11 @@ BIN = $(VENV)/bin
 PEERS ?= .venv-peers
 BENCH ?= .venv-bench
 NEXT ?= .venv-next
+PUBLISHING ?= .venv-publishing
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts anything programs diagnosis vectors vectors-archive conformance mutations bench accelerator clean
+.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts anything programs diagnosis vectors vectors-archive conformance mutations bench accelerator dist clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -77,6 +79,11 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+dist:
+	test -d $(PUBLISHING) || $(PYTHON) -m venv $(PUBLISHING)
+	$(PUBLISHING)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build twine
+	$(PUBLISHING)/bin/python -m tools.distribution
 
 certify: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.certification
