@@ -89,7 +89,8 @@ class Network:
         return tuple(zip(self.sizes[:-1], self.sizes[1:], strict=True))
 
     def __repr__(self) -> str:
-        return f"Network({self.sizes!r}, ({', '.join(map(_spelled, self.activations))},))"
+        comma = "," if len(self.activations) == 1 else ""
+        return f"Network({self.sizes!r}, ({', '.join(map(_spelled, self.activations))}{comma}))"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a line for each layer."""
