@@ -7,6 +7,7 @@
 # make faults  500 faults of programs under `drive` (FAULTS= for more)
 # make test-browser  the HTML report in headless Chromium, installed if it is missing (as root), with axe-core (npm)
 # make lint   ruff and mypy
+# make docs   the documentation as a site, in build/site; a broken link or reference ends it
 # make dist   wheel and sdist, checked, and every command of the wheel in an empty environment: dist/ (minutes)
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/measured/certification.md
 # make verdicts  how often right is called wrong, and wrong overlooked: docs/measured/verdicts.md (an hour)
@@ -28,10 +29,11 @@ PEERS ?= .venv-peers
 BENCH ?= .venv-bench
 NEXT ?= .venv-next
 PUBLISHING ?= .venv-publishing
+SITE ?= .venv-docs
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts anything programs diagnosis vectors vectors-archive conformance mutations bench accelerator dist clean
+.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts anything programs diagnosis vectors vectors-archive conformance mutations bench accelerator docs dist clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -79,6 +81,11 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs:
+	test -d $(SITE) || $(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'mkdocs-material>=9.6' 'mkdocstrings[python]>=0.29'
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/python -m mkdocs build
 
 dist:
 	test -d $(PUBLISHING) || $(PYTHON) -m venv $(PUBLISHING)

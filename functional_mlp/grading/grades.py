@@ -21,12 +21,14 @@ class Test(NamedTuple):
 
     Attributes:
         name: in words.
+        short: such as W1; "" of answering every case.
         points: that it got.
         most: that it may get.
         verdict: CONSISTENT, WRONG or UNDECIDED, over all cases.
     """
 
     name: str
+    short: str
     points: float | int
     most: float | int
     verdict: Verdict
@@ -147,9 +149,11 @@ def grade_function(function: Callable[..., Any], assignment: Assignment, name: s
 
 def graded(name: str, report: Report, assignment: Assignment) -> Grade:
     """The grade that a report is worth."""
-    verdicts = [("answers every case", _answers(report)), *_verdicts(report, assignment)]
+    verdicts = [("answers every case", "", _answers(report)), *_verdicts(report, assignment)]
     share = assignment.points / len(verdicts)
-    tests = tuple(Test(what, share * (verdict is Verdict.CONSISTENT), share, verdict) for what, verdict in verdicts)
+    tests = tuple(
+        Test(what, short, share * (verdict is Verdict.CONSISTENT), share, verdict) for what, short, verdict in verdicts
+    )
     decide = any(test.verdict is Verdict.UNDECIDED for test in tests)
     return Grade(name, tests, _feedback(report, tests, assignment), _mistakes(report), decide, report)
 
@@ -159,13 +163,14 @@ def _answers(report: Report) -> Verdict:
     return worst_of([Verdict.CONSISTENT, *(finding.verdict for finding in report.findings)])
 
 
-def _verdicts(report: Report, assignment: Assignment) -> Iterable[tuple[str, Verdict]]:
+def _verdicts(report: Report, assignment: Assignment) -> Iterable[tuple[str, str, Verdict]]:
     """Of every gradient array, over all cases; WRONG where no case was answered."""
     for i in range(len(assignment.network.shapes)):
         for kind, (words, letter) in WORDS.items():
             path = f"params[{i}].{kind}"
             found = [leaf.verdict for leaf in report.leaves if leaf.path == path]
-            yield f"gradient of the {words} of layer {i + 1} ({letter}{i + 1})", worst_of(found or [Verdict.WRONG])
+            short = f"{letter}{i + 1}"
+            yield f"gradient of the {words} of layer {i + 1} ({short})", short, worst_of(found or [Verdict.WRONG])
 
 
 def _mistakes(report: Report) -> tuple[str, ...]:

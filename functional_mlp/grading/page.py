@@ -5,11 +5,21 @@ from collections.abc import Sequence
 
 from functional_mlp._markup import Markup, element, joined
 from functional_mlp.grading.assignment import Assignment
-from functional_mlp.grading.grades import SAYS, Grade
+from functional_mlp.grading.grades import Grade
 from functional_mlp.oracle.mistakes import MISTAKES
 from functional_mlp.oracle.verdict import Verdict
 
 MOST = 12  # mistakes that are drawn
+AS_A_PROGRAM = {
+    "exits": "It ends with an error, in some case or in all.",
+    "timeout": "It gives no answer in time.",
+    "ends": "It ends after an answer.",
+    "flood": "It prints more than it may.",
+    "silent": "It prints nothing.",
+    "nondeterministic": "It gives other numbers each time.",
+    "accumulates": "It adds the gradients of earlier calls.",
+    "stale-state": "It keeps something of another batch.",
+}
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --line: #d0d7de; --bar: #4477aa; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) {
@@ -74,7 +84,9 @@ def _mistakes(grades: Sequence[Grade]) -> Markup:
 
 def _bar(mistake: str, count: int, largest: int) -> Markup:
     known = MISTAKES.get(mistake)
-    what = "no known mistake" if not mistake else known.sentence if known else f"the program {mistake}"
+    what = (
+        "Wrong by no known mistake." if not mistake else known.sentence if known else AS_A_PROGRAM.get(mistake, mistake)
+    )
     return element(
         "tr",
         element("td", what, *([" ", element("code", mistake)] if known else [])),
@@ -84,18 +96,18 @@ def _bar(mistake: str, count: int, largest: int) -> Markup:
 
 
 def _submissions(grades: Sequence[Grade]) -> Markup:
-    head = element("tr", *(element("th", text) for text in ("submission", "points", "what is wrong", "what was told")))
+    head = element("tr", *(element("th", text) for text in ("submission", "points", "what is wrong", "where")))
     return element("table", head, *map(_row, grades))
 
 
 def _row(grade: Grade) -> Markup:
-    wrong = [f"{test.name}: {SAYS[test.verdict]}" for test in grade.tests if test.verdict is not Verdict.CONSISTENT]
-    lines = [part for text in wrong for part in (text, element("br"))]
-    said = [part for text in grade.feedback.splitlines() for part in (text, element("br"))]
+    missed = [test.short for test in grade.tests if test.verdict is not Verdict.CONSISTENT and test.short]
+    if len(missed) == len(grade.tests) - 1:
+        missed = ["everything"]
     return element(
         "tr",
         element("td", grade.name),
         element("td", f"{grade.points:.3g} of {grade.most:.3g}", class_="number"),
-        element("td", *lines, class_="wrong" if wrong else None),
-        element("td", *said),
+        element("td", "" if grade.report.verdict is Verdict.CONSISTENT else grade.report.headline),
+        element("td", ", ".join(missed), class_="wrong" if missed else None),
     )
