@@ -31,4 +31,7 @@ def paint(text: str) -> None:
     painted = Text(text)
     for pattern, style in STYLES:
         painted.highlight_regex(pattern, style)
-    Console(highlight=False, soft_wrap=True).print(painted, end="")
+    console = Console(highlight=False, soft_wrap=True)
+    with console.capture() as written:  # it would end the program where a reader has gone
+        console.print(painted, end="")
+    sys.stdout.write(written.get())

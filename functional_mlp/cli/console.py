@@ -44,9 +44,10 @@ def conclude(report: Any, *, as_json: bool, explain: bool = False) -> NoReturn:
     show(report.json() if as_json else report.text(), write)
     if explain:
         show("\n" + report.explain(), write)
-    known = [] if as_json or write is None or not report.diagnosis else getattr(report.diagnosis, "mistakes", ())
-    for id_ in dict.fromkeys(one.id for one in known):  # to a person, and not to what reads the text
-        show(f"More on it: functional-mlp mistakes show {id_}\n")
+    if not as_json and sys.stdout.isatty():  # to a person, and not to what reads the text
+        known = getattr(report.diagnosis, "mistakes", ())
+        for id_ in dict.fromkeys(one.id for one in known):
+            show(f"More on it: functional-mlp mistakes show {id_}\n")
     raise typer.Exit(VERDICT_CODES[report.verdict])
 
 

@@ -40,7 +40,11 @@ def grade_command(
     seed: Annotated[int | None, typer.Option(min=0, help="Of the cases, in place of the assignment's.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Submissions side by side.")] = 1,
     python: Annotated[
-        str, typer.Option(help="The interpreter that runs submissions; better one with NumPy alone. Default: this one.")
+        str,
+        typer.Option(
+            help='What runs submissions, such as "runuser -u nobody -- /usr/bin/python3"; better one with NumPy alone.'
+            " Default: this interpreter."
+        ),
     ] = "",
 ) -> None:
     """Grade a course's submissions: points by array, and the mistake as feedback.
@@ -53,10 +57,21 @@ def grade_command(
 
     try:
         asked = grading.read_assignment(assignment)
+        gradescope_of, page_of, table_of = (
+            grading.gradescope,
+            grading.staff_page,
+            grading.table,
+        )  # loaded before it is run
         if seed is not None:
             asked = dataclasses.replace(asked, seed=seed)
         if template is not None:
             show(_template(grading, template, asked, assignment, submissions))
+            return
+        if gradescope is not None and len(submissions or []) != 1:
+            raise ValueError(f"expected one submission with --gradescope, got {len(submissions or [])}")
+        if gradescope is not None and submissions and not submissions[0].exists():  # the student is to be told
+            grade = grading.ungraded(submissions[0].stem, f"There is no file {submissions[0].name}.", asked)
+            write_text(gradescope, json.dumps(gradescope_of(grade, asked), indent=1) + "\n")
             return
         paths = _files(submissions or [])
         if gradescope is not None and len(paths) != 1:
@@ -68,20 +83,20 @@ def grade_command(
             feedback.mkdir(parents=True, exist_ok=True)
         hidden = not sys.stderr.isatty()
         with ended_by_signals(), typer.progressbar(length=len(paths), file=sys.stderr, hidden=hidden) as bar:
-            how: dict[str, Any] = {"jobs": jobs, "python": python or sys.executable}
+            how: dict[str, Any] = {"jobs": jobs} | ({"python": python} if python else {})
             grades = grading.grade_submissions(paths, asked, progress=lambda _: bar.update(1), **how)
         for grade in grades if feedback is not None else ():
             assert feedback is not None
             write_text(feedback / f"{grade.name}.txt", grade.feedback.rstrip() + "\n")
         if html is not None:
-            write_text(html, grading.staff_page(grades, asked))
+            write_text(html, page_of(grades, asked))
         if gradescope is not None:
-            write_text(gradescope, json.dumps(grading.gradescope(grades[0], asked), indent=1) + "\n")
+            write_text(gradescope, json.dumps(gradescope_of(grades[0], asked), indent=1) + "\n")
         if csv is not None:
-            write_text(csv, grading.table(grades))
+            write_text(csv, table_of(grades))
         elif gradescope is None:
-            show(grading.table(grades))
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+            show(table_of(grades))
+    except (OSError, ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         fail(error)
 
 
@@ -98,7 +113,7 @@ def _files(submissions: list[Path]) -> list[Path]:
     """The files that are named, and those in folders that are."""
     found = []
     for path in submissions:
-        found += [file for file in sorted(path.iterdir()) if file.suffix in KINDS] if path.is_dir() else [path]
+        found += _files_in(path) if path.is_dir() else [path]
     if not found:
         raise ValueError(f"expected submissions, files or folders with {' or '.join(KINDS)}, got none")
     for path in found:
@@ -109,3 +124,12 @@ def _files(submissions: list[Path]) -> list[Path]:
     if twice:
         raise ValueError(f"expected submissions of different names, got {', '.join(twice)} several times")
     return found
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The submissions in a folder: no links, of which nobody knows whose work they are, nor what a system hides."""
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in KINDS and not path.name.startswith(".")]
+    links = [path.name for path in files if path.is_symlink()]
+    if links:
+        raise ValueError(f"expected submissions in {folder}, got links: {', '.join(links)}")
+    return [path for path in files if path.is_file()]

@@ -139,7 +139,7 @@ visibility = "visible"    # hidden, after_due_date, after_published
 precision = "float64"
 cases = 7
 seed = 0
-timeout = 5.0             # seconds for one answer
+timeout = 10.0            # seconds for one answer, start included
 cpu_seconds = 60          # and memory in MiB, of a submission
 memory = 8000
 

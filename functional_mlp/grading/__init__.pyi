@@ -10,4 +10,5 @@ from .grades import Test as Test
 from .grades import grade_function as grade_function
 from .grades import grade_submission as grade_submission
 from .grades import grade_submissions as grade_submissions
+from .grades import ungraded as ungraded
 from .page import staff_page as staff_page

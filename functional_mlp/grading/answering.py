@@ -105,6 +105,7 @@ def failed(path: str, error: BaseException) -> NoReturn:
 def main(path: str, name: str, form: str, cpu_seconds: str, mebibytes: str) -> None:
     """Answers the cases of standard input, a line each."""
     answers, sys.stdout = sys.stdout, sys.stderr
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))  # modules beside the submission are its own
     limit(int(cpu_seconds), int(mebibytes))
     try:
         names = names_of(path)

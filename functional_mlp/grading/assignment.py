@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from functional_mlp._checks import known_name
 from functional_mlp.files import MAX_BYTES, FileError, read_bytes
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
+from functional_mlp.oracle.noise import precision_named
+from functional_mlp.oracle.probing import asking_of
 
 # from what gives away the least
 FEEDBACK = {
@@ -19,6 +22,7 @@ FEEDBACK = {
     "report": "the whole report, with the right numbers and the fix",
 }
 PARAMETERS = ("pairs", "dict")
+TAKEN = ("grade", "grading", "test_case")  # names in what is printed for otter-grader
 VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")  # of Gradescope
 
 
@@ -39,7 +43,7 @@ class Assignment:
         visibility: of the tests to the students, as Gradescope calls it.
         cases: how many are asked.
         seed: of the cases; students who know it know the cases.
-        timeout: seconds for one answer.
+        timeout: seconds for one answer; for the first one with what the interpreter and the file take to start.
         cpu_seconds, memory: limits of a submission's process, in seconds and MiB.
         title: of the exercise.
     """
@@ -55,21 +59,31 @@ class Assignment:
     visibility: str = "visible"
     cases: int = 7
     seed: int = 0
-    timeout: float | int = 5.0
+    timeout: float | int = 10.0
     cpu_seconds: int = 60
     memory: int = 8000
     title: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.title, str):
+            raise TypeError(f"expected title to be a text, got {self.title!r}")
         known_name("feedback", self.feedback, FEEDBACK)
         known_name("parameters", self.parameters, PARAMETERS)
         known_name("visibility", self.visibility, VISIBILITIES)
-        for name in ("points", "cases", "timeout", "cpu_seconds", "memory"):
+        for name, kinds, least in (
+            *((name, int | float, 0) for name in ("points", "timeout")),
+            *((name, int, 0) for name in ("cases", "cpu_seconds", "memory")),
+            ("seed", int, -1),
+        ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-                raise ValueError(f"expected {name} to be a number above 0, got {value!r}")
-        if not self.function.isidentifier():
-            raise ValueError(f"expected function to be the name of a function, got {self.function!r}")
+            if isinstance(value, bool) or not isinstance(value, kinds) or not least < value < float("inf"):
+                what = "an integer" if kinds is int else "a number"
+                raise ValueError(f"expected {name} to be {what} above {least}, got {value!r}")
+        function = self.function
+        if not isinstance(function, str) or not function.isidentifier() or iskeyword(function) or function in TAKEN:
+            raise ValueError(f"expected function to be the name of a function, got {function!r}")
+        precision_named(self.precision)
+        asking_of(None, self.layout, True, ())
 
 
 def read_assignment(path: str | Path) -> Assignment:

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from functional_mlp.grading.assignment import Assignment
-from functional_mlp.grading.grades import SAYS, Grade, graded
-from functional_mlp.oracle.report import Report
+from functional_mlp.grading.grades import SAYS, Grade, ungraded
 from functional_mlp.oracle.verdict import Verdict
 
 STATUS = {Verdict.CONSISTENT: "passed", Verdict.WRONG: "failed", Verdict.UNDECIDED: "failed"}
@@ -52,12 +51,8 @@ def table(grades: Iterable[Grade]) -> str:
         points = [f"{number:g}" for number in (round(grade.points, 6), round(grade.most, 6))]
         tests = [f"{round(test.points, 6):g}" for test in grade.tests]
         decide = "yes" if grade.decide else ""
-        rows.writerow(map(_cell, [grade.name, *points, decide, " ".join(grade.mistakes), *tests, _headline(grade)]))
+        rows.writerow(map(_cell, [grade.name, *points, decide, " ".join(grade.mistakes), *tests, grade.headline]))
     return written.getvalue()
-
-
-def _headline(grade: Grade) -> str:
-    return "" if grade.report.verdict is Verdict.CONSISTENT else grade.report.headline
 
 
 def _cell(text: str) -> str:
@@ -65,12 +60,12 @@ def _cell(text: str) -> str:
     return f"'{text}" if text[:1] in "=+-@\t\r" and text[:1] else text
 
 
-HEAD = '''"""{title}: graded by functional-mlp; written by `functional-mlp grade`."""
+HEAD = """# {title!r}, graded by functional-mlp: written by `functional-mlp grade`
 
 from functional_mlp import grading
 
 ASSIGNMENT = grading.read_assignment({path!r})
-'''
+"""
 
 
 GRADED_ONCE = """
@@ -95,8 +90,8 @@ def otter_tests(assignment: Assignment, path: str, name: str = "backpropagation"
         f"OK_FORMAT = False\nname = {name!r}\npoints = None\nGRADES = {{}}\n",
         GRADED_ONCE,
     ]
-    nothing = graded("", Report("", "", 0, assignment.precision, ()), assignment)
-    hidden = assignment.visibility != "visible"
+    nothing = ungraded("", "", assignment)
+    hidden = assignment.visibility != "visible" or assignment.feedback == "verdict"
     for number, test in enumerate(nothing.tests, 1):
         parts.append(
             f"\n@test_case(points={round(test.most, 6):g}, hidden={hidden})\n"

@@ -63,7 +63,7 @@ def staff_page(grades: Sequence[Grade], assignment: Assignment) -> str:
 
 
 def _summary(grades: Sequence[Grade], assignment: Assignment) -> str:
-    right = sum(grade.report.verdict is Verdict.CONSISTENT for grade in grades)
+    right = sum(grade.verdict is Verdict.CONSISTENT for grade in grades)
     decide = sum(grade.decide for grade in grades)
     mean = sum(grade.points for grade in grades) / len(grades) if grades else 0.0
     return (
@@ -74,7 +74,7 @@ def _summary(grades: Sequence[Grade], assignment: Assignment) -> str:
 
 def _mistakes(grades: Sequence[Grade]) -> Markup:
     counts = Counter(mistake for grade in grades for mistake in grade.mistakes)
-    unnamed = sum(grade.report.verdict is Verdict.WRONG and not grade.mistakes for grade in grades)
+    unnamed = sum(grade.verdict is Verdict.WRONG and not grade.mistakes for grade in grades)
     rows = counts.most_common(MOST) + ([("", unnamed)] if unnamed else [])
     if not rows:
         return element("p", "Nothing.")
@@ -108,6 +108,6 @@ def _row(grade: Grade) -> Markup:
         "tr",
         element("td", grade.name),
         element("td", f"{grade.points:.3g} of {grade.most:.3g}", class_="number"),
-        element("td", "" if grade.report.verdict is Verdict.CONSISTENT else grade.report.headline),
+        element("td", grade.headline),
         element("td", ", ".join(missed), class_="wrong" if missed else None),
     )

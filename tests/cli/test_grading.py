@@ -46,6 +46,22 @@ def test_one_submission_for_gradescope(tmp_path):
     assert json.loads(results.read_text())["score"] == 10
 
 
+def test_a_file_that_was_not_handed_in_is_told_to_the_student(tmp_path):
+    result = run(HOMEWORK, tmp_path / "backward.py", "--gradescope", tmp_path / "results.json")
+    assert (result.exit_code, result.output) == (0, "")
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert (document["score"], document["output"]) == (0, "There is no file backward.py.")
+
+
+def test_links_and_what_a_system_hides_are_no_submissions(tmp_path):
+    (tmp_path / "._ada.py").write_text("")
+    result = run(HOMEWORK, tmp_path)
+    assert "expected submissions, files or folders" in result.output
+    (tmp_path / "eve.py").symlink_to(ADA)
+    result = run(HOMEWORK, tmp_path)
+    assert (result.exit_code, "got links: eve.py" in result.output) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("name", "words"), [("otter", "@test_case(points=2, hidden=False)"), ("nbgrader", "GRADE.points")]
 )
@@ -62,7 +78,7 @@ def test_tests_for_other_graders_are_printed(name, words):
         ((HOMEWORK,), "expected submissions"),
         ((HOMEWORK, "nobody.py"), "no file nobody.py"),
         (("nothing.toml", "a.py"), "nothing.toml"),
-        ((HOMEWORK, ADA, COURSE / "submissions", "--gradescope", "r.json"), "different names"),
+        ((HOMEWORK, ADA, COURSE / "submissions"), "different names"),
         ((HOMEWORK, COURSE / "submissions", "--gradescope", "r.json"), "one submission"),
         ((HOMEWORK, "--template", "moodle"), "otter or nbgrader"),
         ((HOMEWORK, ADA, "--template", "otter"), "no submissions"),

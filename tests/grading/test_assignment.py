@@ -1,5 +1,6 @@
 """What is graded: the file that says it; functions in the grader's process; the forms of gradients."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -105,6 +106,11 @@ def test_what_nbgrader_reads_prints_the_feedback_and_ends_with_the_points(capsys
         ('sizes = [1, 1]\nactivations = "sigmoid"\nfeedback = "all"\n[loss]\nkind = "squared_error"', "report"),
         ('sizes = [1, 1]\nactivations = "sigmoid"\npoints = 0\n[loss]\nkind = "squared_error"', "points"),
         ('sizes = [1, 1]\nactivations = "sigmoid"\nfunction = "a.b"\n[loss]\nkind = "squared_error"', "function"),
+        ('sizes = [1, 1]\nactivations = "sigmoid"\nfunction = "lambda"\n[loss]\nkind = "squared_error"', "function"),
+        ('sizes = [1, 1]\nactivations = "sigmoid"\ncases = 2.5\n[loss]\nkind = "squared_error"', "cases"),
+        ('sizes = [1, 1]\nactivations = "sigmoid"\nseed = -1\n[loss]\nkind = "squared_error"', "seed"),
+        ('sizes = [1, 1]\nactivations = "sigmoid"\nlayout = "no"\n[loss]\nkind = "squared_error"', "layout"),
+        ('sizes = [1, 1]\nactivations = "sigmoid"\nprecision = "f9"\n[loss]\nkind = "squared_error"', "precision"),
         ('sizes = [1, 1]\nactivations = "sigmoid"\npoint = 3\n[loss]\nkind = "squared_error"', "points"),
     ],
 )
@@ -118,3 +124,8 @@ def test_an_assignment_that_is_none_is_answered_with_a_sentence(text, words, tmp
 def test_a_file_that_is_not_there_is_no_submission(tmp_path):
     with pytest.raises(FileNotFoundError, match="expected a submission"):
         grading.grade_submission(tmp_path / "nobody.py", assignment())
+
+
+def test_where_the_verdict_alone_is_told_otter_shows_no_test():
+    asked = dataclasses.replace(assignment(), feedback="verdict")
+    assert "hidden=False" not in grading.otter_tests(asked, "homework.toml")

@@ -153,3 +153,35 @@ def test_whatever_a_submission_does_it_is_graded_and_told_what_it_did(text, id_,
     assert grade.points <= 2
     assert not id_ or id_ in grade.mistakes
     assert words in grade.feedback
+
+
+def test_points_are_for_arrays_that_are_right_in_most_cases_at_least(tmp_path):
+    text = RIGHT.replace("/ len(X)", "").replace(
+        "    A, Z = [X], []", "    if len(X) != 1:\n        raise ValueError('one')\n    A, Z = [X], []"
+    )
+    assert graded(tmp_path, text, cases=7).points == 0
+
+
+def test_modules_beside_a_submission_are_its_own_and_the_graders_are_not(tmp_path):
+    (tmp_path / "helpers.py").write_text(RIGHT, encoding="utf-8")
+    assert graded(tmp_path, "from helpers import backward").points == 14
+    assert "ModuleNotFoundError" in graded(tmp_path, "import assignment\n" + RIGHT).feedback
+
+
+def test_a_name_that_a_terminal_would_obey_is_written_out(tmp_path):
+    assert graded(tmp_path, RIGHT, "\x1b[31mred\x07.py").name == "\\x1b[31mred\\x07"
+
+
+def test_what_cannot_be_graded_is_left_to_a_person_and_the_class_is_graded(tmp_path, monkeypatch):
+    (tmp_path / "ada.py").write_text(RIGHT, encoding="utf-8")
+    grades = grading.grade_submissions([tmp_path / "ada.py", tmp_path / "lost.py"], assignment())
+    assert [(grade.name, grade.points, grade.decide) for grade in grades] == [("ada", 14, False), ("lost", 0, True)]
+    assert "no file" in grades[1].feedback
+    assert "lost,0,14,yes" in grading.table(grades)
+    assert "lost" in grading.staff_page(grades, assignment())
+
+
+def test_numbers_of_no_known_mistake_are_not_told(tmp_path):
+    text = RIGHT.replace("return grads", "return [(w * 1.37, b) for w, b in grads]")
+    said = graded(tmp_path, text).feedback
+    assert "1.37" not in said or "array-scaled" in graded(tmp_path, text).mistakes

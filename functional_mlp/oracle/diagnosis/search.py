@@ -6,6 +6,7 @@ them apart before anything is computed, and the first wrong array on the way bac
 explains everything, explanations are composed of several (`composition`), of as many of the arrays as can be.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -226,15 +227,16 @@ def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
     found = [*_each(_exact, question, asked), *_each(fitted, question, asked)]
     if found and not generic and not any(account.mistakes[0].id in SCALES for account in found):
         found += _each(fitted, question, [group for group in groups if group[0].id == "loss-scaled"])
-    with np.errstate(all="ignore"):
-        observed = [observed_of(question, path) for path in question.wrong - {"loss"}]
+    observed = [observed_of(question, path) for path in question.wrong - {"loss"}]
+    all_shown = sum(array.evidence(0) for array in observed)
+    of_one_number = max((array.digits_of_one for array in observed), default=0.0) * math.log(10)
 
     def is_beyond_chance(one: Account) -> bool:
         own, parameter = one.mistakes[0], MISTAKES[one.mistakes[0].id].parameter
         fitted_numbers = int(own.value is not None and not (parameter is not None and parameter.choices))
         if _vanishing(own) or _is_any_factor(question, one):
             return False
-        shown = sum(array.evidence(fitted_numbers) for array in observed)
+        shown = all_shown - fitted_numbers * of_one_number
         exact = not fitted_numbers and not MISTAKES[own.id].generic  # then the arrays that are right are evidence too
         return not observed or (shown >= LEAST if exact else outweighs(shown, one.cost))
 

@@ -250,6 +250,44 @@ def test_differences_confirm_no_array_that_is_off(place, factor):
     assert not confirmed_by_differences(case, tuple(map(tuple, grads)), ct_inputs)
 
 
+def scaled(grads, layer, bias, factor):
+    return tuple(
+        tuple(leaf * factor if (i, j) == (layer, bias) else leaf for j, leaf in enumerate(pair))
+        for i, pair in enumerate(grads)
+    )
+
+
+def test_differences_see_every_row_every_sample_and_no_array_of_zeros():
+    case = draw(seed=4)
+    solution = oracle.solve(case)
+    rows = np.ones((3, 1))
+    rows[0] = 1 + 1e-3
+    assert not confirmed_by_differences(case, scaled(solution.grads, 0, 0, rows), solution.ct_inputs)
+    tiny = case.inputs.copy()
+    tiny[:, 0] *= 1e-4
+    own = dataclasses.replace(case, inputs=tiny)
+    answer = oracle.solve(own)
+    assert not confirmed_by_differences(own, scaled(answer.grads, 0, 0, rows), answer.ct_inputs)
+    samples = np.ones((6, 1))
+    samples[2] = -1
+    assert not confirmed_by_differences(case, solution.grads, samples * solution.ct_inputs)
+    vanishing = oracle.Case(
+        fm.Network((2, 2), "softmax"),
+        fm.Loss("squared_error"),
+        [(1e-3 * np.ones((2, 2)), [45.0, 0.0])],
+        np.ones((2, 2)),
+        np.zeros((2, 2)),
+    )
+    answer = oracle.solve(vanishing)
+    assert not confirmed_by_differences(vanishing, scaled(answer.grads, 0, 0, 0.0), 0 * answer.ct_inputs)
+
+
+def test_differences_confirm_nothing_that_overflows():
+    case = draw("squared_error", "identity", scale=1e160)
+    grads = oracle.solve(case).grads
+    assert not confirmed_by_differences(case, scaled(grads, 0, 0, 2.0), oracle.solve(case).ct_inputs)
+
+
 def test_differences_do_not_confirm_at_a_kink():
     network = fm.Network((1, 1), "relu")
     case = oracle.Case(network, fm.Loss("squared_error"), [([[1.0]], [0.0])], [[0.0]], [[1.0]])

@@ -146,7 +146,8 @@ def _off(question: Discrepancy, path: str) -> Array:
     """How far each entry of an array is off the right one, in what is allowed."""
     given = question.given[path]
     beside = question.relative[path] * np.abs(given).max(initial=0.0)
-    off: Array = np.abs(given - question.truth[path]) / np.maximum(question.allowed[path], beside)
+    with np.errstate(all="ignore"):
+        off: Array = np.abs(given - question.truth[path]) / np.maximum(question.allowed[path], beside)
     return off
 
 

@@ -74,16 +74,18 @@ class Observed:
 
     def digits(self, free: int) -> float:
         """Decimal digits by which an agreement with so many fitted numbers is beyond chance."""
-        return (self.numbers - free) * self._digits_of_one
+        return (self.numbers - free) * self.digits_of_one
 
     def evidence(self, free: int) -> float:
         """The same as a natural logarithm, of what is not right: what is nearly right says less."""
-        of_each = np.clip(np.log10(np.clip(np.nan_to_num(self.off), 1.0, 1e17)), 0.0, self._digits_of_one)
-        digits = min(self.numbers * self._digits_of_one, float(of_each.sum())) - free * self._digits_of_one
-        return digits * math.log(10)
+        off = np.clip(np.nan_to_num(self.off, nan=np.inf), 1.0, 1e17)
+        of_each = np.clip(np.log10(off), 0.0, self.digits_of_one)
+        digits = min(self.numbers * self.digits_of_one, float(of_each.sum())) - free * self.digits_of_one
+        return max(digits, 0.0) * math.log(10)
 
     @cached_property
-    def _digits_of_one(self) -> float:
+    def digits_of_one(self) -> float:
+        """Decimal digits by which one of its numbers may agree."""
         return float(min(-np.log10(min(max(self.relative, 1e-16), 1.0)), self.digits_shown))
 
     @cached_property
