@@ -41,7 +41,7 @@ def wheel_with(folder, description):
     return path
 
 
-@pytest.mark.parametrize(("description", "words"), [("`more` [x](docs/x.md)", "links"), ("nothing", "extra")])
+@pytest.mark.parametrize(("description", "words"), [("`more` [x](x.txt)", "links"), ("nothing", "extra")])
 def test_a_description_that_misleads_is_refused(description, words, tmp_path):
     with pytest.raises(DistributionError, match=words):
         require_description(wheel_with(tmp_path, description))

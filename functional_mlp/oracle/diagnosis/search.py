@@ -227,9 +227,10 @@ def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
     found = [*_each(_exact, question, asked), *_each(fitted, question, asked)]
     if found and not generic and not any(account.mistakes[0].id in SCALES for account in found):
         found += _each(fitted, question, [group for group in groups if group[0].id == "loss-scaled"])
-    observed = [observed_of(question, path) for path in question.wrong - {"loss"}]
-    all_shown = sum(array.evidence(0) for array in observed)
-    of_one_number = max((array.digits_of_one for array in observed), default=0.0) * math.log(10)
+    with np.errstate(all="ignore"):
+        observed = [observed_of(question, path) for path in question.wrong - {"loss"}]
+        all_shown = sum(array.evidence(0) for array in observed)
+        of_one_number = max((array.digits_of_one for array in observed), default=0.0) * math.log(10)
 
     def is_beyond_chance(one: Account) -> bool:
         own, parameter = one.mistakes[0], MISTAKES[one.mistakes[0].id].parameter
@@ -265,8 +266,9 @@ def _is_any_factor(question: Discrepancy, account: Account) -> bool:
         observed = ((observed_of(question, path), arrays[path]) for path in alike)
         return np.concatenate([(array - own.penalty).ravel() for own, array in observed])
 
-    true, made = of_data(question.truth), of_data(account.made)
-    return float(true @ made) ** 2 >= (1 - ROUNDING) * float(true @ true) * float(made @ made)
+    with np.errstate(all="ignore"):
+        true, made = of_data(question.truth), of_data(account.made)
+        return float(true @ made) ** 2 >= (1 - ROUNDING) * float(true @ true) * float(made @ made)
 
 
 def _vanishing(one: Named) -> bool:

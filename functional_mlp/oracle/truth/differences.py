@@ -18,22 +18,23 @@ from functional_mlp.oracle.truth.passes import passes
 
 STEP = 1e-5  # h, relative to the root mean square of an array
 ENOUGH = 1e-6  # of the norm of the terms g d: so near are the two where they agree
-MOST_WORK = 1e5  # weights times samples; of more, compiling is worth its time
+MOST_WORK = 4e6  # numbers that the passes for one array compute; of more, compiling is worth its time, and memory
 SEED = 20261130
 
 
 def confirmed_by_differences(case: Case, grads: tuple[tuple[Array, Array | None], ...], ct_inputs: Array) -> bool:
     """Whether differences of the value are those that these gradients say, along all directions.
 
-    Not where a whole array of gradients is 0, which differences cannot tell from what is lost beside the value, nor in
-    cases of more than `MOST_WORK`.
+    Not where a whole array of gradients is 0, which differences cannot tell from what is lost beside the value, nor
+    where an array takes more than `MOST_WORK`.
 
     Args:
         case: the question.
         grads: per layer (weights, bias), the penalty's included.
         ct_inputs: (n, n_0).
     """
-    if len(case.inputs) * sum(layer.weights.size for layer in case.params) > MOST_WORK:
+    of_a_pass = len(case.inputs) * sum(case.network.sizes)
+    if any(sum(array.shape) * (of_a_pass + array.size) > MOST_WORK for _, array, _ in _arrays(case, grads, ct_inputs)):
         return False
     random = np.random.default_rng(SEED)
     for name, array, gradient in _arrays(case, grads, ct_inputs):

@@ -9,6 +9,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -280,6 +281,15 @@ def test_differences_see_every_row_every_sample_and_no_array_of_zeros():
     )
     answer = oracle.solve(vanishing)
     assert not confirmed_by_differences(vanishing, scaled(answer.grads, 0, 0, 0.0), 0 * answer.ct_inputs)
+
+
+@pytest.mark.parametrize(("sizes", "samples"), [((1, 1), 100_000), ((2000, 1), 1), ((300, 200, 10), 50)])
+def test_a_case_of_many_samples_or_weights_is_compiled_and_takes_no_memory(sizes, samples):
+    case = oracle.draw_case(fm.Network(sizes, "identity"), fm.Loss("squared_error"), samples=samples)
+    before, resident = compiled(), psutil.Process().memory_info().rss
+    oracle.solve(case)
+    assert compiled() == before + 1
+    assert psutil.Process().memory_info().rss - resident < 400e6
 
 
 def test_differences_confirm_nothing_that_overflows():

@@ -22,6 +22,7 @@ AXE = ROOT / "build/axe/node_modules/axe-core/axe.min.js"
 WIDTHS = (1280, 390)
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: make test-browser"),
     pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"),
 ]
