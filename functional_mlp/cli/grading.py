@@ -57,23 +57,16 @@ def grade_command(
 
     try:
         asked = grading.read_assignment(assignment)
-        gradescope_of, page_of, table_of = (
-            grading.gradescope,
-            grading.staff_page,
-            grading.table,
-        )  # loaded before it is run
+        # loaded before any submission runs
+        gradescope_of, page_of, table_of = grading.gradescope, grading.staff_page, grading.table
         if seed is not None:
             asked = dataclasses.replace(asked, seed=seed)
         if template is not None:
             show(_template(grading, template, asked, assignment, submissions))
             return
-        if gradescope is not None and len(submissions or []) != 1:
-            raise ValueError(f"expected one submission with --gradescope, got {len(submissions or [])}")
-        if gradescope is not None and submissions and not submissions[0].exists():  # the student is to be told
-            grade = grading.ungraded(submissions[0].stem, f"There is no file {submissions[0].name}.", asked)
-            write_text(gradescope, json.dumps(gradescope_of(grade, asked), indent=1) + "\n")
-            return
-        paths = _files(submissions or [])
+        given = submissions or []
+        lost = gradescope is not None and len(given) == 1 and not given[0].exists()  # which the student is to be told
+        paths = given if lost else _files(given)
         if gradescope is not None and len(paths) != 1:
             raise ValueError(f"expected one submission with --gradescope, got {len(paths)}")
         for option, written in (("--csv", csv), ("--html", html), ("--gradescope", gradescope)):
@@ -84,7 +77,11 @@ def grade_command(
         hidden = not sys.stderr.isatty()
         with ended_by_signals(), typer.progressbar(length=len(paths), file=sys.stderr, hidden=hidden) as bar:
             how: dict[str, Any] = {"jobs": jobs} | ({"python": python} if python else {})
-            grades = grading.grade_submissions(paths, asked, progress=lambda _: bar.update(1), **how)
+            grades = (
+                [grading.ungraded(paths[0].stem, f"There is no file {paths[0].name}.", asked)]
+                if lost
+                else grading.grade_submissions(paths, asked, progress=lambda _: bar.update(1), **how)
+            )
         for grade in grades if feedback is not None else ():
             assert feedback is not None
             write_text(feedback / f"{grade.name}.txt", grade.feedback.rstrip() + "\n")

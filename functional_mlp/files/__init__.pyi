@@ -6,4 +6,5 @@ from .untrusted import MAX_BYTES as MAX_BYTES
 from .untrusted import FileError as FileError
 from .untrusted import Path_ as Path_
 from .untrusted import read_bytes as read_bytes
+from .untrusted import read_toml as read_toml
 from .untrusted import text_of as text_of

@@ -3,6 +3,8 @@
 import os
 import stat
 import sys
+import tomllib
+from typing import Any
 
 MAX_BYTES = 64 * 2**20
 MAX_SENTENCE = 390
@@ -61,3 +63,11 @@ def text_of(content: bytes, source: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(f"{source}: expected UTF-8 text, NPZ or safetensors, got byte {error.start} amiss") from error
+
+
+def read_toml(path: Path_, max_bytes: int) -> dict[str, Any]:
+    """What a TOML file says; raises FileError for a file that cannot be read, is too large, or is none."""
+    try:
+        return tomllib.loads(text_of(read_bytes(path, max_bytes), str(path)))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise FileError(f"{path}: expected TOML, got {error}") from error

@@ -1,6 +1,5 @@
 """What is graded: the network and the loss, the points, and how much the students are told."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from keyword import iskeyword
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from functional_mlp._checks import known_name
-from functional_mlp.files import MAX_BYTES, FileError, read_bytes
+from functional_mlp.files import MAX_BYTES, FileError, read_toml
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.noise import precision_named
@@ -95,10 +94,7 @@ def read_assignment(path: str | Path) -> Assignment:
     Raises:
         FileError: for a file that is none, or says something unknown: one sentence.
     """
-    try:
-        document = tomllib.loads(read_bytes(path, MAX_BYTES).decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileError(f"{path}: expected TOML, got something else: {error}") from error
+    document = read_toml(path, MAX_BYTES)
     try:
         return _assignment(document)
     except (TypeError, ValueError) as error:

@@ -24,7 +24,6 @@ import csv
 import dataclasses
 import inspect
 import io
-import tomllib
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -36,7 +35,7 @@ import numpy as np
 import optax
 
 from functional_mlp._checks import floating_dtype, known_name, positive_int
-from functional_mlp.files import FileError, npz_arrays, read_bytes, text_of
+from functional_mlp.files import FileError, npz_arrays, read_bytes, read_toml
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.sweeps.run import SweepResult, sweep
@@ -94,11 +93,7 @@ def read_sweep_spec(path: Path, max_bytes: int) -> SweepSpec:
         FileError: if one of the files cannot be read, or is none.
         TypeError, ValueError: for what it says, as `Network`, `Loss` and `sweep`.
     """
-    source = str(path)
-    try:
-        document = tomllib.loads(text_of(read_bytes(path, MAX_BYTES_OF_A_SPEC), source))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FileError(f"{source}: expected a TOML file, got {error}") from error
+    document = read_toml(path, MAX_BYTES_OF_A_SPEC)
     for name in document:
         known_name("table", name, ("network", "loss", "data", "sweep"))
     tables = {

@@ -2,25 +2,14 @@
 
 import dataclasses
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import functional_mlp as fm
 from functional_mlp import grading
 from functional_mlp.files import FileError
 from functional_mlp.grading.answering import layers_of, parameters_of
-
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "course"
-RIGHT = (EXAMPLE / "submissions" / "ada.py").read_text(encoding="utf-8")
-NETWORK = fm.Network((2, 4, 3, 1), ("relu", "relu", "sigmoid"))
-LOSS = fm.Loss("binary_cross_entropy", over_samples="mean")
-WRONG_BIAS = RIGHT.replace("dZ.sum(axis=0)", "len(X) * dZ.sum(axis=0)")
-
-
-def assignment(**fields):
-    return grading.Assignment(NETWORK, LOSS, **{"cases": 4, "points": 14, "timeout": 5.0} | fields)
+from tests.helpers.homework import EXAMPLE, RIGHT, WRONG_BIAS, assignment
 
 
 def arrays(*shapes):

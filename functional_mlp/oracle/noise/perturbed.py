@@ -45,7 +45,7 @@ def strayed(case: Case, solution: Solution, precision: Precision, surveyed: Surv
     with computing(case.network):
         for salt in salts:
             errors = {name: _error(site, magnify * site.amplitude, salt) for name, site in sites.items()}
-            far = _distances(passes(case, errors, sides), truth)
+            far = _distances(passes(case, errors, sides)._replace(activations=()), truth)
             total = far if total is None else jax.tree.map(np.add, total, far)
     # of a normal distribution, sigma is sqrt(pi / 2) times the mean distance (and does not overflow as squares do)
     factor = 1.2533141373155 / magnify
@@ -67,7 +67,7 @@ def _truth(case: Case, solution: Solution, surveyed: Survey) -> Passes:
         for layer, weights, bias in zip(case.params, surveyed.weights, surveyed.bias, strict=True)
     )
     value = np.zeros(()) if solution.loss is None else np.asarray(solution.loss - penalty_of(case))
-    layers = (solution.pre_activations, solution.activations, solution.deltas)
+    layers = (solution.pre_activations, (), solution.deltas)  # of activations no noise is looked at
     return Passes(value, solution.outputs, *layers, grads, solution.ct_inputs)
 
 
