@@ -20,6 +20,7 @@ from functional_mlp.oracle.verdict import judge, worst_of
 
 DTYPES = ("float64", "float32")
 SHOWN = tuple(name for name, mistake in MISTAKES.items() if not mistake.shows_in_updates)  # by one case's gradients
+RELATIONS = {"array-scaled": "scaled", "loss-scaled": "scaled", "samples-weighted-unevenly": "per-sample"}
 # trials per case and dtype; half of the unlisted errors in a narrow case; functions in float64 alone
 PAIRS, UNLISTED, FUNCTIONS = 8, 252, 2
 
@@ -32,7 +33,8 @@ class Row(NamedTuple):
         what: the mistake, "a pair", or the kind of the unlisted error.
         group: "exact", "fitted", "second-case", "pair", "function" or "unlisted"; in narrow cases, and what they are.
         verdict: on the gradients.
-        named: whether every mistake that was made is named, perhaps among ties.
+        named: whether every mistake that was made is named, perhaps among ties; or said as how the numbers are related,
+            where it is no more than that.
         placed: whether each is also named in the layer where it was made.
         ties: how many explanations there are.
         false: whether something is named that does not explain the numbers; only unlisted errors can be.
@@ -111,10 +113,18 @@ def _row(
     ids = {slip.id for slip in made}
     by_others = bool(made) and all(_is_unsearched(slip) for slip in made)
     named = [mistakes for mistakes in found.explanations if by_others or {mistake.id for mistake in mistakes} == ids]
-    placed = any(by_others or _same_places(mistakes, made) for mistakes in named)
+    related = len(made) == 1 and _is_said(question, found, made[0])
+    placed = related or any(by_others or _same_places(mistakes, made) for mistakes in named)
     located_right = None if located is None else found.first_wrong == located
-    counts = (bool(named), placed, len(found.explanations), not made and bool(found.explanations))
+    counts = (bool(named) or related, placed, len(found.explanations), not made and bool(found.explanations))
     return Row(question.case.dtype, what, group, verdict, *counts, found.kind, expected, located_right)
+
+
+def _is_said(question: Question, found: Diagnosis, slip: Slip) -> bool:
+    """Whether all that a mistake is, is said as how just the arrays that it changes are related to the right ones."""
+    kind = RELATIONS.get(slip.id)
+    said = {path for relation in found.relations if relation.kind == kind for path in relation.paths}
+    return kind is not None and not found.explanations and said == _changed(question, slip)
 
 
 def _is_unsearched(slip: Slip) -> bool:

@@ -43,6 +43,7 @@ from functional_mlp.oracle.diagnosis.reversed_layers import reversed_and_more
 from functional_mlp.oracle.mistakes import MISTAKES, Number
 
 LEAST = 2.0  # evidence, a natural logarithm, for a mistake without a fitted number
+WHOLE = 1e-3  # of one: how near a number that is fitted must be known to be told from any that is no whole one
 ROUNDING = 1e-6  # of the cosine of two arrays of which one is a multiple of the other
 
 
@@ -130,7 +131,9 @@ def accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
     found += [account for account in several if not account.unexplained and (not found or len(account.mistakes) == 1)]
     numbers = sum(np.count_nonzero(question.given[path]) for path in question.wrong)
     several_numbers = numbers > 1  # a factor fits any single one
-    found = found or (_alone(question, generic=True) if several_numbers else []) or several
+    if several_numbers and not any(_says_what_was_done(account) for account in found):
+        found += _alone(question, generic=True)
+    found = found or several
     found = [account._replace(unexplained=(*account.unexplained, *left)) for account in found]
     return tuple(_without_repetition(found))
 
@@ -142,6 +145,14 @@ def composed_accounts(question: Discrepancy) -> list[Account]:
     if left:
         found = reversed_and_more(question, left) or differences_and_more(question) or found
     return [_account(question, one) for one in found]
+
+
+def _says_what_was_done(account: Account) -> bool:
+    """Whether it is one mistake, and by no number that was fitted: relations of numbers say no more then."""
+    [own, *more] = account.mistakes
+    parameter = MISTAKES[own.id].parameter
+    fitted_number = own.value is not None and not own.meanings and not (parameter is not None and parameter.choices)
+    return not more and not fitted_number
 
 
 def _without_data(question: Discrepancy) -> bool:
@@ -235,7 +246,7 @@ def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
     def is_beyond_chance(one: Account) -> bool:
         own, parameter = one.mistakes[0], MISTAKES[one.mistakes[0].id].parameter
         fitted_numbers = int(own.value is not None and not (parameter is not None and parameter.choices))
-        if _vanishing(own) or _is_any_factor(question, one):
+        if _vanishing(own) or _is_any_whole_number(question, own) or _is_any_factor(question, one):
             return False
         shown = all_shown - fitted_numbers * of_one_number
         exact = not fitted_numbers and not MISTAKES[own.id].generic  # then the arrays that are right are evidence too
@@ -269,6 +280,14 @@ def _is_any_factor(question: Discrepancy, account: Account) -> bool:
     with np.errstate(all="ignore"):
         true, made = of_data(question.truth), of_data(account.made)
         return float(true @ made) ** 2 >= (1 - ROUNDING) * float(true @ true) * float(made @ made)
+
+
+def _is_any_whole_number(question: Discrepancy, own: Named) -> bool:
+    """Whether a number that should be a whole one is so large that any number would do to within noise."""
+    parameter = MISTAKES[own.id].parameter
+    if parameter is None or not parameter.whole or not isinstance(own.value, float):
+        return False
+    return abs(own.value) * max(question.relative[path] for path in question.wrong) > WHOLE
 
 
 def _vanishing(one: Named) -> bool:

@@ -1,5 +1,6 @@
 from .blind_spots import BlindSpot as BlindSpot
 from .blind_spots import blind_spots as blind_spots
+from .blind_spots import decides_by_one_number as decides_by_one_number
 from .blind_spots import only_scales as only_scales
 from .catalogue.mistake import Number as Number
 from .catalogue.registry import FAMILIES as FAMILIES

@@ -112,8 +112,15 @@ def _holds(condition: Condition, site: Site) -> bool:
 
 def only_scales(case: Case) -> bool:
     """Whether every error at the output is a multiple of the truth: one sample, and one output or two classes."""
-    outputs = case.network.sizes[-1]
     if len(case.inputs) != 1 or case.loss is None or case.loss.l2 or case.loss.l1:
         return False
-    of_classes = case.network.activations[-1].name == "softmax" or case.loss.kind == "softmax_cross_entropy"
+    return decides_by_one_number(case)
+
+
+def decides_by_one_number(case: Case) -> bool:
+    """Whether the delta of the output layer is one number for each sample: with one output, or two classes."""
+    outputs = case.network.sizes[-1]
+    of_classes = case.network.activations[-1].name == "softmax" or (
+        case.loss is not None and case.loss.kind == "softmax_cross_entropy"
+    )
     return outputs == 1 or (outputs == 2 and of_classes)

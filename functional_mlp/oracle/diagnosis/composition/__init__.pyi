@@ -1,10 +1,10 @@
 from .alternatives import OF_FACTORS as OF_FACTORS
 from .alternatives import SCALES as SCALES
 from .alternatives import applied as applied
+from .belief import outweighs as outweighs
 from .compose import Composed as Composed
 from .compose import compose as compose
 from .compose import observed_of as observed_of
-from .compose import outweighs as outweighs
 from .constants import RELATION as RELATION
 from .constants import Constants as Constants
 from .constants import Part as Part

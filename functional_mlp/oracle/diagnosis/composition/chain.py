@@ -171,13 +171,25 @@ def weighted(chain: Chain, ct_z: Array) -> Array:
     return ct_z if chain.samples is None else ct_z * chain.samples[:, None].astype(ct_z.dtype)
 
 
-def summed(program: Program, view: LayerView, observed: Observed, ct_z: Array) -> Array | None:
-    """The gradient of a parameter from a cotangent; None if it has another shape."""
+def summed(
+    program: Program, view: LayerView, observed: Observed, ct_z: Array, *, penalised: bool = False
+) -> Array | None:
+    """The gradient of a parameter from a cotangent, without its penalty; None if it has another shape.
+
+    Args:
+        program: that computes it.
+        view: of its layer.
+        observed: the array.
+        ct_z: the cotangent.
+        penalised: whether what is done to a gradient before it is handed back is done to its penalty as well.
+    """
     gradient = attempted(getattr(program.stages[observed.layer], f"{observed.kind}_cotangent"), view, ct_z)
-    gradient = None if gradient is None else attempted(program.returned, observed.layer, observed.kind, gradient)
+    penalty = observed.penalty if penalised else 0.0
+    if gradient is not None:
+        gradient = attempted(program.returned, observed.layer, observed.kind, gradient + penalty)
     if gradient is None or np.shape(gradient) != observed.given.shape:
         return None
-    return np.asarray(gradient, np.float64)
+    return np.asarray(gradient - penalty, np.float64)
 
 
 def cost_of_fit(search: Search, explained: Mapping[str, Explained], observed: Observed, fit: Fit) -> float:
@@ -273,11 +285,14 @@ def _multiplied_before(program: Program, layer: int, factor: float) -> Program:
 
 
 def valued(search: Search, chain: Chain, slip: Slip, layer: int, ct_a: Array | None) -> Slip | None:
-    """A mistake with the number that fits the largest array of a layer best; None if none does."""
+    """A mistake with the number that fits an array of a layer best, the largest that it fits; None if none does."""
     at = [one for one in search.observed.get(layer, ()) if one.parameter is not None]
-    if not at:
-        return None
-    largest = max(at, key=lambda one: one.given.size)
+    at.sort(key=lambda one: -one.given.size)
+    return next(filter(None, (_valued_by(one, chain, slip, layer, ct_a) for one in at)), None)
+
+
+def _valued_by(observed: Observed, chain: Chain, slip: Slip, layer: int, ct_a: Array | None) -> Slip | None:
+    """A mistake with the number that fits one array of the layer best."""
     made, cotangents = [], []
     for value in (0.0, 1.0):
         program = applied(chain.program, slip._replace(value=value))
@@ -286,27 +301,27 @@ def valued(search: Search, chain: Chain, slip: Slip, layer: int, ct_a: Array | N
         arriving = program.ct_outputs if ct_a is None else ct_a
         view = view_of(program, layer)._replace(ct_a=arriving)
         ct_z = attempted(program.stages[layer].through_activation, view, arriving)
-        gradient = None if ct_z is None else summed(program, view, largest, ct_z)
+        gradient = None if ct_z is None else summed(program, view, observed, ct_z)
         if gradient is None:
             return None
         made.append(gradient)
         cotangents.append(ct_z)
     changed = np.count_nonzero(cotangents[1] - cotangents[0])
     entries = np.count_nonzero(np.abs(cotangents[0]) + np.abs(cotangents[1]))
-    assert largest.parameter is not None
+    assert observed.parameter is not None
     first, more = made[0], made[1] - made[0]
-    penalty = () if largest.given.size < 4 else (largest.parameter,)
+    penalty = () if observed.given.size < 4 else (observed.parameter,)
     for columns, fixed in (((more, *penalty), first), ((more, first, *penalty), np.zeros_like(first))):
         fitted = 1 if fixed is first else 2  # by which as many entries can be given whatever they are
         basis = np.stack([column.ravel() for column in columns], axis=1)
         if not np.isfinite(basis).all() or len(basis) <= basis.shape[1] or changed < 2 or entries <= fitted:
             continue
-        left = (largest.given - fixed).ravel()
+        left = (observed.given - fixed).ravel()
         solution, _, rank, _ = np.linalg.lstsq(basis, left, rcond=1e-12)
         far = np.abs(left - basis @ solution).max()
-        if rank == basis.shape[1] and far <= SPAN * (largest.allowed.max() + largest.relative * np.abs(left).max()):
+        if rank == basis.shape[1] and far <= SPAN * (observed.allowed.max() + observed.relative * np.abs(left).max()):
             factor = 1.0 if fixed is first else float(solution[1])
-            return None if factor == 0 else slip._replace(value=plain_number(solution[0] / factor, largest.relative))
+            return None if factor == 0 else slip._replace(value=plain_number(solution[0] / factor, observed.relative))
     return None
 
 

@@ -1,6 +1,6 @@
 """Explanations made of several mistakes, of all wrong arrays or of some."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,14 +9,12 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.case import FIELDS, layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.composition.alternatives import alternatives_of
+from functional_mlp.oracle.diagnosis.composition.belief import believed, evidence_of, is_one_number, outweighs
 from functional_mlp.oracle.diagnosis.composition.chain import (
     Chain,
     Search,
     Step,
-    is_familiar,
     kind_of,
-    summed,
-    weighted,
 )
 from functional_mlp.oracle.diagnosis.composition.constants import (
     FITTED,
@@ -30,16 +28,15 @@ from functional_mlp.oracle.diagnosis.composition.constants import (
     total,
 )
 from functional_mlp.oracle.diagnosis.composition.factors import readings
-from functional_mlp.oracle.diagnosis.composition.fits import SURE, Explained, Observed, telling_entries
+from functional_mlp.oracle.diagnosis.composition.fits import Observed, telling_entries
 from functional_mlp.oracle.diagnosis.composition.peeling import programs, right_program
-from functional_mlp.oracle.diagnosis.composition.samples import parts_of, uneven_samples
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, view_of
+from functional_mlp.oracle.diagnosis.composition.samples import parts_of, sample_weights, uneven_samples
+from functional_mlp.oracle.mistakes import MISTAKES, Slip
 from functional_mlp.oracle.truth import computing
 
 MOST = 12  # explanations
 MOST_ALIKE = 3  # mistakes at one place, beside the likeliest, that make the same numbers
 MOST_TOGETHER = 4  # mistakes: more fit by chance
-BEYOND_CHANCE = 9.0  # by which evidence outweighs the cost of an explanation: as its cost, a natural logarithm
 UNLIKELY = 12.0  # cost of an explanation beside which another one is looked for
 
 
@@ -57,11 +54,6 @@ class Composed(NamedTuple):
     made: Mapping[str, Array]
     unexplained: tuple[str, ...]
     cost: float
-
-
-def outweighs(evidence: float, cost: float) -> bool:
-    """Whether numbers that agree are beyond chance, for an explanation of this cost."""
-    return evidence >= cost + BEYOND_CHANCE
 
 
 def compose(question: Discrepancy, *, entirely: bool = False, backward: bool = True) -> list[Composed]:
@@ -161,12 +153,14 @@ def _stepped(question: Discrepancy, layer: int) -> tuple[Array, Array | None]:
 
 
 def _uneven(search: Search, question: Discrepancy) -> list[Composed]:
-    """The right program, whose samples do not count alike."""
-    uneven = uneven_samples(search, right_program(search))
-    if uneven is None:
-        return []
-    left = tuple(sorted(question.wrong - {"loss", "outputs"} - uneven.made.keys()))
-    return [Composed(uneven.parts, uneven.made, left, total(uneven.parts))]
+    """The right program, whose samples do not count alike: with whatever its factors and penalties amount to."""
+    right = right_program(search)
+    uneven = uneven_samples(search, right)
+    if uneven is not None:
+        left = tuple(sorted(question.wrong - {"loss", "outputs"} - uneven.made.keys()))
+        return [Composed(uneven.parts, uneven.made, left, total(uneven.parts))]
+    weighed = (right_program(search, weights) for weights in sample_weights(search, right))
+    return [composed for chain in weighed for composed in _composed(search, chain, question)]
 
 
 # from a program to its mistakes
@@ -175,11 +169,10 @@ def _uneven(search: Search, question: Discrepancy) -> list[Composed]:
 def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Composed]:
     """The explanations that a program and its factors amount to."""
     wrong = question.wrong - {"loss", "outputs"}
-    chain = _supported(search, chain, wrong)
-    chain = _zeros_believed(search, chain, [path for path in wrong if path not in chain.explained])
+    chain = believed(search, chain, wrong)
     explained = {path: one for path, one in chain.explained.items() if path in wrong}
     left = tuple(path for path in sorted(wrong) if path not in explained)
-    if not explained or (left and _is_one_number([one.observed for one in explained.values()])):
+    if not explained or (left and is_one_number([one.observed for one in explained.values()])):
         return []
     made = {path: one.made for path, one in chain.explained.items()}
     relative = min(one.observed.relative for one in explained.values())
@@ -187,100 +180,17 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
     read = readings(list(chain.explained.values()), search.constants)
     if one_number:
         read = [parts for parts in read if not any(is_any_number(one.id, one.value, one.meanings) for one in parts)]
-    choices = _choices(search, chain)
+    choices = _choices(search, chain, partial=bool(left))
     together = [(*own, *parts) for parts in read for own in choices]
-    evidence = sum(one.observed.evidence(one.fit.free) for one in explained.values())
+    shown = evidence_of(chain, wrong)
     return [
         Composed(parts, made, left, total(parts))
         for parts in together
-        if 0 < len(parts) <= MOST_TOGETHER and outweighs(evidence, total(parts))
+        if 0 < len(parts) <= MOST_TOGETHER and outweighs(shown, total(parts), partly=bool(left))
     ]
 
 
-def _is_one_number(observed: Sequence[Observed]) -> bool:
-    """Whether all that is explained is a single number, which one of many mistakes may give by chance."""
-    return sum(one.given.size if one.is_zero else one.numbers for one in observed) < 2
-
-
-def _zeros_believed(search: Search, chain: Chain, left: Collection[str]) -> Chain:
-    """A program without the arrays of zeros at or below a layer that is not explained: that may be why they are 0.
-
-    Nor with those of which a mistake in the sums explains entries that are 0.
-    """
-    top = max((layer_of(path) for path in left), default=-1)
-    explained = chain.explained.values() if left else ()
-    unexplained = [np.abs(one.given[one.given != 0]) for one in search.arrays if one.path in left]
-    least = min((float(sizes.min()) for sizes in unexplained if sizes.size), default=0.0)  # that is told from 0 at all
-    zeros = [one for one in explained if _is_doubtful(search, one, top, least) or _is_zeroed(chain, one)]
-    return chain.without([one.observed.path for one in zeros])
-
-
-def _is_doubtful(search: Search, one: Explained, top: int, least: float) -> bool:
-    """Whether an array is 0 as it may be because of what is not explained, in a layer `top` and below.
-
-    That is not why where layers below are not 0, to which the cotangent came, or the weights beside a bias. Nor does an
-    array of zeros show anything of which the right numbers are smaller than the `least` that is not explained.
-    """
-    observed = one.observed
-    if observed.is_zero and observed.wrong and np.abs(one.gradient).max(initial=0.0) < least:
-        return True
-    if observed.layer > top or not (one.fit.factor == 0 or (observed.wrong and observed.is_zero)):
-        return False
-    has_data = {own.layer for own in search.arrays if own.kind == "weights" and own.has_data}
-    if observed.layer < search.top:
-        passed = any(layer < observed.layer for layer in has_data)
-        return not (passed or (observed.kind == "bias" and observed.layer in has_data))
-    biases = [own for own in search.arrays if own.kind == "bias"]
-    return not (observed.kind == "bias" and observed.layer in has_data and all(own.is_zero for own in biases))
-
-
-def _is_zeroed(chain: Chain, one: Explained) -> bool:
-    """Whether all that a mistake in the sums of an array changes is 0 in it."""
-    observed = one.observed
-    if observed.path not in chain.sums:
-        return False
-    delta = weighted(chain, chain.deltas[observed.layer])
-    unchanged = summed(chain.program, view_of(chain.program, observed.layer), observed, delta)
-    return unchanged is not None and not one.gradient[one.gradient != unchanged].any()
-
-
-def _supported(search: Search, chain: Chain, wrong: Collection[str]) -> Chain:
-    """A program with those arrays left unexplained that only a number explains which means nothing.
-
-    Such a number is believed if other arrays show it too, or if everything is explained and the array is no small one.
-    """
-    while True:
-        partial = any(path not in chain.explained for path in wrong)
-        odd = [path for path, one in chain.explained.items() if _is_unsupported(search, chain, one, partial)]
-        if not odd:
-            return chain
-        chain = chain.without(odd)
-
-
-def _is_unsupported(search: Search, chain: Chain, one: Explained, partial: bool) -> bool:
-    fit, observed = one.fit, one.observed
-    if not observed.wrong or fit.factor == 0:
-        return False
-    others = [other for path, other in chain.explained.items() if path != observed.path]
-    shared = is_familiar(others, observed, fit)
-    if fit.factor != 1:
-        delta = chain.deltas.get(observed.layer)
-        one_entry = delta is not None and telling_entries(delta, observed.relative) == 1
-        meant = search.constants.meaning_of(fit.factor, fit.doubt)
-        if not meant and partial:  # what is not explained may multiply the rest by any number
-            top = (other for other in others if other.observed.layer == search.top and other.observed.wrong)
-            return not is_familiar(top, observed, fit)
-        elsewhere = [other for other in others if other.observed.layer != observed.layer]
-        if not meant and one_entry and not is_familiar(elsewhere, observed, fit):
-            return True
-        if meant and observed.digits(0) >= SURE:  # one number that is just n times the right one is no chance
-            return fit.free > 1 and not shared and (partial or observed.digits(fit.free) < SURE)
-    if fit.free == 0:
-        return False
-    return not shared and (partial or observed.digits(fit.free) < SURE)
-
-
-def _choices(search: Search, chain: Chain) -> list[tuple[Part, ...]]:
+def _choices(search: Search, chain: Chain, *, partial: bool) -> list[tuple[Part, ...]]:
     """The mistakes of a program, each place as one of those that make the same numbers there."""
     steps = _commonest_first([*chain.steps, *chain.sums.values()])
     chosen = [[step[0] for step in steps]]
@@ -290,7 +200,7 @@ def _choices(search: Search, chain: Chain) -> list[tuple[Part, ...]]:
     more = _early(chain)
     if chain.samples is not None:
         relative = max(one.observed.relative for one in chain.explained.values())
-        counted = parts_of(search, chain.samples, relative)
+        counted = parts_of(search, chain.samples, relative, fractions=not partial)
         if not counted:
             return []
         more = (*more, *counted)

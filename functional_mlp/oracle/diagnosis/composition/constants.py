@@ -6,7 +6,16 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from functional_mlp.oracle.diagnosis.composition.alternatives import CONVENTIONS, applied
-from functional_mlp.oracle.mistakes import FREQUENCIES, MISTAKES, Prepared, Slip, frequency_of, only_scales, places
+from functional_mlp.oracle.mistakes import (
+    FREQUENCIES,
+    MISTAKES,
+    Prepared,
+    Slip,
+    decides_by_one_number,
+    frequency_of,
+    only_scales,
+    places,
+)
 
 ROUNDING = 1e-13  # of a constant, relative, besides its own doubt
 UNNAMED = 4.0  # what a constant costs that means nothing in particular
@@ -82,6 +91,9 @@ class Constants:
         weights = case.sample_weights
         self.divisor = float(self.samples if weights is None else weights.sum())
         self.any_multiple = only_scales(case)  # whatever was done at the outputs
+        self.one_number_each = decides_by_one_number(case)
+        classes = case.network.activations[-1].name == "softmax" or (loss and loss.kind == "softmax_cross_entropy")
+        self.sums_to_zero = bool(classes)  # the delta of the output layer, over the units
         self.averages = loss is not None and loss.over_samples == "mean"
         self.l2 = 0.0 if loss is None else loss.l2
         self.meanings = _meanings(self)

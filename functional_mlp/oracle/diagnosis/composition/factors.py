@@ -5,6 +5,7 @@ share, or all biases, or a layer and those below, are one mistake and not many; 
 likeliest mistakes is taken.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -104,8 +105,8 @@ def _factors(explained: Sequence[Explained], constants: Constants) -> list[tuple
     _cover(factors, doubts, wide, single, [], solutions)
     found: list[tuple[Part, ...]] = []
     for solution in solutions:
-        alone = (constant for shape, constant, _ in solution if _only(shape))
-        if sum(not constants.meaning_of(constant, 1e-9) for constant in alone) > MOST_ODD:
+        alone = ((constant, max(doubt, 1e-9)) for shape, constant, doubt in solution if _only(shape))
+        if sum(not constants.meaning_of(*one) for one in alone) > MOST_ODD:
             continue  # as many numbers as arrays say nothing
         choices: list[tuple[Part, ...]] = [()]
         for shape, constant, doubt in solution:
@@ -229,7 +230,10 @@ def _named(
         return [()]
     if shape.kind == "all":
         whole = any(with_its_penalty(one) for one in explained)
-        found = _of_all(constant, doubt, whole, constants, scaled, plain)
+        found = [
+            *_of_all(constant, doubt, whole, constants, scaled, plain),
+            *_shortened(constant, explained, constants),
+        ]
         declared = [one for one in explained if one.observed.l2 or one.observed.l1]
         if declared and all(one.fit.l2 == one.fit.l1 == 0 for one in declared):  # of no penalty nobody knows
             found += [plain("everything-divided-twice")] if _divides_again(constant, doubt, constants) else []
@@ -273,6 +277,19 @@ def _of_all(
     return [*constants.conventions_of(constant, doubt)[:6], scaled("loss-scaled", "gradient", ())]
 
 
+def _shortened(constant: float, explained: Sequence[Explained], constants: Constants) -> list[tuple[Part, ...]]:
+    """The clipping of the whole gradient by its norm, which makes all of it smaller."""
+    grads = {one.observed.path: one.observed.given for one in explained if one.observed.kind in FIELDS}
+    every = sum(leaf is not None for layer in constants.case.params for leaf in layer)
+    if not 0 < constant < 1 or len(grads) < every or "gradient-clipped" in constants.excluded:
+        return []
+    bound = math.sqrt(sum(float(np.vdot(given, given)) for given in grads.values()))
+    round_ = float(f"{bound:.2g}")
+    is_round = close(bound, round_, max(one.fit.doubt for one in explained))  # as bounds are that people choose
+    more = 0.0 if is_round else UNNAMED + ONE_OF_SEVERAL
+    return [(part("gradient-clipped", (), "by-norm", more, value=round_ if is_round else bound),)]
+
+
 def _divides_again(constant: float, doubt: float, constants: Constants) -> bool:
     """Whether a constant is the 1/n of a loss that is a mean already."""
     return constants.averages and constants.samples > 1 and close(constant, 1 / constants.samples, doubt)
@@ -307,6 +324,10 @@ def _zeros(zeros: Sequence[Explained], others: Sequence[Explained], constants: C
         for layer, kinds in sorted(by_layer.items())
         if "weights" in kinds and not any(one.observed.layer == layer and one.observed.kind == "bias" for one in others)
     )
+    if constants.sums_to_zero and whole == tuple(range(constants.depth - 1)):
+        last = (constants.depth - 1,)
+        never = [part("layer-never-computed", whole), part("sum-product-swapped", last, "way-back")]
+        return [(one,) for one in never if one.id not in constants.excluded]
     parts = [part("layer-never-computed", whole, more=ONE_OF_SEVERAL * (len(whole) - 1))] if whole else []
     weights = tuple(layer for layer, kinds in sorted(by_layer.items()) if "weights" in kinds and layer not in whole)
     if weights:

@@ -238,6 +238,13 @@ class Explained(NamedTuple):
         return bool((np.abs(self.gradient) <= self.observed.allowed).all())
 
     @property
+    def has_other_penalty(self) -> bool:
+        """Whether a penalty is in it that is neither the declared one nor that times the factor."""
+        observed, (factor, *fitted, _, _) = self.observed, self.fit
+        declared = [observed.l2, observed.l1]
+        return fitted != declared and fitted != [factor * own for own in declared]
+
+    @property
     def made(self) -> Array:
         """The array that the program makes."""
         return made_by(self.observed, self.gradient, self.fit)

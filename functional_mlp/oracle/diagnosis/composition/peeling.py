@@ -57,10 +57,10 @@ def programs(search: Search, entirely: bool = False) -> list[Chain]:
     return _best(with_gathered(search, chain) if chain.unexplained else chain for chain in found)
 
 
-def right_program(search: Search) -> Chain:
-    """The program without a mistake, followed to the first layer."""
+def right_program(search: Search, samples: Array | None = None) -> Chain:
+    """The program without a mistake, or with other weights of samples alone, followed to the first layer."""
     program = search.prepared.program
-    chain = reached(search, Chain(program), search.top, program.ct_outputs)
+    chain = reached(search, Chain(program, samples=samples), search.top, program.ct_outputs)
     for layer in reversed(range(search.top)):
         assert chain is not None
         sent = _sent_back(search, chain, layer, None, early="")
@@ -122,7 +122,9 @@ def _headed(search: Search, chain: Chain, group: Group) -> Iterator[Chain]:
 
 def _of_heads(search: Search, heads: Iterable[Chain]) -> list[Chain]:
     followed = (reached(search, head, search.top, head.program.ct_outputs) for head in heads)
-    return [chain for chain in followed if chain is not None]
+    return [
+        chain for chain in followed if chain is not None and (chain.ct_z.any() or not chain.steps)
+    ]  # 0 shows nothing
 
 
 def _two_at_the_outputs(search: Search, heads: Sequence[Chain], groups: Sequence[Group]) -> Iterator[Chain]:

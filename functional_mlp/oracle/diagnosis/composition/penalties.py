@@ -40,9 +40,9 @@ def _penalty_parts(
     on_bias = any(one.observed.l2 for one in biases)
     of_penalty = bool(declared) and penalty_times(l2 / declared, constants) is not None
     if constants.rate is not None and (odd_biases or not biases) and not of_penalty:
-        momentum = _momentum(fitted, largest, constants.rate)
-        if momentum is not None:
-            yield (part("momentum-as-weights", value=momentum),)
+        added = _momentum(fitted, largest, constants)
+        if added is not None:
+            yield added
     if odd_weights and have(weights, l2, l1):
         parts = _of_weights(l2, l1, weights[0], constants)
         if not odd_biases:
@@ -60,19 +60,23 @@ def _penalty_parts(
             yield (part("l2-not-on-bias"),)
 
 
-def _momentum(fitted: Sequence[Explained], largest: Explained, rate: float) -> float | None:
-    """The number of times that the parameters themselves are added to them in a step; None if they are not."""
-    for of_penalty in (
-        lambda one: 1.0,
-        lambda one: 0.0,
-        lambda one: one.fit.factor,
-        lambda one: np.sign(one.fit.factor),
-    ):
-        momentum = (of_penalty(largest) * largest.observed.l2 - largest.fit.l2) * rate
-        added = (_same_penalty(one, of_penalty(one) * one.observed.l2 - momentum / rate, 0.0) for one in fitted)
-        plain = close(momentum, float(f"{momentum:.3g}"), max(1e-9, largest.observed.relative))
-        if momentum > 0 and plain and all(added):
-            return float(momentum)
+def _momentum(fitted: Sequence[Explained], largest: Explained, constants: Constants) -> tuple[Part, ...] | None:
+    """That the parameters themselves are added to them in a step, and what their penalty is then; None if not so."""
+    assert constants.rate is not None
+    beside: list[tuple[float, tuple[Part, ...]]] = [(1.0, ()), (0.0, ())]
+    if constants.l2:
+        beside += [(ratio, (part(*key),)) for key, ratio in _ratios(constants).items() if ratio]
+    for within in (lambda one: 1.0, lambda one: one.fit.factor, lambda one: np.sign(one.fit.factor)):
+        for ratio, parts in beside:
+
+            def l2_of(one: Explained, ratio: float = ratio, within: Callable = within) -> float:
+                return float(ratio * within(one) * one.observed.l2)
+
+            momentum = (l2_of(largest) - largest.fit.l2) * constants.rate
+            plain = close(momentum, float(f"{momentum:.3g}"), max(1e-9, largest.observed.relative))
+            added = (_same_penalty(one, l2_of(one) - momentum / constants.rate, 0.0) for one in fitted)
+            if momentum > 0 and plain and all(added):
+                return (part("momentum-as-weights", value=float(momentum)), *parts)
     return None
 
 
@@ -95,19 +99,22 @@ def _of_weights(l2: float, l1: float, one: Explained, constants: Constants) -> t
 
 def penalty_times(ratio: float, constants: Constants) -> Part | None:
     """The mistake that multiplies the L2 penalty's gradient with a number; None if none does."""
-    n = constants.samples
-    known: dict[tuple[str, str | None], float] = {
-        ("l2-missing", None): 0.0,
-        ("l2-sign", None): -1.0,
-        ("l2-factor", "doubled"): 2.0,
-        ("l2-factor", "halved"): 0.5,
-        ("l2-not-averaged", "times-n"): float(n),
-        ("l2-not-averaged", "divided-by-n"): 1.0 / n,
-    }
-    for (mistake_id, variant), value in known.items():
+    for key, value in _ratios(constants).items():
         if abs(ratio - value) <= 1e-6 * max(1.0, abs(value)):
-            return part(mistake_id, (), variant)
+            return part(*key)
     return None
+
+
+def _ratios(constants: Constants) -> dict[tuple[str, tuple[()], str | None], float]:
+    """The mistakes that multiply the L2 penalty's gradient, and by what."""
+    return {
+        ("l2-missing", (), None): 0.0,
+        ("l2-sign", (), None): -1.0,
+        ("l2-factor", (), "doubled"): 2.0,
+        ("l2-factor", (), "halved"): 0.5,
+        ("l2-not-averaged", (), "times-n"): float(constants.samples),
+        ("l2-not-averaged", (), "divided-by-n"): 1.0 / constants.samples,
+    }
 
 
 def _is_declared(one: Explained) -> bool:

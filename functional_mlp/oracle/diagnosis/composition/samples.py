@@ -1,6 +1,6 @@
 """Samples that do not count alike: one weight for each, fitted to all arrays at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from functional_mlp.oracle.diagnosis.composition.fits import (
 from functional_mlp.oracle.mistakes import view_of
 
 SURE = 8.0  # decimal digits beyond those of the weights by which arrays must agree
+UNSEEN = 1e-10  # relative: the contribution of a sample whose weight cannot be told
 NEAR = 0.01  # of a whole number
 MOST_TIMES = 2  # times the number of samples: how often one sample may count
 DRIFT = 1e-4  # relative: how far the parameters may have moved while samples were added, if the weights are whole
@@ -58,7 +59,8 @@ def _with_weights_of(
     weights = _weights(chain, used)
     if weights is None or not _beyond_chance(used, len(weights), 0.0) or _are_even(used, weights):
         return None
-    if not parts_of(search, weights, max(one.relative for one in used)):
+    fractions = not chain.steps  # another loss multiplies each sample by a number as well
+    if not parts_of(search, weights, max(one.relative for one in used), fractions=fractions):
         return None
     paths = {one.path for one in at}
     start = chain._replace(
@@ -90,6 +92,23 @@ def _judged_again(search: Search, chain: Chain) -> Chain:
     return chain
 
 
+def sample_weights(search: Search, chain: Chain) -> Iterator[Array]:
+    """Weights of samples by which a program has all its arrays, or those of weights, beside any penalty.
+
+    Those that conventions give together with whole numbers of times alone.
+    """
+    every = [one for one in search.arrays if one.parameter is not None and one.layer in chain.deltas]
+    if search.constants.samples < 2 or not every:
+        return
+    for used in (every, [one for one in every if one.kind == "weights"]):
+        for any_penalty in (False, True):
+            weights = _weights(chain, used, any_penalty=any_penalty)
+            if weights is None or not _beyond_chance(used, len(weights), 0.0) or _are_even(used, weights):
+                continue
+            if parts_of(search, weights, max(one.relative for one in used)):
+                yield weights
+
+
 def uneven_samples(search: Search, chain: Chain) -> Uneven | None:
     """The weights of samples by which a program has all its arrays, while its parameters moved a little; or None."""
     samples = search.constants.samples
@@ -108,10 +127,11 @@ def uneven_samples(search: Search, chain: Chain) -> Uneven | None:
     return Uneven(parts_of(search, weights, DRIFT), made)
 
 
-def parts_of(search: Search, weights: Array, relative: float) -> tuple[Part, ...]:
+def parts_of(search: Search, weights: Array, relative: float, *, fractions: bool = False) -> tuple[Part, ...]:
     """The mistakes by which samples have these weights: conventions that multiply all of them, and which count how.
 
-    () if they are no whole numbers of times: whatever mixes the samples of one output is like this.
+    () if they are no whole numbers of times, which are asked for, or one number decides of each sample: any error at
+    the output is so.
     """
     places, known = np.arange(len(weights)), {}
     known["sample-count-off-by-one", "first-skipped"] = places > 0
@@ -131,11 +151,13 @@ def parts_of(search: Search, weights: Array, relative: float) -> tuple[Part, ...
         how = _unevenly(near) if pattern is None else part(pattern[0], (), pattern[1])
         multiple = UNNAMED * (np.gcd.reduce(np.abs(near).astype(int)) > 1)
         found.append((*conventions, how._replace(cost=how.cost + multiple)))
+    if not found and fractions and not search.constants.one_number_each:
+        found.append((_unevenly(weights, more=UNNAMED),))
     return min(found, key=total, default=())
 
 
-def _unevenly(weights: Array) -> Part:
-    return part("samples-weighted-unevenly", value=tuple(map(float, weights)), more=FITTED)
+def _unevenly(weights: Array, more: float = 0.0) -> Part:
+    return part("samples-weighted-unevenly", value=tuple(map(float, weights)), more=FITTED + more)
 
 
 def _made(chain: Chain, observed: Observed, weights: Array) -> Array:
@@ -159,20 +181,30 @@ def _per_sample(chain: Chain, observed: Observed) -> Array:
     return of_each_sample(inputs, chain.deltas[observed.layer], observed.kind)
 
 
-def _weights(chain: Chain, observed: Sequence[Observed]) -> Array | None:
-    """The weights that fit some arrays best; None if these do not determine them."""
+def _weights(chain: Chain, observed: Sequence[Observed], *, any_penalty: bool = False) -> Array | None:
+    """The weights that fit some arrays best, beside the declared penalty or any; None if these do not determine them.
+
+    Samples that contribute nothing to any of them are taken to count as most others do.
+    """
     entries, samples = sum(one.given.size for one in observed), max((one.samples for one in observed), default=0)
     if not samples < entries or entries * samples**2 > MOST_WORK:
         return None
     rows, given = [], []
     for one in observed:
         unit = max(float(one.allowed.max()), one.relative * float(np.abs(one.given).max()), 1e-300)
-        penalty = made_by(one, np.zeros_like(one.given), Fit(1.0, one.l2, one.l1, 0, 0.0))
-        rows.append(_per_sample(chain, one) / unit)
-        given.append((one.given - penalty).ravel() / unit)
+        each, own = _per_sample(chain, one) / unit, (one.given - one.penalty).ravel() / unit
+        if any_penalty:
+            each, own = np.stack([one.without_penalties(column) for column in each.T], 1), one.without_penalties(own)
+        rows.append(each)
+        given.append(own)
     basis = np.concatenate(rows)
     if not np.isfinite(basis).all() or len(basis) <= basis.shape[1]:
         return None
-    solution, _, rank, _ = np.linalg.lstsq(basis, np.concatenate(given), rcond=1e-10)
-    weights: Array = np.asarray(solution, np.float64)
-    return weights if rank == basis.shape[1] and np.isfinite(weights).all() else None
+    sizes = np.linalg.norm(basis, axis=0)
+    seen = sizes > UNSEEN * sizes.max(initial=0.0)
+    solution, _, rank, _ = np.linalg.lstsq(basis[:, seen], np.concatenate(given), rcond=UNSEEN)
+    if rank < np.count_nonzero(seen) or not rank or not np.isfinite(solution).all():
+        return None
+    weights: Array = np.full(len(seen), np.sort(solution)[len(solution) // 2])
+    weights[seen] = solution
+    return weights

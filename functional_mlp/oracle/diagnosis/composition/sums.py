@@ -62,7 +62,21 @@ def is_odd(search: Search, explained: Explained) -> bool:
 
 def _by_sums(search: Search, chain: Chain, layer: int, observed: Observed) -> list[tuple[Slip, Explained]]:
     """The mistakes in the sums of an array that explain it, the likeliest first."""
-    found: list[tuple[float, Slip, Explained]] = []
+    found, faint = _by_each_sum(search, chain, layer, observed)
+    if not found and _is_one_number_of_its_own(search, observed):
+        fit = Fit(1.0, 0.0, 0.0, 0, 0.0)
+        one_number = Slip("scalar-broadcast", layer, "weights" if observed.kind == "weights" else "bias-mean")
+        found = faint or [(0.0, one_number, Explained(observed, observed.given, fit))]
+    return [(slip, explained) for _, slip, explained in sorted(found, key=lambda one: one[0])]
+
+
+Summed = tuple[float, Slip, Explained]  # what it costs, the mistake in a sum, and the array
+
+
+def _by_each_sum(search: Search, chain: Chain, layer: int, observed: Observed) -> tuple[list[Summed], list[Summed]]:
+    """The mistakes in the sums of an array that explain it, and those that do to digits that may be chance."""
+    found: list[Summed] = []
+    faint: list[Summed] = []
     fits = fits_of(chain.explained, observed.path)
     unchanged = gradient_of(chain, observed)
     least = 0 if observed.path in chain.explained else observed.given.size
@@ -71,20 +85,19 @@ def _by_sums(search: Search, chain: Chain, layer: int, observed: Observed) -> li
         if own is None:
             continue
         view = view_of(own, layer)._replace(ct_a=arriving(own, chain, layer))
-        gradient = summed(own, view, observed, weighted(chain, chain.ct_z))
-        changes = gradient is not None and (unchanged is None or not np.array_equal(gradient, unchanged))
-        fit = fit_of(observed, gradient, fits) if gradient is not None and changes else None
-        if fit is None or gradient is None or fit.factor == 0 or fit.free > least:
-            continue
-        if observed.digits(fit.free) < SURE or not _says_more_than_a_bound(slip, observed):
-            continue
-        cost = cost_of(*kind_of(slip)) + cost_of_fit(search, chain.explained, observed, fit)
-        found.append((cost, slip, Explained(observed, gradient, fit)))
-    if not found and _is_one_number_of_its_own(search, observed):
-        fit = Fit(1.0, 0.0, 0.0, 0, 0.0)
-        one_number = Slip("scalar-broadcast", layer, "weights" if observed.kind == "weights" else "bias-mean")
-        found.append((0.0, one_number, Explained(observed, observed.given, fit)))
-    return [(slip, explained) for _, slip, explained in sorted(found, key=lambda one: one[0])]
+        returned = MISTAKES[slip.id].change.place_of(slip.variant) == "returned"
+        for penalised in (True, False) if returned and (observed.l2 or observed.l1) else (False,):
+            gradient = summed(own, view, observed, weighted(chain, chain.ct_z), penalised=penalised)
+            if gradient is None or (unchanged is not None and np.array_equal(gradient, unchanged)):
+                continue
+            fit = fit_of(observed, gradient, fits)
+            if fit is None or fit.factor == 0 or fit.free > least or not _says_more_than_a_bound(slip, observed):
+                continue
+            cost = cost_of(*kind_of(slip)) + cost_of_fit(search, chain.explained, observed, fit)
+            sure = observed.digits(fit.free) >= SURE
+            (found if sure else faint).append((cost, slip, Explained(observed, gradient, fit)))
+            break
+    return found, faint
 
 
 def _is_one_number_of_its_own(search: Search, observed: Observed) -> bool:
