@@ -6,7 +6,8 @@ either side, knows nothing of all these:
 
     (<ct, f(x + h d)> - <ct, f(x - h d)>) / 2 h  =  <ct_x, d>     as h -> 0
 
-What the function decides stays decided, and what it calls constant (`stop_gradient`) constant.
+What the function decides stays decided, what it calls constant (`stop_gradient`) constant, and where it is written in
+pieces, as a maximum, it stays on the piece that it is on.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from functional_mlp import _jax_compat
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.noise import Floor
+from functional_mlp.oracle.traced.pieces import followed, shares_of
 from functional_mlp.oracle.traced.tracing import Evaluation, Path, Trace, place_of
 from functional_mlp.oracle.traced.tracing.primitives import Operation, Primitive, Value, is_float
 from functional_mlp.oracle.truth import DisagreementError
@@ -121,11 +123,12 @@ def _weighed(
 
 
 class _Kept(Evaluation):
-    """An evaluation that remembers what it decided, and what the function calls constant."""
+    """An evaluation that remembers what it decided, what the function calls constant, and which pieces it is on."""
 
     def __init__(self) -> None:
         super().__init__()
         self.constants: dict[Path, list[Value]] = {}
+        self.pieces: dict[Path, Sequence[Array]] = {}
 
     def decided(self, operation: Operation, primitive: Primitive, x: list[Value], path: Path) -> Value:
         self.decisions[path] = super().decided(operation, primitive, x, path)
@@ -136,11 +139,14 @@ class _Kept(Evaluation):
     ) -> list[Value]:
         if operation.name == "stop_gradient":
             self.constants[path] = y
+        shares = shares_of(operation, x)
+        if shares is not None:
+            self.pieces[path] = shares
         return y
 
 
 class _Moved(Evaluation):
-    """An evaluation elsewhere, with the same decisions and constants."""
+    """An evaluation elsewhere, with the same decisions, constants and pieces."""
 
     def __init__(self, kept: _Kept):
         super().__init__(kept.decisions)
@@ -149,6 +155,8 @@ class _Moved(Evaluation):
     def results(
         self, operation: Operation, primitive: Primitive, x: list[Value], y: list[Value], path: Path
     ) -> list[Value]:
+        if path in self.kept.pieces:
+            return [followed(operation, self.kept.pieces[path], x)]
         return self.kept.constants.get(path, y)
 
     def linear_solve(self, p: Any, x: list[Value], path: Path) -> list[Value]:

@@ -58,6 +58,26 @@ def test_ties_kinks_and_steep_slopes_are_no_disagreement(function):
     confirm(*asked(function, np.round(random.normal(size=(6, 5)))))
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: jnp.maximum(x, 0.3),
+        lambda x: jnp.minimum(0.3, x) * x,
+        lambda x: jnp.abs(x - 0.3),
+        lambda x: jnp.clip(x, 0.3, 2.0) * x,
+        lambda x: jnp.max(x, axis=-1),
+        lambda x: jnp.min(x, axis=0),
+        lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (3, 3), (2, 2), "SAME"),
+    ],
+)
+def test_a_kink_nearby_is_not_crossed(function):
+    x = random.normal(size=(40, 30))
+    x[7, 5], x[7, 6], x[8, 5] = 0.3 + 1e-9, 9.0, -9.0
+    x[7, 7], x[9, 5] = 9.0 + 1e-9, -9.0 - 1e-9
+    for opinion in opinions(*asked(function, x)):
+        assert abs(opinion.derivative - opinion.difference) < 1e-8 * abs(opinion.derivative)
+
+
 def test_implicit_solutions_are_followed():
     a = random.normal(size=(4, 4)) + 4 * np.eye(4)
     confirm(*asked(jnp.linalg.solve, a, random.normal(size=(4, 2))))

@@ -16,6 +16,7 @@ from functional_mlp.oracle.traced.noise.survey import Survey, different, represe
 from functional_mlp.oracle.traced.tracing import Evaluation, Path, Step
 from functional_mlp.oracle.traced.tracing.primitives import (
     EQUALITIES,
+    FOUND_AGAIN,
     Kind,
     Operation,
     Primitive,
@@ -103,7 +104,7 @@ class Noisy(Evaluation):
     def stepped(self, step: Step, x: list[Value], path: Path) -> list[Value]:
         """The results of an equation; those of the function are written."""
         y, variables = super().stepped(step, x, path), step.operation.equation.outvars
-        if len(path) > 1 or self._written.isdisjoint(variables):
+        if len(path) > 1 or self._written.isdisjoint(variables) or step.operation.name in FOUND_AGAIN:
             return y
         storage, ranks = self.precision.storage, map(len, step.operation.shapes)
         return [

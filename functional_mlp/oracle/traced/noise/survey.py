@@ -25,6 +25,7 @@ from functional_mlp.oracle.traced.tracing.primitives import Kind, Operation, Pri
 
 NEXT_TO = 2.0**-44  # as near to a number as it is moved at most in order to find ties, relative to it
 COARSE = 0.05  # of a sum: an error beyond which it matters whether it adds or multiplies
+LARGEST_EXPONENT = 750.0  # of an exponential that is neither 0 nor infinite
 EXPONENTIALS = frozenset({"exp", "exp2", "expm1"})
 
 
@@ -70,7 +71,8 @@ class Survey(Evaluation):
         of_one_sign: which sums may be off by a factor, and neither 0 nor negative; where that matters.
         reach: how large the numbers are that another formula works with, where they are larger than the result.
         recovered: how large an exponential is together with a constant that is added to it: a program may keep the sum,
-            and take the constant off again, as e / (1 + e) = 1 - 1 / (1 + e).
+            and take the constant off again, as e / (1 + e) = 1 - 1 / (1 + e); or the logarithm of the sum, of which the
+            difference from a number as large as the exponent is taken, as e / (1 + e) = exp(x - log(1 + e)).
         poles: what is divided by, or taken the logarithm of.
         largest: the largest number that a program meets.
     """
@@ -139,7 +141,8 @@ class Survey(Evaluation):
             return results
         constant = self._added.get(operation.equation.outvars[0])
         if constant is not None and operation.name in EXPONENTIALS:
-            self.recovered[path] = np.abs(array_of(results[0]) + constant)
+            exponent = np.clip(np.abs(bare[0]), 1.0, LARGEST_EXPONENT)
+            self.recovered[path] = np.abs(array_of(results[0]) + constant) * exponent
         if has_pole(operation, primitive):
             self.poles[path] = bare[primitive.pole or 0]
         if primitive.kind is Kind.SUM:

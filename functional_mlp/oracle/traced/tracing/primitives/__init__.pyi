@@ -1,4 +1,5 @@
 from .decisions import EQUALITIES as EQUALITIES
+from .decisions import FOUND_AGAIN as FOUND_AGAIN
 from .elementwise import horner as horner
 from .operation import Kind as Kind
 from .operation import Operation as Operation
@@ -9,6 +10,8 @@ from .operation import as_value as as_value
 from .operation import is_float as is_float
 from .operation import passes_of as passes_of
 from .operation import prepared as prepared
+from .operation import trailing as trailing
 from .sums import as_matrices as as_matrices
+from .sums import windows_of as windows_of
 from .table import TABLE as TABLE
 from .table import primitive_of as primitive_of

@@ -106,4 +106,5 @@ DECISIONS: dict[str, Primitive] = {
 }
 BITS = Primitive(_outcome, Kind.DECIDED, decide=_bits)  # of a float, such as its sign
 TO_WHOLE_NUMBERS = Primitive(_outcome, Kind.DECIDED, decide=_whole)
+FOUND_AGAIN = frozenset({"max", "min", "reduce_max", "reduce_min"})  # on the way back, by an equality: unrounded
 EQUALITIES = frozenset({"eq", "ne"})  # what equals another number must do so after the noise too, or nothing does
