@@ -161,6 +161,7 @@ def _valued(case: oracle.Case, slip: Slip, rng: np.random.Generator) -> Slip:
     for _ in range(20):
         value = float(rng.choice(starts)) * (1.0 if parameter.choices else 10.0 ** rng.uniform(-0.5, 0.5))
         value = float(round(value)) if parameter.whole else value
+        value = float(f"{value:.1g}") if parameter.read is not None else value  # a bound, as people choose it
         if applies(case, slip.id, slip.layer, variant=slip.variant, value=value):
             return slip._replace(value=value)
     return slip

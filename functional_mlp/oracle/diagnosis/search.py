@@ -148,8 +148,10 @@ def composed_accounts(question: Discrepancy) -> list[Account]:
 
 
 def _says_what_was_done(account: Account) -> bool:
-    """Whether it is one mistake, and by no number that was fitted: relations of numbers say no more then."""
+    """Whether relations of numbers say no more: it is one of them, or one mistake by no number that was fitted."""
     [own, *more] = account.mistakes
+    if MISTAKES[own.id].generic:
+        return not more
     parameter = MISTAKES[own.id].parameter
     fitted_number = own.value is not None and not own.meanings and not (parameter is not None and parameter.choices)
     return not more and not fitted_number

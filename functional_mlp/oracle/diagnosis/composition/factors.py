@@ -278,16 +278,16 @@ def _of_all(
 
 
 def _shortened(constant: float, explained: Sequence[Explained], constants: Constants) -> list[tuple[Part, ...]]:
-    """The clipping of the whole gradient by its norm, which makes all of it smaller."""
+    """The clipping of the whole gradient to a norm that people choose, which makes all of it smaller."""
     grads = {one.observed.path: one.observed.given for one in explained if one.observed.kind in FIELDS}
     every = sum(leaf is not None for layer in constants.case.params for leaf in layer)
     if not 0 < constant < 1 or len(grads) < every or "gradient-clipped" in constants.excluded:
         return []
     bound = math.sqrt(sum(float(np.vdot(given, given)) for given in grads.values()))
     round_ = float(f"{bound:.2g}")
-    is_round = close(bound, round_, max(one.fit.doubt for one in explained))  # as bounds are that people choose
-    more = 0.0 if is_round else UNNAMED + ONE_OF_SEVERAL
-    return [(part("gradient-clipped", (), "by-norm", more, value=round_ if is_round else bound),)]
+    if not close(bound, round_, max(one.fit.doubt for one in explained)):
+        return []
+    return [(part("gradient-clipped", (), "by-norm", value=round_),)]
 
 
 def _divides_again(constant: float, doubt: float, constants: Constants) -> bool:

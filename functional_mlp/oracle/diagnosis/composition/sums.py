@@ -74,7 +74,7 @@ Summed = tuple[float, Slip, Explained]  # what it costs, the mistake in a sum, a
 
 
 def _by_each_sum(search: Search, chain: Chain, layer: int, observed: Observed) -> tuple[list[Summed], list[Summed]]:
-    """The mistakes in the sums of an array that explain it, and those that do to digits that may be chance."""
+    """The mistakes in the sums of an array that explain it, and those that do exactly, to digits that may be chance."""
     found: list[Summed] = []
     faint: list[Summed] = []
     fits = fits_of(chain.explained, observed.path)
@@ -94,8 +94,10 @@ def _by_each_sum(search: Search, chain: Chain, layer: int, observed: Observed) -
             if fit is None or fit.factor == 0 or fit.free > least or not _says_more_than_a_bound(slip, observed):
                 continue
             cost = cost_of(*kind_of(slip)) + cost_of_fit(search, chain.explained, observed, fit)
-            sure = observed.digits(fit.free) >= SURE
-            (found if sure else faint).append((cost, slip, Explained(observed, gradient, fit)))
+            if observed.digits(fit.free) >= SURE:
+                found.append((cost, slip, Explained(observed, gradient, fit)))
+            elif fit.free == 0 and fit.factor == 1:
+                faint.append((cost, slip, Explained(observed, gradient, fit)))
             break
     return found, faint
 
