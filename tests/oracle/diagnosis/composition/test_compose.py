@@ -309,3 +309,82 @@ def test_any_derivative_of_a_single_output_is_no_number_that_is_known():
         for (w, b), of in zip(oracle.solve(case).grads, case.params, strict=True)
     ]
     assert named(case, grads).explanations == ()
+
+
+def test_a_row_that_is_never_written_is_not_penalised_either():
+    case = draw()
+    grads = [(w, 7 * b) for w, b in backward(case)]
+    grads[1][0][-1] = 0.0
+    found = named(case, grads)
+    assert ids(found) == {"bias-gradient-summed", "off-by-one-loop"}
+
+
+def test_samples_that_count_unevenly_are_found_beside_factors_and_a_penalty_that_nobody_declared():
+    case = draw(loss=fm.Loss("squared_error", over_samples="mean"))
+    counts = np.array([1.0, 2, 1, 1, 1, 1, 1])[:, None]
+    grads = backward(case, penalty=0.0, sums=lambda _, a, d: (a.T @ (counts * d), 7 * (counts * d).sum(axis=0)))
+    grads = [(w + 0.3 * np.sign(own), b) for (w, b), (own, _) in zip(grads, case.params, strict=True)]
+    found = named(case, grads)
+    assert ids(found) == {"samples-weighted-unevenly", "bias-gradient-summed", "l1-penalty"}
+
+
+def test_each_sample_with_a_weight_of_its_own_is_named_where_several_outputs_show_it():
+    case = draw()
+    counts = np.random.default_rng(3).uniform(0.2, 2, (7, 1))
+    grads = backward(case, sums=lambda _, a, d: (a.T @ (counts * d), (counts * d).sum(axis=0)))
+    [uneven] = named(case, grads).mistakes
+    assert (uneven.id, uneven.value) == ("samples-weighted-unevenly", pytest.approx(tuple(counts[:, 0])))
+
+
+def test_a_norm_that_people_clip_to_is_told_beside_a_factor_that_means_nothing():
+    case = draw(loss=fm.Loss("squared_error", over_samples="mean"))
+    grads = backward(case, penalty=0.0)
+    norm = np.sqrt(sum(np.sum(leaf**2) for layer in grads for leaf in layer))
+    found = named(case, [(w * 0.5 / norm, b * 0.5 / norm) for w, b in grads])
+    assert ids(found) == {"gradient-clipped"}
+    assert [one.id for one in found.ties] == ["loss-scaled"]
+    assert found.mistakes[0].value == pytest.approx(0.5)
+    other = named(case, [(w * 0.51234 / norm, b * 0.51234 / norm) for w, b in grads])
+    assert ids(other) == {"loss-scaled"}
+
+
+def test_parameters_that_are_added_beside_a_penalty_of_another_size():
+    case, rate = draw(), 0.1
+    grads = backward(case, penalty=0.2 / 7)
+    stepped = [
+        (w - rate * dw + 0.9 * w, b - rate * db + 0.9 * b) for (w, b), (dw, db) in zip(case.params, grads, strict=True)
+    ]
+    found = oracle.check_update(case, stepped, rate).diagnosis
+    assert ids(found) == {"momentum-as-weights", "l2-not-averaged"}
+
+
+def test_a_number_in_the_cotangent_is_read_off_the_bias_where_the_weights_are_made_wrongly():
+    case = draw()
+    penalty = 0.1 * sum(np.sum(layer.weights**2) for layer in case.params)
+    _, a = forward(case)
+    delta = 2 * (a[3] - case.targets) / 7 + penalty
+    grads = backward(case)
+    z, _ = forward(case)
+    grads[2] = (z[1].T @ delta + 0.2 * case.params[2].weights, delta.sum(axis=0))
+    back = delta @ case.params[2].weights.T * a[2] * (1 - a[2])
+    grads[1] = (a[1].T @ back + 0.2 * case.params[1].weights, back.sum(axis=0))
+    back = back @ case.params[1].weights.T * (1 - a[1] ** 2)
+    grads[0] = (a[0].T @ back + 0.2 * case.params[0].weights, back.sum(axis=0))
+    assert ids(named(case, grads)) == {"penalty-in-delta", "pre-activation-used-as-input"}
+
+
+def test_what_passes_through_one_unit_shows_one_number():
+    """All below a unit through which everything passes is a multiple of the right arrays, whatever was done above."""
+    network = fm.Network((5, 5, 1, 4), ("tanh", "tanh", "identity"))
+    case = draw(network, fm.Loss("squared_error"), samples=1)
+    below, middle, top = [(np.array(w), np.array(b)) for w, b in oracle.solve(case).grads]
+    noise = np.random.default_rng(0).normal(size=(2, 4))
+    spoilt = [(1.7 * w, 1.7 * b) for w, b in (below, middle)] + [(top[0] + noise[:1], top[1] + noise[1])]
+    assert ids(named(case, spoilt)) == set()
+
+
+def test_a_whole_number_that_any_would_do_for_is_no_batch_size():
+    case = oracle.draw_case(NETWORK, fm.Loss("squared_error"), samples=7, dtype="float32")
+    grads = [(w * 0.00123, b * 0.00123) for w, b in oracle.solve(case).grads]
+    found = named(case, [tuple(leaf.astype(np.float32) for leaf in layer) for layer in grads])
+    assert "nominal-batch-size" not in ids(found) | {one.id for one in found.ties}
