@@ -31,7 +31,6 @@ BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK = (
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
 CLASS_COLOURS = (BLUE, ORANGE)
 CLASS_MARKERS = ("o", "^")
-MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -122,37 +121,6 @@ def scatter_classes(axes: Axes, inputs: np.ndarray, labels: np.ndarray) -> None:
         )
     axes.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     axes.legend(loc="upper right", markerscale=2, frameon=True, edgecolor="none")
-
-
-def decision_regions(
-    axes: Axes,
-    predicted: Callable[[np.ndarray], np.ndarray],
-    inputs: np.ndarray,
-    labels: np.ndarray,
-    classes: Sequence[str],
-    resolution: int = 300,
-) -> None:
-    """Draws the regions of a classifier of two inputs, and the samples; the colours of more than eight classes repeat.
-
-    Args:
-        axes: where to.
-        predicted: maps points (n, 2) to labels (n,).
-        inputs: (n, 2).
-        labels: (n,) indices into `classes`.
-        classes: their names.
-        resolution: points along each side.
-    """
-    low, high = inputs.min(axis=0), inputs.max(axis=0)
-    margin = np.where(high > low, 0.08 * (high - low), 0.5)
-    x, y = (np.linspace(*ends, resolution) for ends in zip(low - margin, high + margin, strict=True))
-    grid = np.stack(np.meshgrid(x, y), axis=-1)
-    regions = predicted(grid.reshape(-1, 2)).reshape(grid.shape[:2])
-    colours = [COLOURS[i % len(COLOURS)] for i in range(len(classes))]
-    axes.contourf(x, y, regions, levels=np.arange(len(classes) + 1) - 0.5, colors=colours, alpha=0.2)
-    for label, (name, colour) in enumerate(zip(classes, colours, strict=True)):
-        chosen, marker = labels == label, MARKERS[label % len(MARKERS)]
-        axes.scatter(inputs[chosen, 0], inputs[chosen, 1], s=14, c=colour, marker=marker, linewidths=0, label=name)
-    axes.legend(loc="best", markerscale=1.5, frameon=True, edgecolor="none")
 
 
 def curve_of_runs(axes: Axes, x: Any, runs: Any, colour: str, label: str | None = None) -> None:

@@ -2,6 +2,7 @@ __version__: str
 
 from . import activations as activations
 from . import exporting as exporting
+from . import fitting as fitting
 from . import grading as grading
 from . import losses as losses
 from . import metrics as metrics
@@ -10,6 +11,7 @@ from . import objectives as objectives
 from . import operations as operations
 from . import oracle as oracle
 from . import sweeps as sweeps
+from . import tables as tables
 from . import training as training
 from . import update_rules as update_rules
 from . import vectors as vectors

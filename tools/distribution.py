@@ -124,6 +124,10 @@ def _says_what_is_missing(program: Path, folder: Path) -> None:
     said = run([program, *needs], folder, code=2)
     if "matplotlib" not in said or (folder / "errors.png").exists():
         raise DistributionError(f"expected a sentence that names matplotlib and nothing written, got {said}")
+    (folder / "data.csv").write_text("x,y\n1,0\n2,1\n3,0\n4,1\n")
+    said = run([program, "fit", "data.csv", "--target", "y", "-o", "fit"], folder, code=2)
+    if "functional-mlp[experiments]" not in said or (folder / "fit").exists():
+        raise DistributionError(f"expected a sentence that names the extra and nothing written, got {said}")
 
 
 def main() -> int:

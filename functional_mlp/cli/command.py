@@ -16,6 +16,7 @@ from functional_mlp.cli.help import ANSWERS, ASSIGNMENTS, DUMPS, EXAMPLES, KERNE
 from functional_mlp.cli.judging import check_command, drive_command
 from functional_mlp.cli.mistakes import mistakes_app
 from functional_mlp.cli.runs import export_command, info_command, sweep_command
+from functional_mlp.cli.tables import fit_command, predict_command
 from functional_mlp.cli.vectors import vectors_app
 
 app = typer.Typer(
@@ -33,6 +34,8 @@ app.add_typer(mistakes_app, name="mistakes")
 app.add_typer(vectors_app, name="vectors")
 app.command("export")(export_command)
 app.command("sweep")(sweep_command)
+app.command("fit")(fit_command)
+app.command("predict")(predict_command)
 app.command("solve")(solve_command)
 app.command("check", epilog=ANSWERS)(check_command)
 app.command("check-vjp", epilog=DUMPS)(check_vjp_command)

@@ -78,7 +78,15 @@ def _sweep(spec: Path, place: Any, device: str | None, max_bytes: int) -> None:
     from functional_mlp._checks import positive_int
     from functional_mlp.files import write_bytes
     from functional_mlp.parallel import everyone
-    from functional_mlp.sweeps import medians_of, read_sweep_spec, run_sweep, table_of_runs
+    from functional_mlp.sweeps import (
+        loss_so_far,
+        medians_of,
+        read_sweep_spec,
+        run_sweep,
+        runs_done,
+        runs_of,
+        table_of_runs,
+    )
 
     asked_for = read_sweep_spec(spec, max_bytes)
     try:
@@ -88,12 +96,14 @@ def _sweep(spec: Path, place: Any, device: str | None, max_bytes: int) -> None:
     epochs = positive_int("epochs", asked_for.settings["epochs"])
     wide = jax.enable_x64(True) if asked_for.dtype == "float64" else contextlib.nullcontext()
     hidden = not sys.stderr.isatty() or not everyone().first
-    with wide, asked_to_end() as asked, typer.progressbar(length=epochs, hidden=hidden, file=sys.stderr) as bar:
+    count = runs_of(asked_for)
+    bar_of_all = typer.progressbar(length=count * epochs, hidden=hidden, file=sys.stderr)
+    with wide, asked_to_end() as asked, bar_of_all as bar:
 
         def watch(so_far: Any) -> bool:
-            if int(so_far.state.epoch) <= bar.pos:  # the next part of the runs
-                bar.pos, bar.finished = 0, False
-            bar.update(int(so_far.state.epoch) - bar.pos)
+            first, runs = runs_done(place.path), len(so_far.state.key)  # of the part that is trained
+            bar.label = f"runs {first + 1} to {first + runs} of {count}, loss {loss_so_far(so_far):.3g}"
+            bar.update(first * epochs + runs * int(so_far.state.epoch) - bar.pos)
             return everyone().any(asked)
 
         options = {"directory": place.path, "save_every": place.every, "accept_other_bits": place.accept_other_bits}

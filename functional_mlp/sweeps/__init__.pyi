@@ -1,7 +1,12 @@
 from .part import RUNS_TO_DISK as RUNS_TO_DISK
 from .run import SweepResult as SweepResult
+from .run import loss_so_far as loss_so_far
 from .run import sweep as sweep
+from .spec import OPTIMIZERS as OPTIMIZERS
+from .spec import keys_of as keys_of
 from .spec import medians_of as medians_of
 from .spec import read_sweep_spec as read_sweep_spec
 from .spec import run_sweep as run_sweep
+from .spec import runs_of as runs_of
 from .spec import table_of_runs as table_of_runs
+from .store import runs_done as runs_done

@@ -98,6 +98,13 @@ class SweepResult(NamedTuple):
         return table(caption, ("", "least", "median", "largest"), _at_the_end(self.history))
 
 
+def loss_so_far(so_far: TrainResult) -> float:
+    """The median training loss of the runs of a part of a sweep, at the last evaluation; NaN before the first."""
+    losses = np.asarray(so_far.history["train_loss"], np.float64)
+    finite = losses[:, -1][np.isfinite(losses[:, -1])] if losses.size else losses.ravel()
+    return float(np.median(finite)) if finite.size else np.nan
+
+
 def _at_the_end(history: Mapping[str, np.ndarray]) -> list[tuple[str, float, float, float]]:
     """The least, median and largest value of each metric over the runs, at the last evaluation."""
     last = [(name, np.asarray(own)[:, -1]) for name, own in history.items() if np.ndim(own) == 2 and own.shape[1]]

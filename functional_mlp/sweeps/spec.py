@@ -10,6 +10,7 @@ over_samples = "mean"
 
 [data]
 file = "xor.npz"             # beside this file: inputs (n, 2), targets (n, 1)
+                             # or a table, with a column: file = "iris.csv", target = "species"
 
 [sweep]
 seeds = 256                  # the keys of seed, seed + 1, ...
@@ -35,9 +36,11 @@ import numpy as np
 import optax
 
 from functional_mlp._checks import floating_dtype, known_name, positive_int
-from functional_mlp.files import FileError, npz_arrays, read_bytes, read_toml
+from functional_mlp.files import read_toml
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
+from functional_mlp.sweeps.data_file import ARRAYS, FIELDS, arrays_of
+from functional_mlp.sweeps.grid import LEARNING_RATE, numbers_of_runs
 from functional_mlp.sweeps.run import SweepResult, sweep
 
 MAX_BYTES_OF_A_SPEC = 2**20
@@ -46,7 +49,6 @@ OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
     name: getattr(optax, name)
     for name in ("adadelta", "adagrad", "adam", "adamax", "adamw", "lamb", "lion", "nadam", "radam", "rmsprop", "sgd")
 }
-ARRAYS = ("inputs", "targets", "sample_weights", "eval_inputs", "eval_targets")
 _OTHERS = (
     "directory",
     "save_every",
@@ -99,18 +101,10 @@ def read_sweep_spec(path: Path, max_bytes: int) -> SweepSpec:
     tables = {
         "network": _table(document, "network", ("sizes", "activations"), required=("sizes", "activations")),
         "loss": _table(document, "loss", [field.name for field in dataclasses.fields(Loss)], required=("kind",)),
-        "data": _table(document, "data", ("file",), required=("file",)),
+        "data": _table(document, "data", FIELDS, required=("file",)),
         "sweep": _table(document, "sweep", _settings(), required=("epochs",)),
     }
-    if not isinstance(tables["data"]["file"], str):
-        raise TypeError(f"expected data.file to be the name of an NPZ file, got {tables['data']['file']!r}")
-    file = path.parent / tables["data"]["file"]
-    arrays = npz_arrays(read_bytes(file, max_bytes), str(file), max_bytes)
-    for name in arrays:
-        known_name(f"array of {file}", name, ARRAYS)
-    for name in ("inputs", "targets"):
-        if name not in arrays:
-            raise FileError(f"{file}: expected an array {name}, got {', '.join(arrays) or 'none'}")
+    arrays = arrays_of(tables["data"], path.parent, max_bytes)
     settings = tables["sweep"]
     seed, seeds = settings.pop("seed", 0), positive_int("sweep.seeds", settings.pop("seeds", 1))
     if isinstance(seed, bool) or not isinstance(seed, int):
@@ -151,12 +145,24 @@ def _table(
 
 def run_sweep(spec: SweepSpec, **others: Any) -> SweepResult:
     """Does it; `others` are further arguments of `sweep`. For float64, JAX must have it enabled."""
-    numbers = np.arange(spec.seed, spec.seed + spec.seeds, dtype=np.uint32)
-    keys = jax.vmap(partial(jax.random.key, impl="threefry2x32"))(numbers)
+    keys = keys_of(spec.seed, spec.seeds)
     arrays: dict[str, Any] = {name: np.asarray(array, spec.dtype) for name, array in spec.arrays.items()}
     inputs, targets = arrays.pop("inputs"), arrays.pop("targets")
     settings = spec.settings | others
     return sweep(spec.network, spec.loss, inputs, targets, keys=keys, dtype=spec.dtype, **arrays, **settings)
+
+
+def keys_of(seed: int, count: int) -> jax.Array:
+    """The keys (count,) of seed, seed + 1, …, whichever kind of key is JAX's default."""
+    return jax.vmap(partial(jax.random.key, impl="threefry2x32"))(np.arange(seed, seed + count, dtype=np.uint32))
+
+
+def runs_of(spec: SweepSpec) -> int:
+    """How many runs it is: one per combination of learning rate, other numbers and seed."""
+    numbers = numbers_of_runs(
+        spec.settings.get("learning_rates", 0.01), spec.settings.get("hyperparameters"), spec.seeds
+    )
+    return len(numbers[LEARNING_RATE])
 
 
 def table_of_runs(spec: SweepSpec, result: SweepResult) -> str:

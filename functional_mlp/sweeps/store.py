@@ -5,6 +5,7 @@ replaced after their numbers are on the disk, and never before. A directory belo
 results is recorded there, and another one is refused.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,15 @@ class Store:
         if self._index is not None:
             self._index = self._index.write(**{_DONE: last})
         self.done = last
+
+
+def runs_done(directory: Path) -> int:
+    """How many runs of the sweep in a directory are done; 0 where there is none."""
+    try:
+        done = json.loads((directory / SWEEP_INDEX).read_text(encoding="utf-8"))[_DONE]
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0
+    return done if isinstance(done, int) else 0
 
 
 def in_memory(specifications: Mapping[str, tuple[tuple[int, ...], Any]]) -> Store:

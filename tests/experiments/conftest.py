@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import activations, calculus, circles, himmelblau, moons, own, three_phase
+from experiments import activations, calculus, circles, himmelblau, moons, three_phase
 from experiments._common import run_program
 
 PROGRAMS = {
@@ -17,7 +17,6 @@ PROGRAMS = {
     "circles": circles,
     "himmelblau": himmelblau,
     "moons": moons,
-    "own": own,
     "three_phase": three_phase,
 }
 Run = Callable[..., int]

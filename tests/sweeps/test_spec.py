@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 import functional_mlp as fm
 from functional_mlp.cli import app
 from functional_mlp.files import MAX_BYTES, FileError
-from functional_mlp.sweeps.spec import OPTIMIZERS, medians_of, read_sweep_spec, run_sweep, table_of_runs
+from functional_mlp.sweeps import runs_done
+from functional_mlp.sweeps.spec import OPTIMIZERS, medians_of, read_sweep_spec, run_sweep, runs_of, table_of_runs
 from tests.helpers.small_run import LOSS, NETWORK, draw_data
 
 pytestmark = pytest.mark.slow
@@ -199,3 +200,48 @@ def test_data_of_strangers_are_not_trusted(folder, tmp_path):
 def test_a_device_that_is_not_here_and_a_meeting_without_distributed_are_refused(folder, as_a_person):
     assert "expected --device to be a platform that is here, got abacus" in run(folder, "--device", "abacus").stderr
     assert "expected --distributed with" in run(folder, "--coordinator", "here:1234").stderr
+
+
+def table_in(folder, data, sizes="[3, 4, 2]"):
+    rows = [f"{i % 5},{'red' if i % 3 else 'blue'},{'no' if i % 2 else 'yes'}" for i in range(12)]
+    (folder / "data.csv").write_text("x,colour,answer\n" + "\n".join(rows) + "\n")
+    (folder / "test.csv").write_text("answer,x,colour\nyes,1,red\nno,2,green\n")
+    spec = SPEC.replace('file = "data.npz"', data).replace("[2, 4, 1]", sizes).replace('"sigmoid"', '"identity"')
+    (folder / "sweep.toml").write_text(spec.replace("binary_cross_entropy", "softmax_cross_entropy"))
+
+
+def test_a_table_is_read_and_encoded(folder, as_a_person):
+    table_in(folder, 'file = "data.csv"\ntarget = "answer"\ntest = "test.csv"')
+    arrays = read(folder).arrays
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "inputs": (12, 3),
+        "targets": (12, 2),
+        "eval_inputs": (2, 3),
+        "eval_targets": (2, 2),
+    }
+    np.testing.assert_array_equal(arrays["eval_inputs"][:, 1:], [[0, 1], [0, 0]])  # green was never seen
+    np.testing.assert_allclose(arrays["inputs"][:, 0].mean(), 0, atol=1e-15)
+    done = run(folder)
+    assert done.exit_code == 0, done.output
+    assert "eval_accuracy" in done.stdout
+    assert runs_done(folder / "results") == runs_of(read(folder)) == 12
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ('file = "data.csv"', ["data.target", "data.csv"]),
+        ('file = "data.csv"\ntarget = "anwser"', ["did you mean 'answer'"]),
+        ('file = "data.csv"\ntarget = 3', ["data.target", "3"]),
+        ('file = "data.csv"\ntarget = "answer"\ndrop = "x"', ["data.drop"]),
+        ('file = "data.csv"\ntarget = "answer"\nmissing = "guess"', ["'guess'", "refuse"]),
+        ('file = "data.npz"\ntarget = "answer"', ["data.target", "data.npz"]),
+    ],
+)
+def test_what_a_table_lacks_is_one_sentence(folder, data, words, as_a_person):
+    table_in(folder, data)
+    done = run(folder)
+    assert done.exit_code == 2, done.output
+    assert len(done.stderr.splitlines()) == 1
+    for word in words:
+        assert word in done.stderr

@@ -1,0 +1,204 @@
+"""The commands of a person's own table: `functional-mlp fit` and `predict`."""
+
+import contextlib
+import hashlib
+import itertools
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from functional_mlp.cli.console import asked_to_end, fail, show
+from functional_mlp.cli.options import MaxBytes, integers_of
+
+MAX_BYTES_OF_A_TABLE = 256 * 2**20
+WORK = "work"  # the folder of what is not finished
+SHOWN = 12  # settings that are printed
+
+Data = Annotated[Path, typer.Argument(metavar="DATA.csv", help="A table with a line of column names.")]
+
+
+def fit_command(
+    data: Data,
+    target: Annotated[str, typer.Option(help="The column to be learnt; the others are inputs.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder for the results.")],
+    hidden: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SIZES", help="Of the hidden layers, such as 16,8 (the default); several times for several."
+        ),
+    ] = None,
+    widths: Annotated[
+        str | None, typer.Option(help="With --depths: hidden layers of each width, such as 8,32.")
+    ] = None,
+    depths: Annotated[str | None, typer.Option(help="With --widths: how many of them, such as 1,2,3.")] = None,
+    learning_rates: Annotated[str, typer.Option(help="One, or several such as 0.001,0.01.")] = "0.01",
+    seeds: Annotated[int, typer.Option(min=1, help="Initial values for each setting.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first of them, and of the split.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each run.")] = 200,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows per update.")] = 32,
+    optimizer: Annotated[str, typer.Option(help="adam, sgd, rmsprop, …")] = "adam",
+    activation: Annotated[str, typer.Option(help="Of the hidden layers.")] = "tanh",
+    folds: Annotated[int, typer.Option(min=1, help="Of cross-validation; 1 is one split.")] = 1,
+    test_share: Annotated[float, typer.Option(help="Of the rows, with one split.")] = 0.25,
+    task: Annotated[
+        str | None, typer.Option(help="classification or regression; default: as the target looks.")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Leave it out; several times for several.")
+    ] = None,
+    missing: Annotated[str, typer.Option(help="Rows with empty cells: refuse, drop, or mean to fill them.")] = "refuse",
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard's event files too.")] = False,
+    save_every: Annotated[float, typer.Option(metavar="SECONDS", help="Between two checkpoints.")] = 60.0,
+    max_bytes: MaxBytes = MAX_BYTES_OF_A_TABLE,
+) -> None:
+    """Fit networks to a table, from many initial values, with several sizes and learning rates at once.
+
+    Classes or a quantity are learnt from numbers and categories; the settings are compared on test rows, on a page
+    (report.html) and in tables, and the network of the best is kept for `predict`. The same command goes on after an
+    interruption.
+    """
+    from functional_mlp import fitting, tables
+    from functional_mlp.parallel import keep_compiled
+
+    try:
+        settings = fitting.Settings(
+            hidden=_architectures(hidden or [], widths, depths),
+            learning_rates=_numbers("--learning-rates", learning_rates),
+            seeds=seeds,
+            seed=seed,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            activation=activation,
+            folds=folds,
+            test_share=test_share,
+            dtype=dtype,
+            task=task,
+        )
+        fitting.require_extras(events=tensorboard)
+        whole = tables.read_table(data, max_bytes)
+        asked = {
+            "settings": settings.described(),
+            "target": target,
+            "drop": sorted(drop or []),
+            "missing": missing,
+            "table": hashlib.sha256(data.read_bytes()).hexdigest(),
+        }
+        if _is_finished(fitting, output, asked):
+            show(f"finished already; {_told(output)}")
+            return
+        table = tables.usable(whole, target, drop or (), missing)
+        keep_compiled()
+        with _wide(dtype):
+            fit = _fitted(fitting, table, settings, output, save_every)
+            fitting.save_fit(output, fit, asked, page=fitting.page(fit, table))
+        if tensorboard:
+            fitting.write_events(output / "tensorboard", fit)
+        shutil.rmtree(output / WORK, ignore_errors=True)
+        show("".join(f"{line}\n" for line in fitting.lines_of(fit, SHOWN)) + _told(output))
+    except (TypeError, ValueError, ArithmeticError, OSError, ImportError) as error:
+        fail(" ".join(str(error).split()))
+
+
+def predict_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `fit` has written.")],
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A CSV file; - is the terminal.")] = Path("-"),
+    max_bytes: MaxBytes = MAX_BYTES_OF_A_TABLE,
+) -> None:
+    """Predict the rows of a table by the network that `fit` has kept.
+
+    The table needs the columns that were learnt from; where it has the target too, the score is printed.
+    """
+    from functional_mlp import fitting, tables
+    from functional_mlp.files import write_bytes
+
+    try:
+        with _wide(fitting.dtype_of(run)):
+            saved = fitting.load_fit(run)
+            found = fitting.predict(saved, tables.read_table(data, max_bytes))
+        content = found.csv(saved.encoding.target.classes)
+        if output == Path("-"):
+            show(content.decode())
+        else:
+            write_bytes(output, content)
+        if found.score is not None:
+            print(f"{fitting.score_name(saved.encoding.target.task)}: {found.score:.6g}", file=sys.stderr)
+    except (TypeError, ValueError, ArithmeticError, OSError) as error:
+        fail(" ".join(str(error).split()))
+
+
+def _architectures(hidden: list[str], widths: str | None, depths: str | None) -> tuple[tuple[int, ...], ...]:
+    if (widths is None) is not (depths is None):
+        raise ValueError("expected --widths and --depths together, got one of them")
+    found = [tuple(integers_of("--hidden", text)) if text.strip() else () for text in hidden]
+    if widths is not None and depths is not None:
+        each = itertools.product(integers_of("--depths", depths), integers_of("--widths", widths))
+        found += [(width,) * depth for depth, width in each]
+    if any(size < 1 for sizes in found for size in sizes):
+        raise ValueError(f"expected sizes of hidden layers of at least 1, got {found}")
+    return tuple(dict.fromkeys(found)) or ((16, 8),)
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"expected {option} to be numbers such as 0.001,0.01, got {text!r}") from error
+
+
+def _wide(dtype: str) -> contextlib.AbstractContextManager[Any]:
+    import jax
+
+    return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
+
+
+def _is_finished(fitting: Any, output: Path, asked: dict[str, Any]) -> bool:
+    """Whether this very fit is in the folder already.
+
+    Raises:
+        ValueError: if something else is.
+    """
+    if not output.exists():
+        return False
+    before = fitting.asked_in(output) if output.is_dir() else None
+    if before is None and output.is_dir() and ((output / WORK).exists() or not any(output.iterdir())):
+        return False
+    if before is None or before != fitting.plain(asked):
+        raise ValueError(f"expected -o to be a new folder, or that of this very fit, got {output}, which holds another")
+    return True
+
+
+def _told(output: Path) -> str:
+    return f"{output}: report.html, settings.csv, runs.csv; functional-mlp predict {output} DATA.csv uses the best\n"
+
+
+def _fitted(fitting: Any, table: Any, settings: Any, output: Path, save_every: float) -> Any:
+    """The fit, with a bar that says what runs, of how many parts, and the loss so far."""
+    from functional_mlp.saving import only_one
+    from functional_mlp.sweeps import loss_so_far
+
+    hidden = not sys.stderr.isatty()
+    with only_one(output), asked_to_end() as asked, _bar(hidden) as bar:
+
+        def watch(work: Any, so_far: Any) -> bool:
+            epoch = int(so_far.state.epoch)
+            if bar.length != work.of * work.epochs:
+                bar.length, bar.length_known = work.of * work.epochs, True
+            bar.label = f"{work.number} of {work.of}: {work.name}, loss {loss_so_far(so_far):.3g}"
+            bar.update((work.number - 1) * work.epochs + epoch - bar.pos)
+            return bool(asked)
+
+        try:
+            return fitting.fit(table, settings, directory=output / WORK, save_every=save_every, watch=watch)
+        except fitting.InterruptedFitError:
+            print(f"functional-mlp: interrupted; saved in {output}; the same command goes on", file=sys.stderr)
+            raise typer.Exit(128 + asked[0]) from None
+
+
+def _bar(hidden: bool) -> Any:
+    return typer.progressbar(length=1, hidden=hidden, file=sys.stderr, show_eta=True)
