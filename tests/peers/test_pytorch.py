@@ -118,7 +118,11 @@ def test_a_wrong_autograd_function_is_named(model):
 
 
 def test_an_autograd_function_is_checked_alone():
-    require_named(oracle.check_autograd_function(WrongTanh, "tanh"), "tanh-derivative-wrong", (0, 1))
+    report = oracle.check_autograd_function(WrongTanh, "tanh")
+    require_named(report, "tanh-derivative-wrong", (0, 1))
+    assert "The derivative at single numbers" in report.text()
+    assert "params" not in report.text()  # of a network that nobody has
+    assert all(one.right == pytest.approx(1 - np.tanh(one.z) ** 2, abs=1e-15) for one in report.at_numbers)
     assert oracle.check_autograd_function(RightTanh, "tanh", precision="float32").verdict == "consistent"
 
 

@@ -3,13 +3,17 @@
 The framework is told from the names of the model's classes; nothing is imported to find out.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from functional_mlp.activations import resolve
 from functional_mlp.oracle.adapters.adapted import Adapted, check_adapted
 from functional_mlp.oracle.checking import formerly_by_place
+from functional_mlp.oracle.noise import precision_named
 from functional_mlp.oracle.report import Report
+from functional_mlp.oracle.traced import at_numbers
 
 # by the package that a class of the model belongs to: module and function here; the first that applies, since a Keras
 # model is a torch.nn.Module too where its backend is PyTorch
@@ -106,11 +110,20 @@ def check_autograd_function(function: Any, meant: Any, *, precision: str = "floa
             (n, fan_in), weight (fan_out, fan_in), bias (fan_out,).
         precision, seed: as in `check_model`.
 
+    Returns:
+        A report, as `check_model` gives it; of an activation with its derivative at some numbers beside the right one.
+
     Raises:
         TypeError: for a function that cannot be called.
         ValueError: for an unknown activation.
     """
     from functional_mlp.oracle.adapters.torch_modules.modules import model_of_function
+    from functional_mlp.oracle.adapters.torch_modules.operations import backward_by_torch
 
     model, activations = model_of_function(function, meant)
-    return check_model(model, None, precision=precision, seed=seed, activations=activations)
+    report = check_model(model, None, precision=precision, seed=seed, activations=activations)
+    if activations is None:
+        return report
+    backward = backward_by_torch(getattr(function, "apply", function))
+    numbers = at_numbers(backward, resolve(meant).value, precision_named(precision).storage.name)
+    return dataclasses.replace(report, at_numbers=numbers)

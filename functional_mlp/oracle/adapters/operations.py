@@ -5,6 +5,7 @@ becomes a backward pass that is called with arrays: a function of the arguments 
 outputs and the gradients. Nothing is imported to find out what it is.
 """
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,8 +16,9 @@ import numpy as np
 
 from functional_mlp._checks import known_name
 from functional_mlp.oracle.adapters.torch_modules.operations import backward_by_torch, function_of_module
+from functional_mlp.oracle.noise import precision_named
 from functional_mlp.oracle.report import Report
-from functional_mlp.oracle.traced import check_backward
+from functional_mlp.oracle.traced import at_numbers, check_backward
 
 FRAMEWORKS = ("jax", "keras", "torch")
 
@@ -82,7 +84,11 @@ def check_operation(
     elif found == "keras":
         backward, params = _of_layer(theirs)
         arguments = (params, *arguments)
-    return check_backward(backward, function, arguments, precision=precision, seed=seed, wrt=wrt)
+    report = check_backward(backward, function, arguments, precision=precision, seed=seed, wrt=wrt)
+    if len(jax.tree.leaves(arguments)) != 1:
+        return report
+    numbers = at_numbers(backward, function, precision_named(report.precision).storage.name)
+    return dataclasses.replace(report, at_numbers=numbers)
 
 
 def framework_of(theirs: Any) -> str:

@@ -5,6 +5,7 @@ from .report import Report as Report
 from .reported import NOT_SEARCHED as NOT_SEARCHED
 from .reported import RELATED as RELATED
 from .reported import UNSEARCHED as UNSEARCHED
+from .reported import AtNumber as AtNumber
 from .reported import Explanation as Explanation
 from .reported import Finding as Finding
 from .reported import Place as Place

@@ -29,7 +29,14 @@ def report_document(report: Reported) -> dict[str, Any]:
         ],
         "notes": list(report.notes),
         "diagnosis": _found_document(report.diagnosis),
+        **_at_numbers(report),
     }
+
+
+def _at_numbers(report: Reported) -> dict[str, Any]:
+    """The derivative at single numbers, where there is one."""
+    rows = [{name: _number(value) for name, value in one._asdict().items()} for one in report.at_numbers]
+    return {"at_numbers": rows} if rows else {}
 
 
 def _subject(report: Reported) -> dict[str, Any]:

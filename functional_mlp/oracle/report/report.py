@@ -5,7 +5,7 @@ The JSON form is made by `document.py`, the page of HTML by `html/`, both with t
 
 import json
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from html import escape
@@ -17,7 +17,7 @@ from functional_mlp.oracle.report.attachments import Exhibit
 from functional_mlp.oracle.report.headlines import headline_of, notation_of
 from functional_mlp.oracle.report.legend import legend_of
 from functional_mlp.oracle.report.notation import Notation, as_handed_over
-from functional_mlp.oracle.report.reported import Explanation, Finding, network_diagnosis
+from functional_mlp.oracle.report.reported import AtNumber, Explanation, Finding, network_diagnosis
 from functional_mlp.oracle.report.sentences import SIGNS, short
 from functional_mlp.oracle.report.spread import spread_of
 from functional_mlp.oracle.verdict import Leaf, Verdict, worst_of
@@ -43,6 +43,7 @@ class Report:
         finder: finds the diagnosis, when it is asked for; or None.
         exhibits: the cases and the answers that were judged, one for each group of leaves; () if they were not kept.
         function: that is differentiated, where it is no network, in words.
+        at_numbers: the derivative at some numbers, of a function of single ones; () of others.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Report:
     finder: Callable[[], Diagnosis | Explanation | None] | None = field(default=None, repr=False, compare=False)
     exhibits: tuple[Exhibit, ...] = field(default=(), repr=False, compare=False)
     function: str = ""
+    at_numbers: tuple[AtNumber, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -110,8 +112,9 @@ class Report:
             lines += _explanation_lines(self.diagnosis)
         lines += _diagnosis_lines(self, notation)
         groups = sentences.groups(self)
-        shown = sentences.shown_groups(self)
-        if len(shown) < len(groups):
+        lines += [] if self else _numbers_lines(self.at_numbers)
+        shown = [] if _is_of_a_function(self) else sentences.shown_groups(self)
+        if len(shown) < len(groups) and not _is_of_a_function(self):
             lines += ["", *_overview(groups)]
         for group in shown:
             lines += ["", *([f"[{group}]"] if group else []), *_table(groups[group], notation)]
@@ -125,7 +128,7 @@ class Report:
             where = f"[{leaf.group}] {leaf.path}" if leaf.group else leaf.path
             lines += _wrapped(f"{SIGNS[leaf.verdict]} {where}: {as_handed_over(leaf, notation).sentence}.", hang=2)
         elsewhere = sum(leaf.group not in shown for leaf in spoken)
-        if elsewhere:
+        if elsewhere and not _is_of_a_function(self):
             lines += _wrapped(
                 f"And {sentences.count(elsewhere, 'array')} of other cases, which --json and --html show."
             )
@@ -199,6 +202,19 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
     return lines
 
 
+def _is_of_a_function(report: Report) -> bool:
+    """Whether something is wrong with a function that a network was built around, which says nothing to its author."""
+    return bool(report.at_numbers and report.network) and not report
+
+
+def _numbers_lines(numbers: Sequence[AtNumber]) -> list[str]:
+    """The derivative at some numbers."""
+    if not numbers:
+        return []
+    rows = [f"  {one.z:>8g}{one.yours:>16.8g}{one.right:>16.8g}" for one in numbers]
+    return ["", "The derivative at single numbers:", f"  {'z':>8}{'yours':>16}{'right':>16}", *rows]
+
+
 def _diagnosis_lines(report: Report, notation: Notation) -> list[str]:
     diagnosis = network_diagnosis(report)
     if diagnosis is None:
@@ -210,9 +226,10 @@ def _diagnosis_lines(report: Report, notation: Notation) -> list[str]:
             lines += _wrapped(f"  {sentence}", hang=2)
         return lines
     headlines = [headline_of(named, notation) for named in diagnosis.mistakes]
-    for sentence in legend_of(notation, tuple(headline.fix for headline in headlines)):
+    legend = () if _is_of_a_function(report) else legend_of(notation, tuple(headline.fix for headline in headlines))
+    for sentence in legend:
         lines += _wrapped(sentence, hang=2)
-    lines.append("")
+    lines += [""] if legend else []
     shown: set[str] = set()
     for number, (named, headline) in enumerate(zip(diagnosis.mistakes, headlines, strict=True), 1):
         counted = f" {number}:" if len(headlines) > 1 else ""
@@ -227,7 +244,7 @@ def _diagnosis_lines(report: Report, notation: Notation) -> list[str]:
     lines += _wrapped(f"  {sentences.reproduced(diagnosis, update=sentences.is_of_update(report))}", hang=2)
     for sentence in sentences.further_relations(diagnosis, notation):
         lines += _wrapped(f"  {sentence}", hang=2)
-    lines += _evidence_lines(report, diagnosis, notation)
+    lines += [] if _is_of_a_function(report) else _evidence_lines(report, diagnosis, notation)
     return [*lines, *_tie_lines(diagnosis, notation, one_case=sentences.is_of_one_case(report))]
 
 

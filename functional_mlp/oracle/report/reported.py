@@ -28,6 +28,19 @@ class Finding:
     sentence: str
 
 
+class AtNumber(NamedTuple):
+    """The derivative of a function of single numbers, at one of them.
+
+    Attributes:
+        z: the number.
+        yours, right: the derivative there.
+    """
+
+    z: float
+    yours: float
+    right: float
+
+
 RELATED = "related"  # the kind of what only says how wrong numbers are related to the right ones
 UNSEARCHED = "unsearched"  # the kind of what says nothing, but that nothing was looked for
 NOT_SEARCHED = (
@@ -104,6 +117,8 @@ class Reported(Protocol):
     def notes(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def function(self) -> str: ...  # noqa: D102
+    @property
+    def at_numbers(self) -> tuple[AtNumber, ...]: ...  # noqa: D102
     @property
     def exhibits(self) -> tuple[Exhibit, ...]: ...  # noqa: D102
     @property

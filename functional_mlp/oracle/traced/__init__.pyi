@@ -8,3 +8,4 @@ from .elementwise import ElementwiseReport as ElementwiseReport
 from .elementwise import Region as Region
 from .elementwise import check_elementwise as check_elementwise
 from .operation import check_backward as check_backward
+from .single_numbers import at_numbers as at_numbers

@@ -34,6 +34,16 @@ def test_a_custom_vjp_is_judged_by_the_function_that_it_was_made_of(dtype):
     assert report.precision == np.dtype(dtype).name
     wrong = check_operation(silu_of(lambda s: s), None, x)
     assert {leaf.path for leaf in wrong.leaves if leaf.verdict is Verdict.WRONG} == {"x"}
+    at_two = next(one for one in wrong.at_numbers if one.z == 2)
+    assert (at_two.yours, at_two.right) == pytest.approx((3 * 0.8807971, 1.0907843), rel=2e-2)
+    assert "The derivative at single numbers" in wrong.text()
+    assert len(wrong.document()["at_numbers"]) == len(wrong.at_numbers)
+
+
+def test_only_functions_of_single_numbers_have_a_derivative_at_them():
+    for function in (lambda x: jnp.cumsum(x), lambda x: jnp.sum(x * x), lambda x: x[:1] * x):
+        report = check_operation(lambda x, ct, of=function: jax.vjp(of, x)[1](ct)[0], function, X[0])
+        assert report.at_numbers == ()
 
 
 def test_a_plain_function_is_differentiated_where_that_is_declared():
