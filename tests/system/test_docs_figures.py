@@ -128,7 +128,7 @@ def test_the_claim_about_autodiff_is_that_of_the_certification() -> None:
     assert quoted("docs/reference/oracle.md", claim, but, "its median error is", hand, "that of autodiff", autodiff)
 
 
-def test_the_times_in_the_readme_are_those_of_the_speed() -> None:
+def test_the_times_of_the_functions_are_those_of_the_speed() -> None:
     page = measured("speed.md")
     one_sample = page[page.index("One-sample: moons") : page.index("Mini-batch: moons")]
     names = ("NumPy", "scikit-learn", "PyTorch, eager", "flax and optax, lax.scan", "equinox and optax, lax.scan")
@@ -137,4 +137,4 @@ def test_the_times_in_the_readme_are_those_of_the_speed() -> None:
     numpy, sklearn, torch = (f"{ratio:.0f}" for ratio in ratios[:3])
     flax, equinox = (f"{ratio:.1f}" for ratio in ratios[3:])
     times = ("scikit-learn", sklearn, "PyTorch", torch, flax, "to", equinox, "C loop", f"{by_c:.2f}")
-    assert quoted("README.md", "NumPy", numpy, *times)
+    assert quoted("docs/guide/functions.md", "NumPy", numpy, *times)

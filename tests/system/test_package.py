@@ -174,10 +174,11 @@ def without_rounding(text):
 
 
 @pytest.mark.slow
-def test_the_examples_of_the_readme_print_what_the_readme_says():
-    blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/guide/functions.md"])
+def test_an_example_prints_what_its_page_says(page):
+    blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
     places = [i for i, (language, _) in enumerate(blocks) if language == "python"]
-    assert len(places) == 2
+    assert len(places) == 1
     for place in places:
         assert without_rounding(run_python(blocks[place][1])) == without_rounding(blocks[place + 1][1])
 
