@@ -12,7 +12,7 @@ softmax (or an activation of your own that declares `probabilities`). Where they
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
 import jax
@@ -68,6 +68,7 @@ class Loss:
             all 0.
         epsilon: of the losses of probabilities: what is added inside the logarithm, log(p + epsilon), at least 0. The
             gradient is exactly that of this function, so loss and activation are not fused.
+        reduction: refused with what it is called here.
 
     Raises:
         TypeError: for parameters of the wrong type.
@@ -95,8 +96,14 @@ class Loss:
     class_weights: Sequence[float] | None = None
     ignore_index: int | None = None
     epsilon: float = 0.0
+    reduction: InitVar[str | None] = field(default=None, kw_only=True, repr=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, reduction: str | None) -> None:
+        if reduction is not None:
+            raise TypeError(
+                f"expected over_samples and over_outputs, got reduction={reduction!r}: 'mean' of numbers is"
+                " over_samples='mean', over_outputs='mean', that of classes over_samples='mean'; 'sum' is the default"
+            )
         known_kind(self.kind)
         known_name("reduction over samples", self.over_samples, REDUCTIONS)
         known_name("reduction over outputs", self.over_outputs, REDUCTIONS[:2])
@@ -305,8 +312,11 @@ class Loss:
     def require_targets(self, targets: np.ndarray) -> None:
         """Raises ValueError for targets (n, K) that are none for this loss, or of which it has not enough weights."""
         self.require_outputs(targets.shape[1])
-        if KINDS[self.kind].targets == "probabilities" and (targets < 0).any():
+        wanted = KINDS[self.kind].targets
+        if wanted == "probabilities" and (targets < 0).any():
             raise ValueError(f"expected targets of {self.kind} to be probabilities, got {targets.min()}")
+        if wanted in ("bits", "one_hot") and (targets == -1).any() and (np.abs(targets) == 1).all():
+            raise ValueError(f"expected targets of {self.kind} from 0 to 1, got -1 and 1; make them (targets + 1) / 2")
 
     def require_outputs(self, outputs: int) -> None:
         """Raises ValueError unless there are as many weights of classes or of positive parts as outputs."""

@@ -1,5 +1,7 @@
 """Options of losses: what they do, by examples written out in NumPy, and what refuses them."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -170,3 +172,15 @@ def test_bad_options(says):
 )
 def test_names_that_people_use_are_answered(name, words, says):
     says(ValueError, [repr(name), *words, "known"], fm.Loss, name)
+
+
+def test_a_reduction_as_pytorch_calls_it_is_answered_with_the_right_name(says):
+    says(TypeError, ["over_samples='mean'", "reduction='mean'"], fm.Loss, "squared_error", reduction="mean")
+    assert fm.Loss("squared_error") == dataclasses.replace(fm.Loss("squared_error", scale=2.0), scale=1.0)
+
+
+@pytest.mark.parametrize("kind", ["binary_cross_entropy", "sigmoid_cross_entropy"])
+def test_minus_one_and_one_are_no_bits(says, kind):
+    says(ValueError, [kind, "(targets + 1) / 2"], fm.Loss(kind).require_targets, np.array([[1.0], [-1.0]]))
+    fm.Loss("hinge").require_targets(np.array([[1.0], [-1.0]]))
+    fm.Loss(kind).require_targets(np.array([[1.0], [0.5]]))

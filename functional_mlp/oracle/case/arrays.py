@@ -24,7 +24,9 @@ def numbers(what: str, value: Any) -> np.ndarray:
         raise TypeError(f"expected {what} to be an array of numbers, got {type(value).__name__}") from error
     dtype = array.dtype.newbyteorder("=")
     if dtype not in DTYPES.values() and dtype.kind not in "iu":
-        misfit = _misfit(what, value) or f"{what} to hold real numbers of at most 64 bits, got dtype {array.dtype}"
+        remedy = f"; make them numbers: {what}.astype(float)" if dtype.kind == "b" else ""
+        misfit = f"{what} to hold real numbers of at most 64 bits, got dtype {array.dtype}{remedy}"
+        misfit = _misfit(what, value) or misfit
         raise TypeError(f"expected {misfit}")
     if _holds_booleans(value, array.ndim):  # NumPy takes True beside 0.5 for 1.0
         raise TypeError(f"expected {_misfit(what, value)}")

@@ -172,9 +172,19 @@ def _with_points(output: bytes, case: Case, limits: AnswerLimits) -> bool:
     return mended != text and not any(isinstance(leaf, Misfit) for leaf in leaves.values())
 
 
+# what programs begin a message of theirs with that ends them; a backtrace may follow, and says less
+_MESSAGE = re.compile(
+    r"panic|error|exception|assert|abort|fatal|segmentation|overflow|out of (range|bounds|memory)", re.IGNORECASE
+)
+
+
 def _errors(ran: Ran) -> str:
-    """The end of standard error, if anything is there."""
-    text = " ".join(ran.errors.decode("utf-8", "replace").split())
+    """The message in standard error, or its end, if anything is there."""
+    lines = [line for line in ran.errors.decode("utf-8", "replace").splitlines() if line.strip()]
+    begins = next((i for i, line in enumerate(lines) if _MESSAGE.search(line)), None)
+    if begins is not None and len(" ".join(lines[begins:])) > SHOWN_CHARACTERS and "Traceback" not in "".join(lines):
+        return f"its standard error says {_short(' '.join(lines[begins:]))!r}"
+    text = " ".join(" ".join(lines).split())
     return (
         f"its standard error ends {'…' if len(text) > SHOWN_CHARACTERS else ''}{_printable(text[-SHOWN_CHARACTERS:])!r}"
         if text

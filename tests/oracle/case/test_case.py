@@ -436,3 +436,9 @@ def test_what_is_no_case_is_refused_at_other_parameters_too():
         case.at(slice(0, 4), [(WEIGHTS[0], np.zeros((4, 3))), PARAMS[1]])
     with pytest.raises(ValueError, match="not all 0"):
         case.at(slice(1, 3), PARAMS)
+
+
+def test_booleans_are_said_to_be_made_numbers(says):
+    case = draw_case(fm.Network((2, 1), "sigmoid"), fm.Loss("binary_cross_entropy"), samples=2)
+    data = (case.network, case.loss, case.params, case.inputs, np.array([[True], [False]]))
+    says(TypeError, ["bool", "targets.astype(float)"], Case, *data)

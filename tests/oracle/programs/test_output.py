@@ -98,6 +98,16 @@ def test_what_is_wrong_is_named(ran, fault, words):
     assert f"{ran.sentence}{ran.details}".isprintable()
 
 
+def test_of_a_panic_the_message_is_shown_and_not_the_end_of_its_backtrace():
+    trace = "".join(f"  {i}: core::panicking::panic_fmt\n" for i in range(40))
+    panic = f"warming up\nthread 'main' panicked at main.rs:4:5:\nindex out of bounds: 7\n{trace}"
+    shown = said("", status=101, errors=panic.encode()).details
+    assert "says \"thread 'main' panicked at main.rs:4:5: index out of bounds: 7" in shown
+    assert "warming up" not in shown
+    python = "Traceback (most recent call last):\n" + "  File 'a.py', line 1\n" * 40 + "KeyError: 'w'\n"
+    assert "KeyError: 'w'" in said("", status=1, errors=python.encode()).details
+
+
 def test_an_answer_with_another_exit_status_is_judged_and_said():
     call = said(RIGHT, status=2)
     assert [fault.id for fault in call.faults] == ["exits"]
