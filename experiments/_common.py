@@ -31,6 +31,7 @@ from experiments import _distributed, _resuming
 from functional_mlp._checks import known_name
 from functional_mlp._dtypes import DTYPES
 from functional_mlp.parallel import device_per_core, everyone, keep_compiled, leave
+from functional_mlp.saving import machine
 
 OPTIMIZERS: Mapping[str, Callable[[Any], optax.GradientTransformation]] = {
     "sgd": optax.sgd,
@@ -143,6 +144,10 @@ def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespa
         device_per_core(arguments.cores, at_most=seeds)
     try:
         _distributed.join(arguments)
+        if _is_finished(arguments):
+            if everyone().first:
+                print(f"{parser.prog}: finished already; the results are in {arguments.out}")
+            return 0
         dtype = with_dtype(getattr(arguments, "dtype", None))
         with on_device(arguments.device), dtype, _distributed.first_one_speaks():
             run(arguments)
@@ -157,6 +162,25 @@ def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespa
         print(f"{parser.prog}: interrupted; unfinished results were discarded", file=sys.stderr)
         return leave(130)
     return 0
+
+
+# options that change no result
+HOW = {"out", "overwrite", "resume", "save_every", "accept_other_bits", "cores", "device", "no_plots"}
+HOW |= {"distributed", "coordinator", "process_count", "process_id"}
+
+
+def _is_finished(arguments: argparse.Namespace) -> bool:
+    """Whether what `--resume` asks for has ended before, by the manifest of its results: a scheduler asks again."""
+    if not getattr(arguments, "resume", False) or arguments.overwrite or _resuming.unfinished(arguments.out).exists():
+        return False
+    try:
+        before = json.loads((Path(arguments.out) / MANIFEST).read_text(encoding="utf-8"))["options"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    asked = json.loads(json.dumps(_options(arguments)))
+    return isinstance(before, dict) and all(
+        before.get(name) == asked.get(name) for name in {*before, *asked} if name not in HOW
+    )
 
 
 def with_dtype(dtype: str | None) -> contextlib.AbstractContextManager[Any]:
@@ -318,13 +342,18 @@ def manifest(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "experiment": name,
         "command": [Path(sys.argv[0]).stem, *sys.argv[1:]],
-        "options": {key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items()},
+        "options": _options(arguments),
         "seed": getattr(arguments, "seed", None),
         "device": {"platform": device.platform, "kind": device.device_kind},
+        "machine": machine(),
         "python": platform.python_version(),
         "versions": {package: version_of(package) for package in PACKAGES},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items()}
 
 
 def version_of(package: str) -> str | None:

@@ -5,6 +5,7 @@ from .fingerprint import Fingerprint as Fingerprint
 from .fingerprint import digest as digest
 from .fingerprint import fingerprint_of as fingerprint_of
 from .fingerprint import key_data as key_data
+from .fingerprint import machine as machine
 from .fingerprint import program_digest as program_digest
 from .run_folder import EVERY as EVERY
 from .run_folder import KEEP as KEEP

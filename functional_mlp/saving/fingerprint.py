@@ -1,11 +1,12 @@
 """What a saved run is known by, and what its bits depend on besides.
 
 Two calls are the same run if specification, data and `NUMERICS` are the same. What computes it may change between an
-interruption and going on: the same program then gives the same bits as long as JAX, the kind of device and the
-instruction set of the CPU are the same, and others where one of them is not.
+interruption and going on: the same program then gives the same bits as long as JAX, the flags of XLA, the kind of device
+and the CPU are the same, and others where one of them is not.
 """
 
 import hashlib
+import os
 import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,8 @@ NUMERICS = 1
 _PROGRAM, _VERSIONS = "program", ("functional_mlp", "jax", "jaxlib", "optax", "platform")
 _IN_EVERY_PROCESS = (_PROGRAM, *_VERSIONS)
 _INSTRUCTIONS = "instruction set"
+_LATER = ("CPU", "flags of XLA")  # which older records have not: nothing is known of these
+_OF_DEVICES = "--xla_force_host_platform_device_count"  # a flag that changes no bit
 _OF_A_CPU = ("sse", "avx", "fma", "f16c", "amx", "asimd", "sve", "bf16", "i8mm")  # how the flags begin that matter
 
 
@@ -74,7 +77,8 @@ class Fingerprint:
         if ours[_PROGRAM] == theirs.get(_PROGRAM):  # then these have done nothing
             for name in ("functional_mlp", "optax"):
                 theirs[name] = ours[name]
-        different = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+        names = [name for name in {**ours, **theirs} if name in theirs or name not in _LATER]
+        different = [name for name in names if ours.get(name) != theirs.get(name)]
         return _difference(different[0], ours.get(different[0]), theirs.get(different[0])) if different else None
 
 
@@ -94,18 +98,24 @@ def fingerprint_of(run: Mapping[str, Any], program: str, device: jax.Device, **m
         more: that its bits depend on, by name.
     """
     versions = {"functional_mlp": __version__} | {each.__name__: each.__version__ for each in (jax, jaxlib, optax)}
-    kinds = {"platform": device.platform, "device": device.device_kind, _INSTRUCTIONS: _instruction_set()}
+    kinds = {"platform": device.platform, "device": device.device_kind} | machine()
     return Fingerprint({"numerics": NUMERICS, **run}, versions | kinds | more | {_PROGRAM: program})
 
 
-def _instruction_set() -> str:
-    """That of this machine's CPU, as far as it changes what XLA makes of sums and products."""
+def machine() -> dict[str, str]:
+    """What of this machine changes the bits that XLA computes: instruction set, model of the CPU, and flags of XLA."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:  # not on Linux
         lines = []
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
-    return " ".join([platform.machine(), *sorted({flag for flag in flags if flag.startswith(_OF_A_CPU)})])
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    of_xla = sorted(flag for flag in os.environ.get("XLA_FLAGS", "").split() if not flag.startswith(_OF_DEVICES))
+    return {
+        _INSTRUCTIONS: " ".join([platform.machine(), *sorted({flag for flag in flags if flag.startswith(_OF_A_CPU)})]),
+        "CPU": model or platform.processor() or platform.machine(),
+        "flags of XLA": " ".join(of_xla),
+    }
 
 
 def digest(*trees: Any) -> str:

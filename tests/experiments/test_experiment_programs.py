@@ -48,6 +48,10 @@ def test_results_are_complete_and_never_overwritten_silently(
     assert "--overwrite" in error
     assert error.count("\n") == 1
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+    assert run(name, *QUICK[name], "--resume", "--no-plots", out=out) == 0  # as a scheduler restarts it
+    assert "finished already" in capsys.readouterr().out
+    assert run(name, *QUICK[name], "--resume", "--learning-rate", "0.05", out=out) == 2
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
     assert [entry.name for entry in out.parent.iterdir()] == ["out"]
     assert run(name, *QUICK[name], "--no-plots", "--overwrite", out=out) == 0
 

@@ -25,6 +25,7 @@ OTHER_BITS = {
     "jax": lambda patched: patched.setattr(jax, "__version__", "9.9"),
     "jaxlib": lambda patched: patched.setattr(jaxlib, "__version__", "9.9"),
     "instruction set": lambda patched: patched.setattr(platform, "machine", lambda: "riscv64"),
+    "flags of XLA": lambda patched: patched.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true"),
 }
 
 
@@ -112,3 +113,14 @@ def test_what_is_recorded_names_the_machine(tmp_path):
     assert computer["jax"] == jax.__version__
     assert computer["platform"] == jax.devices()[0].platform
     assert computer["instruction set"].startswith(platform.machine())
+    assert computer["CPU"]
+
+
+def test_flags_that_change_no_bit_and_records_of_before_are_gone_on_with(tmp_path, monkeypatch):
+    begin(tmp_path)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+    index = json.loads((tmp_path / "run.json").read_text())
+    for name in ("CPU", "flags of XLA"):
+        del index["computed_by"][0][name]
+    (tmp_path / "run.json").write_text(json.dumps(index))
+    assert_same_results(small_training(directory=tmp_path), small_training())
