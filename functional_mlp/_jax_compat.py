@@ -289,3 +289,31 @@ def source_frames(equation: Any) -> Iterator[SourceFrame]:
             frame.end_line,
             frame.end_column,
         )
+
+
+def explicit_sharding(array: Any) -> Any:
+    """How an array is sharded over explicit axes of a mesh, which are part of its type; None if it is over none."""
+    if not isinstance(array, jax.Array):
+        return None
+    sharding = jax.typeof(array).sharding
+    kinds = getattr(sharding.mesh, "axis_types", ())
+    return sharding if jax.sharding.AxisType.Explicit in kinds else None
+
+
+def sharding_of_product(left: Any, right: Any) -> Any:
+    """How a product of matrices is sharded over explicit axes: its rows as of `left`, its columns as of `right`."""
+    rows, columns = explicit_sharding(left), explicit_sharding(right)
+    if rows is None and columns is None:
+        return None
+    first, last = (None if own is None else own.spec[at] for own, at in ((rows, 0), (columns, 1)))
+    taken = {*(first if isinstance(first, tuple) else (first,))} - {None}
+    if taken & {*(last if isinstance(last, tuple) else (last,))}:  # an axis shards one dimension alone
+        last = None
+    mesh = (columns if rows is None else rows).mesh
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(first, last))
+
+
+def sharded_as(array: Any, like: Any) -> Any:
+    """An array that is sharded over explicit axes of a mesh as another one; as it is where there are none."""
+    sharding = explicit_sharding(like)
+    return array if sharding is None else jax.sharding.reshard(array, sharding)

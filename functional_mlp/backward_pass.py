@@ -60,7 +60,7 @@ def through_activation(layer: Residuals, ct_a: Float[Array, "n fan_out"]) -> Flo
 
 def weights_cotangent(layer: Residuals, ct_z: Float[Array, "n fan_out"]) -> Float[Array, "fan_in fan_out"]:
     """ct_W = a_prev^T ct_z."""
-    return matmul(layer.a_prev.T, ct_z, layer.precision).astype(ct_z.dtype)
+    return matmul(layer.a_prev.T, ct_z, layer.precision, like=layer.weights).astype(ct_z.dtype)
 
 
 def bias_cotangent(layer: Residuals, ct_z: Float[Array, "n fan_out"]) -> Float[Array, " fan_out"] | None:
@@ -70,7 +70,7 @@ def bias_cotangent(layer: Residuals, ct_z: Float[Array, "n fan_out"]) -> Float[A
 
 def previous_cotangent(layer: Residuals, ct_z: Float[Array, "n fan_out"]) -> Float[Array, "n fan_in"]:
     """ct_a_prev = ct_z W^T."""
-    return matmul(ct_z, layer.weights.T, layer.precision).astype(ct_z.dtype)
+    return matmul(ct_z, layer.weights.T, layer.precision, like=layer.a_prev).astype(ct_z.dtype)
 
 
 class Stages(NamedTuple):

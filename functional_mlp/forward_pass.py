@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from functional_mlp._dtypes import working_dtype
+from functional_mlp._jax_compat import explicit_sharding, sharding_of_product
 from functional_mlp.network import Network, Params, check_inputs, check_params
 
 
@@ -28,9 +29,18 @@ class Tape(NamedTuple):
     activations: tuple[Float[Array, "n _"], ...]
 
 
-def matmul(left: Array, right: Array, precision: PrecisionLike) -> Array:
-    """left @ right in the working dtype of `left`: 16-bit factors are accumulated in float32 and not rounded back."""
-    return jnp.matmul(left, right, precision=precision, preferred_element_type=working_dtype(left.dtype))
+def matmul(left: Array, right: Array, precision: PrecisionLike, like: Array | None = None) -> Array:
+    """left @ right in the working dtype of `left`: 16-bit factors are accumulated in float32 and not rounded back.
+
+    Args:
+        left, right: the factors.
+        precision: of the products.
+        like: an array of the result's shape, as which that is sharded over explicit axes of a mesh; None: the rows as
+            those of `left`, the columns as those of `right`.
+    """
+    sharding = sharding_of_product(left, right) if like is None else explicit_sharding(like)
+    how: Any = {"precision": precision, "preferred_element_type": working_dtype(left.dtype)}
+    return jnp.matmul(left, right, out_sharding=sharding, **how)
 
 
 def affine(

@@ -7,6 +7,7 @@ from jax import lax
 
 from functional_mlp._checks import finite_float
 from functional_mlp._dtypes import EitherArray, namespace
+from functional_mlp._jax_compat import sharded_as
 from functional_mlp.activations.activation import Activation
 from functional_mlp.activations.primitives import (
     exponential,
@@ -100,6 +101,20 @@ def softsign() -> Activation:
 # softmax over the last axis: a_i = exp(z_i) / sum_j exp(z_j); da_i/dz_j = a_i (delta_ij - a_j)
 
 
+def are_largest(x: EitherArray) -> EitherArray:
+    """Whether each entry of a row is its largest, of several the first: of the shape of x, and sharded as it is."""
+    xp = namespace(x)
+    places = xp.arange(x.shape[-1]).reshape((*(1 for _ in x.shape[1:]), -1))
+    largest: EitherArray = sharded_as(places == xp.argmax(x, axis=-1, keepdims=True), x)
+    return largest
+
+
+def chosen(x: EitherArray, which: EitherArray) -> EitherArray:
+    """The one entry (..., 1) of each row that is marked: as a sum, which may be sharded, and differentiated any way."""
+    xp = namespace(x)
+    return xp.sum(xp.where(which, x, xp.zeros_like(x)), axis=-1, keepdims=True)
+
+
 def shifted_exponentials(z: EitherArray) -> tuple[EitherArray, EitherArray]:
     """exp(z - max z) over the last axis, and the shifted z - max z itself, both of the shape and dtype of z.
 
@@ -108,7 +123,7 @@ def shifted_exponentials(z: EitherArray) -> tuple[EitherArray, EitherArray]:
     that is built on this counts that entry as exactly 1, and jax.grad should too where several are largest.
     """
     xp = namespace(z)
-    top = xp.take_along_axis(z, xp.argmax(z, axis=-1, keepdims=True), axis=-1)
+    top = chosen(z, are_largest(z))
     shifted = z - top
     recovered = shifted - z
     r = (z - (shifted - recovered)) - (top + recovered)
@@ -126,8 +141,7 @@ def softmax_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArra
     # ct_z_i = a_i (ct_i - sum_j a_j ct_j). The Jacobian annihilates constants, so ct is first taken relative to that of
     # the largest unit: near saturation ct_i - sum_j a_j ct_j would cancel there.
     xp = namespace(a, ct_a)
-    top = xp.argmax(a, axis=-1, keepdims=True)
-    relative = ct_a - xp.take_along_axis(ct_a, top, axis=-1)
+    relative = ct_a - chosen(ct_a, are_largest(a))
     return a * (relative - xp.sum(a * relative, axis=-1, keepdims=True))
 
 

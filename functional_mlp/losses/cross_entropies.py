@@ -12,7 +12,7 @@ import numpy as np
 from jax.scipy.special import xlog1py, xlogy
 
 from functional_mlp._dtypes import EitherArray, namespace
-from functional_mlp.activations import shifted_exponentials, sigmoid_value, softplus_value
+from functional_mlp.activations import are_largest, shifted_exponentials, sigmoid_value, softplus_value
 
 Factor = float | tuple[float, ...]
 
@@ -107,10 +107,11 @@ def softmax_probabilities(logits: Any) -> Probabilities:
     """
     exponential, shifted = shifted_exponentials(logits)
     xp = namespace(logits)
-    largest = xp.arange(logits.shape[-1])[None, :] == xp.argmax(logits, axis=-1, keepdims=True)
+    largest = are_largest(logits)
     rest = xp.sum(xp.where(largest, xp.zeros_like(exponential), exponential), axis=-1, keepdims=True)
     p = exponential / (1 + rest)
-    return Probabilities(p, xp.where(largest, rest / (1 + rest), 1 - p), xp.log1p(rest) - shifted)
+    of_largest = rest / (1 + rest) + xp.zeros_like(p)
+    return Probabilities(p, xp.where(largest, of_largest, 1 - p), xp.log1p(rest) - shifted)
 
 
 def softmax_cross_entropy(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:

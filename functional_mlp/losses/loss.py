@@ -23,6 +23,7 @@ from jaxtyping import Array
 
 from functional_mlp._checks import finite_float, floating_array, known_name
 from functional_mlp._dtypes import EitherArray, namespace, working_dtype
+from functional_mlp._jax_compat import sharded_as
 from functional_mlp.activations import Activation, sigmoid, softmax
 from functional_mlp.losses.arguments import as_array, checked_arguments, factors_of
 from functional_mlp.losses.kinds import KINDS, OPTIONS
@@ -331,7 +332,7 @@ def reduced(
 ) -> tuple[Any, EitherArray]:
     """`Loss.value_and_cotangent` of arrays (n, K), (n, K) and (n,) that fit, all of JAX or all of NumPy."""
     work, xp = working_dtype(outputs.dtype), namespace(outputs)
-    targets = targets.astype(work)
+    targets = sharded_as(targets.astype(work), outputs)
     terms, derivatives = loss.terms(outputs.astype(work), targets)
     coefficients = loss.coefficients(targets, weights, work, xp)
     counted = loss.counted(targets)

@@ -1,8 +1,8 @@
 """What a saved run is known by, and what its bits depend on besides.
 
 Two calls are the same run if specification, data and `NUMERICS` are the same. What computes it may change between an
-interruption and going on: the same program then gives the same bits as long as JAX, the flags of XLA, the kind of device
-and the CPU are the same, and others where one of them is not.
+interruption and going on: the same program then gives the same bits as long as JAX, the flags of XLA, the kind of
+device and the CPU are the same, and others where one of them is not.
 """
 
 import hashlib
