@@ -94,10 +94,28 @@ def tried(wheel: Path, say: Callable[[str], object] = print) -> None:
         python, program = (folder / "venv" / "bin" / name for name in ("python", "functional-mlp"))
         constraints = ROOT / "constraints.txt"
         run([python, "-m", "pip", "install", "--quiet", "--constraint", constraints, wheel], folder)
+        say(_installed(python, folder))
         say(f"{len(commands_of(program, folder))} commands say what they do")
         _judges(python, program, folder)
         _says_what_is_missing(program, folder)
     say("a gradient is judged, homework is graded, and what needs an extra says so")
+
+
+SIZES = """
+from importlib.metadata import distributions
+sizes = {}
+for one in distributions():
+    files = [file.locate() for file in one.files or () if not str(file).endswith(".pyc")]
+    sizes[one.name] = sum(file.stat().st_size for file in files if file.exists()) / 2**20
+sizes.pop("pip", None)
+largest = sorted(sizes, key=sizes.get)[:-6:-1]
+print(f"{sum(sizes.values()):.0f} MB installed:", ", ".join(f"{name} {sizes[name]:.0f}" for name in largest))
+"""
+
+
+def _installed(python: Path, folder: Path) -> str:
+    """What the wheel and what it needs take, and the largest of these."""
+    return run([python, "-c", SIZES], folder).strip()
 
 
 def _judges(python: Path, program: Path, folder: Path) -> None:
