@@ -104,7 +104,8 @@ def linear_attention(q, k, v):
 @operation(lambda draw: ([draw.normal(*draw.pick((1, 2, 4, 4), (2, 2, 16, 16), (2, 8, 100, 64)))], []))
 def rotary_embedding(x):
     half = x.shape[-1] // 2
-    angle = np.arange(x.shape[2])[:, None] * 10000.0 ** (-np.arange(half) / half)
-    cosine, sine = jnp.asarray(np.cos(angle), x.dtype), jnp.asarray(np.sin(angle), x.dtype)
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    angle = jnp.arange(x.shape[2], dtype=wide)[:, None] * 10000.0 ** (-jnp.arange(half, dtype=wide) / half)
+    cosine, sine = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
     first, second = x[..., :half], x[..., half:]
     return jnp.concatenate([first * cosine - second * sine, second * cosine + first * sine], -1)

@@ -93,9 +93,10 @@ def max_pool(x):
 def stretched(x, size, axis):
     """Linear interpolation to another size along one axis, pixels being areas."""
     old = x.shape[axis]
-    position = np.maximum((np.arange(size) + 0.5) * (old / size) - 0.5, 0)
-    low = np.minimum(position.astype(np.int32), old - 1)
-    part = jnp.asarray((position - low).reshape([-1 if i == axis else 1 for i in range(x.ndim)]), x.dtype)
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    position = jnp.maximum((jnp.arange(size, dtype=wide) + 0.5) * (old / size) - 0.5, 0)
+    low = np.minimum(np.maximum((np.arange(size) + 0.5) * (old / size) - 0.5, 0).astype(np.int32), old - 1)
+    part = (position - low).reshape([-1 if i == axis else 1 for i in range(x.ndim)]).astype(x.dtype)
     high = np.minimum(low + 1, old - 1)
     return jnp.take(x, low, axis) * (1 - part) + jnp.take(x, high, axis) * part
 

@@ -10,6 +10,7 @@ Branches keep their true outcome in the noisy passes. What other outcomes may do
 (`branches.py`); so is what overflows.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -23,9 +24,9 @@ from functional_mlp.oracle.traced.noise.branches import Bounded, Branches
 from functional_mlp.oracle.traced.noise.noisy import Dice, Noisy
 from functional_mlp.oracle.traced.noise.survey import Survey
 from functional_mlp.oracle.traced.tracing import Path, Trace
-from functional_mlp.oracle.traced.tracing.primitives import is_float
+from functional_mlp.oracle.traced.tracing.primitives import Operation, Primitive, is_float
 
-PASSES, TAIL, SEED = 32, 5.0, 20261125
+PASSES, TAIL, SEED = 32, 7.0, 20261125
 MANY, WIDER = 1000, 0.25  # beyond so many entries, a tail per doubling: of many estimates of sigma some are too small
 FINEST = 2.0**-33  # a finer unit is computed as this one
 FINEST_UNIT = 2.0**-53
@@ -33,6 +34,7 @@ SIDE_BY_SIDE = 1 << 17  # numbers in one array of passes side by side
 MEAN_TO_SIGMA = float(np.sqrt(np.pi / 2))  # of a normal distribution, sigma over the mean distance
 NUDGE = 2.0**-48  # of numbers that may be at a tie
 NUDGE_IN_ORDER = 2.0**-36
+NUDGE_OF_COPIES = 2.0**-22  # more than what they were copied from was moved, also from one copy to the next
 
 
 class Floor(NamedTuple):
@@ -157,14 +159,34 @@ def _at_ties(trace: Trace, survey: Survey, loud: Precision, seed: int) -> Iterat
     with np.errstate(all="ignore"):
         steady(trace.jaxpr, [_nudged(steady, x) for x in trace.operands])
     yield steady.turned
-    ordered = Noisy(survey, loud, Dice([seed, 1 << 21], 2, _largest_array(trace)))
-    given = []
-    for x in trace.operands:
-        falling = np.linspace(1, -1, x.size).reshape(x.shape) * (NUDGE_IN_ORDER * np.abs(x) + 1e-300)
-        given.append(np.stack([x + falling, x - falling]))
+    ordered = _Ordered(survey, loud, Dice([seed, 1 << 21], 2, _largest_array(trace)))
+    given = [_in_order(np.stack([x, x]), x.ndim, NUDGE_IN_ORDER) for x in trace.operands]
     with np.errstate(all="ignore"):
         ordered(trace.jaxpr, given)
     yield ordered.turned
+
+
+class _Ordered(Noisy):
+    """Two passes in which the first of equal numbers is larger, and the last; of copies, where they are copied to."""
+
+    def results(self, operation: Operation, primitive: Primitive, x: list[Any], y: list[Any], path: Path) -> list[Any]:
+        y = super().results(operation, primitive, x, y, path)
+        if operation.name != "gather":
+            return y
+        ranks = map(len, operation.shapes)
+        return [
+            _in_order(a, rank, NUDGE_OF_COPIES) if is_float(a) and a.ndim > rank else a
+            for a, rank in zip(y, ranks, strict=True)
+        ]
+
+
+def _in_order(x: Array, rank: int, nudge: float) -> Array:
+    """Two passes of numbers (2, *shape), moved by next to nothing: falling along the array, and rising."""
+    shape = x.shape[x.ndim - rank :]
+    falling = np.linspace(1, -1, math.prod(shape)).reshape(shape) * nudge
+    sizes = np.abs(x) + 1e-290
+    moved: Array = x + np.array([1.0, -1.0]).reshape((2,) + (1,) * rank) * falling * sizes
+    return moved
 
 
 def _overflowing(
