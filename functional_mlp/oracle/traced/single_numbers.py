@@ -10,7 +10,7 @@ from functional_mlp._dtypes import DTYPES, Array
 from functional_mlp.oracle.report import AtNumber
 from functional_mlp.oracle.truth import float64_on_cpu
 
-NUMBERS = (-20.0, -5.0, -2.0, -1.0, -0.5, -0.1, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0)
+NUMBERS = (-100.0, -20.0, -5.0, -2.0, -1.0, -0.5, -0.1, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0, 100.0)
 
 
 def at_numbers(backward: Callable[..., Any], function: Callable[..., Any], dtype: str) -> tuple[AtNumber, ...]:
