@@ -115,7 +115,7 @@ def test_an_interrupted_fit_is_gone_on_with(data, tmp_path):
         "--seeds",
         "8",
         "--epochs",
-        "4000",
+        "600",
         "--save-every",
         "0",
     ]

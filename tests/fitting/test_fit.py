@@ -39,7 +39,7 @@ def blobs(classes, samples=60):
 
 
 def settings(**how):
-    return fitting.Settings(**({"hidden": ((6,),), "seeds": 3, "epochs": 60, "learning_rates": (0.03,)} | how))
+    return fitting.Settings(**({"hidden": ((6,),), "seeds": 3, "epochs": 40, "learning_rates": (0.05,)} | how))
 
 
 @pytest.mark.slow

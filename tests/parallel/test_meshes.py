@@ -56,8 +56,9 @@ FUNCTIONS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", FACTORIES)
+@pytest.mark.parametrize(
+    ("name", "way"), [(name, way) for name in FACTORIES for way in (WAYS if name in ("tanh", "softmax") else ("both",))]
+)
 def test_every_function_of_sharded_arrays_has_a_type(name, way):
     output, kind = ("softmax", "categorical_cross_entropy") if name == "softmax" else ("identity", "squared_error")
     network, params, inputs, targets = sharded(way, name, output)
@@ -89,9 +90,9 @@ import functional_mlp as fm
 
 network = fm.Network((8, 8, 4), ("silu", "softmax"))
 loss = fm.Loss("categorical_cross_entropy", over_samples="mean", l2=0.1)
-params = fm.init_params(network, jax.random.key(0))
-x, t = jax.random.normal(jax.random.key(1), (16, 8)), jnp.eye(4)[jnp.arange(16) % 4]
-right = fm.loss_and_grad(network, loss, params, x, t)[1]
+params = jax.jit(lambda key: fm.init_params(network, key))(jax.random.key(0))
+x, t = np.random.default_rng(0).normal(size=(16, 8)).astype('f4'), np.eye(4, dtype='f4')[np.arange(16) % 4]
+right = jax.jit(lambda *data: fm.loss_and_grad(network, loss, *data)[1])(params, x, t)
 trained = fm.train(network, loss, params, x, t, optimizer=optax.sgd(0.1), epochs=3).params
 
 def near(one, other):
@@ -105,11 +106,14 @@ for kind in (AxisType.Auto, AxisType.Explicit):
     first, second = params
     columns = fm.Dense(put(first.weights, None, "model"), put(first.bias, "model"))
     own = (columns, fm.Dense(put(second.weights, "model"), put(second.bias)))
+    gradient = jax.jit(lambda *data: fm.loss_and_grad(network, loss, *data)[1])
+    of_apply = jax.jit(jax.grad(lambda p, x, t: loss.value(fm.apply(network, p, x), t) + loss.penalty(p)))
     with jax.set_mesh(mesh):
-        assert near(fm.loss_and_grad(network, loss, own, X, T)[1], right)
-        assert near(jax.grad(lambda p: loss.value(fm.apply(network, p, X), T) + loss.penalty(p))(own), right)
-        assert near(fm.train(network, loss, own, X, T, optimizer=optax.sgd(0.1), epochs=3).params, trained)
-    assert near(fm.loss_and_grad(network, loss, own, X, T)[1], right)  # and without set_mesh
+        assert near(gradient(own, X, T), right)
+        assert near(of_apply(own, X, T), right)
+        if kind is AxisType.Explicit:
+            assert near(fm.train(network, loss, own, X, T, optimizer=optax.sgd(0.1), epochs=3).params, trained)
+    assert near(gradient(own, X, T), right)  # and without set_mesh
 
 mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
 mean = partial(jax.tree.map, lambda leaf: jax.lax.pmean(leaf, "data"))
@@ -117,17 +121,18 @@ specs = {"in_specs": (P(), P("data"), P("data")), "out_specs": P()}
 shared = jax.shard_map(lambda p, x, t: mean(fm.loss_and_grad(network, loss, p, x, t)[1]), mesh=mesh, **specs)
 put = lambda tree, *spec: jax.device_put(tree, NamedSharding(mesh, P(*spec)))
 own, X, T = put(params), put(x, "data"), put(t, "data")
-assert near(shared(own, X, T), right)
+assert near(jax.jit(shared)(own, X, T), right)
 
 # of parameters that all devices share, jax.grad of apply is summed over them already, and psum of it 8 times that
 plain = fm.Loss("categorical_cross_entropy")
-whole = fm.loss_and_grad(network, plain, params, x, t)[1]
+whole = jax.jit(lambda *data: fm.loss_and_grad(network, plain, *data)[1])(params, x, t)
 of_apply = lambda p, x, t: jax.grad(lambda p: plain.value(fm.apply(network, p, x), t))(p)
-assert near(jax.shard_map(of_apply, mesh=mesh, **specs)(own, X, T), whole)
+assert near(jax.jit(jax.shard_map(of_apply, mesh=mesh, **specs))(own, X, T), whole)
 again = lambda p, x, t: jax.lax.psum(of_apply(p, x, t), "data")
-assert near(jax.shard_map(again, mesh=mesh, **specs)(own, X, T), jax.tree.map(lambda leaf: 8 * leaf, whole))
+eightfold = jax.tree.map(lambda leaf: 8 * np.asarray(leaf), whole)
+assert near(jax.jit(jax.shard_map(again, mesh=mesh, **specs))(own, X, T), eightfold)
 varying = lambda p, x, t: jax.lax.psum(of_apply(jax.lax.pcast(p, "data", to="varying"), x, t), "data")
-assert near(jax.shard_map(varying, mesh=mesh, **specs)(own, X, T), whole)
+assert near(jax.jit(jax.shard_map(varying, mesh=mesh, **specs))(own, X, T), whole)
 print("the same")
 """
 
