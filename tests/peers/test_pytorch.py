@@ -117,7 +117,7 @@ def test_a_wrong_autograd_function_is_named(model):
     require_named(report, "tanh-derivative-wrong", (0,))
 
 
-def test_an_autograd_function_is_checked_alone():
+def test_an_autograd_function_is_checked_alone(as_a_person):
     report = oracle.check_autograd_function(WrongTanh, "tanh")
     require_named(report, "tanh-derivative-wrong", (0, 1))
     assert "The derivative at single numbers" in report.text()
