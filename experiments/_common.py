@@ -29,7 +29,7 @@ import optax
 import functional_mlp as fm
 from experiments import _distributed, _resuming
 from functional_mlp._checks import known_name
-from functional_mlp._dtypes import DTYPES
+from functional_mlp._dtypes import DTYPES, with_dtype
 from functional_mlp.parallel import device_per_core, everyone, keep_compiled, leave
 from functional_mlp.saving import machine
 
@@ -181,11 +181,6 @@ def _is_finished(arguments: argparse.Namespace) -> bool:
     return isinstance(before, dict) and all(
         before.get(name) == asked.get(name) for name in {*before, *asked} if name not in HOW
     )
-
-
-def with_dtype(dtype: str | None) -> contextlib.AbstractContextManager[Any]:
-    """The scope in which `dtype` exists in JAX: 64-bit types are enabled for float64, and only for it."""
-    return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
 
 
 def on_device(spec: str | None) -> contextlib.AbstractContextManager[Any]:

@@ -1,5 +1,6 @@
 """Formats of floating-point numbers, and which of the two libraries computes with an array."""
 
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -26,6 +27,11 @@ def working_dtype(dtype: object) -> np.dtype:
     """The dtype that elementary functions and sums over `dtype` are computed in: float32 for the 16-bit formats."""
     known = np.dtype(dtype)  # type: ignore[call-overload]
     return DTYPES["float32"] if known.itemsize == 2 else known
+
+
+def with_dtype(dtype: object) -> AbstractContextManager[Any]:
+    """The scope in which a dtype exists in JAX: 64-bit types are enabled for float64, and only for it."""
+    return jax.enable_x64(True) if dtype == "float64" else nullcontext()
 
 
 def namespace(*arrays: Any) -> ModuleType:

@@ -51,6 +51,26 @@ def element(name: str, /, *children: str, **attributes: str | int | float | bool
     return Markup(f"<{name}{written}>{joined(*children)}</{name}>")
 
 
+def document(title: str, style: str, *body: str, script: str = "") -> str:
+    """A page of HTML that needs nothing else.
+
+    Args:
+        title: of the page.
+        style: CSS, as it is.
+        body: markup, or text.
+        script: JavaScript, as it is.
+    """
+    head = joined(
+        element("meta", charset="utf-8"),
+        element("meta", name_="viewport", content="width=device-width"),
+        element("title", title),
+        element("style", Markup(style)),
+    )
+    scripts = [element("script", Markup(script))] if script else []
+    page = element("html", element("head", head), element("body", *body, *scripts), lang="en")
+    return f"<!doctype html>\n{page}\n"
+
+
 def _attribute(key: str, value: str | int | float | bool | None) -> str:
     if value is None or value is False:
         return ""

@@ -120,3 +120,15 @@ def says(as_a_person: None) -> Callable[..., None]:
             assert word in message, f"{word!r} not in {message!r}"
 
     return check
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str], Path]:
+    """written(text): a file with this text, named as a table."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "table.csv"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write

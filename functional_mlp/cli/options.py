@@ -121,6 +121,14 @@ def parts_of(text: str | None) -> list[str]:
     return [] if text is None else [name.strip() for name in text.split(",")]
 
 
+def numbers_of(option: str, text: str) -> tuple[float, ...]:
+    """Numbers separated by commas."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"expected {option} to be numbers such as 0.001,0.01, got {text!r}") from error
+
+
 def integers_of(option: str, text: str) -> list[int]:
     """Integers separated by commas."""
     try:

@@ -1,6 +1,5 @@
 """The commands of the engine: `functional-mlp sweep`, `export` and `info`."""
 
-import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -76,6 +75,7 @@ def _sweep(spec: Path, place: Any, device: str | None, max_bytes: int) -> None:
     import jax
 
     from functional_mlp._checks import positive_int
+    from functional_mlp._dtypes import with_dtype
     from functional_mlp.files import write_bytes
     from functional_mlp.parallel import everyone
     from functional_mlp.sweeps import (
@@ -94,16 +94,16 @@ def _sweep(spec: Path, place: Any, device: str | None, max_bytes: int) -> None:
     except RuntimeError as error:
         raise ValueError(f"expected --device to be a platform that is here, got {device}: {error}") from error
     epochs = positive_int("epochs", asked_for.settings["epochs"])
-    wide = jax.enable_x64(True) if asked_for.dtype == "float64" else contextlib.nullcontext()
     hidden = not sys.stderr.isatty() or not everyone().first
     count = runs_of(asked_for)
     bar_of_all = typer.progressbar(length=count * epochs, hidden=hidden, file=sys.stderr)
-    with wide, asked_to_end() as asked, bar_of_all as bar:
+    with with_dtype(asked_for.dtype), asked_to_end() as asked, bar_of_all as bar:
 
         def watch(so_far: Any) -> bool:
-            first, runs = runs_done(place.path), len(so_far.state.key)  # of the part that is trained
-            bar.label = f"runs {first + 1} to {first + runs} of {count}, loss {loss_so_far(so_far):.3g}"
-            bar.update(first * epochs + runs * int(so_far.state.epoch) - bar.pos)
+            if not hidden:
+                first, runs = runs_done(place.path), len(so_far.state.key)  # of the part that is trained
+                bar.label = f"runs {first + 1} to {first + runs} of {count}, loss {loss_so_far(so_far):.3g}"
+                bar.update(first * epochs + runs * int(so_far.state.epoch) - bar.pos)
             return everyone().any(asked)
 
         options = {"directory": place.path, "save_every": place.every, "accept_other_bits": place.accept_other_bits}

@@ -1,8 +1,8 @@
 """The commands of a person's own table: `functional-mlp fit` and `predict`."""
 
-import contextlib
 import hashlib
 import itertools
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from functional_mlp.cli.console import asked_to_end, fail, show
-from functional_mlp.cli.options import MaxBytes, integers_of
+from functional_mlp.cli.options import MaxBytes, integers_of, numbers_of
+from functional_mlp.files import MAX_BYTES_OF_A_TABLE
 
-MAX_BYTES_OF_A_TABLE = 256 * 2**20
 WORK = "work"  # the folder of what is not finished
 SHOWN = 12  # settings that are printed
 
@@ -62,12 +62,13 @@ def fit_command(
     interruption.
     """
     from functional_mlp import fitting, tables
+    from functional_mlp._dtypes import with_dtype
     from functional_mlp.parallel import keep_compiled
 
     try:
         settings = fitting.Settings(
             hidden=_architectures(hidden or [], widths, depths),
-            learning_rates=_numbers("--learning-rates", learning_rates),
+            learning_rates=numbers_of("--learning-rates", learning_rates),
             seeds=seeds,
             seed=seed,
             epochs=epochs,
@@ -79,7 +80,7 @@ def fit_command(
             dtype=dtype,
             task=task,
         )
-        fitting.require_extras(events=tensorboard)
+        fitting.require("sklearn", "matplotlib", "orbax", *(["tensorboardX"] if tensorboard else []))
         whole = tables.read_table(data, max_bytes)
         asked = {
             "settings": settings.described(),
@@ -93,7 +94,7 @@ def fit_command(
             return
         table = tables.usable(whole, target, drop or (), missing)
         keep_compiled()
-        with _wide(dtype):
+        with with_dtype(dtype):
             fit = _fitted(fitting, table, settings, output, save_every)
             fitting.save_fit(output, fit, asked, page=fitting.page(fit, table))
         if tensorboard:
@@ -115,10 +116,11 @@ def predict_command(
     The table needs the columns that were learnt from; where it has the target too, the score is printed.
     """
     from functional_mlp import fitting, tables
+    from functional_mlp._dtypes import with_dtype
     from functional_mlp.files import write_bytes
 
     try:
-        with _wide(fitting.dtype_of(run)):
+        with with_dtype(fitting.dtype_of(run)):
             saved = fitting.load_fit(run)
             found = fitting.predict(saved, tables.read_table(data, max_bytes))
         content = found.csv(saved.encoding.target.classes)
@@ -127,7 +129,7 @@ def predict_command(
         else:
             write_bytes(output, content)
         if found.score is not None:
-            print(f"{fitting.score_name(saved.encoding.target.task)}: {found.score:.6g}", file=sys.stderr)
+            print(f"{fitting.SCORES[saved.encoding.target.task]}: {found.score:.6g}", file=sys.stderr)
     except (TypeError, ValueError, ArithmeticError, OSError) as error:
         fail(" ".join(str(error).split()))
 
@@ -144,19 +146,6 @@ def _architectures(hidden: list[str], widths: str | None, depths: str | None) ->
     return tuple(dict.fromkeys(found)) or ((16, 8),)
 
 
-def _numbers(option: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ValueError(f"expected {option} to be numbers such as 0.001,0.01, got {text!r}") from error
-
-
-def _wide(dtype: str) -> contextlib.AbstractContextManager[Any]:
-    import jax
-
-    return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
-
-
 def _is_finished(fitting: Any, output: Path, asked: dict[str, Any]) -> bool:
     """Whether this very fit is in the folder already.
 
@@ -168,7 +157,7 @@ def _is_finished(fitting: Any, output: Path, asked: dict[str, Any]) -> bool:
     before = fitting.asked_in(output) if output.is_dir() else None
     if before is None and output.is_dir() and ((output / WORK).exists() or not any(output.iterdir())):
         return False
-    if before is None or before != fitting.plain(asked):
+    if before is None or before != json.loads(json.dumps(asked)):
         raise ValueError(f"expected -o to be a new folder, or that of this very fit, got {output}, which holds another")
     return True
 
@@ -183,14 +172,14 @@ def _fitted(fitting: Any, table: Any, settings: Any, output: Path, save_every: f
     from functional_mlp.sweeps import loss_so_far
 
     hidden = not sys.stderr.isatty()
-    with only_one(output), asked_to_end() as asked, _bar(hidden) as bar:
+    bar_of_all = typer.progressbar(length=1, hidden=hidden, file=sys.stderr)
+    with only_one(output), asked_to_end() as asked, bar_of_all as bar:
 
         def watch(work: Any, so_far: Any) -> bool:
-            epoch = int(so_far.state.epoch)
-            if bar.length != work.of * work.epochs:
-                bar.length, bar.length_known = work.of * work.epochs, True
-            bar.label = f"{work.number} of {work.of}: {work.name}, loss {loss_so_far(so_far):.3g}"
-            bar.update((work.number - 1) * work.epochs + epoch - bar.pos)
+            if not hidden:
+                bar.length = work.of * work.epochs
+                bar.label = f"{work.number} of {work.of}: {work.name}, loss {loss_so_far(so_far):.3g}"
+                bar.update((work.number - 1) * work.epochs + int(so_far.state.epoch) - bar.pos)
             return bool(asked)
 
         try:
@@ -198,7 +187,3 @@ def _fitted(fitting: Any, table: Any, settings: Any, output: Path, save_every: f
         except fitting.InterruptedFitError:
             print(f"functional-mlp: interrupted; saved in {output}; the same command goes on", file=sys.stderr)
             raise typer.Exit(128 + asked[0]) from None
-
-
-def _bar(hidden: bool) -> Any:
-    return typer.progressbar(length=1, hidden=hidden, file=sys.stderr, show_eta=True)

@@ -3,6 +3,7 @@ from .npz import npz_arrays as npz_arrays
 from .params import load_params as load_params
 from .params import save_params as save_params
 from .untrusted import MAX_BYTES as MAX_BYTES
+from .untrusted import MAX_BYTES_OF_A_TABLE as MAX_BYTES_OF_A_TABLE
 from .untrusted import FileError as FileError
 from .untrusted import Path_ as Path_
 from .untrusted import read_bytes as read_bytes

@@ -7,6 +7,7 @@ import tomllib
 from typing import Any
 
 MAX_BYTES = 64 * 2**20
+MAX_BYTES_OF_A_TABLE = 256 * 2**20
 MAX_SENTENCE = 390
 Path_ = str | os.PathLike[str]
 

@@ -1,5 +1,6 @@
-from .extras import require_extras as require_extras
-from .extras import write_events as write_events
+from .events import write_events as write_events
+from .extras import require as require
+from .fit import SCORES as SCORES
 from .fit import Fit as Fit
 from .fit import InterruptedFitError as InterruptedFitError
 from .fit import Settings as Settings
@@ -13,7 +14,5 @@ from .results import asked_in as asked_in
 from .results import dtype_of as dtype_of
 from .results import lines_of as lines_of
 from .results import load_fit as load_fit
-from .results import plain as plain
 from .results import predict as predict
 from .results import save_fit as save_fit
-from .results import score_name as score_name

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from functional_mlp._checks import floating_dtype, known_name, positive_int
 from functional_mlp._dtypes import Array
+from functional_mlp.fitting.extras import require
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network, Params
 from functional_mlp.saving import EVERY
@@ -191,42 +192,73 @@ def fit(
         InterruptedFitError: if `watch` ended it.
     """
     settings = settings or Settings()
-    asked = _Asked(table, settings, directory, save_every, watch)
+    asked = _Asked(settings, directory, save_every, watch)
     encoding = encoding_of(table, settings.task)
     folds = list(split(table, encoding, settings))
     count = len(settings.hidden) * len(folds) + (len(folds) > 1)
-    tried: list[Tried] = []
-    medians: dict[str, Params] = {}
-    for number, hidden in enumerate(settings.hidden):
-        results = []
-        for fold, rows in enumerate(folds):
-            work = Work(number * len(folds) + fold + 1, count, _named(hidden, fold, folds), settings.epochs)
-            of_fold, result = _trained(asked, hidden, settings.learning_rates, rows, work)
-            results.append(_scored(of_fold, result))
-        own = _of_architecture(hidden, encoding, results, settings)
-        for at, one in enumerate(own):  # of the last fold, which is the only one where they are used
-            medians[one.name] = _run(result.params, at * settings.seeds + _middle(one.scores[-1]))
-        tried += own
+    results: dict[tuple[int, ...], list[_Scored]] = {hidden: [] for hidden in settings.hidden}
+    medians: dict[tuple[tuple[int, ...], float], Params] = {}  # the networks to choose from, where one fold is all
+    for fold, (training, test) in enumerate(folds):
+        data = _encoded(table, settings, training, test)
+        for number, hidden in enumerate(settings.hidden, fold * len(settings.hidden) + 1):
+            work = Work(number, count, _named(hidden, fold, folds), settings.epochs)
+            result = _trained(asked, hidden, settings.learning_rates, data, work)
+            scored = _scored(data.encoding, result)
+            results[hidden].append(scored)
+            for at, rate in enumerate(settings.learning_rates if len(folds) == 1 else ()):
+                first = at * settings.seeds
+                middle = first + _middle(scored.scores[first : first + settings.seeds])
+                medians[hidden, rate] = _run(result.params, middle)
+    tried = [one for hidden in results for one in _of_architecture(hidden, encoding, results[hidden], settings)]
     tried.sort(key=lambda one: _rank(one, higher=bool(encoding.target.classes)))
-    best, params = tried[0], medians[tried[0].name]
+    best = tried[0]
     if len(folds) == 1:
-        encoding = encoding_of(table, settings.task, folds[0][0].tolist())
+        params = medians[best.hidden, best.learning_rate]
     else:
-        every = np.arange(len(table.lines))
+        data = _encoded(table, settings, np.arange(len(table.lines)))
         work = Work(count, count, f"{best.name}, all rows", settings.epochs)
-        encoding, result = _trained(asked, best.hidden, (best.learning_rate,), (every, None), work)
+        result = _trained(asked, best.hidden, (best.learning_rate,), data, work)
         params = _run(result.params, _middle(np.asarray(result.history["train_loss"])[:, -1]))
-    return Fit(encoding, _network(encoding, best.hidden, settings), params, tuple(tried), settings, folds[0])
+    network = _network(data.encoding, best.hidden, settings)
+    return Fit(data.encoding, network, params, tuple(tried), settings, folds[0])
 
 
 class _Asked(NamedTuple):
-    """The arguments of `fit`."""
+    """How the sweeps of a fit are done: arguments of `fit`."""
 
-    table: Table
     settings: Settings
     directory: Path | None
     save_every: float
     watch: Watch | None
+
+
+class _Encoded(NamedTuple):
+    """The rows of a fold as arrays, scaled by those of training.
+
+    Attributes:
+        encoding: of the columns.
+        inputs, targets: of training.
+        test: `eval_inputs` and `eval_targets` of `sweep`; {} without test rows.
+    """
+
+    encoding: Encoding
+    inputs: Any
+    targets: Any
+    test: dict[str, Any]
+
+
+class _Scored(NamedTuple):
+    """What the runs of a sweep came to.
+
+    Attributes:
+        scores: (runs,) at the end; NaN of those that diverged.
+        losses: by "train" and "test", (runs, evaluations).
+        epochs: (evaluations,) of these.
+    """
+
+    scores: Array
+    losses: dict[str, Array]
+    epochs: Array
 
 
 def split(table: Table, encoding: Encoding, settings: Settings) -> Iterator[tuple[Rows, Rows]]:
@@ -236,12 +268,9 @@ def split(table: Table, encoding: Encoding, settings: Settings) -> Iterator[tupl
         ImportError: without scikit-learn.
         ValueError: if there are too few rows.
     """
-    try:
-        from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
-    except ImportError as error:
-        raise ImportError(
-            "a fit needs scikit-learn; install it with pip install 'functional-mlp[experiments]'"
-        ) from error
+    require("sklearn")
+    from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+
     rows, cells = np.arange(len(table.lines)), table.columns[-1]
     counts = [cells.count(name) for name in encoding.target.classes]
     if settings.folds == 1:
@@ -263,14 +292,17 @@ def _named(hidden: Sequence[int], fold: int, folds: Sequence[Any]) -> str:
     return architecture(hidden) + (f", fold {fold + 1} of {len(folds)}" if len(folds) > 1 else "")
 
 
-def _trained(
-    asked: _Asked, hidden: Sequence[int], rates: Sequence[float], rows: tuple[Rows, Rows | None], work: Work
-) -> tuple[Encoding, SweepResult]:
-    """A sweep over learning rates and initial values, on some rows."""
-    table, settings, directory, save_every, watch = asked
-    training, test = rows
+def _encoded(table: Table, settings: Settings, training: Rows, test: Rows | None = None) -> _Encoded:
     encoding = encoding_of(table, settings.task, training.tolist())
-    inputs, targets = inputs_of(encoding, table), targets_of(encoding, table)
+    dtype = floating_dtype("dtype", settings.dtype)
+    inputs, targets = (array.astype(dtype) for array in (inputs_of(encoding, table), targets_of(encoding, table)))
+    of_test = {} if test is None else {"eval_inputs": inputs[test], "eval_targets": targets[test]}
+    return _Encoded(encoding, inputs[training], targets[training], of_test)
+
+
+def _trained(asked: _Asked, hidden: Sequence[int], rates: Sequence[float], data: _Encoded, work: Work) -> SweepResult:
+    """A sweep over learning rates and initial values."""
+    settings, directory, save_every, watch = asked
     ended = False
 
     def seen(so_far: Any) -> bool:
@@ -278,40 +310,32 @@ def _trained(
         ended = bool(watch and watch(work, so_far))
         return ended
 
-    task = encoding.target.task
-    more: dict[str, Any] = {}
-    if test is not None:
-        more = {"eval_inputs": _cast(inputs[test], settings), "eval_targets": _cast(targets[test], settings)}
+    task = data.encoding.target.task
     result = sweep(
-        _network(encoding, hidden, settings),
+        _network(data.encoding, hidden, settings),
         LOSSES[task],
-        _cast(inputs[training], settings),
-        _cast(targets[training], settings),
+        data.inputs,
+        data.targets,
         keys=keys_of(settings.seed, settings.seeds),
         epochs=settings.epochs,
         optimizer=OPTIMIZERS[settings.optimizer],
         learning_rates=rates,
         dtype=settings.dtype,
-        batch_size=min(settings.batch_size, len(training)),
+        batch_size=min(settings.batch_size, len(data.inputs)),
         shuffle=True,
         eval_every=max(1, settings.epochs // EVALUATIONS),
         metrics=("loss", "accuracy") if task == "classification" else ("loss",),
         callback=seen,
         directory=None if directory is None else directory / f"{work.number}",
         save_every=save_every,
-        **more,
+        **data.test,
     )
     if ended:
         raise InterruptedFitError(f"{work.name} was asked to end")
-    return encoding, result
+    return result
 
 
-def _cast(array: Array, settings: Settings) -> Any:
-    return np.asarray(array, floating_dtype("dtype", settings.dtype))
-
-
-def _scored(encoding: Encoding, result: SweepResult) -> tuple[Array, dict[str, Array], Array]:
-    """The score of every run, its losses, and the epochs of these."""
+def _scored(encoding: Encoding, result: SweepResult) -> _Scored:
     history = {name: np.asarray(values, np.float64) for name, values in result.history.items()}
     if encoding.target.classes:
         scores = history["eval_accuracy"][:, -1]
@@ -319,11 +343,11 @@ def _scored(encoding: Encoding, result: SweepResult) -> tuple[Array, dict[str, A
         scores = np.sqrt(history["eval_loss"][:, -1]) * encoding.target.divided_by
     lost = ~np.isfinite(history["train_loss"][:, -1]) | ~np.isfinite(history["eval_loss"][:, -1])
     losses = {"train": history["train_loss"], "test": history["eval_loss"]}
-    return np.where(lost, np.nan, scores), losses, history["epoch"]
+    return _Scored(np.where(lost, np.nan, scores), losses, history["epoch"])
 
 
 def _of_architecture(
-    hidden: tuple[int, ...], encoding: Encoding, results: Sequence[Any], settings: Settings
+    hidden: tuple[int, ...], encoding: Encoding, results: Sequence[_Scored], settings: Settings
 ) -> list[Tried]:
     """The settings of one architecture: its learning rates."""
     sizes = _network(encoding, hidden, settings).sizes
@@ -331,12 +355,12 @@ def _of_architecture(
     tried = []
     for at, rate in enumerate(settings.learning_rates):
         own = slice(at * settings.seeds, (at + 1) * settings.seeds)
-        scores = np.stack([of_fold[own] for of_fold, _, _ in results])
+        scores = np.stack([of_fold.scores[own] for of_fold in results])
         curves = {
-            name: _quantiles_of(np.concatenate([losses[name][own] for _, losses, _ in results]))
+            name: _quantiles_of(np.concatenate([of_fold.losses[name][own] for of_fold in results]))
             for name in ("train", "test")
         }
-        tried.append(Tried(hidden, rate, parameters, scores, results[0][2], curves))
+        tried.append(Tried(hidden, rate, parameters, scores, results[0].epochs, curves))
     return tried
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from functional_mlp._dtypes import Array
-from functional_mlp._markup import Markup, element, joined
+from functional_mlp._markup import Markup, document, element
+from functional_mlp.fitting.extras import require
 from functional_mlp.fitting.fit import SCORES, Fit, Tried, architecture
 from functional_mlp.forward_pass import forward
 from functional_mlp.tables import Quantity, Table, number_of
@@ -63,7 +64,9 @@ def page(fit: Fit, table: Table) -> str:
     if target.classes and len(fit.encoding.columns) == 2 and all(isinstance(c, Quantity) for c in fit.encoding.columns):
         figures.append(_regions(fit, table))
     low, middle, high = best.quantiles()
-    body = joined(
+    return document(
+        title,
+        STYLE,
         element("h1", title),
         element(
             "p",
@@ -73,15 +76,8 @@ def page(fit: Fit, table: Table) -> str:
         *figures,
         element("h2", "All settings"),
         element("div", _table(fit), class_="wide"),
+        script=SORTING,
     )
-    head = joined(
-        element("meta", charset="utf-8"),
-        element("meta", name_="viewport", content="width=device-width"),
-        element("title", title),
-        Markup(f"<style>{STYLE}</style>"),
-    )
-    script = Markup(f"<script>{SORTING}</script>")
-    return "<!doctype html>\n" + element("html", element("head", head), element("body", body, script), lang="en") + "\n"
 
 
 def _split(fit: Fit) -> str:
@@ -110,13 +106,10 @@ def _row(one: Tried, best: bool) -> Markup:
 
 
 def _figure(width: float, height: float) -> Any:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "the page of a fit needs matplotlib; install it with pip install 'functional-mlp[experiments]'"
-        ) from error
+    require("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

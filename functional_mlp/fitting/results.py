@@ -220,17 +220,6 @@ def predict(saved: Saved, table: Table) -> Predicted:
     return Predicted(tuple((outputs[:, 0] * target.divided_by + target.minus).tolist()), None, off)
 
 
-def score_name(task: str) -> str:
-    """What the score of a task is called."""
-    return SCORES[task]
-
-
-def plain(asked: dict[str, Any]) -> dict[str, Any]:
-    """As a file has it."""
-    written: dict[str, Any] = json.loads(json.dumps(asked))
-    return written
-
-
 def lines_of(fit: Fit, most: int) -> list[str]:
     """For a terminal: the best settings, a line each."""
     rows = [("hidden", "rate", f"median {SCORES[fit.task]}", "10 %", "90 %", "diverged")]

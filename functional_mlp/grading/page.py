@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from functional_mlp._markup import Markup, element, joined
+from functional_mlp._markup import Markup, document, element
 from functional_mlp.grading.assignment import Assignment
 from functional_mlp.grading.grades import Grade
 from functional_mlp.oracle.mistakes import MISTAKES
@@ -45,7 +45,9 @@ def staff_page(grades: Sequence[Grade], assignment: Assignment) -> str:
         assignment: what was graded.
     """
     title = assignment.title or "Backpropagation by hand"
-    body = joined(
+    return document(
+        title,
+        STYLE,
         element("h1", title),
         element("p", _summary(grades, assignment)),
         element("h2", "What went wrong most often"),
@@ -53,13 +55,6 @@ def staff_page(grades: Sequence[Grade], assignment: Assignment) -> str:
         element("h2", "Submissions"),
         _submissions(grades),
     )
-    head = joined(
-        element("meta", charset="utf-8"),
-        element("meta", name_="viewport", content="width=device-width"),
-        element("title", title),
-        Markup(f"<style>{STYLE}</style>"),
-    )
-    return "<!doctype html>\n" + element("html", element("head", head), element("body", body), lang="en") + "\n"
 
 
 def _summary(grades: Sequence[Grade], assignment: Assignment) -> str:

@@ -8,7 +8,6 @@ from .encoding import encoding_of as encoding_of
 from .encoding import inputs_of as inputs_of
 from .encoding import targets_of as targets_of
 from .encoding import usable as usable
-from .reading import MAX_BYTES_OF_A_TABLE as MAX_BYTES_OF_A_TABLE
 from .reading import Table as Table
 from .reading import number_of as number_of
 from .reading import read_table as read_table

@@ -146,10 +146,8 @@ def _column_of(table: Table, name: str, rows: Sequence[int]) -> Quantity | Categ
     if not texts:
         return Quantity(name, *_scale(np.array([number_of(cells[i]) for i in rows if not is_missing(cells[i])])))
     if len(texts) < len(known) / 2:
-        raise ValueError(
-            f"{table.place(texts[0], name)}: expected a number, as most of the column are, got"
-            f" {cells[texts[0]][:40]!r}; mend it, or leave the column out with --drop {name}"
-        )
+        remedy = f"; mend it, or leave the column out with --drop {name}"
+        raise _no_number(table, name, texts[0], "a number, as most of the column are", remedy)
     levels = sorted({cells[i] for i in known})
     if len(levels) > MOST_LEVELS:
         raise ValueError(
@@ -157,6 +155,19 @@ def _column_of(table: Table, name: str, rows: Sequence[int]) -> Quantity | Categ
             f" {len(levels)} such as {levels[0][:40]!r}; leave it out with --drop {name}"
         )
     return Category(name, tuple(levels))
+
+
+def _no_number(table: Table, name: str, row: int, expected: str, remedy: str = "") -> ValueError:
+    """What is raised for a cell."""
+    cell = table.column(name)[row][:40]
+    return ValueError(f"{table.place(row, name)}: expected {expected}, got {cell!r}{remedy}")
+
+
+def _require_numbers(table: Table, name: str, numbers: Array, expected: str = "a number", remedy: str = "") -> None:
+    """Raises ValueError for the first cell of a column that is none."""
+    rows = np.flatnonzero(np.isinf(numbers))
+    if rows.size:
+        raise _no_number(table, name, int(rows[0]), expected, remedy)
 
 
 def _scale(numbers: Array) -> tuple[float, float]:
@@ -172,19 +183,14 @@ def _target_of(table: Table, task: str | None, rows: Sequence[int]) -> Target:
     finite = np.isfinite(numbers)
     different = sorted(set(cells), key=lambda cell: (number_of(cell), cell))
     if task is None:
-        if not finite.all() and finite.sum() > len(cells) / 2:
-            row = int(np.flatnonzero(~finite)[0])
-            raise ValueError(
-                f"{table.place(row, name)}: expected a number, as most of the column are, got {cells[row][:40]!r}; mend"
-                " it, or say --task classification"
-            )
+        if finite.sum() > len(cells) / 2:
+            remedy = "; mend it, or say --task classification"
+            _require_numbers(table, name, numbers, "a number, as most of the column are", remedy)
         few = len(different) <= MOST_CLASSES
         classes = not finite.all() or (few and bool((numbers == np.round(numbers)).all()))
         task = "classification" if classes else "regression"
     if known_name("task", task, TASKS) == "regression":
-        if not finite.all():
-            row = int(np.flatnonzero(~finite)[0])
-            raise ValueError(f"{table.place(row, name)}: expected a number to be learnt, got {cells[row][:40]!r}")
+        _require_numbers(table, name, numbers, "a number to be learnt")
         return Target(name, (), *_scale(numbers[list(rows)]))
     if len(different) < 2:
         raise ValueError(f"expected at least two classes in {name!r}, got {different[0][:40]!r} alone")
@@ -209,9 +215,7 @@ def inputs_of(encoding: Encoding, table: Table) -> Array:
             parts.append(np.array([[float(cell == level) for level in column.levels] for cell in cells]))
             continue
         numbers = np.array([math.nan if is_missing(cell) else number_of(cell) for cell in cells])
-        if np.isinf(numbers).any():
-            row = int(np.flatnonzero(np.isinf(numbers))[0])
-            raise ValueError(f"{table.place(row, column.name)}: expected a number, got {cells[row][:40]!r}")
+        _require_numbers(table, column.name, numbers)
         parts.append(np.nan_to_num((numbers - column.minus) / column.divided_by)[:, None])
     whole: Array = np.concatenate(parts, axis=1)
     return whole
@@ -235,7 +239,5 @@ def targets_of(encoding: Encoding, table: Table) -> Array:
                 )
         return np.eye(len(places))[[places[cell] for cell in cells]]
     numbers = np.array([number_of(cell) for cell in cells])
-    if np.isinf(numbers).any():
-        row = int(np.flatnonzero(np.isinf(numbers))[0])
-        raise ValueError(f"{table.place(row, target.name)}: expected a number, got {cells[row][:40]!r}")
+    _require_numbers(table, target.name, numbers)
     return ((numbers - target.minus) / target.divided_by)[:, None]

@@ -6,9 +6,8 @@ from collections import Counter
 from typing import NamedTuple
 
 from functional_mlp._checks import known_name
-from functional_mlp.files import FileError, Path_, read_bytes, text_of
+from functional_mlp.files import MAX_BYTES_OF_A_TABLE, FileError, Path_, read_bytes, text_of
 
-MAX_BYTES_OF_A_TABLE = 256 * 2**20
 DELIMITERS = ",;\t"
 MISSING = frozenset(
     {"", "na", "n/a", "nan", "null", "none", "?"}

@@ -5,25 +5,12 @@ import pytest
 
 from functional_mlp import tables
 from functional_mlp.files import FileError
+from tests.helpers.tables import table_of
 
 
 @pytest.fixture(autouse=True)
 def _without_beartype(as_a_person):
     """As a program runs."""
-
-
-@pytest.fixture
-def written(tmp_path):
-    def write(text):
-        path = tmp_path / "table.csv"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
-def table_of(written, text, target="y", **how):
-    return tables.usable(tables.read_table(written(text)), target, **how)
 
 
 # reading and encoding

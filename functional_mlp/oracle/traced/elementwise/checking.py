@@ -2,14 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from functional_mlp._dtypes import DTYPES, Array
+from functional_mlp._dtypes import DTYPES, Array, with_dtype
 from functional_mlp.activations import Activation
 from functional_mlp.oracle.case import numbers
 from functional_mlp.oracle.noise import Precision, precision_named
@@ -83,16 +82,11 @@ def check_elementwise(
     )
 
 
-def _scope(dtype: str) -> Any:
-    """JAX as a float64 program has it, where one is asked."""
-    return jax.enable_x64(True) if dtype == "float64" else nullcontext()
-
-
 def _asked(what: str, function: Function, x: Array, dtype: str, *more: Any) -> tuple[Array, str]:
     """What a function returns, as float64, and the dtype that it had."""
     given = x.astype(DTYPES[dtype])
     try:
-        with _scope(dtype), np.errstate(all="ignore"):
+        with with_dtype(dtype), np.errstate(all="ignore"):
             result = function(given, *more)
             mask = np.asarray(result)
             array = numbers(f"the result of {what}", mask.astype(given.dtype) if mask.dtype == bool else result)
