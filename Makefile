@@ -5,7 +5,7 @@
 # make test-next  the tests with the newest pre-release of JAX, if there is one, in .venv-next
 # make fuzz   10,000 spoilt files against the readers of the oracle (FUZZ_SEED= for other ones)
 # make faults  500 faults of programs under `drive` (FAULTS= for more)
-# make test-browser  the HTML report in headless Chromium, installed if it is missing (as root), with axe-core (npm)
+# make test-browser  reports and notebooks in headless Chromium, installed if it is missing (as root), with axe-core (npm)
 # make lint   ruff and mypy
 # make docs   the documentation as a site, in build/site; a broken link or reference ends it
 # make dist   wheel and sdist, checked, and every command of the wheel in an empty environment: dist/ (minutes)
@@ -75,7 +75,7 @@ faults: $(VENV)/installed
 
 test-browser: $(VENV)/installed
 	sh tools/install_chromium.sh
-	$(BIN)/python -m pytest tests/oracle/report/html/test_page_in_browser.py
+	$(BIN)/python -m pytest tests/oracle/report/html/test_page_in_browser.py tests/examples/test_notebook_in_browser.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

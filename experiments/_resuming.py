@@ -8,12 +8,9 @@ import argparse
 import contextlib
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 import functional_mlp as fm
 from functional_mlp.cli import asked_to_end
@@ -106,13 +103,12 @@ def progress(description: str, total: int, unit: str = "epoch") -> Iterator[Call
     Raises:
         Interrupted: at the end, if it has said so.
     """
-    hidden = not sys.stderr.isatty() or not everyone().first
-    with tqdm(total=total, desc=description, unit=unit, disable=hidden, leave=False) as bar, asked_to_end() as asked:
-        show, ended = _showing(bar, description), False
+    ended = False
+    with fm.ProgressBar(total, description, unit=unit, leave=False) as bar, asked_to_end() as asked:
 
         def seen(done: int) -> bool:
             nonlocal ended
-            show(done)
+            bar.show(done)
             ended = everyone().any(asked)
             return ended
 
@@ -129,19 +125,3 @@ def epochs_shown(description: str, epochs: int) -> Iterator[Callable[[fm.TrainRe
     """
     with progress(description, epochs) as seen:
         yield lambda so_far: seen(int(so_far.state.epoch))
-
-
-def _showing(bar: Any, description: str) -> Callable[[int], None]:
-    """Moves `bar`, a tqdm bar, to what is done: where that is no more than before, a further part has begun."""
-    part, before = 1, 0
-
-    def show(done: int) -> None:
-        nonlocal part, before
-        if done <= before:
-            part, before = part + 1, 0
-            bar.reset()
-            bar.set_description(f"{description}, part {part}")
-        bar.update(done - before)
-        before = done
-
-    return show

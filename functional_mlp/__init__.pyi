@@ -37,6 +37,7 @@ from .objectives import himmelblau as himmelblau
 from .objectives import himmelblau_and_grad as himmelblau_and_grad
 from .sweeps import SweepResult as SweepResult
 from .sweeps import sweep as sweep
+from .training import ProgressBar as ProgressBar
 from .training import StepMetrics as StepMetrics
 from .training import TrainResult as TrainResult
 from .training import TrainState as TrainState

@@ -16,7 +16,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -
     lines = [element("tr", *(element("td", _text(cell)) for cell in row)) for row in rows]
     return element(
         "table",
-        element("caption", caption, style="text-align: left"),
+        element("caption", caption, style="text-align: left; white-space: nowrap"),
         element("thead", element("tr", *(element("th", name) for name in head))),
         element("tbody", *lines),
     )

@@ -17,6 +17,7 @@ from .plan import Settings as Settings
 from .plan import check_data as check_data
 from .plan import described as described
 from .plan import make_plan as make_plan
+from .progress import ProgressBar as ProgressBar
 from .run import train as train
 from .snapshots import COMMON as COMMON
 from .snapshots import history_of as history_of

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import functional_mlp as fm
-from experiments import _common, _demo, _resuming
+from experiments import _common, _demo
 from experiments._common import on_device, results_in
 from experiments._figures import curve_of_runs, histogram_of_runs, new_figure, spread_of
 from experiments._runs import diverged, over_runs
@@ -125,44 +125,6 @@ def test_a_failed_run_leaves_the_earlier_one_as_it_was(tmp_path: Path) -> None:
     ):
         raise ValueError("it fails")
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
-
-
-# progress
-
-
-class FakeBar:
-    """What is shown of a bar: its description and where it stands, after every update."""
-
-    def __init__(self) -> None:
-        self.description, self.n, self.shown = "moons", 0, list[tuple[str, int]]()
-
-    def reset(self) -> None:
-        self.n = 0
-
-    def set_description(self, description: str) -> None:
-        self.description = description
-
-    def update(self, n: int) -> None:
-        assert n > 0, "the bar runs backwards"
-        self.n += n
-        self.shown.append((self.description, self.n))
-
-
-@pytest.mark.parametrize(
-    ("epochs", "shown"),
-    [
-        ((2, 4, 5), [("moons", 2), ("moons", 4), ("moons", 5)]),
-        ((2, 4, 2, 4), [("moons", 2), ("moons", 4), ("moons, part 2", 2), ("moons, part 2", 4)]),
-        ((4, 4, 4), [("moons", 4), ("moons, part 2", 4), ("moons, part 3", 4)]),
-    ],
-    ids=["one part", "two parts", "parts of one chunk"],
-)
-def test_the_bar_begins_anew_with_every_part(epochs: tuple[int, ...], shown: list[tuple[str, int]]) -> None:
-    bar = FakeBar()
-    show = _resuming._showing(bar, "moons")
-    for epoch in epochs:
-        show(epoch)
-    assert bar.shown == shown
 
 
 # runs that diverge

@@ -2,9 +2,10 @@
 //
 // Standard input: {"chromium", "page", "profile", "folder", "axe", "shots": [{"file", "width", "dark"}], "pdf"}; the two
 // folders are empty, and axe (source of axe-core), a shot's file and pdf may be null.
-// Standard output: {"errors", "requests", "dialogs", "toggles", "saved", "views": [{"width", "dark", "overflow",
-// "violations"}]}: console errors, what was asked of a network, a key pressed on every toggle, the files that the
-// links save into the folder, and for every view whether it is wider than the screen and what axe-core says.
+// Standard output: {"errors", "requests", "dialogs", "toggles", "saved", "styles", "views": [{"width", "dark",
+// "overflow", "violations"}]}: console errors, what was asked of a network, a key pressed on every toggle, the files
+// that the links save into the folder, the computed style of every element outside of those with data-shown, and for
+// every view whether it is wider than the screen and what axe-core says.
 import { spawn } from "node:child_process";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 
@@ -72,6 +73,14 @@ try {
   const loaded = once("Page.loadEventFired");
   await send("Page.navigate", { url: job.page });
   await loaded;
+
+  found.styles = await evaluate(`[...document.querySelectorAll("*")]
+    .filter((element) => !element.closest("[data-shown], head"))
+    .map((element) => {
+      const style = getComputedStyle(element);
+      const own = [...style].filter((name) => !/^(block-size|height|perspective-origin|transform-origin)$/.test(name));
+      return [element.tagName, Object.fromEntries(own.map((name) => [name, style.getPropertyValue(name)]))];
+    })`);
 
   // the keyboard: Tab must come to every toggle, and Enter must open or close it
   const toggles = await evaluate("document.querySelectorAll('summary').length");
