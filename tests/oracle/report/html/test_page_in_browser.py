@@ -1,4 +1,4 @@
-"""The report's page in headless Chromium: no console error, no request, toggles by the keyboard, files saved, axe-core."""
+"""The report's page in headless Chromium: no error, no request, toggles by the keyboard, files saved, axe-core."""
 
 import pytest
 
