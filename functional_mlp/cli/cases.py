@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import functional_mlp as fm
-from functional_mlp.cli.console import drop_output, fail, show
+from functional_mlp.cli.console import show
 from functional_mlp.cli.options import (
     L2,
     PLAIN,
@@ -59,25 +59,20 @@ def case_new(
     """
     from functional_mlp.oracle import draw_case, write_case
 
-    try:
-        network = fm.Network(integers_of("--sizes", sizes), names_of(activations))
-        chosen = loss_of(loss, loss_option, over_samples, over_outputs, scale, l2, l2_on_bias)
-        drawn = draw_case(
-            network,
-            chosen,
-            samples=samples,
-            seed=seed,
-            dtype=precision,
-            name=name,
-            targets=targets,
-            bias=bias,
-            layout=layout_fields(layout),
-        )
-        write_case(output, drawn)
-    except BrokenPipeError:
-        drop_output()
-    except (TypeError, ValueError) as error:
-        fail(error)
+    network = fm.Network(integers_of("--sizes", sizes), names_of(activations))
+    chosen = loss_of(loss, loss_option, over_samples, over_outputs, scale, l2, l2_on_bias)
+    drawn = draw_case(
+        network,
+        chosen,
+        samples=samples,
+        seed=seed,
+        dtype=precision,
+        name=name,
+        targets=targets,
+        bias=bias,
+        layout=layout_fields(layout),
+    )
+    write_case(output, drawn)
 
 
 @case_app.command("separate")
@@ -96,20 +91,14 @@ def case_separate(
     from functional_mlp.oracle.diagnosis import separate
     from functional_mlp.oracle.documents import read_gradients
 
-    try:
-        asked = oracle.read_case(case, max_bytes)
-        found = oracle.check(asked, read_gradients(gradients, max_bytes), precision=precision).diagnosis
-        if found is None:
-            raise ValueError("expected wrong gradients: nothing is wrong with these")
-        if not found.mistakes:
-            raise ValueError("expected gradients that a known mistake explains: none explains these")
-        separated = separate(asked, found.explanations)
-        oracle.write_case(output, separated.case)
-    except BrokenPipeError:
-        drop_output()
-        return
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        fail(error)
+    asked = oracle.read_case(case, max_bytes)
+    found = oracle.check(asked, read_gradients(gradients, max_bytes), precision=precision).diagnosis
+    if found is None:
+        raise ValueError("expected wrong gradients: nothing is wrong with these")
+    if not found.mistakes:
+        raise ValueError("expected gradients that a known mistake explains: none explains these")
+    separated = separate(asked, found.explanations)
+    oracle.write_case(output, separated.case)
     if output != Path("-"):
         show(f"{output} tells these apart; compute its gradients too, and check them:\n")
         for explanations in separated.classes:
@@ -130,17 +119,12 @@ def solve_command(
     """
     from functional_mlp import oracle
 
-    try:
-        read = oracle.read_case(case, max_bytes)
-        solution = oracle.solve(read)
-        if output is None:
-            show(summary_of(read, solution) + "\n")
-        else:
-            oracle.write_solution(output, read, solution)
-    except BrokenPipeError:
-        drop_output()
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        fail(error)
+    read = oracle.read_case(case, max_bytes)
+    solution = oracle.solve(read)
+    if output is None:
+        show(summary_of(read, solution) + "\n")
+    else:
+        oracle.write_solution(output, read, solution)
 
 
 def summary_of(case: Any, solution: Any) -> str:

@@ -3,13 +3,15 @@
 Exit codes: 0 done (or consistent), 1 wrong, 2 bad input or usage, 3 undecided.
 """
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 
 import functional_mlp as fm
 from functional_mlp.cli.cases import case_app, solve_command
-from functional_mlp.cli.console import show
+from functional_mlp.cli.console import OneSentence, complain, show
 from functional_mlp.cli.functions import check_elementwise_command, check_vjp_command
 from functional_mlp.cli.grading import grade_command
 from functional_mlp.cli.help import ANSWERS, ASSIGNMENTS, DUMPS, EXAMPLES, KERNELS, PROGRAMS
@@ -21,6 +23,7 @@ from functional_mlp.cli.vectors import vectors_app
 
 app = typer.Typer(
     name="functional-mlp",
+    cls=OneSentence,
     help="Says whether your gradients of a multilayer perceptron are right, and what every intermediate is.",
     epilog=EXAMPLES,
     no_args_is_help=True,
@@ -61,7 +64,20 @@ def common(
 
 def main() -> None:
     """The entry point of the command `functional-mlp`."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # until the program ends
+    if sys.stdout is None:
+        complain(OSError("expected a standard output to print to, got a closed one"))
+        sys.exit(2)
     try:
         app()
     finally:
+        _flush()
+
+
+def _flush() -> None:
+    try:
         show("")
+    except OSError as error:
+        complain(error)
+        sys.exit(2)

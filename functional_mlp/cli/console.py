@@ -4,23 +4,78 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from functional_mlp.cli.colour import paint, wants_colour
+from functional_mlp.files import one_line
 
 VERDICT_CODES = {"consistent": 0, "wrong": 1, "undecided": 3}
 ASKING = (signal.SIGINT, signal.SIGTERM)
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 
 
-def fail(message: object) -> NoReturn:
-    """Ends the program with one sentence on standard error and exit code 2."""
-    print(f"functional-mlp: {message}", file=sys.stderr)
-    raise typer.Exit(2)
+# what is raised, beside OSError, for a question that cannot be answered; anything else is a fault of this package
+REFUSALS = (ValueError, TypeError, ArithmeticError, RuntimeError, ImportError)
+
+
+class OneSentence(TyperGroup):
+    """The group of all commands: whatever is raised becomes one sentence and exit code 2, for 1 would mean wrong."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """What stands on the command line, read; --help and --version end here."""
+        with _in_one_sentence():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        with _in_one_sentence():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _in_one_sentence() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        drop_output()
+    except Exception as error:
+        if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):  # these end the program, and say so
+            raise
+        complain(error)
+        if isinstance(error, OSError):  # perhaps of standard output, which is not to fail again at the end
+            drop_output()
+        raise typer.Exit(2) from None
+
+
+def complain(error: Exception) -> None:
+    """Says on standard error, in one sentence, what was raised."""
+    print(f"functional-mlp: {_sentence_of(error)}", file=sys.stderr)
+
+
+def _sentence_of(error: Exception) -> str:
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # of somebody's own exception
+        message = ""
+    if isinstance(error, OSError) and error.strerror:
+        message = ": ".join(map(str, filter(None, (error.filename, error.strerror))))
+    if isinstance(error, MemoryError):
+        message = f"expected something that fits into the memory: {message or 'there is not enough of it'}"
+    elif not isinstance(error, (OSError, *REFUSALS)):
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        platforms = os.environ.get("JAX_PLATFORMS")  # of which JAX may say nothing if they are not here
+        message = (
+            f"unexpected, and may be reported: {type(error).__name__}{': ' if message else ''}{message}"
+            f" ({os.path.basename(place.filename)}:{place.lineno}"
+            f"{f'; JAX_PLATFORMS is {platforms}' if platforms else ''})"
+        )
+    return one_line(message or type(error).__name__)
 
 
 def show(text: str, write: Callable[[str], object] | None = None) -> None:
@@ -29,6 +84,9 @@ def show(text: str, write: Callable[[str], object] | None = None) -> None:
     Args:
         text: is printed.
         write: prints it; None as it is.
+
+    Raises:
+        OSError: if standard output is full.
     """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
@@ -36,6 +94,9 @@ def show(text: str, write: Callable[[str], object] | None = None) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         drop_output()
+    except OSError as error:
+        drop_output()
+        raise OSError(f"standard output: {error.strerror or error}") from error
 
 
 def conclude(report: Any, *, as_json: bool, explain: bool = False) -> NoReturn:

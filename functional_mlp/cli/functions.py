@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from functional_mlp.cli.console import conclude, fail
+from functional_mlp.cli.console import conclude
 from functional_mlp.cli.options import Html, MaxBytes, require_new_name
 from functional_mlp.files import MAX_BYTES
 
@@ -54,29 +54,26 @@ def check_vjp_command(
     from functional_mlp.oracle.documents import read_arrays, write_text
     from functional_mlp.oracle.noise import precision_named
 
-    try:
-        files = [arguments, gradients, *(file for file in (ct, outputs) if file is not None)]
-        if files.count(Path("-")) > 1:
-            raise ValueError("expected - for one file at most: standard input can be read only once")
-        if html is not None:
-            require_new_name("--html", html, files)
-        if precision is not None:
-            precision_named(precision)
-        read = {file: read_arrays(file, max_bytes) for file in files}  # before any code is run
-        asked = function_named(function)
-        given = traced.arguments_in(asked, read[arguments], str(arguments))
-        report = oracle.check_vjp(
-            asked,
-            given,
-            traced.gradients_in(asked, given, read[gradients], str(gradients)),
-            None if ct is None else traced.outputs_in(read[ct], str(ct)),
-            outputs=None if outputs is None else traced.outputs_in(read[outputs], str(outputs)),
-            precision=precision,
-        )
-        if html is not None:
-            write_text(html, report.html())
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        fail(error)
+    files = [arguments, gradients, *(file for file in (ct, outputs) if file is not None)]
+    if files.count(Path("-")) > 1:
+        raise ValueError("expected - for one file at most: standard input can be read only once")
+    if html is not None:
+        require_new_name("--html", html, files)
+    if precision is not None:
+        precision_named(precision)
+    read = {file: read_arrays(file, max_bytes) for file in files}  # before any code is run
+    asked = function_named(function)
+    given = traced.arguments_in(asked, read[arguments], str(arguments))
+    report = oracle.check_vjp(
+        asked,
+        given,
+        traced.gradients_in(asked, given, read[gradients], str(gradients)),
+        None if ct is None else traced.outputs_in(read[ct], str(ct)),
+        outputs=None if outputs is None else traced.outputs_in(read[outputs], str(outputs)),
+        precision=precision,
+    )
+    if html is not None:
+        write_text(html, report.html())
     conclude(report, as_json=as_json)
 
 
@@ -113,17 +110,14 @@ def check_elementwise_command(
     from functional_mlp import oracle
     from functional_mlp.oracle.noise import precision_named
 
-    try:
-        precision_named(precision)
-        form = None if figure is None else _form_of(figure)
-        asked = function_named(function)
-        meant = function_named(reference) if ":" in reference else reference
-        slopes = None if derivative is None else function_named(derivative)
-        report = oracle.check_elementwise(asked, meant, precision, derivative=slopes)
-        if figure is not None and form is not None:
-            _draw(report, figure, form)
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        fail(error)
+    precision_named(precision)
+    form = None if figure is None else _form_of(figure)
+    asked = function_named(function)
+    meant = function_named(reference) if ":" in reference else reference
+    slopes = None if derivative is None else function_named(derivative)
+    report = oracle.check_elementwise(asked, meant, precision, derivative=slopes)
+    if figure is not None and form is not None:
+        _draw(report, figure, form)
     conclude(report, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from functional_mlp.cli.console import ended_by_signals, fail, show
+from functional_mlp.cli.console import ended_by_signals, show
 from functional_mlp.cli.options import require_new_name
 
 KINDS = (".py", ".ipynb")
@@ -55,46 +55,43 @@ def grade_command(
     from functional_mlp import grading
     from functional_mlp.oracle.documents import write_text
 
-    try:
-        asked = grading.read_assignment(assignment)
-        # loaded before any submission runs
-        gradescope_of, page_of, table_of = grading.gradescope, grading.staff_page, grading.table
-        if seed is not None:
-            asked = dataclasses.replace(asked, seed=seed)
-        if template is not None:
-            show(_template(grading, template, asked, assignment, submissions))
-            return
-        given = submissions or []
-        lost = gradescope is not None and len(given) == 1 and not given[0].exists()  # which the student is to be told
-        paths = given if lost else _files(given)
-        if gradescope is not None and len(paths) != 1:
-            raise ValueError(f"expected one submission with --gradescope, got {len(paths)}")
-        for option, written in (("--csv", csv), ("--html", html), ("--gradescope", gradescope)):
-            if written is not None:
-                require_new_name(option, written, [assignment, *paths])
-        if feedback is not None:
-            feedback.mkdir(parents=True, exist_ok=True)
-        hidden = not sys.stderr.isatty()
-        with ended_by_signals(), typer.progressbar(length=len(paths), file=sys.stderr, hidden=hidden) as bar:
-            how: dict[str, Any] = {"jobs": jobs} | ({"python": python} if python else {})
-            grades = (
-                [grading.ungraded(paths[0].stem, f"There is no file {paths[0].name}.", asked)]
-                if lost
-                else grading.grade_submissions(paths, asked, progress=lambda _: bar.update(1), **how)
-            )
-        for grade in grades if feedback is not None else ():
-            assert feedback is not None
-            write_text(feedback / f"{grade.name}.txt", grade.feedback.rstrip() + "\n")
-        if html is not None:
-            write_text(html, page_of(grades, asked))
-        if gradescope is not None:
-            write_text(gradescope, json.dumps(gradescope_of(grades[0], asked), indent=1) + "\n")
-        if csv is not None:
-            write_text(csv, table_of(grades))
-        elif gradescope is None:
-            show(table_of(grades))
-    except (OSError, ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        fail(error)
+    asked = grading.read_assignment(assignment)
+    # loaded before any submission runs
+    gradescope_of, page_of, table_of = grading.gradescope, grading.staff_page, grading.table
+    if seed is not None:
+        asked = dataclasses.replace(asked, seed=seed)
+    if template is not None:
+        show(_template(grading, template, asked, assignment, submissions))
+        return
+    given = submissions or []
+    lost = gradescope is not None and len(given) == 1 and not given[0].exists()  # which the student is to be told
+    paths = given if lost else _files(given)
+    if gradescope is not None and len(paths) != 1:
+        raise ValueError(f"expected one submission with --gradescope, got {len(paths)}")
+    for option, written in (("--csv", csv), ("--html", html), ("--gradescope", gradescope)):
+        if written is not None:
+            require_new_name(option, written, [assignment, *paths])
+    if feedback is not None:
+        feedback.mkdir(parents=True, exist_ok=True)
+    hidden = not sys.stderr.isatty()
+    with ended_by_signals(), typer.progressbar(length=len(paths), file=sys.stderr, hidden=hidden) as bar:
+        how: dict[str, Any] = {"jobs": jobs} | ({"python": python} if python else {})
+        grades = (
+            [grading.ungraded(paths[0].stem, f"There is no file {paths[0].name}.", asked)]
+            if lost
+            else grading.grade_submissions(paths, asked, progress=lambda _: bar.update(1), **how)
+        )
+    for grade in grades if feedback is not None else ():
+        assert feedback is not None
+        write_text(feedback / f"{grade.name}.txt", grade.feedback.rstrip() + "\n")
+    if html is not None:
+        write_text(html, page_of(grades, asked))
+    if gradescope is not None:
+        write_text(gradescope, json.dumps(gradescope_of(grades[0], asked), indent=1) + "\n")
+    if csv is not None:
+        write_text(csv, table_of(grades))
+    elif gradescope is None:
+        show(table_of(grades))
 
 
 def _template(grading: Any, name: str, asked: Any, assignment: Path, submissions: list[Path] | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import functional_mlp as fm
-from functional_mlp.cli.console import conclude, ended_by_signals, fail
+from functional_mlp.cli.console import conclude, ended_by_signals
 from functional_mlp.cli.options import (
     L2,
     PLAIN,
@@ -73,30 +73,27 @@ def check_command(
     from functional_mlp.oracle.documents import read_case, write_text
     from functional_mlp.oracle.noise import precision_named
 
+    if [case, *answers].count(Path("-")) > 1:
+        raise ValueError("expected - for one file at most: standard input can be read only once")
+    if html is not None:
+        require_new_name("--html", html, [case, *answers])
+    require_text(explain, as_json)
+    if precision is not None:
+        precision_named(precision)
+    asked = read_case(case, max_bytes)
+    given = [reading.read_answer(answer, max_bytes, digits) for answer in answers]
+    updates = [answer for answer in given if isinstance(answer, reading.Update)]
+    if len(given) > 1 and len(updates) < len(given):
+        raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
     try:
-        if [case, *answers].count(Path("-")) > 1:
-            raise ValueError("expected - for one file at most: standard input can be read only once")
-        if html is not None:
-            require_new_name("--html", html, [case, *answers])
-        require_text(explain, as_json)
-        if precision is not None:
-            precision_named(precision)
-        asked = read_case(case, max_bytes)
-        given = [reading.read_answer(answer, max_bytes, digits) for answer in answers]
-        updates = [answer for answer in given if isinstance(answer, reading.Update)]
-        if len(given) > 1 and len(updates) < len(given):
-            raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
-        try:
-            steps: Any = {"rule": rule or "descent", "epochs": epochs, "batch_size": batch_size}
-            report = updating.check_update(asked, updates, precision=precision, **steps) if updates else None
-            if report is None:
-                report = checking.check(asked, given[0], precision=precision, only=parts_of(only))
-        except (TypeError, ValueError) as error:  # of numbers that are none
-            raise FileError(f"{', '.join(map(str, answers))}: {error}") from error
-        if html is not None:
-            write_text(html, report.html())
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        fail(error)
+        steps: Any = {"rule": rule or "descent", "epochs": epochs, "batch_size": batch_size}
+        report = updating.check_update(asked, updates, precision=precision, **steps) if updates else None
+        if report is None:
+            report = checking.check(asked, given[0], precision=precision, only=parts_of(only))
+    except (TypeError, ValueError) as error:  # of numbers that are none
+        raise FileError(f"{', '.join(map(str, answers))}: {error}") from error
+    if html is not None:
+        write_text(html, report.html())
     conclude(report, as_json=as_json, explain=explain)
 
 
@@ -140,45 +137,40 @@ def drive_command(
     from functional_mlp import oracle
     from functional_mlp.oracle.documents import write_text
 
-    try:
-        require_text(explain, as_json)
-        if html is not None:
-            require_new_name("--html", html, [])
-        network: Any = None
-        chosen = None
-        if activations is not None:
-            network = names_of(activations)
-            if sizes is not None:
-                network = fm.Network(integers_of("--sizes", sizes), network)
-            chosen = loss_of(loss or "squared_error", loss_option, over_samples, over_outputs, scale, l2, l2_on_bias)
-        elif (sizes, loss, loss_option or None, over_samples, over_outputs, scale, l2, l2_on_bias) != (
-            None,
-        ) * 3 + PLAIN:
-            raise ValueError("expected --activations with --sizes or a loss; without them, both are chosen")
-        hidden = not sys.stderr.isatty()
-        with ended_by_signals(), typer.progressbar(length=cases, file=sys.stderr, hidden=hidden) as bar:
-            report = oracle.drive(
-                command,
-                network,
-                chosen,
-                precision=precision,
-                seed=seed,
-                cases=cases,
-                timeout=timeout,
-                jobs=jobs,
-                stream=stream,
-                progress=lambda: bar.update(1),
-                targets=targets,
-                layout=layout_fields(layout),
-                bias=bias,
-                only=parts_of(only),
-                digits=digits,
-                update=(rule or "descent") if update or rule else None,
-                epochs=epochs,
-                batch_size=batch_size,
-            )
-        if html is not None:
-            write_text(html, report.html())
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        fail(error)
+    require_text(explain, as_json)
+    if html is not None:
+        require_new_name("--html", html, [])
+    network: Any = None
+    chosen = None
+    if activations is not None:
+        network = names_of(activations)
+        if sizes is not None:
+            network = fm.Network(integers_of("--sizes", sizes), network)
+        chosen = loss_of(loss or "squared_error", loss_option, over_samples, over_outputs, scale, l2, l2_on_bias)
+    elif (sizes, loss, loss_option or None, over_samples, over_outputs, scale, l2, l2_on_bias) != (None,) * 3 + PLAIN:
+        raise ValueError("expected --activations with --sizes or a loss; without them, both are chosen")
+    hidden = not sys.stderr.isatty()
+    with ended_by_signals(), typer.progressbar(length=cases, file=sys.stderr, hidden=hidden) as bar:
+        report = oracle.drive(
+            command,
+            network,
+            chosen,
+            precision=precision,
+            seed=seed,
+            cases=cases,
+            timeout=timeout,
+            jobs=jobs,
+            stream=stream,
+            progress=lambda: bar.update(1),
+            targets=targets,
+            layout=layout_fields(layout),
+            bias=bias,
+            only=parts_of(only),
+            digits=digits,
+            update=(rule or "descent") if update or rule else None,
+            epochs=epochs,
+            batch_size=batch_size,
+        )
+    if html is not None:
+        write_text(html, report.html())
     conclude(report, as_json=as_json, explain=explain)

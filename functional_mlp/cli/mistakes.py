@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from functional_mlp.cli.console import fail, show
+from functional_mlp.cli.console import show
 
 mistakes_app = typer.Typer(help="Mistakes that check knows by name.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -23,8 +23,5 @@ def mistakes_show(mistake: Annotated[str, typer.Argument(metavar="ID", help="A n
     from functional_mlp._checks import known_name
     from functional_mlp.oracle.mistakes import MISTAKES, described
 
-    try:
-        known = MISTAKES[known_name("mistake", mistake, MISTAKES)]
-    except ValueError as error:
-        fail(error)
+    known = MISTAKES[known_name("mistake", mistake, MISTAKES)]
     show("".join(f"{label}: {text}\n" for label, text in described(known).items()))

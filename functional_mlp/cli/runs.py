@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import functional_mlp as fm
-from functional_mlp.cli.console import asked_to_end, fail, show
+from functional_mlp.cli.console import asked_to_end, complain, show
 from functional_mlp.cli.options import MaxBytes
 from functional_mlp.files import MAX_BYTES
 
@@ -27,10 +27,7 @@ def export_command(
     from functional_mlp.exporting import export as write
     from functional_mlp.oracle.documents import read_case
 
-    try:
-        write(output, read_case(case, max_bytes), [name.strip() for name in platforms.split(",")])
-    except (TypeError, ValueError, ArithmeticError, OSError) as error:
-        fail(error)
+    write(output, read_case(case, max_bytes), [name.strip() for name in platforms.split(",")])
     show(f"{output}: check it with `python {output}`, here or on another machine\n")
 
 
@@ -63,9 +60,11 @@ def sweep_command(
         meet_if(distributed, Meeting(coordinator, process_count, process_id))
         place = Place(output, save_every, accept_other_bits=accept_other_bits)
         _sweep(spec, place, device, max_bytes)
-    except (TypeError, ValueError, ArithmeticError, OSError, ImportError) as error:
-        print(f"functional-mlp: {' '.join(str(error).split())}", file=sys.stderr)  # JAX's sentences have several lines
-        raise typer.Exit(leave(2)) from None
+    except typer.Exit:
+        raise
+    except Exception as error:
+        complain(error)
+        raise typer.Exit(leave(2)) from None  # whose process may have met others
     except KeyboardInterrupt:
         print(f"functional-mlp: interrupted; {output} has what was saved", file=sys.stderr)
         raise typer.Exit(leave(130)) from None

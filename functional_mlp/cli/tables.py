@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from functional_mlp.cli.console import asked_to_end, fail, show
+from functional_mlp.cli.console import asked_to_end, show
 from functional_mlp.cli.options import MaxBytes, integers_of, numbers_of
 from functional_mlp.files import MAX_BYTES_OF_A_TABLE
 
@@ -65,44 +65,41 @@ def fit_command(
     from functional_mlp._dtypes import with_dtype
     from functional_mlp.parallel import keep_compiled
 
-    try:
-        settings = fitting.Settings(
-            hidden=_architectures(hidden or [], widths, depths),
-            learning_rates=numbers_of("--learning-rates", learning_rates),
-            seeds=seeds,
-            seed=seed,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            activation=activation,
-            folds=folds,
-            test_share=test_share,
-            dtype=dtype,
-            task=task,
-        )
-        fitting.require("sklearn", "matplotlib", "orbax", *(["tensorboardX"] if tensorboard else []))
-        whole = tables.read_table(data, max_bytes)
-        asked = {
-            "settings": settings.described(),
-            "target": target,
-            "drop": sorted(drop or []),
-            "missing": missing,
-            "table": hashlib.sha256(data.read_bytes()).hexdigest(),
-        }
-        if _is_finished(fitting, output, asked):
-            show(f"finished already; {_told(output)}")
-            return
-        table = tables.usable(whole, target, drop or (), missing)
-        keep_compiled()
-        with with_dtype(dtype):
-            fit = _fitted(fitting, table, settings, output, save_every)
-            fitting.save_fit(output, fit, asked, page=fitting.page(fit, table))
-        if tensorboard:
-            fitting.write_events(output / "tensorboard", fit)
-        shutil.rmtree(output / WORK, ignore_errors=True)
-        show("".join(f"{line}\n" for line in fitting.lines_of(fit, SHOWN)) + _told(output))
-    except (TypeError, ValueError, ArithmeticError, OSError, ImportError) as error:
-        fail(" ".join(str(error).split()))
+    settings = fitting.Settings(
+        hidden=_architectures(hidden or [], widths, depths),
+        learning_rates=numbers_of("--learning-rates", learning_rates),
+        seeds=seeds,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        activation=activation,
+        folds=folds,
+        test_share=test_share,
+        dtype=dtype,
+        task=task,
+    )
+    fitting.require("sklearn", "matplotlib", "orbax", *(["tensorboardX"] if tensorboard else []))
+    whole = tables.read_table(data, max_bytes)
+    asked = {
+        "settings": settings.described(),
+        "target": target,
+        "drop": sorted(drop or []),
+        "missing": missing,
+        "table": hashlib.sha256(data.read_bytes()).hexdigest(),
+    }
+    if _is_finished(fitting, output, asked):
+        show(f"finished already; {_told(output)}")
+        return
+    table = tables.usable(whole, target, drop or (), missing)
+    keep_compiled()
+    with with_dtype(dtype):
+        fit = _fitted(fitting, table, settings, output, save_every)
+        fitting.save_fit(output, fit, asked, page=fitting.page(fit, table))
+    if tensorboard:
+        fitting.write_events(output / "tensorboard", fit)
+    shutil.rmtree(output / WORK, ignore_errors=True)
+    show("".join(f"{line}\n" for line in fitting.lines_of(fit, SHOWN)) + _told(output))
 
 
 def predict_command(
@@ -119,19 +116,16 @@ def predict_command(
     from functional_mlp._dtypes import with_dtype
     from functional_mlp.files import write_bytes
 
-    try:
-        with with_dtype(fitting.dtype_of(run)):
-            saved = fitting.load_fit(run)
-            found = fitting.predict(saved, tables.read_table(data, max_bytes))
-        content = found.csv(saved.encoding.target.classes)
-        if output == Path("-"):
-            show(content.decode())
-        else:
-            write_bytes(output, content)
-        if found.score is not None:
-            print(f"{fitting.SCORES[saved.encoding.target.task]}: {found.score:.6g}", file=sys.stderr)
-    except (TypeError, ValueError, ArithmeticError, OSError) as error:
-        fail(" ".join(str(error).split()))
+    with with_dtype(fitting.dtype_of(run)):
+        saved = fitting.load_fit(run)
+        found = fitting.predict(saved, tables.read_table(data, max_bytes))
+    content = found.csv(saved.encoding.target.classes)
+    if output == Path("-"):
+        show(content.decode())
+    else:
+        write_bytes(output, content)
+    if found.score is not None:
+        print(f"{fitting.SCORES[saved.encoding.target.task]}: {found.score:.6g}", file=sys.stderr)
 
 
 def _architectures(hidden: list[str], widths: str | None, depths: str | None) -> tuple[tuple[int, ...], ...]:

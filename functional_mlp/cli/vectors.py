@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, fail, show
+from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, show
 from functional_mlp.cli.help import CONSUMERS
 
 vectors_app = typer.Typer(help="Conformance vectors.", no_args_is_help=True, rich_markup_mode=None)
@@ -25,16 +25,13 @@ def vectors_list(
     from functional_mlp._checks import known_name
     from functional_mlp.vectors import HELD, RESULTS, group_names, read_document
 
-    try:
-        documents = [read_document(name) for name in group or group_names()]
-        if result is not None:
-            known_name("result", result, RESULTS)
-        if precision is not None:
-            known_name("precision", precision, HELD)
-        if flag is not None:
-            known_name("flag", flag, dict.fromkeys(name for document in documents for name in document["notes"]))
-    except ValueError as error:
-        fail(error)
+    documents = [read_document(name) for name in group or group_names()]
+    if result is not None:
+        known_name("result", result, RESULTS)
+    if precision is not None:
+        known_name("precision", precision, HELD)
+    if flag is not None:
+        known_name("flag", flag, dict.fromkeys(name for document in documents for name in document["notes"]))
     wanted = [
         vector
         for document in documents
@@ -55,10 +52,7 @@ def vectors_show(
     """Print one vector: the case, and what is expected and allowed."""
     from functional_mlp.vectors import find_document
 
-    try:
-        document = find_document(vector)
-    except ValueError as error:
-        fail(error)
+    document = find_document(vector)
     show("".join(_lines(document["case"] if case else document)) + "\n")
 
 
@@ -96,18 +90,13 @@ def vectors_verify(
     """Verify a program in any language by the vectors, each of which says what it hunts."""
     from functional_mlp.vectors import verify
 
-    try:
-        hidden = not sys.stderr.isatty()
-        with ended_by_signals(), typer.progressbar(length=1, file=sys.stderr, hidden=hidden) as bar:
+    hidden = not sys.stderr.isatty()
+    with ended_by_signals(), typer.progressbar(length=1, file=sys.stderr, hidden=hidden) as bar:
 
-            def progress(done: int, total: int) -> None:
-                bar.length = total
-                bar.update(1)
+        def progress(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(1)
 
-            found = verify(
-                command, group or None, precision, timeout=timeout, jobs=jobs, stream=stream, progress=progress
-            )
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        fail(error)
+        found = verify(command, group or None, precision, timeout=timeout, jobs=jobs, stream=stream, progress=progress)
     show(found.json() if as_json else found.text())
     raise typer.Exit(VERDICT_CODES[found.verdict])

@@ -6,6 +6,7 @@ from .untrusted import MAX_BYTES as MAX_BYTES
 from .untrusted import MAX_BYTES_OF_A_TABLE as MAX_BYTES_OF_A_TABLE
 from .untrusted import FileError as FileError
 from .untrusted import Path_ as Path_
+from .untrusted import one_line as one_line
 from .untrusted import read_bytes as read_bytes
 from .untrusted import read_toml as read_toml
 from .untrusted import text_of as text_of

@@ -19,14 +19,21 @@ class FileError(ValueError):
     """
 
     def __init__(self, sentence: str) -> None:
-        line = "".join(char if char.isprintable() else "?" for char in sentence[:10_000])
-        half = MAX_SENTENCE // 2
-        super().__init__(line if len(line) <= MAX_SENTENCE else f"{line[:half]} … {line[-half:]}")
+        super().__init__(one_line(sentence))
+
+
+def one_line(sentence: str) -> str:
+    """A sentence as it can be shown, whatever strangers put into it: printable, not longer than `MAX_SENTENCE`."""
+    line = "".join(char if char.isprintable() else "?" for char in sentence[:10_000])
+    half = MAX_SENTENCE // 2
+    return line if len(line) <= MAX_SENTENCE else f"{line[:half]} … {line[-half:]}"
 
 
 def read_bytes(path: Path_, max_bytes: int) -> bytes:
     """The content of a regular file (symbolic links followed) of at most `max_bytes`."""
     if str(path) == "-":
+        if sys.stdin is None:
+            raise FileError("-: expected a document on standard input, got a closed one")
         content = sys.stdin.buffer.read(max_bytes + 1)
     else:
         try:
