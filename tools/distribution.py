@@ -98,7 +98,9 @@ def tried(wheel: Path, say: Callable[[str], object] = print) -> None:
         say(f"{len(commands_of(program, folder))} commands say what they do")
         _judges(python, program, folder)
         _says_what_is_missing(program, folder)
-    say("a gradient is judged, homework is graded, and what needs an extra says so")
+        run([python, "-m", "pip", "install", "--quiet", "--constraint", constraints, f"{wheel}[experiments]"], folder)
+        _experiments(program, folder)
+    say("a gradient is judged, homework is graded, what needs an extra says so, and an experiment runs where it is")
 
 
 SIZES = """
@@ -146,6 +148,24 @@ def _says_what_is_missing(program: Path, folder: Path) -> None:
     said = run([program, "fit", "data.csv", "--target", "y", "-o", "fit"], folder, code=2)
     if "functional-mlp[experiments]" not in said or (folder / "fit").exists():
         raise DistributionError(f"expected a sentence that names the extra and nothing written, got {said}")
+    said = run([program, "experiment", "moons", "--out", "moons"], folder, code=2)
+    if "functional-mlp[experiments]" not in said or (folder / "moons").exists():
+        raise DistributionError(f"expected a sentence that names the extra and nothing written, got {said}")
+
+
+def _experiments(program: Path, folder: Path) -> None:
+    for name in ("moons", "circles", "three_phase", "himmelblau", "calculus", "activations"):
+        if f"functional-mlp experiment {name}" not in run([program, "experiment", name, "--help"], folder):
+            raise DistributionError(f"expected the experiment {name} to say its options")
+    asked: list[str | Path] = [program, "experiment", "moons", "--epochs", "20", "--out", "moons"]
+    run(asked, folder)
+    names = {file.name for file in (folder / "moons").iterdir()}
+    if not {"history.csv", "manifest.json", "summary.json"} <= names or not any(
+        name.endswith(".png") for name in names
+    ):
+        raise DistributionError(f"expected numbers, a manifest and figures of the moons, got {sorted(names)}")
+    if "finished already" not in run([*asked, "--resume"], folder):
+        raise DistributionError("expected a finished experiment that is asked for again to say so")
 
 
 def main() -> int:

@@ -32,9 +32,9 @@ import numpy as np
 
 import functional_mlp as fm
 from benchmarks.accuracy.implementations.registry import IMPLEMENTATIONS, Answer
-from experiments._common import text_table
 from functional_mlp import oracle
 from functional_mlp._dtypes import DTYPES
+from functional_mlp.experiments import text_table
 from functional_mlp.files import write_bytes
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.truth import float64_on_cpu

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from experiments._common import Parser, positive
+from functional_mlp.experiments import Parser, positive
 from functional_mlp.files import write_bytes
 
 ROOT = Path(__file__).parents[2]

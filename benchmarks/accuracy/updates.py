@@ -22,8 +22,8 @@ import optax
 
 import functional_mlp as fm
 from benchmarks.accuracy.small_cases import small_case
-from experiments._common import positive
 from functional_mlp import oracle
+from functional_mlp.experiments import positive
 from functional_mlp.oracle import MISTAKES, Case, plant_update
 from functional_mlp.oracle.mistakes import places, prepare
 from functional_mlp.update_rules import RULES, Adam, Momentum, RMSprop, UpdateRule

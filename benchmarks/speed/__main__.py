@@ -17,7 +17,7 @@ from benchmarks.speed.machine import describe
 from benchmarks.speed.suite.measuring import Settings, measure
 from benchmarks.speed.suite.tables import as_json, page, rows_of, table
 from benchmarks.speed.suite.workloads import Workload, selected
-from experiments._common import Parser, number_between, one_of, positive
+from functional_mlp.experiments import Parser, number_between, one_of, positive
 
 COMPETITOR = one_of("competitor", [competitor.name for competitor in COMPETITORS])
 

@@ -25,11 +25,10 @@ import optax
 
 import functional_mlp as fm
 from benchmarks.speed.suite.problems import product_operations
-from experiments import circles, himmelblau, moons
-from experiments._common import Parser, on_device, positive, text_table
+from functional_mlp.experiments import Parser, circles, himmelblau, moons, on_device, positive, text_table
+from functional_mlp.experiments.published import circles as circles_data
+from functional_mlp.experiments.published import moons as moons_data
 from functional_mlp.forward_pass import matmul
-from reference.published import circles as circles_data
-from reference.published import moons as moons_data
 
 WIDE = fm.Network((784, 1024, 1024, 10), ("relu", "relu", "identity"))
 WIDE_LOSS = fm.Loss("softmax_cross_entropy", over_samples="mean")

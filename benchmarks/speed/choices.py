@@ -20,13 +20,11 @@ import optax
 
 import functional_mlp as fm
 from benchmarks.speed.timing import in_turn
-from experiments import circles, moons
-from experiments._common import Parser, positive, text_table
-from experiments._runs import jax_array, jax_params
+from functional_mlp.experiments import Parser, circles, jax_array, jax_params, moons, positive, text_table
+from functional_mlp.experiments.published import circles as circles_data
+from functional_mlp.experiments.published import moons as moons_data
 from functional_mlp.parallel import device_per_core
 from functional_mlp.training import Compiling, Data, Settings, compiled_chunk, compiling, make_plan
-from reference.published import circles as circles_data
-from reference.published import moons as moons_data
 
 USUAL = Compiling(one_kernel=False, unroll=1, options=())
 THREADS, YNN = "xla_cpu_multi_thread_eigen", "xla_cpu_experimental_ynn_fusion_type"

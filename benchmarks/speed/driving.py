@@ -11,8 +11,8 @@ import sys
 import time
 from typing import Any
 
-from experiments._common import Parser, positive, text_table
 from functional_mlp import oracle
+from functional_mlp.experiments import Parser, positive, text_table
 from tools.stress.fault_injection import LOSS, NETWORK, PROGRAM
 
 COMMAND = [sys.executable, "-S", "-I", str(PROGRAM), "right", "0", ""]

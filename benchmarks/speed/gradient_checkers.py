@@ -24,8 +24,8 @@ import numpy as np
 import functional_mlp as fm
 from benchmarks.accuracy.implementations.autodiff import has_torch
 from benchmarks.speed.timing import in_turn, seconds_of
-from experiments._common import Parser, positive, text_table
 from functional_mlp import oracle
+from functional_mlp.experiments import Parser, positive, text_table
 
 SIZES, SAMPLES = (128, 128, 128, 4), 16  # 33,540 parameters
 LARGE_SIZES, LARGE_SAMPLES = (784, 800, 460), 256  # 996,460 parameters

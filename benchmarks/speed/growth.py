@@ -21,8 +21,17 @@ import optax
 
 import functional_mlp as fm
 from benchmarks.speed.timing import in_turn
-from experiments._common import option_parser, positive, results_in, run_program, text_table
-from experiments._figures import BLACK, BLUE, VERMILION, new_figure
+from functional_mlp.experiments import (
+    BLACK,
+    BLUE,
+    VERMILION,
+    new_figure,
+    option_parser,
+    positive,
+    results_in,
+    run_program,
+    text_table,
+)
 from functional_mlp.parallel import device_per_core
 
 MOONS = fm.Network((2, 25, 50, 25, 2), "sigmoid")

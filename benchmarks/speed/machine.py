@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compiler import has_compiler
-from experiments._common import version_of
+from functional_mlp.experiments import version_of
 
 PACKAGES = (
     *("functional-mlp", "jax", "jaxlib", "numpy", "scipy", "optax"),

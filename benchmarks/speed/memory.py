@@ -10,8 +10,8 @@ import numpy as np
 import psutil
 
 import functional_mlp as fm
-from experiments._common import Parser, positive
 from functional_mlp import oracle
+from functional_mlp.experiments import Parser, positive
 
 FIRST = 20  # checks after which the memory is compared with that at the end
 

@@ -33,14 +33,12 @@ from benchmarks.markdown import table
 from benchmarks.speed.choices import begun
 from benchmarks.speed.machine import describe
 from benchmarks.speed.timing import in_turn
-from experiments import moons
-from experiments._common import Parser, positive
-from experiments._runs import jax_array, jax_params
+from functional_mlp.experiments import Parser, jax_array, jax_params, moons, positive
+from functional_mlp.experiments.published import moons as moons_data
 from functional_mlp.parallel import device_per_core
 from functional_mlp.saving import EVERY
 from functional_mlp.sweeps import RUNS_TO_DISK
 from functional_mlp.training import SAMPLES, Data, compiled_chunk
-from reference.published import moons as moons_data
 
 DEVICES = (1, 2, 4, 8)
 WIDE = fm.Network((784, 1024, 1024, 10), ("relu", "relu", "softmax"))

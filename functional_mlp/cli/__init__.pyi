@@ -1,4 +1,3 @@
 from .cases import summary_of as summary_of
 from .command import app as app
 from .command import main as main
-from .console import asked_to_end as asked_to_end

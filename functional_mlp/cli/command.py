@@ -12,6 +12,7 @@ import typer
 import functional_mlp as fm
 from functional_mlp.cli.cases import case_app, solve_command
 from functional_mlp.cli.console import OneSentence, complain, show
+from functional_mlp.cli.experiments import experiment_app
 from functional_mlp.cli.functions import check_elementwise_command, check_vjp_command
 from functional_mlp.cli.grading import grade_command
 from functional_mlp.cli.help import ANSWERS, ASSIGNMENTS, DUMPS, EXAMPLES, KERNELS, PROGRAMS
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.add_typer(case_app, name="case")
 app.add_typer(mistakes_app, name="mistakes")
 app.add_typer(vectors_app, name="vectors")
+app.add_typer(experiment_app, name="experiment")
 app.command("export")(export_command)
 app.command("sweep")(sweep_command)
 app.command("fit")(fit_command)

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from functional_mlp.cli.colour import paint, wants_colour
 from functional_mlp.files import one_line
 
 VERDICT_CODES = {"consistent": 0, "wrong": 1, "undecided": 3}
-ASKING = (signal.SIGINT, signal.SIGTERM)
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 
 
@@ -115,32 +113,6 @@ def conclude(report: Any, *, as_json: bool, explain: bool = False) -> NoReturn:
 def drop_output() -> None:
     """Sends what is still to be written to nowhere, or the interpreter would complain of the broken pipe at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
-def asked_to_end() -> Iterator[list[int]]:
-    """Within, the first SIGINT or SIGTERM is only noted, in the list; the next one does what it did before."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {number: signal.getsignal(number) for number in ASKING}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def note(number: int, _: Any) -> None:
-        asked.append(number)
-        restore()
-        print("ending after this chunk of epochs; once more to end at once", file=sys.stderr)
-
-    for number in ASKING:
-        signal.signal(number, note)
-    try:
-        yield asked
-    finally:
-        restore()
 
 
 @contextmanager

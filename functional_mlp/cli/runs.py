@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import functional_mlp as fm
-from functional_mlp.cli.console import asked_to_end, complain, show
+from functional_mlp.cli.console import complain, show
 from functional_mlp.cli.options import MaxBytes
 from functional_mlp.files import MAX_BYTES
 
@@ -77,6 +77,7 @@ def _sweep(spec: Path, place: Any, device: str | None, max_bytes: int) -> None:
     from functional_mlp._dtypes import with_dtype
     from functional_mlp.files import write_bytes
     from functional_mlp.parallel import everyone
+    from functional_mlp.saving import asked_to_end
     from functional_mlp.sweeps import (
         loss_so_far,
         medians_of,

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from functional_mlp.cli.console import asked_to_end, show
+from functional_mlp._extras import require_packages
+from functional_mlp.cli.console import show
 from functional_mlp.cli.options import MaxBytes, integers_of, numbers_of
 from functional_mlp.files import MAX_BYTES_OF_A_TABLE
 
@@ -79,7 +80,7 @@ def fit_command(
         dtype=dtype,
         task=task,
     )
-    fitting.require("sklearn", "matplotlib", "orbax", *(["tensorboardX"] if tensorboard else []))
+    require_packages("a fit", "sklearn", "matplotlib", "orbax", *(["tensorboardX"] if tensorboard else []))
     whole = tables.read_table(data, max_bytes)
     asked = {
         "settings": settings.described(),
@@ -162,7 +163,7 @@ def _told(output: Path) -> str:
 
 def _fitted(fitting: Any, table: Any, settings: Any, output: Path, save_every: float) -> Any:
     """The fit, with a bar that says what runs, of how many parts, and the loss so far."""
-    from functional_mlp.saving import only_one
+    from functional_mlp.saving import asked_to_end, only_one
     from functional_mlp.sweeps import loss_so_far
 
     hidden = not sys.stderr.isatty()

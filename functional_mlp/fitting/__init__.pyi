@@ -1,5 +1,4 @@
 from .events import write_events as write_events
-from .extras import require as require
 from .fit import SCORES as SCORES
 from .fit import Fit as Fit
 from .fit import InterruptedFitError as InterruptedFitError

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from functional_mlp._checks import floating_dtype, known_name, positive_int
 from functional_mlp._dtypes import Array
-from functional_mlp.fitting.extras import require
+from functional_mlp._extras import require_packages
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network, Params
 from functional_mlp.saving import EVERY
@@ -268,7 +268,7 @@ def split(table: Table, encoding: Encoding, settings: Settings) -> Iterator[tupl
         ImportError: without scikit-learn.
         ValueError: if there are too few rows.
     """
-    require("sklearn")
+    require_packages("a fit", "sklearn")
     from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
     rows, cells = np.arange(len(table.lines)), table.columns[-1]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from functional_mlp._dtypes import Array
+from functional_mlp._extras import require_packages
 from functional_mlp._markup import Markup, document, element
-from functional_mlp.fitting.extras import require
 from functional_mlp.fitting.fit import SCORES, Fit, Tried, architecture
 from functional_mlp.forward_pass import forward
 from functional_mlp.tables import Quantity, Table, number_of
@@ -106,7 +106,7 @@ def _row(one: Tried, best: bool) -> Markup:
 
 
 def _figure(width: float, height: float) -> Any:
-    require("matplotlib")
+    require_packages("a fit", "matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

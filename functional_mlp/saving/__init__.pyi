@@ -7,6 +7,7 @@ from .fingerprint import fingerprint_of as fingerprint_of
 from .fingerprint import key_data as key_data
 from .fingerprint import machine as machine
 from .fingerprint import program_digest as program_digest
+from .interruption import asked_to_end as asked_to_end
 from .run_folder import EVERY as EVERY
 from .run_folder import KEEP as KEEP
 from .run_folder import Index as Index

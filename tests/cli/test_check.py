@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 import functional_mlp as fm
 from functional_mlp import oracle
 from functional_mlp.cli.command import app
+from functional_mlp.experiments.published import circles
 from functional_mlp.oracle.checking import check
 from functional_mlp.oracle.documents import Gradients, read_gradients, validator, write_gradients
 from functional_mlp.oracle.updates import check_update
-from reference.published import circles
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK = fm.Network((2, 3, 1), ("tanh", "sigmoid"))

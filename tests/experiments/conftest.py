@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import activations, calculus, circles, himmelblau, moons, three_phase
-from experiments._common import run_program
+from functional_mlp.experiments import activations, calculus, circles, himmelblau, moons, three_phase
+from functional_mlp.experiments.common import run_program
 
 PROGRAMS = {
     "activations": activations,

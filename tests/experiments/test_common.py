@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import functional_mlp as fm
-from experiments import _common, _demo
-from experiments._common import on_device, results_in
-from experiments._figures import curve_of_runs, histogram_of_runs, new_figure, spread_of
-from experiments._runs import diverged, over_runs
+from functional_mlp.experiments import common, demo
+from functional_mlp.experiments.common import on_device, results_in
+from functional_mlp.experiments.figures import curve_of_runs, histogram_of_runs, new_figure, spread_of
+from functional_mlp.experiments.runs import diverged, over_runs
 from functional_mlp.parallel import devices_of_all
 
 pytestmark = pytest.mark.slow
@@ -47,9 +47,9 @@ def test_a_device_that_is_not_here_is_one_sentence(spec: str) -> None:
 
 ON_DEVICES = """
 import jax, numpy as np
-from experiments import three_phase
+from functional_mlp.experiments import three_phase
 from functional_mlp.parallel.startup import device_per_core
-from experiments._runs import jax_params
+from functional_mlp.experiments.runs import jax_params
 device_per_core(2)
 params = [jax_params(three_phase.reference.initial_params(seed), "float32") for seed in range(3)]
 stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
@@ -72,9 +72,9 @@ def test_three_phase_is_the_same_on_any_number_of_devices() -> None:
 
 def test_the_demonstration_takes_every_core(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(_common, "device_per_core", lambda *given, **named: asked.append((given, named)))
+    monkeypatch.setattr(common, "device_per_core", lambda *given, **named: asked.append((given, named)))
     monkeypatch.setattr(sys, "argv", ["experiments"])
-    assert _common.run_program(_demo.parser(), lambda arguments: None) == 0
+    assert common.run_program(demo.parser(), lambda arguments: None) == 0
     assert asked == [((None,), {"at_most": None})]
 
 

@@ -19,8 +19,8 @@ import pytest
 from matplotlib.figure import Figure
 
 import functional_mlp as fm
-from experiments import activations, calculus, himmelblau
-from reference.published import himmelblau as reference
+from functional_mlp.experiments import activations, calculus, himmelblau
+from functional_mlp.experiments.published import himmelblau as reference
 
 pytestmark = pytest.mark.slow
 
@@ -238,7 +238,8 @@ def test_bad_options_write_nothing(run: Run, tmp_path: Path, name: str, options:
 
 def test_without_plots_matplotlib_is_not_imported(tmp_path: Path) -> None:
     code = (
-        "import sys; from experiments import calculus as c; from experiments._common import run_program;"
+        "import sys; from functional_mlp.experiments import calculus as c;"
+        "from functional_mlp.experiments.common import run_program;"
         f"sys.argv = ['calculus', '--no-plots', '--out', {str(tmp_path / 'out')!r}];"
         "sys.exit(run_program(c.parser(), c.run) or 10 * ('matplotlib' in sys.modules))"
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import _demo
-from experiments._common import run_program, text_table
+from functional_mlp.experiments import demo
+from functional_mlp.experiments.common import run_program, text_table
 
 pytestmark = pytest.mark.slow
 
@@ -126,13 +126,13 @@ def test_the_table_of_the_demonstration_has_every_system(
         "circles/tuned": ("--epochs", "5", "--seeds", "2"),
         "three_phase": ("--steps", "5", "--seeds", "2"),
     }
-    parts = tuple(part._replace(options=(*part.options, *quick.get(part.name, ()))) for part in _demo.PARTS)
-    monkeypatch.setattr(_demo, "PARTS", parts)
-    monkeypatch.setattr(_demo, "SEEDS", 1)
+    parts = tuple(part._replace(options=(*part.options, *quick.get(part.name, ()))) for part in demo.PARTS)
+    monkeypatch.setattr(demo, "PARTS", parts)
+    monkeypatch.setattr(demo, "SEEDS", 1)
     out = tmp_path / "out"
     command = ["experiments", "--no-plots", "--epochs", "1", "--out", str(out)]
     monkeypatch.setattr(sys, "argv", command)
-    assert run_program(_demo.parser(), _demo.run) == 0
+    assert run_program(demo.parser(), demo.run) == 0
     table = (out / "table.txt").read_text()
     assert table in capsys.readouterr().out
     cells = {line: re.split(" {2,}", line) for text in (table, README) for line in text.splitlines()}
@@ -147,7 +147,7 @@ def test_the_table_of_the_demonstration_has_every_system(
     assert len((out / "table.md").read_text().splitlines()) == len(table.splitlines())
     for part in parts:
         assert (out / part.name / "summary.json").is_file()
-    assert run_program(_demo.parser(), _demo.run) == 2
+    assert run_program(demo.parser(), demo.run) == 2
     assert "--overwrite" in capsys.readouterr().err
 
 

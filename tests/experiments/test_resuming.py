@@ -12,9 +12,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import moons as experiment
-from experiments import three_phase
-from experiments._runs import jax_params
+from functional_mlp.experiments import moons as experiment
+from functional_mlp.experiments import three_phase
+from functional_mlp.experiments.runs import jax_array, jax_params
 from functional_mlp.parallel import free_port
 from functional_mlp.saving import Place
 
@@ -81,7 +81,7 @@ def test_two_processes_are_interrupted_together_and_one_goes_on_to_the_same_resu
 def test_three_phase_goes_on_where_it_was(tmp_path):
     starts = [jax_params(three_phase.reference.initial_params(seed), "float32") for seed in range(3)]
     stacked = three_phase.jax.tree.map(lambda *leaves: np.stack(leaves), *starts)
-    inputs, targets = (np.asarray(x, np.float32) for x in three_phase.reference.data())
+    inputs, targets = (jax_array(x, "float32") for x in three_phase.reference.data())
     settings = three_phase.Settings("gradients-first", 5.0, 1e-2, 60)
     saving = Place(tmp_path / "run", every=0.0)
     steps = []

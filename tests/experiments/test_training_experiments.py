@@ -17,11 +17,11 @@ import optax
 import pytest
 
 import functional_mlp as fm
-from experiments import circles, moons, three_phase
-from experiments._runs import jax_array, jax_params, per_leaf, train_runs
-from reference.published import circles as reference_circles
-from reference.published import moons as reference_moons
-from reference.published import three_phase as reference_three_phase
+from functional_mlp.experiments import circles, moons, three_phase
+from functional_mlp.experiments.published import circles as reference_circles
+from functional_mlp.experiments.published import moons as reference_moons
+from functional_mlp.experiments.published import three_phase as reference_three_phase
+from functional_mlp.experiments.runs import jax_array, jax_params, per_leaf, train_runs
 
 pytestmark = pytest.mark.slow
 
@@ -167,7 +167,8 @@ def test_moons_of_many_seeds_are_those_of_one_each(run: Run, tmp_path: Path) -> 
 
 def test_moons_process_draws_nothing_and_imports_no_matplotlib(tmp_path: Path) -> None:
     code = (
-        "import sys; from experiments import moons; from experiments._common import run_program;"
+        "import sys; from functional_mlp.experiments import moons;"
+        "from functional_mlp.experiments.common import run_program;"
         " code = run_program(moons.parser(), moons.run); assert 'matplotlib' not in sys.modules; sys.exit(code)"
     )
     options = ["--no-plots", "--epochs", "1", "--out", str(tmp_path / "out")]

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 import reference
+from functional_mlp.experiments import published
 
-FILES = sorted(Path(reference.__file__).parent.rglob("*.py"))
+PUBLISHED = Path(published.__file__).parent
+FILES = sorted((*Path(reference.__file__).parent.rglob("*.py"), *PUBLISHED.rglob("*.py")))
 REFUSED = {"functional_mlp", "jax", "jaxlib", "jaxtyping", "optax"}
 
 
@@ -41,7 +43,7 @@ def test_reference_never_imports_what_it_judges(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["circles", "himmelblau", "moons", "three_phase"])
 def test_the_systems_need_only_numpy_and_scikit_learn(name: str) -> None:
-    source = (Path(reference.__file__).parent / "published" / f"{name}.py").read_text(encoding="utf-8")
+    source = (PUBLISHED / f"{name}.py").read_text(encoding="utf-8")
     assert imported_names(source) <= {"numpy", "sklearn", *sys.stdlib_module_names}
 
 

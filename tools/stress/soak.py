@@ -28,7 +28,7 @@ import numpy as np
 import optax
 
 import functional_mlp as fm
-from experiments._common import Parser, positive
+from functional_mlp.experiments import Parser, positive
 from functional_mlp.parallel import Meeting, device_per_core, everyone, free_port, keep_compiled, leave, meet
 from functional_mlp.saving import digest
 
@@ -39,7 +39,13 @@ EPOCHS, CHUNK, BATCH = 100, 10, 16
 DEVICES = 2  # in all, so that sums over samples are rounded alike
 LONGEST = 120  # seconds; a run takes some
 MOST = 8  # kills of one run
-IMPORTED = ("experiments._common", "functional_mlp.sweeps", "functional_mlp.training", "optax", "orbax.checkpoint")
+IMPORTED = (
+    "functional_mlp.experiments.common",
+    "functional_mlp.sweeps",
+    "functional_mlp.training",
+    "optax",
+    "orbax.checkpoint",
+)
 
 
 class Undisturbed(NamedTuple):

@@ -28,7 +28,7 @@ from benchmarks.accuracy.anything.trials import (
     wrong_trial,
 )
 from benchmarks.accuracy.trials import Trial, Trials, measure, option_parser
-from experiments._common import positive
+from functional_mlp.experiments import positive
 
 PARTS = ("reports", "right", "wrong", "unstructured")
 

@@ -23,7 +23,7 @@ from benchmarks.accuracy.field import trials as field
 from benchmarks.accuracy.field.items.measuring import figures_of_items
 from benchmarks.accuracy.field.items.scoring import Answer
 from benchmarks.accuracy.trials import Trials, measure, option_parser
-from experiments._common import positive
+from functional_mlp.experiments import positive
 
 COMMAND = "python -m benchmarks.accuracy.diagnosis"
 AT_ONCE = 16  # further cases, after which it is counted again which mistakes were made in too few

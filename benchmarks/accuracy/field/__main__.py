@@ -18,7 +18,7 @@ from benchmarks.accuracy.field.items.scoring import Answer
 from benchmarks.accuracy.field.tables import misses, page
 from benchmarks.accuracy.field.trials import ProgramRow, rows_of, trial, trials_of
 from benchmarks.accuracy.trials import Trials, measure, option_parser
-from experiments._common import positive
+from functional_mlp.experiments import positive
 
 COMMAND = "python -m benchmarks.accuracy.field"
 

@@ -17,7 +17,7 @@ from functools import partial
 from benchmarks.accuracy.programs.tables import failures, page
 from benchmarks.accuracy.programs.trials import Row, questions, trial
 from benchmarks.accuracy.trials import Trials, measure, option_parser
-from experiments._common import positive
+from functional_mlp.experiments import positive
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from functools import partial
 from benchmarks.accuracy.trials import Trial, Trials, measure, option_parser
 from benchmarks.accuracy.verdicts.tables import KINDS_OF_ROWS, page
 from benchmarks.accuracy.verdicts.trials import correct_trial, kink_trial, planted_trial
-from experiments._common import positive
+from functional_mlp.experiments import positive
 
 
 def trials_of(arguments: argparse.Namespace) -> Mapping[str, Trial]:

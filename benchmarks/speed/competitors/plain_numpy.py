@@ -1,4 +1,4 @@
-"""Plain NumPy: single samples by reference/published/moons.py as it is (float64), batches by operations on arrays.
+"""Plain NumPy: single samples by the published moons as they are (float64), batches by operations on arrays.
 
 Several networks at once, one of two ways: one after the other in a process per core, as one would start them; or
 stacked along a leading axis.
@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.speed.competitors import Runner
 from benchmarks.speed.suite.problems import Basins, Pair, Training
 from benchmarks.speed.suite.references import named, named_networks, reached
-from reference.published import moons
+from functional_mlp.experiments.published import moons
 
 Array = np.ndarray
 Function = Callable[..., Any]
@@ -29,7 +29,7 @@ def training(problem: Training) -> Runner:
 
 
 def one_sample(problem: Training, epochs: int) -> list[Pair]:
-    """`reference.published.moons.one_pass` from the initial values."""
+    """`functional_mlp.experiments.published.moons.one_pass` from the initial values."""
     params = [(w.astype(np.float64), b.astype(np.float64)) for w, b in problem.params]
     inputs, targets = problem.inputs.astype(np.float64), problem.targets.astype(np.float64)
     for _ in range(epochs):

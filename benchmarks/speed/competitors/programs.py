@@ -28,8 +28,8 @@ def ours(problem: Program) -> Runner:
 
 
 def numpy_reference(problem: Program) -> Runner:
-    """`python -m reference.published.moons`."""
-    return _runner(["reference.published.moons"], problem)
+    """`python -m functional_mlp.experiments.published.moons`."""
+    return _runner(["functional_mlp.experiments.published.moons"], problem)
 
 
 def _runner(program: list[str], problem: Program) -> Runner:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.published import circles, himmelblau, moons
+from functional_mlp.experiments.published import circles, himmelblau, moons
 
 Array = NDArray[Any]
 Pair = tuple[Array, Array]

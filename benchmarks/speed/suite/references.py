@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.speed.suite.problems import Basins, Gradient, Pair, Program, Training, moons_problem
-from reference.published import himmelblau
+from functional_mlp.experiments.published import himmelblau
 
 Array = NDArray[np.float64]
 Leaves = Mapping[str, NDArray[Any]]

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.speed.competitors import OURS
 from benchmarks.speed.suite.measuring import Outcome
 from benchmarks.speed.suite.workloads import Workload
-from experiments._common import text_table
+from functional_mlp.experiments import text_table
 
 SCALES = {"us": 1e6, "ms": 1e3, "s": 1.0}
 

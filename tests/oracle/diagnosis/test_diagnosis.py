@@ -9,12 +9,12 @@ import pytest
 import functional_mlp as fm
 from benchmarks.accuracy.small_cases import small_case
 from functional_mlp import oracle
+from functional_mlp.experiments.published import moons
 from functional_mlp.oracle.diagnosis.candidates import every_group
 from functional_mlp.oracle.diagnosis.diagnosis import CONVENTION, MISTAKE, first_wrong
 from functional_mlp.oracle.documents import validator
 from functional_mlp.oracle.mistakes import MISTAKES, Slip, plant, plant_together, plant_update, prepare
 from functional_mlp.oracle.noise import estimate_noise, precision_named
-from reference.published import moons
 from tests.helpers.mistaken import case_of
 from tests.helpers.questions import answer, question
 

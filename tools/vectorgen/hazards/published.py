@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from functional_mlp.experiments.published import circles, moons, three_phase
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
-from reference.published import circles, moons, three_phase
 from tools.vectorgen.hazards.recipes import Array, Change, Drawn, Numbers, Recipe
 
 EXAMPLES = Path(__file__).with_name("examples.json")

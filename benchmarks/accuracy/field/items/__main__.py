@@ -20,7 +20,7 @@ import time
 from benchmarks.accuracy.field.items.finite_differences import complaint
 from benchmarks.accuracy.field.items.measuring import measure
 from benchmarks.accuracy.field.items.registry import items
-from experiments._common import Parser, positive
+from functional_mlp.experiments import Parser, positive
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -44,9 +44,8 @@ def main() -> None:
     import optax
 
     import functional_mlp as fm
-    from experiments import moons
-    from experiments._runs import jax_array, jax_params
-    from reference.published import moons as reference
+    from functional_mlp.experiments import jax_array, jax_params, moons
+    from functional_mlp.experiments.published import moons as reference
 
     train_inputs, train_targets, test_inputs, test_targets = (jax_array(x, "float32") for x in reference.data())
     params = jax.block_until_ready(jax_params(reference.initial_params(0), "float32"))

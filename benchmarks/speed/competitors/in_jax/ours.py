@@ -16,7 +16,7 @@ from benchmarks.speed.competitors import Runner
 from benchmarks.speed.competitors.in_jax.gradients import evaluations
 from benchmarks.speed.suite.problems import Basins, Gradient, Training
 from benchmarks.speed.suite.references import named, named_networks, reached
-from experiments import himmelblau
+from functional_mlp.experiments import himmelblau
 from functional_mlp.parallel import device_per_core
 
 LOSSES = {

@@ -60,7 +60,7 @@ def _rule(name: str, formula: str, function: Callable[..., Any], derivative: str
     return Worked("Rules", name, "f", formula, function, (Derivative("x", derivative, hand),), points)
 
 
-def _quotient(x: np.ndarray) -> np.ndarray:
+def _quotient(x: Any) -> Any:
     return (1 * (x**2 + 1) - x * 2 * x) / (x**2 + 1) ** 2
 
 

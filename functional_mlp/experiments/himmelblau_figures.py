@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap, LogNorm, to_rgb
 from matplotlib.patches import Patch
 
 import functional_mlp as fm
-from experiments._figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, YELLOW, new_figure
+from functional_mlp.experiments.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, YELLOW, new_figure
 
 Surface = tuple[np.ndarray, np.ndarray, np.ndarray]  # x, y and f, each (rows, columns)
 PALEST, DARKEST = 0.3, 1.0  # how much of its colour a fast and a slow start show

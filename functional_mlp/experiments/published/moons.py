@@ -5,7 +5,7 @@ There is no batch here and no shuffling: the text has neither. The loop handles 
 NumPy user would write it; it is also the NumPy peer of a benchmark, so it writes parameters in place and
 makes no needless copies.
 
-    python -m reference.published.moons --variant published --epochs 1000 --seed 0 --out DIR
+    python -m functional_mlp.experiments.published.moons --variant published --epochs 1000 --seed 0 --out DIR
 
 writes DIR/history.csv and DIR/summary.json, and refuses to overwrite either.
 
@@ -173,7 +173,9 @@ def _count(text: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Train and write history.csv and summary.json; return 0, or 2 where a file is in the way."""
-    parser = argparse.ArgumentParser(prog="python -m reference.published.moons", description="The moons classifier.")
+    parser = argparse.ArgumentParser(
+        prog="python -m functional_mlp.experiments.published.moons", description="The moons classifier."
+    )
     parser.add_argument("--variant", choices=("published", "corrected"), default="published")
     parser.add_argument("--epochs", type=_count, default=EPOCHS)
     parser.add_argument("--every", type=_count, default=10, help="epochs between two rows of the history")

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import functional_mlp as fm
-from functional_mlp.cli import asked_to_end
 from functional_mlp.parallel import everyone
-from functional_mlp.saving import Place
+from functional_mlp.saving import Place, asked_to_end
 
 SAVE_EVERY = 30.0
 INDEXES = ("run.json", "sweep.json")  # what every folder of a saved run has

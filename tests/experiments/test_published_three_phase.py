@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reference.published import three_phase
+from functional_mlp.experiments.published import three_phase
 
 READINGS: tuple[three_phase.Reading, ...] = ("gradients-first", "updated-weights-used")
 
@@ -125,6 +125,7 @@ def test_nan_is_never_a_small_step(samples: tuple[three_phase.Array, three_phase
     assert (result.steps, result.stop) == (3, three_phase.Stop.MAX_STEPS)
 
 
+@pytest.mark.usefixtures("as_a_person")
 @pytest.mark.parametrize("wrong", [{"variant": "clean"}, {"reading": "in-place"}])
 def test_unknown_names_are_refused(samples: tuple[three_phase.Array, three_phase.Array], wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="expected"):

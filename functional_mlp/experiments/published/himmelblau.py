@@ -102,9 +102,9 @@ def main() -> None:
     """Print the published line beside the computed ones, then the table of starts."""
     print(f"start (4, 0), step {STEPS - 1}: the point after the step's update, f before it")
     print(_line("printed", *PUBLISHED_LINE))
-    path = descend((4, 0))
+    path = descend((4.0, 0.0))
     print(_line("computed", *path.points[-1], float(path.values[-1])))
-    high = descend((4, 0), square_x=square_one_ulp_high)
+    high = descend((4.0, 0.0), square_x=square_one_ulp_high)
     for step in (STEPS - 2, STEPS - 1):
         name = f"squares one ulp high, step {step}"
         print(_line(name, *high.points[step + 1], float(high.values[step])))

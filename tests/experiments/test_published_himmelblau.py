@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from reference.published import himmelblau
+from functional_mlp.experiments.published import himmelblau
 
 
 @pytest.mark.parametrize("point", himmelblau.MINIMA)
@@ -40,22 +40,22 @@ def test_starts_reach_the_printed_minima(start: tuple[float, float], printed: tu
 
 
 def test_everything_is_float32() -> None:
-    path = himmelblau.descend((4, 0), steps=3)
+    path = himmelblau.descend((4.0, 0.0), steps=3)
     assert (path.points.dtype, path.points.shape) == (np.float32, (4, 2))
     assert (path.values.dtype, path.values.shape) == (np.float32, (3,))
     assert isinstance(himmelblau.value(4.0, 0.0), np.float32)
-    assert himmelblau.descend((4, 0), steps=0).points.tolist() == [[4, 0]]
+    assert himmelblau.descend((4.0, 0.0), steps=0).points.tolist() == [[4, 0]]
 
 
 def test_correct_rounding_rests_one_ulp_beside_the_printed_point() -> None:
-    path = himmelblau.descend((4, 0))
+    path = himmelblau.descend((4.0, 0.0))
     x, y = (np.float32(digits) for digits in himmelblau.PUBLISHED_LINE[:2])
     assert path.points[-1].tolist() == [float(np.nextafter(x, np.float32(4))), float(y)]
     assert path.values[-1] == 2.0**-42
 
 
 def test_squares_one_ulp_high_give_the_printed_line_exactly_at_every_other_step() -> None:
-    path = himmelblau.descend((4, 0), square_x=himmelblau.square_one_ulp_high)
+    path = himmelblau.descend((4.0, 0.0), square_x=himmelblau.square_one_ulp_high)
     for step in (196, 198):
         line = (*map(str, path.points[step + 1]), repr(float(path.values[step])))
         assert line == himmelblau.PUBLISHED_LINE

@@ -27,9 +27,9 @@ import numpy as np
 import optax
 
 import functional_mlp as fm
-from experiments import _distributed, _resuming
 from functional_mlp._checks import known_name
 from functional_mlp._dtypes import DTYPES, with_dtype
+from functional_mlp.experiments import distributed, resuming
 from functional_mlp.parallel import device_per_core, everyone, keep_compiled, leave
 from functional_mlp.saving import machine
 
@@ -71,7 +71,7 @@ def number_between(low: float, high: float, wanted: str) -> Callable[[str], floa
     return check
 
 
-positive_rate = number_between(0, float("inf"), "a finite number above 0")
+positive_rate = number_between(0.0, float("inf"), "a finite number above 0")
 
 
 def one_of(kind: str, names: Iterable[str]) -> Any:
@@ -106,7 +106,7 @@ def option_parser(name: str, description: str, *, resumable: bool = False, **def
             `learning_rate`, `optimizer`, `batch_size`, `dtype`. An option that is not named is not offered. None means
             that the experiment chooses.
     """
-    parser = Parser(prog=f"python -m experiments.{name}" if name else "python -m experiments", description=description)
+    parser = Parser(prog=f"functional-mlp experiment {name or 'all'}", description=description)
     options: dict[str, dict[str, Any]] = {
         "seed": {"type": int, "help": "seed of the initial values"},
         "seeds": {"type": positive, "help": "number of initial values, trained in one program"},
@@ -130,32 +130,38 @@ def option_parser(name: str, description: str, *, resumable: bool = False, **def
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     parser.add_argument("--no-plots", action="store_true", help="write no figures")
     if resumable:
-        _resuming.add_options(parser)
-        _distributed.add_options(parser)
+        resuming.add_options(parser)
+        distributed.add_options(parser)
     return parser
 
 
-def run_program(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], Any]) -> int:
-    """Parses the command line and runs; an error becomes one sentence. Returns the exit code."""
-    arguments = parser.parse_args()
+def run_program(
+    parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], Any], given: Sequence[str] | None = None
+) -> int:
+    """Parses the command line (`given`, or that of this process) and runs; an error becomes one sentence.
+
+    Returns:
+        The exit code.
+    """
+    arguments = parser.parse_args(given)
     keep_compiled()
     seeds = getattr(arguments, "seeds", 1)  # None: the experiment chooses
     if seeds != 1:
         device_per_core(arguments.cores, at_most=seeds)
     try:
-        _distributed.join(arguments)
+        distributed.join(arguments)
         if _is_finished(arguments):
             if everyone().first:
                 print(f"{parser.prog}: finished already; the results are in {arguments.out}")
             return 0
         dtype = with_dtype(getattr(arguments, "dtype", None))
-        with on_device(arguments.device), dtype, _distributed.first_one_speaks():
+        with on_device(arguments.device), dtype, distributed.first_one_speaks():
             run(arguments)
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return leave(2)
-    except _resuming.Interrupted as interrupted:
-        folder = _resuming.unfinished(arguments.out)
+    except resuming.Interrupted as interrupted:
+        folder = resuming.unfinished(arguments.out)
         print(f"{parser.prog}: interrupted; saved in {folder}; add --resume to go on", file=sys.stderr)
         return interrupted.code
     except KeyboardInterrupt:
@@ -171,7 +177,7 @@ HOW |= {"distributed", "coordinator", "process_count", "process_id"}
 
 def _is_finished(arguments: argparse.Namespace) -> bool:
     """Whether what `--resume` asks for has ended before, by the manifest of its results: a scheduler asks again."""
-    if not getattr(arguments, "resume", False) or arguments.overwrite or _resuming.unfinished(arguments.out).exists():
+    if not getattr(arguments, "resume", False) or arguments.overwrite or resuming.unfinished(arguments.out).exists():
         return False
     try:
         before = json.loads((Path(arguments.out) / MANIFEST).read_text(encoding="utf-8"))["options"]
@@ -293,7 +299,7 @@ def results_in(out: Path, arguments: argparse.Namespace, name: str) -> Iterator[
             yield Results(Path(elsewhere), plots=False)
         return
     require_writable(out, arguments.overwrite)
-    _resuming.require_no_unfinished(out, arguments)
+    resuming.require_no_unfinished(out, arguments)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
         temporary.chmod(0o777 & ~_umask())
@@ -311,7 +317,7 @@ def results_in(out: Path, arguments: argparse.Namespace, name: str) -> Iterator[
         else:
             os.replace(temporary, out)
         if hasattr(arguments, "resume"):
-            _resuming.remove_unfinished(out)
+            resuming.remove_unfinished(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

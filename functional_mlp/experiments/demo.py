@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import activations, calculus, circles, himmelblau, moons, three_phase
-from experiments._common import option_parser, require_writable, text_table, with_dtype
-from reference.published import himmelblau as reference_himmelblau
-from reference.published import moons as reference_moons
-from reference.published import three_phase as reference_three_phase
+from functional_mlp.experiments import activations, calculus, circles, himmelblau, moons, three_phase
+from functional_mlp.experiments.common import option_parser, require_writable, text_table, with_dtype
+from functional_mlp.experiments.published import himmelblau as reference_himmelblau
+from functional_mlp.experiments.published import moons as reference_moons
+from functional_mlp.experiments.published import three_phase as reference_three_phase
 
 NOTES = """\
 circles: scheduled and corrected at their last iteration; tuned, the median over its initial seeds.

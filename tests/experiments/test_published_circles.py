@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reference.published import circles
+from functional_mlp.experiments.published import circles
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,7 @@ def test_corrected_gradient_learns_nothing_at_the_published_rate() -> None:
     assert result.loss[5:] == pytest.approx(1000 * np.log(2), rel=1e-3)
 
 
+@pytest.mark.usefixtures("as_a_person")
 def test_other_dtypes_and_variants_are_refused() -> None:
     inputs, targets = circles.data()
     with pytest.raises(TypeError, match="float64"):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.inspection import DecisionBoundaryDisplay
 
-from experiments._runs import over_runs
+from functional_mlp.experiments.runs import over_runs
 
 # Okabe and Ito's palette, told apart with every common colour vision
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK = (

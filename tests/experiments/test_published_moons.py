@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reference.published import moons
+from functional_mlp.experiments.published import moons
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +116,7 @@ def test_module_writes_its_files_and_refuses_to_overwrite_them(
     assert json.loads((tmp_path / "run" / "summary.json").read_text()) == summary
 
 
+@pytest.mark.usefixtures("as_a_person")
 def test_unknown_variant_is_refused(data: moons.Data) -> None:
     with pytest.raises(ValueError, match="published"):
         moons.train(moons.initial_params(0), data, variant="frozen")  # type: ignore[arg-type]

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 import functional_mlp as fm
-from experiments._common import Results
-from experiments._figures import (
+from functional_mlp.experiments.common import Results
+from functional_mlp.experiments.figures import (
     COLOURS,
     curve_of_runs,
     decision_boundary,
@@ -16,7 +16,7 @@ from experiments._figures import (
     share_of_diverged,
     spread_of,
 )
-from experiments._runs import diverged, jax_array, run_of
+from functional_mlp.experiments.runs import diverged, jax_array, run_of
 
 
 def draw(

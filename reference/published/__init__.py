@@ -1,1 +1,0 @@
-"""The published systems in plain NumPy, each as printed and corrected."""
