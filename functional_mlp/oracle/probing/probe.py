@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functional_mlp._dtypes import DTYPES
-from functional_mlp.oracle.case import FIELDS, Case, delta_path, layer_of, pairs_in, parameter_path
+from functional_mlp.oracle.case import (
+    FIELDS,
+    Case,
+    as_rows,
+    declared_layer,
+    delta_path,
+    layer_of,
+    pairs_in,
+    parameter_path,
+)
 from functional_mlp.oracle.diagnosis import Asked
 from functional_mlp.oracle.documents import Gradients
 from functional_mlp.oracle.noise import Noise, Precision, estimate_noise, precision_named
@@ -187,17 +196,26 @@ def _is_beyond_float64(case: Case) -> bool:
 
 
 def _kept(call: Call) -> Gradients | None:
-    """An answer in copies that no later call overwrites; None if it is not in arrays."""
+    """An answer in copies that no later call overwrites, in the layout of its case; None if it is not in arrays."""
     arrays = {
         path: leaf.astype(DTYPES[call.dtype]) for path, leaf in call.leaves.items() if isinstance(leaf, np.ndarray)
     }
     if len(arrays) < len(call.leaves):  # of other shapes, as in the other layout
         return _copied(call.answer)
-    layers = range(len(call.case.params))
-    params = [tuple(arrays.get(parameter_path(i, field)) for field in FIELDS) for i in layers]
-    deltas = [array for i in layers if (array := arrays.get(delta_path(i))) is not None] or None
-    more: dict[str, Any] = {"deltas": deltas} | {name: arrays.get(name) for name in ("loss", "outputs", "ct_inputs")}
-    return call.answer._replace(params=params, **more)
+    layout, layers = call.case.layout, range(len(call.case.params))
+
+    def laid_out(path: str) -> np.ndarray | None:
+        array = arrays.get(path)
+        return None if array is None else as_rows(array, layout)
+
+    params = []
+    for layer in layers:
+        weights, bias = (arrays.get(parameter_path(layer, field)) for field in FIELDS)
+        pair = {"bias": bias} if weights is None else declared_layer((weights, bias), layout)
+        params.append((pair.get("weights"), pair.get("bias")))
+    deltas = [array for layer in layers if (array := laid_out(delta_path(layer))) is not None] or None
+    more: dict[str, Any] = {"deltas": deltas} | {name: laid_out(name) for name in ("outputs", "ct_inputs")}
+    return call.answer._replace(params=params, loss=arrays.get("loss"), **more)
 
 
 def _copied(answer: Gradients) -> Gradients | None:
