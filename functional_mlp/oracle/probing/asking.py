@@ -63,9 +63,16 @@ _USUAL = (
 )
 
 
+class Found(NamedTuple):
+    """How code is asked, and why so if that is not as was declared."""
+
+    asking: Asking
+    why: str = ""
+
+
 def found_out(
     ask: Ask, case: Case, answer: Answer, asking: Asking, draw: Callable[[Asking], Sequence[Case]], precision: str
-) -> Asking:
+) -> Found:
     """How a function takes its arguments, as far as that is not declared and calls of it show.
 
     Args:
@@ -78,22 +85,41 @@ def found_out(
 
     Returns:
         What is declared, if the function answers that, or nothing else; else the first of the usual ways in which it
-        gives the right gradients, or, if there is none, gradients of the right shapes.
+        gives the right gradients, or, if there is none, gradients of the right shapes. Of a function that answers none
+        of them, the one in which it gets furthest: what it raises there is its own fault, and not that of the way.
     """
     if isinstance(answer, Skipped) or _fits(answer):
-        return asking
+        return Found(asking)
     cases: dict[bool | None, Case] = {asking.bias: case}
     fitting: list[Asking] = []
+    furthest, furthest_asking = _progress(answer), asking
     for other in _others(asking, case, without_bias_first=_knows_no_bias(answer)):
         if other.bias not in cases:
             cases[other.bias] = draw(other)[0]
         called = restricted(ask, other.only)(cases[other.bias].laid_out(other.layout))
-        if isinstance(called, Call) and _fits(called):
+        if isinstance(called, Skipped):
+            continue
+        if _fits(called):
             fitting.append(other)
-            if _is_right(called, precision):
-                return other
-    # one that answers as it was asked is judged by that
-    return fitting[0] if fitting and isinstance(answer, Fault) else asking
+            if isinstance(called, Call) and _is_right(called, precision):
+                return Found(other, ONLY_SO)
+        elif _progress(called) > furthest:
+            furthest, furthest_asking = _progress(called), other
+    if isinstance(answer, Call):
+        return Found(asking)  # one that answers as it was asked is judged by that
+    return Found(fitting[0], ONLY_SO) if fitting else Found(furthest_asking, FURTHEST)
+
+
+ONLY_SO = "as it takes nothing else"
+FURTHEST = "as it gets furthest so"
+_RAISED, _RETURNED, _OF_OTHER_SHAPES = range(3)
+
+
+def _progress(answer: Call | Fault) -> tuple[int, tuple[int, ...]]:
+    """How far code came with its arguments; more is further."""
+    if isinstance(answer, Call):
+        return _OF_OTHER_SHAPES, (-sum(isinstance(leaf, Misfit) for leaf in answer.leaves.values()),)
+    return (_RAISED if answer.id == "raises" else _RETURNED), answer.reached
 
 
 def _fits(answer: Call | Fault) -> bool:
@@ -171,12 +197,13 @@ def note_on_dtype(narrower: str) -> str:
     return f"{words} as float64, declare that"
 
 
-def note_on(found: Asking, asking: Asking) -> tuple[str, ...]:
+def note_on(way: Found, asking: Asking) -> tuple[str, ...]:
     """What is said where code was asked in another way than it was first."""
+    found = way.asking
     if found == asking:
         return ()
     without = ["networks without biases"] if found.bias is False and asking.bias is None else []
     words = [text for text in (found.layout.words(), *without) if text]
     labels = ["targets='labels'"] if found.layout.targets == "labels" else []
     declare = [text for text in (_shown(found.layout), *labels, *(["bias=False"] if without else [])) if text]
-    return (f"it was asked with {', '.join(words)}, as it takes nothing else: {', '.join(declare)} declares that",)
+    return (f"it was asked with {', '.join(words)}, {way.why}: {', '.join(declare)} declares that",)

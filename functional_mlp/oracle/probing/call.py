@@ -30,11 +30,14 @@ class Fault(NamedTuple):
         id: of the finding.
         sentence: about "your function", "your program" or "your model".
         details: what may differ from case to case: the first ones are shown.
+        reached: how far the function came: the line that it was at, and in it that of the function that it had called,
+            and so on; () if that is not known, or if it came to its end.
     """
 
     id: str
     sentence: str
     details: str = ""
+    reached: tuple[int, ...] = ()
 
 
 class Skipped(NamedTuple):
@@ -98,7 +101,7 @@ def call_function(fn: GradientFunction, case: Case) -> Call | Fault | Skipped:
     except (Exception, SystemExit) as error:
         if isinstance(error, FloatingPointError | RuntimeWarning) and case.name == FAR_TAIL:
             return Skipped(f"your function has overflow raised as an error there ({raised(error, fn)})")
-        return Fault("raises", f"raises {raised(error, fn)}")
+        return Fault("raises", f"raises {raised(error, fn)}", reached=_reached(error, fn))
     changed = tuple(name for name, kept in before.items() if (arguments[name].shape, arguments[name].tobytes()) != kept)
     if _members(params) != members:
         changed = ("params", *changed)
@@ -175,11 +178,20 @@ def raised(error: BaseException, fn: GradientFunction) -> str:
     """An exception in one line, with its place in the function's own file, if it is there."""
     message = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
     message = f"{message[:MAX_MESSAGE]}..." if len(message) > MAX_MESSAGE else message
-    frames = traceback.extract_tb(error.__traceback__)[1:]
-    written_in = getattr(getattr(fn, "__code__", None), "co_filename", None)
-    places = [frame for frame in frames if frame.filename == written_in] or frames
+    places = _places(error, fn)
     place = f" (line {places[-1].lineno}, in {places[-1].name})" if places else ""
     return f"{type(error).__name__}{': ' if message else ''}{message}{place}"
+
+
+def _places(error: BaseException, fn: GradientFunction) -> list[traceback.FrameSummary]:
+    """Where an exception came through, in the function's own file if it is there."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    written_in = getattr(getattr(fn, "__code__", None), "co_filename", None)
+    return [frame for frame in frames if frame.filename == written_in] or list(frames)
+
+
+def _reached(error: BaseException, fn: GradientFunction) -> tuple[int, ...]:
+    return tuple(frame.lineno or 0 for frame in _places(error, fn))
 
 
 def listed(words: Sequence[str]) -> str:

@@ -96,8 +96,8 @@ def check_function(
 
     cases = drawn(asked)
     first = restricted(ask, asked.only)(cases[0])
-    found = found_out(ask, cases[0], first, asked, drawn, precision or "float64")
-    notes = note_on(found, asked)
+    way = found_out(ask, cases[0], first, asked, drawn, precision or "float64")
+    found, notes = way.asking, note_on(way, asked)
     if found == asked:
         ask = beginning_with(first, ask)
     else:

@@ -116,8 +116,9 @@ def check_update_function(
     ask = partial(as_call, step, form)
     cases = drawn(asked)
     first = ask(cases[0])
-    found = found_out(ask, cases[0], first, asked, drawn, precision or "float64")
-    cases, notes = cases if found == asked else drawn(found), note_on(found, asked)
+    way = found_out(ask, cases[0], first, asked, drawn, precision or "float64")
+    found, notes = way.asking, note_on(way, asked)
+    cases = cases if found == asked else drawn(found)
     judged_as = precision or "float64"
     stepped = [take_steps(step, form, case, count) for case in cases]
     narrower = next((own.dtype for own in stepped if isinstance(own, Stepped)), "float64")

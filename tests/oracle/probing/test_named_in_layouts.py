@@ -53,7 +53,11 @@ def backward_in(layout, spoil):
             else:
                 out.append((weights, bias.reshape({"row": (1, -1), "column": (-1, 1)}.get(layout["bias"], -1))))
         if layout["params"] == "dict":
-            return {f"d{name}": leaf for i, pair in enumerate(out, 1) for name, leaf in zip((f"W{i}", f"b{i}"), pair)}
+            return {
+                f"d{name}": leaf
+                for i, pair in enumerate(out, 1)
+                for name, leaf in zip((f"W{i}", f"b{i}"), pair, strict=True)
+            }
         return out
 
     return backward
