@@ -17,7 +17,7 @@ import numpy as np
 
 from functional_mlp.oracle.case import Case, layer_of, parameter_of, weights_and_bias
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy, next_on_the_way_back
-from functional_mlp.oracle.diagnosis.composition import SCALES, is_any_number
+from functional_mlp.oracle.diagnosis.composition import SCALES
 from functional_mlp.oracle.diagnosis.loss_value import loss_readings
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, relative_sizes
 from functional_mlp.oracle.diagnosis.relations import Relation, relations
@@ -25,12 +25,14 @@ from functional_mlp.oracle.diagnosis.search import (
     Account,
     Evidence,
     Explanation,
+    Found,
     Named,
     accounts,
     composed_accounts,
     evidence,
     named,
 )
+from functional_mlp.oracle.diagnosis.several_cases import explains, in_turn, most_often, with_batch_sizes, work_of
 from functional_mlp.oracle.documents import Gradients, digits_of
 from functional_mlp.oracle.mistakes import MISTAKES, only_scales, prepare
 from functional_mlp.oracle.noise import Noise
@@ -109,22 +111,6 @@ class Asked(NamedTuple):
     coarser: Noise | None = None
 
 
-class _Found(NamedTuple):
-    """What a search found: every account, the first wrong quantity, and whether the catalogue was tried.
-
-    `question` was answered; if `turned`, in the other layout, which is then the first mistake of every account. `loss`
-    is what can be said of a wrong value of the loss by itself.
-    """
-
-    accounts: tuple[Account, ...]
-    first_wrong: str
-    searched: bool = True
-    question: Discrepancy | None = None
-    turned: bool = False
-    group: str = ""
-    loss: tuple[Relation, ...] = ()
-
-
 def diagnose(asked: Asked) -> Diagnosis | None:
     """The diagnosis of gradients that were judged; None if nothing is wrong."""
     return _diagnosis(_search(asked))
@@ -133,8 +119,9 @@ def diagnose(asked: Asked) -> Diagnosis | None:
 def diagnose_several(asked: Sequence[Asked], excluded: Collection[str] = ()) -> Diagnosis | None:
     """The diagnosis of one program that was judged in several cases: what explains all of them, if anything does.
 
-    Small cases are searched first, until several are explained by one explanation. If none explains all of them, as
-    where two mistakes show in different cases, it is what explains the most.
+    Small cases are searched first, of every number of samples, until several are explained by one explanation. If none
+    explains all of them, as where two mistakes show in different cases, it is what explains the most. What explains the
+    cases of one number of samples alone is chance, or what a mistake in others looks like there.
 
     Args:
         asked: the cases.
@@ -143,71 +130,27 @@ def diagnose_several(asked: Sequence[Asked], excluded: Collection[str] = ()) -> 
     Returns:
         None if nothing is wrong.
     """
-    seen: list[_Found] = []
-    for one in sorted(asked, key=lambda one: work_of(one.case)):
+    seen: list[Found] = []
+    for one in in_turn(asked):
         found = _search(one, frozenset(excluded))
-        seen += [] if found is None else [found]
-        if len(seen) == MOST_CASES or (len(seen) >= ENOUGH_CASES and len(_most_often(seen)) == 1):
+        seen += [] if found is None else [found._replace(samples=len(one.case.inputs))]
+        if len(seen) == MOST_CASES or (len(seen) >= ENOUGH_CASES and len(most_often(with_batch_sizes(seen))) == 1):
             break
     if not seen:
         return None
-    best = _most_often(seen)
-    if not all(any(_holds(best[0].mistakes, own.mistakes) for own in found.accounts) for found in seen if best):
-        seen = [found if found.question is None else _thorough(found) for found in seen]
-        best = _most_often(seen)
-    explaining = (found for found in seen if any(own is best[0] for own in found.accounts)) if best else iter(())
-    return _diagnosis(next(explaining, seen[0])._replace(accounts=best))
+    told = with_batch_sizes(seen)
+    best = most_often(told)
+    if not all(explains(best[0], found) for found in told if best):
+        told = with_batch_sizes([found if found.question is None else _thorough(found) for found in seen])
+        best = most_often(told)
+    if not best:  # the case with the most samples shows the most of what cannot be named
+        return _diagnosis(max(told, key=lambda found: found.samples)._replace(accounts=()))
+    return _diagnosis(
+        next(found for found in told if any(own is best[0] for own in found.accounts))._replace(accounts=best)
+    )
 
 
-def _most_often(seen: Sequence[_Found]) -> tuple[Account, ...]:
-    """The accounts that explain the most cases, and of these the most arrays; the likeliest first.
-
-    One case may show but some of the mistakes: an account explains it too if it has these.
-    """
-    counted: list[tuple[Account, int]] = []
-    for account in (one for found in seen for one in found.accounts):
-        same = next((at for at, (other, _) in enumerate(counted) if _same(account.mistakes, other.mistakes)), None)
-        if same is not None:
-            other, times = counted[same]
-            if len(account.unexplained) < len(other.unexplained):
-                counted[same] = (account, times)
-            continue
-        times = sum(any(_holds(account.mistakes, own.mistakes) for own in found.accounts) for found in seen)
-        if times == 1 < len(seen) and any(is_any_number(one.id, one.value, one.meanings) for one in account.mistakes):
-            continue  # chance, in one case
-        counted.append((account, times))
-    if not counted:
-        return ()
-    most = max(times for _, times in counted)
-    fewest = min(len(account.unexplained) for account, times in counted if times == most)
-    best = [account for account, times in counted if times == most and len(account.unexplained) == fewest]
-    return tuple(sorted(best, key=lambda account: account.cost))
-
-
-def _same(one: Explanation, other: Explanation) -> bool:
-    """Whether two explanations are the same mistakes, with the same free numbers."""
-    return len(one) == len(other) and _holds(one, other)
-
-
-def _holds(explanation: Explanation, part: Explanation) -> bool:
-    """Whether an explanation has all mistakes of another one, with the same free numbers."""
-    return all(any(_alike(own, other) for own in explanation) for other in part)
-
-
-def _alike(one: Named, other: Named) -> bool:
-    """Whether two mistakes are one, with the same free number, or with one that means the same."""
-    if one.id != other.id or (one.value is None) is not (other.value is None):
-        return False
-    if one.value is None or set(one.meanings) & set(other.meanings):
-        return True
-    return _near(np.asarray(one.value), np.asarray(other.value))
-
-
-def _near(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.shape == other.shape and bool((np.abs(one - other) <= 1e-3 * np.abs(one)).all())
-
-
-def _diagnosis(found: _Found | None) -> Diagnosis | None:
+def _diagnosis(found: Found | None) -> Diagnosis | None:
     if found is None:
         return None
     if not found.accounts:
@@ -240,7 +183,7 @@ def _diagnosis(found: _Found | None) -> Diagnosis | None:
     )
 
 
-def _related(found: _Found, paths: Collection[str]) -> tuple[Relation, ...]:
+def _related(found: Found, paths: Collection[str]) -> tuple[Relation, ...]:
     """How some wrong arrays are related to the right ones."""
     if found.question is None or not paths:
         return ()
@@ -248,12 +191,7 @@ def _related(found: _Found, paths: Collection[str]) -> tuple[Relation, ...]:
         return relations(found.question, [path for path in paths if path in found.question.given])
 
 
-def work_of(case: Case) -> int:
-    """What looking for a mistake in a case takes: weights times samples."""
-    return len(case.inputs) * sum(layer.weights.size for layer in case.params)
-
-
-def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | None:
+def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> Found | None:
     """Every explanation of gradients that were judged; None if nothing is wrong."""
     found = _search_by(asked, excluded)
     if found is None or asked.coarser is None or (found.accounts and len(found.accounts[0].mistakes) == 1):
@@ -263,14 +201,14 @@ def _search(asked: Asked, excluded: frozenset[str] = frozenset()) -> _Found | No
     return found if again is None or _how_far(found) <= _how_far(again) else again
 
 
-def _how_far(found: _Found) -> tuple[float, float]:
+def _how_far(found: Found) -> tuple[float, float]:
     """How much is left unexplained, and how unlikely the explanation is."""
     if not found.accounts:
         return np.inf, np.inf
     return len(found.accounts[0].unexplained), found.accounts[0].cost
 
 
-def _thorough(found: _Found) -> _Found:
+def _thorough(found: Found) -> Found:
     """A search that has found single mistakes, with several together as well."""
     assert found.question is not None
     if not found.accounts or len(found.accounts[0].mistakes) > 1 or found.turned:
@@ -278,7 +216,7 @@ def _thorough(found: _Found) -> _Found:
     return found._replace(accounts=(*found.accounts, *composed_accounts(found.question)))
 
 
-def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
+def _search_by(asked: Asked, excluded: frozenset[str]) -> Found | None:
     """Every explanation to within the noise that is asked for."""
     case, solution, noise, given, leaves, rate, group, _ = asked
     true = truth_of(solution)
@@ -295,7 +233,7 @@ def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
                 arrays[path] = (before - handed.values) / rate
                 floor = floor_of_step(noise, path, before, true[path], rate)
             allowed[path] = (NEAR * floor.smooth + known_to(handed, printed, widest=True)) / (rate or 1.0)
-    unsearched = _Found((), first_wrong(leaves), searched=False, group=group)
+    unsearched = Found((), first_wrong(leaves), searched=False, group=group)
     if not wrong <= arrays.keys():
         turned = None if rate is not None else _in_the_other_layout(asked, excluded)
         wrong = wrong & arrays.keys()  # what cannot be compared does not keep the rest from being explained
@@ -326,7 +264,7 @@ def _search_by(asked: Asked, excluded: frozenset[str]) -> _Found | None:
         excluded=excluded,
     )
     found = accounts(question, composed=dtype == "float64" and work_of(case) <= MOST_WORK_COMPOSED)
-    return _Found(found, first_wrong(leaves), question=question, group=group, loss=_readings_of_loss(asked, wrong))
+    return Found(found, first_wrong(leaves), question=question, group=group, loss=_readings_of_loss(asked, wrong))
 
 
 def _readings_of_loss(asked: Asked, wrong: Collection[str]) -> tuple[Relation, ...]:
@@ -351,7 +289,7 @@ def _loss_and_noise(asked: Asked) -> tuple[float, float]:
     return float(np.sum(ct * outputs)), float(np.sum(np.abs(ct) * sizes))
 
 
-def _in_the_other_layout(asked: Asked, excluded: frozenset[str]) -> _Found | None:
+def _in_the_other_layout(asked: Asked, excluded: frozenset[str]) -> Found | None:
     """What is wrong with gradients whose weights fit once they are transposed: the layout, and perhaps more; or None.
 
     Weights of square layers are turned with the others, if that leaves less wrong.
@@ -381,7 +319,7 @@ def _in_the_other_layout(asked: Asked, excluded: frozenset[str]) -> _Found | Non
     layout = _transposed(case, solution, own, judged, turned)
     more = _search(asked._replace(given=own, leaves=judged), excluded)
     if more is None:
-        return _Found((Account((layout,), {}),), "the layout of the weights", group=asked.group)
+        return Found((Account((layout,), {}),), "the layout of the weights", group=asked.group)
     found = (account._replace(mistakes=(layout, *account.mistakes)) for account in more.accounts)
     return more._replace(accounts=tuple(found), turned=True)
 

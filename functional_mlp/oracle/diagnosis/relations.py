@@ -14,6 +14,7 @@ from functional_mlp.oracle.case import layer_of, parameter_of
 from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.composition import MOST_WORK, Constants, of_each_sample
 
+WHOLE = 1e-3  # how far the weight of a sample may be from 0 or 1
 FEW = 4  # numbers that are printed
 MOST_ROWS = 64  # of an array whose rows are looked for in another order
 
@@ -248,5 +249,17 @@ def _per_sample(question: Discrepancy, own: Sequence[str]) -> Relation | None:
     weights, _, rank, _ = np.linalg.lstsq(basis, target, rcond=1e-6)
     if rank < samples or (np.abs(basis @ weights - target) > allowed).any():
         return None
-    words = f"the sum over samples with the weights {_listed(list(weights))} in place of 1"
-    return Relation("per-sample", tuple(own), tuple(map(float, weights)), _sentence(own, words))
+    return Relation("per-sample", tuple(own), tuple(map(float, weights)), _sentence(own, _in_words(weights)))
+
+
+def _in_words(weights: np.ndarray) -> str:
+    """A sum over samples by what each counts."""
+    out, samples = np.flatnonzero(np.abs(weights) < WHOLE), len(weights)
+    if not len(out) or (np.abs(np.delete(weights, out) - 1) > WHOLE).any():
+        return f"the sum over samples with the weights {_listed(list(weights))} in place of 1"
+    if out[0] == samples - len(out):
+        return f"the sum over the first {samples - len(out)} of {samples} samples: the rest are left out"
+    if out[-1] == len(out) - 1:
+        return f"the sum over the last {samples - len(out)} of {samples} samples: the rest are left out"
+    left = ", ".join(str(sample + 1) for sample in out[:FEW]) + (", …" if len(out) > FEW else "")
+    return f"the sum over the {samples} samples without number {left}"

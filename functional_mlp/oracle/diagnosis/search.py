@@ -39,6 +39,7 @@ from functional_mlp.oracle.diagnosis.composition import (
 from functional_mlp.oracle.diagnosis.differences import differences_and_more
 from functional_mlp.oracle.diagnosis.fitting import fitted
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
+from functional_mlp.oracle.diagnosis.relations import Relation
 from functional_mlp.oracle.diagnosis.reversed_layers import reversed_and_more
 from functional_mlp.oracle.mistakes import MISTAKES, Number
 
@@ -109,6 +110,23 @@ class Account(NamedTuple):
     made: Arrays
     unexplained: tuple[str, ...] = ()
     cost: float = 0.0
+
+
+class Found(NamedTuple):
+    """What a search found: every account, the first wrong quantity, and whether the catalogue was tried.
+
+    `question` was answered; if `turned`, in the other layout, which is then the first mistake of every account. `loss`
+    is what can be said of a wrong value of the loss by itself; `samples` how many the case has.
+    """
+
+    accounts: tuple[Account, ...]
+    first_wrong: str
+    searched: bool = True
+    question: Discrepancy | None = None
+    turned: bool = False
+    group: str = ""
+    loss: tuple[Relation, ...] = ()
+    samples: int = 0
 
 
 def accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:

@@ -15,6 +15,8 @@ from functional_mlp.oracle.probing.repeats import IRREPRODUCIBLE
 from functional_mlp.oracle.report import Exhibit, Finding, Report, count
 from functional_mlp.oracle.verdict import Verdict
 
+BLOCKS = (2, 4, 8, 16, 32)  # that loops are unrolled by
+
 
 def combined_report(
     probed: Sequence[Probed],
@@ -100,6 +102,9 @@ def _pattern(wrong: Mapping[Case, bool]) -> tuple[str, ...]:
     names = {purpose_of(case) for case, is_wrong in wrong.items() if is_wrong}
     if not names:
         return ()
+    left_over = _left_over({len(case.inputs): is_wrong for case, is_wrong in sorted(wrong.items(), key=_is_wrong)})
+    if left_over:
+        return (left_over,)
     every = {purpose_of(case) for case in wrong}
     if len(names) == 1:
         [name] = names
@@ -109,6 +114,24 @@ def _pattern(wrong: Mapping[Case, bool]) -> tuple[str, ...]:
     if names == every - {"one sample"}:
         return ("one sample is right, several are not: look at sums, means and factors 1/n over samples",)
     return ()
+
+
+def _is_wrong(pair: tuple[Case, bool]) -> bool:
+    return pair[1]
+
+
+def _left_over(wrong: Mapping[int, bool]) -> str:
+    """What is said of batches that are right or wrong by their size alone, as those of loops over blocks."""
+    right, not_right = (sorted(size for size, is_wrong in wrong.items() if is_wrong is kind) for kind in (False, True))
+    blocks = [
+        str(block) for block in BLOCKS if all(is_wrong is (size % block != 0) for size, is_wrong in wrong.items())
+    ]
+    if not right or len(not_right) < 2 or not blocks:
+        return ""
+    asked = (
+        f"batches of {listed(list(map(str, right)))} samples are right, those of {listed(list(map(str, not_right)))}"
+    )
+    return f"{asked} wrong: are samples left over by blocks of {' or '.join(blocks)} lost?"
 
 
 def _right_for(probed: Sequence[Probed]) -> tuple[str, ...]:

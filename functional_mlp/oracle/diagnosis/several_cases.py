@@ -1,0 +1,112 @@
+"""One program that was judged in several cases: in which order they are looked at, and what explains all of them."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.diagnosis.composition import is_any_number
+from functional_mlp.oracle.diagnosis.search import Account, Explanation, Found, Named, named
+
+
+def work_of(case: Case) -> int:
+    """What looking for a mistake in a case takes: weights times samples."""
+    return len(case.inputs) * sum(layer.weights.size for layer in case.params)
+
+
+def in_turn(asked: Sequence[Any]) -> list[Any]:
+    """The smallest case of each number of samples, then the next ones, and so on; the smaller first.
+
+    Args:
+        asked: whatever has a `case`.
+    """
+    before: Counter[int] = Counter()
+    ranked = []
+    for one in sorted(asked, key=lambda one: work_of(one.case)):
+        samples = len(one.case.inputs)
+        ranked.append((before[samples], one))
+        before[samples] += 1
+    return [one for _, one in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def most_often(seen: Sequence[Found]) -> tuple[Account, ...]:
+    """The accounts that explain the most cases, and of these the most arrays; the likeliest first.
+
+    One case may show but some of the mistakes: an account explains it too if it has these. What explains the cases of
+    one number of samples, and none of the others, is chance, or what another mistake looks like there; so is any number
+    that explains one case.
+    """
+    counts = {found.samples for found in seen}
+    counted: list[tuple[Account, int]] = []
+    for account in (one for found in seen for one in found.accounts):
+        same = next((at for at, (other, _) in enumerate(counted) if _same(account.mistakes, other.mistakes)), None)
+        if same is not None:
+            other, times = counted[same]
+            if len(account.unexplained) < len(other.unexplained):
+                counted[same] = (account, times)
+            continue
+        held = [found.samples for found in seen if explains(account, found)]
+        by_chance = len(held) == 1 < len(seen) and _has_any_number(account)
+        if len(set(held)) >= min(2, len(counts)) and not by_chance:
+            counted.append((account, len(held)))
+    if not counted:
+        return ()
+    most = max(times for _, times in counted)
+    fewest = min(len(account.unexplained) for account, times in counted if times == most)
+    best = [account for account, times in counted if times == most and len(account.unexplained) == fewest]
+    return tuple(sorted(best, key=lambda account: account.cost))
+
+
+def _has_any_number(account: Account) -> bool:
+    return any(is_any_number(one.id, one.value, one.meanings) for one in account.mistakes)
+
+
+def explains(account: Account, found: Found) -> bool:
+    """Whether an account has all mistakes of one that explains a case."""
+    return any(_holds(account.mistakes, own.mistakes) for own in found.accounts)
+
+
+def with_batch_sizes(seen: Sequence[Found]) -> list[Found]:
+    """Cases of several numbers n of samples, where a gradient of n/N times the right one is divided by N instead of n.
+
+    In one case any fraction is that of some N; in several it is the same N.
+    """
+    if len({found.samples for found in seen}) == 1:
+        return list(seen)
+    return [found._replace(accounts=(*found.accounts, *_of_batch_sizes(found))) for found in seen]
+
+
+def _of_batch_sizes(found: Found) -> Iterator[Account]:
+    for account in found.accounts:
+        scaled = account.mistakes[0]
+        if len(account.mistakes) > 1 or (scaled.id, scaled.variant) != ("loss-scaled", "gradient"):
+            continue
+        with np.errstate(divide="ignore"):
+            size = float(found.samples / np.asarray(scaled.value))
+        if 0.5 < size < np.inf and abs(size - round(size)) <= 1e-3 * size and round(size) != found.samples:
+            yield account._replace(mistakes=(named("nominal-batch-size", (), scaled.digits, value=float(round(size))),))
+
+
+def _same(one: Explanation, other: Explanation) -> bool:
+    """Whether two explanations are the same mistakes, with the same free numbers."""
+    return len(one) == len(other) and _holds(one, other)
+
+
+def _holds(explanation: Explanation, part: Explanation) -> bool:
+    """Whether an explanation has all mistakes of another one, with the same free numbers."""
+    return all(any(_alike(own, other) for own in explanation) for other in part)
+
+
+def _alike(one: Named, other: Named) -> bool:
+    """Whether two mistakes are one, with the same free number, or with one that means the same."""
+    if one.id != other.id or (one.value is None) is not (other.value is None):
+        return False
+    if one.value is None or set(one.meanings) & set(other.meanings):
+        return True
+    return _near(np.asarray(one.value), np.asarray(other.value))
+
+
+def _near(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and bool((np.abs(one - other) <= 1e-3 * np.abs(one)).all())

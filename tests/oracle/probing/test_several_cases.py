@@ -1,0 +1,45 @@
+"""What is named of a program must hold in cases of several sizes: what fits one size alone is not what it does."""
+
+import numpy as np
+import pytest
+
+import functional_mlp as fm
+from functional_mlp import oracle
+
+NETWORK = fm.Network((4, 5, 3), ("tanh", "softmax"))
+LOSS = fm.Loss("categorical_cross_entropy", over_samples="mean")
+
+
+def gradients(params, inputs, targets, *, samples, divisor):
+    (w1, b1), (w2, b2) = params
+    a1 = np.tanh(inputs @ w1 + b1)
+    z2 = a1 @ w2 + b2
+    p = np.exp(z2 - z2.max(axis=1, keepdims=True))
+    d2 = ((p / p.sum(axis=1, keepdims=True) - targets) / divisor)[:samples]
+    d1 = d2 @ w2.T * (1 - a1[:samples] ** 2)
+    return [(inputs[:samples].T @ d1, d1.sum(axis=0)), (a1[:samples].T @ d2, d2.sum(axis=0))]
+
+
+def asked(samples, divisor):
+    def program(params, inputs, targets):
+        return gradients(params, inputs, targets, samples=samples(len(inputs)), divisor=divisor(inputs))
+
+    return oracle.check_function(program, NETWORK, LOSS)
+
+
+def test_the_number_of_features_for_that_of_samples(as_a_person):
+    """In a batch of 7, n/4 is also K/2 times n/(n - 1): chance."""
+    report = asked(lambda n: n, lambda inputs: inputs.shape[1])
+    assert [(one.id, one.value) for one in report.diagnosis.mistakes] == [("nominal-batch-size", 4.0)]
+    assert report.headline.startswith("The gradient is divided by 4")
+
+
+@pytest.mark.parametrize("block", [2, 4])
+def test_a_lost_remainder_is_not_a_gradient_that_is_never_computed(block, as_a_person):
+    """Of one sample nothing is left: but of seven there is."""
+    report = asked(lambda n: n - n % block, len)
+    assert report.diagnosis.mistakes == ()
+    first = 7 - 7 % block
+    assert f"the sum over the first {first} of 7 samples: the rest are left out" in report.headline
+    noted = any("are samples left over by blocks of 2 lost?" in note for note in report.notes)
+    assert noted == (block == 2)  # of 4 no probe case has a multiple
