@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -128,7 +128,7 @@ def check(
     solution = solve(case)
     noise = estimate_noise(case, solution, declared)
     allowed = with_allowances(case, solution, noise, given, judge(case, solution, noise, given))
-    for assumed in _assumed(case, given) if precision is None and is_wrong(allowed.leaves) else ():
+    for assumed in _assumed([(case, given)]) if precision is None and is_wrong(allowed.leaves) else ():
         coarser = estimate_noise(case, solution, precision_named(assumed))
         again = with_allowances(case, solution, coarser, given, judge(case, solution, coarser, given))
         if not is_wrong(again.leaves):
@@ -151,24 +151,33 @@ AS_STORED = (
 )
 
 
-def _assumed(case: Case, given: Gradients) -> tuple[str, ...]:
-    """In which narrower formats numbers without a dtype were computed, or stored: float32, and that of the case.
+def stored_as(answers: Iterable[tuple[Case, Gradients]]) -> str | None:
+    """The narrower format that numbers without a dtype are of: float32, or that of the case; None if of none.
 
     Numbers that all are of a format, as exactly as they are known, and not all short, are that by no accident.
     """
-    leaves = [leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None]
-    if not leaves or any(has_dtype(leaf) for leaf in leaves):
-        return ()
-    handed = given_leaves(case, given).items()
-    known = [(leaf.values, known_to(leaf, digits_of(given, path))) for path, leaf in handed if isinstance(leaf, Handed)]
+    return next(iter(_assumed(answers)), None)
+
+
+def _assumed(answers: Iterable[tuple[Case, Gradients]]) -> tuple[str, ...]:
+    known, of_cases = [], dict[str, None]()
+    for case, given in answers:
+        leaves = [leaf for pair in pairs_in(given.params) for leaf in pair if leaf is not None]
+        if not leaves or any(has_dtype(leaf) for leaf in leaves):
+            return ()
+        handed = given_leaves(case, given).items()
+        known += [
+            (leaf.values, known_to(leaf, digits_of(given, path))) for path, leaf in handed if isinstance(leaf, Handed)
+        ]
+        of_cases[case.dtype] = None
 
     def are(dtype: str) -> bool:
         """Whether all numbers are of a format, as exactly as they are known."""
         with np.errstate(invalid="ignore"):
             return not any((np.abs(rounded(values, dtype) - values) > half).any() for values, half in known)
 
-    narrower = [name for name in dict.fromkeys(("float32", case.dtype)) if name != "float64" and are(name)]
-    return tuple(name for name in narrower if name == case.dtype or not are(SHORT))
+    narrower = [name for name in dict.fromkeys(("float32", *of_cases)) if name != "float64" and are(name)]
+    return tuple(name for name in narrower if name in of_cases or not are(SHORT))
 
 
 SHORT = "bfloat16"  # what all numbers of 8 bits are

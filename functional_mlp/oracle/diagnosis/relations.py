@@ -113,7 +113,8 @@ def _scaled(pair: _Pair) -> Said | None:
         return None
     meaning = pair.constants.meaning_of(factor, 1e-9)
     words = f" ({meaning[0]})" if meaning and meaning[0] != f"{factor:.6g}" else ""
-    return f"{factor:.6g}{words} times the right one", (factor,)
+    shown = f"{factor:.6g}" if f"{factor:.6g}" != "1" else f"1 {'+' if factor > 1 else '-'} {abs(factor - 1):.2g}"
+    return f"{shown}{words} times the right one", (factor,)
 
 
 def _transposed(pair: _Pair) -> Said | None:

@@ -25,13 +25,13 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from functional_mlp.losses import Loss
 from functional_mlp.network import Network
 from functional_mlp.oracle.case import Case, Schedule
-from functional_mlp.oracle.checking import formerly_by_place
-from functional_mlp.oracle.documents import Printed, printed_as, with_digits
+from functional_mlp.oracle.checking import AS_STORED, formerly_by_place, stored_as
+from functional_mlp.oracle.documents import Gradients, Printed, printed_as, with_digits
 from functional_mlp.oracle.probing import (
     Activations,
     Ask,
@@ -52,7 +52,7 @@ from functional_mlp.oracle.probing import (
 from functional_mlp.oracle.programs.submit import Invocation, Submitter, submitting
 from functional_mlp.oracle.report import Finding, Report
 from functional_mlp.oracle.updates import Training
-from functional_mlp.oracle.verdict import Verdict, judge
+from functional_mlp.oracle.verdict import Verdict, is_wrong, judge
 from functional_mlp.update_rules import UpdateRule, update_rule
 
 # what is tried where no network is declared
@@ -93,7 +93,8 @@ def drive(
     Args:
         command: the program and its arguments, started without a shell.
         network, loss: as in `check_function`; without a network several kinds of networks and losses are tried.
-        precision: what the program computes in, as in `check`; None: float64.
+        precision: what the program computes in, as in `check`; None: float64, or float32 where the numbers of one that
+            would be wrong are all of that format.
         seed: of the cases.
         cases: how many there are, at least 1.
         timeout: seconds for one answer.
@@ -122,38 +123,94 @@ def drive(
     asking = asking_of(targets, layout, bias, only)
     rule = None if update is None else update_rule(update)
     kind = "gradients" if rule is None else "update"
-    submission = submitting(Invocation(command, timeout, max_bytes, jobs, stream, kind))
     if network is None and loss is not None:
         raise ValueError("expected a network with the loss, or neither: without one, losses are chosen too")
-    declared = precision or "float64"
     if network is not None:
         network = network if isinstance(network, Network) else probe_network(network)
-        batteries = [_battery(network, loss, declared, seed, asking)]
-    else:
-        networks = [(probe_network(activations), loss) for activations, loss in TRIED[:cases]]
-        batteries = [_battery(*pair, declared, seed, asking, kind="-".join(_names(pair[0]))) for pair in networks]
+    asked = _Asked(
+        Invocation(command, timeout, max_bytes, jobs, stream, kind),
+        network,
+        loss,
+        seed,
+        cases,
+        asking,
+        None if digits is None else printed_as(digits),
+        None if rule is None else partial(_stepped, rule=rule, schedule=Schedule(epochs, batch_size), only=asking.only),
+    )
+    told = _answers(asked, precision or "float64", progress or (lambda: None))
+    if rule is not None:
+        named = isinstance(update, str)
+        report = report_on_updates(
+            told.probed, told.steps, told.precision, (), cases=told.cases, named=named, code="your program"
+        )
+        return _reported(report, told.probed)
+    notes: tuple[str, ...] = ()
+    wrong = any(is_wrong(own.leaves) for own in told.probed)
+    narrower = stored_as(told.pairs()) if wrong and precision is None else None
+    if narrower is not None:
+        told, notes = _answers(asked, narrower, lambda: None), (AS_STORED.format(narrower),)
+    report = combined_report(told.probed, told.precision, notes, cases=told.cases, code="your program")
+    return _reported(report, told.probed)
+
+
+class _Asked(NamedTuple):
+    """What `drive` was asked for, checked; see there.
+
+    Attributes:
+        step: what comes of a case where the program updates parameters; None where it computes gradients.
+    """
+
+    invocation: Invocation
+    network: Network | None
+    loss: Loss | None
+    seed: int
+    cases: int
+    asking: Asking
+    digits: Printed | None
+    step: Callable[[Ask, Case], Training | Probed] | None
+
+    def batteries(self, precision: str) -> list[Iterator[Case]]:
+        """Probe cases of every network, for a program that computes in a precision."""
+        if self.network is not None:
+            found = [_battery(self.network, self.loss, precision, self.seed, self.asking)]
+        else:
+            networks = [(probe_network(activations), loss) for activations, loss in TRIED[: self.cases]]
+            found = [
+                _battery(*pair, precision, self.seed, self.asking, kind="-".join(_names(pair[0]))) for pair in networks
+            ]
+        return found if self.step is None else [filter(partial(_shows_updates, self.asking), own) for own in found]
+
+
+class _Told(NamedTuple):
+    """What a program made of the cases that it was given, judged in a precision."""
+
+    precision: str
+    cases: list[Case]
+    probed: list[Probed]
+    steps: list[Training]
+
+    def pairs(self) -> list[tuple[Case, Gradients]]:
+        """The cases with the answers as they came."""
+        return [(own.call.case, own.call.answer) for own in self.probed if own.call is not None]
+
+
+def _answers(asked: _Asked, precision: str, progress: Callable[[], object]) -> _Told:
+    """The answers of a program to cases for a precision."""
     steps: list[Training] = []
 
     def probe(ask: Ask, chosen: Sequence[Case], repeats: bool) -> list[Probed]:
-        if rule is None:
-            found = probe_code(ask, chosen, declared, declared, repeat=repeats, asking=asking)
+        if asked.step is None:
+            found = probe_code(ask, chosen, precision, precision, repeat=repeats, asking=asked.asking)
             return [_of_another_case(one, found) for one in found]
-        answers = [_stepped(ask, case, rule, Schedule(epochs, batch_size), asking.only) for case in chosen]
+        answers = [asked.step(ask, case) for case in chosen]
         steps.extend(answer for answer in answers if isinstance(answer, Training))
         return [answer if isinstance(answer, Probed) else Probed(answer.group) for answer in answers]
 
-    with submission as submitter:
-        if digits is not None:
-            submitter = submitter._replace(ask=_of_digits(submitter.ask, printed_as(digits)))
-        if rule is not None:
-            batteries = [filter(partial(_shows_updates, asking), battery) for battery in batteries]
-        probed, chosen = _probed(batteries, submitter, cases, progress or (lambda: None), probe)
-    if rule is None:
-        report = combined_report(probed, declared, cases=chosen, code="your program")
-    else:
-        named = isinstance(update, str)
-        report = report_on_updates(probed, steps, declared, (), cases=chosen, named=named, code="your program")
-    return _reported(report, probed)
+    with submitting(asked.invocation) as submitter:
+        if asked.digits is not None:
+            submitter = submitter._replace(ask=_of_digits(submitter.ask, asked.digits))
+        probed, cases = _probed(asked.batteries(precision), submitter, asked.cases, progress, probe)
+    return _Told(precision, cases, probed, steps)
 
 
 def _stepped(ask: Ask, case: Case, rule: UpdateRule, schedule: Schedule, only: tuple[str, ...]) -> Training | Probed:

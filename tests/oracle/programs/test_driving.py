@@ -162,6 +162,42 @@ def test_digits_of_a_program_are_declared_and_numbers_that_are_no_json_are_said(
     assert any(note.startswith("what your program prints is no JSON: +") for note in report.notes)
 
 
+IN_FLOAT32 = """
+import sys, json, numpy as np
+def rounded(value):
+    return {k: rounded(v) for k, v in value.items()} if isinstance(value, dict) else np.array(value, np.float32)
+case = json.load(sys.stdin)
+layers = [rounded(layer) for layer in case["params"]]
+a = [np.array(case["inputs"], np.float32)]
+for layer, name in zip(layers, case["network"]["activations"]):
+    z = a[-1] @ layer["weights"] + layer["bias"]
+    a.append(np.maximum(z, 0) if name == "relu" else 1 / (1 + np.exp(-z)))
+delta, params = (a[-1] - np.array(case["targets"], np.float32)) * np.float32(SCALE), []
+for layer, before in zip(layers[::-1], a[-2::-1]):
+    params.insert(0, {"weights": (before.T @ delta).tolist(), "bias": delta.sum(axis=0).tolist()})
+    delta = (delta @ layer["weights"].T) * (before > 0)
+print(json.dumps({"format": "functional-mlp/gradients", "version": 1, "params": params}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cases", [3, 16])
+def test_a_program_in_float32_is_judged_as_that_whether_it_says_so_or_not(cases):
+    command = [sys.executable, "-W", "ignore", "-c", IN_FLOAT32.replace("SCALE", "1")]
+    report = oracle.drive(command, NETWORK, LOSS, cases=cases)
+    assert (report.verdict, report.precision) == ("consistent", "float32")
+    assert any("judged as float32" in note for note in report.notes)
+    assert oracle.drive(command, NETWORK, LOSS, cases=cases, precision="float64").verdict == "wrong"
+
+
+@pytest.mark.slow
+def test_the_mistake_of_a_program_in_float32_is_named_too():
+    command = [sys.executable, "-W", "ignore", "-c", IN_FLOAT32.replace("SCALE", "3")]
+    report = oracle.drive(command, NETWORK, LOSS, cases=5)
+    assert (report.verdict, report.precision) == ("wrong", "float32")
+    assert [(one.id, one.value) for one in report.diagnosis.mistakes] == [("loss-scaled", pytest.approx(3.0))]
+
+
 # faults
 
 
