@@ -7,6 +7,7 @@ import numpy as np
 from functional_mlp._dtypes import Array
 from functional_mlp.oracle.report import NOT_SEARCHED, RELATED, UNSEARCHED, Explanation
 from functional_mlp.oracle.traced.diagnosis.changes import PATH, RULE, VALUE
+from functional_mlp.oracle.traced.diagnosis.matching import Factor
 from functional_mlp.oracle.traced.diagnosis.relations import Relation, relations_of
 from functional_mlp.oracle.traced.diagnosis.replay import Tape, TooLargeError, places_of, record
 from functional_mlp.oracle.traced.diagnosis.search import Match, matches_of
@@ -133,13 +134,18 @@ def _known(places: Sequence[Place | None]) -> tuple[Place, ...]:
     return tuple(dict.fromkeys(place for place in places if place is not None))
 
 
+def _as_number(factor: Factor) -> str:
+    perhaps = f": perhaps it {factor.perhaps}" if factor.perhaps else ""
+    return f"is {factor.shown()} times the right one{perhaps}"
+
+
 def _of_arrays(found: Sequence[Relation], target: Target, paths: Sequence[str]) -> Explanation | None:
     if not found:
         return None
     wrong = [i for i, w in enumerate(target.wrong) if w]
     parts: dict[str, list[str]] = {}
     for r in found:
-        words = r.words or (f"is {r.factor.value:.6g} times the right one" if r.factor else "")
+        words = r.words or (_as_number(r.factor) if r.factor else "")
         parts.setdefault(words, []).append(paths[r.array])
     sentence = "; ".join(
         f"the gradient of {' and '.join(names)} {words}"

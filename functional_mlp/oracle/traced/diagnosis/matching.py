@@ -18,10 +18,13 @@ from functional_mlp._dtypes import Array
 from functional_mlp.oracle.traced.diagnosis.target import Target
 
 MARGIN = 10.0  # bits
-OF_FACTORS = 7.0  # of what is but a factor: what gives the same factor is the same
+OF_FACTORS, OF_PLAIN_ONES = 7.0, 3.0  # of what is but a factor: what gives the same factor is the same
 TYPICAL = 0.45  # of the floor, root mean square: what rounding leaves, with something to spare
 FEW = 4  # entries that have no average
+SURE, COMMON = 5.0, 0.1  # standard deviations of a mean; of what is allowed, what the roundings of all have in common
 SIMPLE = {0.0: "is missing", -1.0: "has the wrong sign", 2.0: "counts twice", 0.5: "counts half"}
+SMALL = {3.0: "counts three times", 4.0: "counts four times", 0.25: "counts a quarter"}
+SMALL |= {-2.0: "counts minus twice", -0.5: "counts minus half"}
 
 
 class Factor(NamedTuple):
@@ -31,11 +34,26 @@ class Factor(NamedTuple):
         value: the factor.
         words: what that is; "" if nobody would know.
         bits: by which the numbers determine it.
+        doubt: how far the numbers let it be from `value`.
+        perhaps: what it may be, where the numbers do not say it well enough for words.
     """
 
     value: float
     words: str
     bits: float
+    doubt: float = 0.0
+    perhaps: str = ""
+
+    def unnamed(self) -> "Factor":
+        """The same without its words: no more than a number."""
+        return self._replace(words="", perhaps=self.perhaps or self.words)
+
+    def shown(self) -> str:
+        """The number, with the digits that are known of it."""
+        digits = (
+            int(np.clip(np.floor(np.log10(abs(self.value) / self.doubt)), 1, 6)) if self.doubt and self.value else 6
+        )
+        return f"{self.value:#.{digits}g}".rstrip(".") if digits < 6 else f"{self.value:.6g}"
 
 
 def reproduces(target: Target, differences: Sequence[Array]) -> bool:
@@ -69,10 +87,10 @@ def shares(off: Array, allowed: Array, path: Array) -> tuple[float, float]:
         return float(np.max(np.minimum(a, b))), float(np.min(np.maximum(a, b)))
 
 
-def all_shares(target: Target, path: Sequence[Array]) -> tuple[float, float]:
+def all_shares(offs: Sequence[Array], allowed: Sequence[Array], path: Sequence[Array]) -> tuple[float, float]:
     """The same of all gradients."""
     low, high = -np.inf, np.inf
-    for off, may, p in zip(target.off, target.allowed, path, strict=True):
+    for off, may, p in zip(offs, allowed, path, strict=True):
         if not np.any(p):
             if np.any(np.abs(off) > may):
                 return 1.0, 0.0
@@ -82,6 +100,29 @@ def all_shares(target: Target, path: Sequence[Array]) -> tuple[float, float]:
     return (low, high) if low <= high and np.isfinite(low) else (1.0, 0.0)
 
 
+def averaged(off: Sequence[Array], allowed: Sequence[Array], path: Sequence[Array]) -> tuple[float, float]:
+    """The k for which `off` is k times the path, by all entries together; (1, 0) if there are none.
+
+    Roundings of many entries cancel in the mean, but for what they have in common, as that of a rounded constant: it is
+    `COMMON` of what is allowed, at least.
+    """
+    low, high = all_shares(off, allowed, path)
+    if low > high:
+        return low, high
+    with np.errstate(all="ignore"):
+        pairs = [(o / may, p / may) for o, may, p in zip(off, allowed, path, strict=True)]
+        known = [np.isfinite(o) & np.isfinite(p) for o, p in pairs]
+        weight = sum(float(np.sum(np.square(p[at]))) for (_, p), at in zip(pairs, known, strict=True))
+        count = sum(int(np.count_nonzero(p[at])) for (_, p), at in zip(pairs, known, strict=True))
+        if not 0 < weight < np.inf:
+            return low, high
+        mean = sum(float(np.sum((o * p)[at])) for (o, p), at in zip(pairs, known, strict=True)) / weight
+    spread = np.sqrt(count / weight)  # of one entry
+    half = max(SURE * TYPICAL / np.sqrt(count), COMMON) * spread
+    own = max(low, mean - half), min(high, mean + half)
+    return own if own[0] <= own[1] else (low, high)
+
+
 def factor_in(low: float, high: float, sizes: Sequence[int]) -> Factor:
     """The factor 1 + k, for k in an interval, that is most likely meant."""
     middle, width = 1 + (low + high) / 2, max(high - low, 1e-15)
@@ -89,18 +130,26 @@ def factor_in(low: float, high: float, sizes: Sequence[int]) -> Factor:
     slack = 1e-9 * max(1.0, abs(middle))
     if low - slack <= -1 <= high + slack and width < 1:
         return Factor(0.0, SIMPLE[0.0], bits)  # what is missing altogether is likelier than any factor
-    for table, least in ((SIMPLE, 2.0), (meant(sizes), 7.0)):
+    by_sizes = of_sizes(sizes)
+    for table, least in ((SIMPLE, 2.0), (SMALL, OF_PLAIN_ONES), (by_sizes, OF_FACTORS)):
         inside = [c for c in table if low - slack <= c - 1 <= high + slack and c != 1]
         if inside and bits - np.log2(len(table)) >= least:
             best = min(inside, key=lambda c: abs(c - middle))
-            return Factor(best, table[best], bits - float(np.log2(len(table))))
-    return Factor(middle, "", 0.0)
+            words = table[best] if table is by_sizes or best not in by_sizes else f"{table[best]} ({by_sizes[best]})"
+            return Factor(best, words, bits - float(np.log2(len(table))), width / 2)
+    known = [c for c in by_sizes if low <= c - 1 <= high]
+    nearest = min(known, key=lambda c: abs(c - middle), default=None)
+    return Factor(middle, "", 0.0, width / 2, "" if nearest is None else by_sizes[nearest])
 
 
 def meant(sizes: Sequence[int]) -> dict[float, str]:
     """Factors that people have reasons for: small numbers, and those that lengths of axes make."""
-    known = {3.0: "counts three times", 4.0: "counts four times", 0.25: "counts a quarter", -2.0: "counts minus twice"}
-    known |= {-0.5: "counts minus half"}
+    return {c: words for c, words in (of_sizes(sizes) | SMALL).items() if c not in SIMPLE}
+
+
+def of_sizes(sizes: Sequence[int]) -> dict[float, str]:
+    """Those that lengths of axes make."""
+    known: dict[float, str] = {}
     for n in sorted(set(sizes)):
         if n < 2:
             continue
@@ -114,13 +163,19 @@ def meant(sizes: Sequence[int]) -> dict[float, str]:
         if n > 2:
             known.setdefault(n / (n - 1), f"is divided by {n - 1} instead of {n}")
             known.setdefault((n - 1) / n, f"is divided by {n} instead of {n - 1}")
-    return {c: words for c, words in known.items() if c not in SIMPLE}
+    return known
 
 
-def evidence(target: Target, differences: Sequence[Any]) -> tuple[float, float]:
+def least_of(factor: Factor) -> float:
+    """The bits that naming a factor takes: those are more likely meant that people write."""
+    return OF_PLAIN_ONES if factor.value in SIMPLE or factor.value in SMALL else OF_FACTORS
+
+
+def evidence(target: Target, differences: Sequence[Any], *, of_multiples: bool = False) -> tuple[float, float]:
     """The bits of all wrong entries that a candidate moves, and of the most telling one.
 
-    An array that is a multiple of the right one is but one number, whatever its size, unless it is exactly 0.
+    An array that is a multiple of the right one is but one number, whatever its size, unless it is exactly 0; not so
+    where the question is whether it is one (`of_multiples`).
     """
     total, most = 0.0, 0.0
     for given, true, off, d, may in zip(
@@ -135,7 +190,8 @@ def evidence(target: Target, differences: Sequence[Any]) -> tuple[float, float]:
         distinct = np.unique(np.round(moved, 3)).size
         own = float(np.sum(np.sort(bits)[::-1][:distinct]))
         low, high = shares(off, may, true)
-        if low <= high and np.any(given):
+        if low <= high and np.any(given) and not of_multiples:
+            low, high = averaged([off], [may], [true])
             own = min(own, float(np.log2(max(abs(low), abs(high)) / max(high - low, 1e-15))))
         total += own
         most = max(most, min(own, float(bits.max())))

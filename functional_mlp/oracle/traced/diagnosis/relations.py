@@ -12,11 +12,12 @@ from functional_mlp.oracle.traced.diagnosis.matching import (
     MARGIN,
     OF_FACTORS,
     Factor,
+    averaged,
     digits_of,
     evidence,
     factor_in,
+    least_of,
     reproduces,
-    shares,
 )
 from functional_mlp.oracle.traced.diagnosis.target import Target
 
@@ -69,15 +70,15 @@ def _of_array(target: Target, i: int, paths: Sequence[str]) -> list[Relation]:
 
 
 def _scaled(one: Target, i: int, true: Array) -> Relation | None:
-    low, high = shares(one.off[0], one.allowed[0], true)
-    total, _ = evidence(one, [true])
+    low, high = averaged(one.off, one.allowed, [true])
+    total, _ = evidence(one, [true], of_multiples=True)
     if low > high:
         return None
     sizes = [n for n in (*true.shape, true.size) if n > 1]
     factor = factor_in(low, high, sizes)
-    if factor.words and factor.bits < OF_FACTORS and np.any(one.given[0]):
-        factor = factor._replace(words="")
-    if not factor.words and total < OF_FACTORS:
+    if factor.words and factor.bits < least_of(factor) and np.any(one.given[0]):
+        factor = factor.unnamed()
+    if not factor.words and total < MARGIN + OF_FACTORS:
         return None
     digits = digits_of(one, [(factor.value - 1) * true])
     return Relation(i, "missing" if factor.value == 0 else "scaled", factor.words, digits, factor)

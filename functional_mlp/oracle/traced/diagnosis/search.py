@@ -26,11 +26,12 @@ from functional_mlp.oracle.traced.diagnosis.matching import (
     OF_FACTORS,
     SIMPLE,
     Factor,
-    all_shares,
+    averaged,
     digits_of,
     evidence,
     factor_in,
     is_scaled,
+    least_of,
     meant,
     reproduces,
     shares,
@@ -220,14 +221,14 @@ def _match(asked: Search, group: Sequence[Candidate], made: list[Array], tried: 
         if total < least or not reproduces(target, made):
             return None
         return Match(tuple(group), first.factor, total, digits_of(target, made))
-    low, high = all_shares(target, [-d for d in made])
+    low, high = averaged(target.off, target.allowed, [-d for d in made])
     if low > high:
         return None
     factor = factor_in(low, high, _sizes_near(asked.tape, group))
     total, most = evidence(target, made)
     bits = total - most + (factor.bits if factor.words else 0.0)
     if asked.is_scaled:
-        least = OF_FACTORS
+        least = least_of(factor)
     scaled_path = [(1 - factor.value) * d for d in made]
     if bits < least or not reproduces(target, scaled_path):
         return None
