@@ -150,7 +150,7 @@ def _curves(fit: Fit) -> Markup:
         axes.fill_between(one.epochs, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(one.epochs, one.curves["train"][1], color=colour, linestyle=":")
     axes.set(xlabel="epoch", ylabel="loss", yscale="log")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     caption = "Loss: test (median, and the band of 80 % of the runs), and training (dotted, median)."
     if len(fit.tried) > MOST_CURVES:
         caption += f" The best {MOST_CURVES} settings."
@@ -179,7 +179,7 @@ def _regions(fit: Fit, table: Table) -> Markup:
         style = {"color": colours[at], "marker": MARKERS[at % len(MARKERS)], "edgecolor": "white", "linewidth": 0.5}
         axes.scatter(*points[of_class].T, label=name, s=28, **style)
     axes.set(xlabel=columns[0].name, ylabel=columns[1].name)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     return _shown(
         figure,
         "What the network says everywhere, and the test rows"

@@ -237,15 +237,22 @@ class Case:
     def _canonical_inputs(self, layout: Layout) -> tuple[Array, Layout]:
         """Inputs with samples as rows; whether they were columns is found out where it was not declared."""
         inputs, features = numbers("inputs", self.inputs), self.network.sizes[0]
-        if layout.samples is None and inputs.ndim == 2 and inputs.shape[1] != features == inputs.shape[0]:
-            end = self.targets if self.ct_outputs is None else self.ct_outputs
-            if shape_of(end) == (self.network.sizes[-1], inputs.shape[1]):
-                layout = dataclasses.replace(layout, samples="columns")
+        if layout.samples is None and inputs.ndim == 2 and self._has_columns(inputs.shape, layout):
+            layout = dataclasses.replace(layout, samples="columns")
         require_shape("inputs", inputs, (features, "n") if layout.samples == "columns" else ("n", features))
         inputs = np.array(as_rows(inputs, layout), order="C")
         if len(inputs) == 0:
             raise ValueError(f"expected at least one sample in inputs, got shape {inputs.shape}")
         return inputs, layout
+
+    def _has_columns(self, shape: tuple[int, int], layout: Layout) -> bool:
+        """Whether inputs of a shape have samples as columns; biases that are columns say so, where shapes do not."""
+        features, outputs = self.network.sizes[0], self.network.sizes[-1]
+        end = shape_of(self.targets if self.ct_outputs is None else self.ct_outputs)
+        if shape[0] != features or end not in ((outputs, shape[1]), shape[1:], (1, *shape[1:])):
+            return False
+        as_rows_too = shape[1] == features and end in ((shape[0], outputs), shape[:1], (*shape[:1], 1))
+        return not as_rows_too or layout.bias == "column"
 
     def _checked_end(self, shape: tuple[int, int], layout: Layout) -> tuple[dict[str, Array], Layout]:
         """Targets and sample weights of a loss, or the cotangent of a bare VJP; and what their layout is."""

@@ -132,7 +132,7 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     diagnosis = report.diagnosis
     if not _is_known(diagnosis):
         finding = first_finding(report)
-        return (counted_verdicts(report) if finding is None else full_sentence(finding.sentence),)
+        return (full_sentence(finding.sentence) if finding else _of_misfits(report) or counted_verdicts(report),)
     if isinstance(diagnosis, ExplanationOfFunction):
         part = " That is a part of it." if diagnosis.unexplained else ""
         return (full_sentence(diagnosis.sentence) + part,)
@@ -146,6 +146,32 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
     what = "mistakes" if kinds == {"MISTAKE"} else "conventions" if kinds == {"CONVENTION"} else "things"
     part = ", which are a part of it" if diagnosis.unexplained else ""
     return (f"{NUMBERS.get(len(headlines), str(len(headlines)))} {what} at once{part}:", *headlines)
+
+
+# what is said first of an array that cannot be compared
+_OF_MISFITS = {Cause.MISSING: "is missing", Cause.SHAPE: "cannot be compared", Cause.NOT_FINITE: "is not finite"}
+
+
+def _of_misfits(report: Reported) -> str:
+    """That arrays are missing, have other shapes, or hold NaN; "" if none is and does."""
+    misfits = [leaf for leaf in report.leaves if leaf.verdict is Verdict.WRONG and leaf.cause in _OF_MISFITS]
+    if not misfits:
+        return ""
+    paths = list(dict.fromkeys(leaf.path for leaf in misfits))
+    kinds = {leaf.cause for leaf in misfits}
+    names = with_names(listed(paths))
+    if len(paths) > 1:
+        several = "are missing" if kinds == {Cause.MISSING} else "cannot be compared"
+        return f"{names} {several}{_why(misfits[0])}."
+    return (
+        f"{names} {next(words for cause, words in _OF_MISFITS.items() if cause is misfits[0].cause)}{_why(misfits[0])}."
+    )
+
+
+def _why(leaf: Leaf) -> str:
+    """What a misfit says beyond its kind, up to where numbers are counted."""
+    said = leaf.sentence.partition("; ")[0]
+    return "" if leaf.cause is Cause.MISSING else f": {said}"
 
 
 def first_finding(report: Reported) -> Finding | None:
@@ -203,7 +229,9 @@ def not_explained(diagnosis: Diagnosis, notation: Notation) -> str:
     found = f"The first wrong quantity on the way back is {first}."
     if diagnosis.searched:
         return f"No known mistake reproduces these numbers. {found}"
-    return f"{found} The mistake was not looked for: it takes every array, of a small case."
+    return (
+        f"{found} No mistake was looked for: that takes every array in its own shape, and a case that is not too large."
+    )
 
 
 def tied(diagnosis: Diagnosis, notation: Notation) -> tuple[str, ...]:
