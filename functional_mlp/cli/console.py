@@ -110,6 +110,19 @@ def conclude(report: Any, *, as_json: bool, explain: bool = False) -> NoReturn:
     raise typer.Exit(VERDICT_CODES[report.verdict])
 
 
+def progress_bar(total: int, unit: str, *, hidden: bool = False) -> Any:
+    """A bar of tqdm on standard error, where that is a terminal, as wide as that; a context manager.
+
+    Args:
+        total: how many `unit` there are.
+        unit: what is counted.
+        hidden: whether it is not shown in any case.
+    """
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, disable=hidden or None, dynamic_ncols=True, leave=False, file=sys.stderr)
+
+
 def drop_output() -> None:
     """Sends what is still to be written to nowhere, or the interpreter would complain of the broken pipe at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

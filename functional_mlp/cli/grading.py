@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from functional_mlp.cli.console import ended_by_signals, show
+from functional_mlp.cli.console import ended_by_signals, progress_bar, show
 from functional_mlp.cli.options import require_new_name
 
 KINDS = (".py", ".ipynb")
@@ -73,8 +72,7 @@ def grade_command(
             require_new_name(option, written, [assignment, *paths])
     if feedback is not None:
         feedback.mkdir(parents=True, exist_ok=True)
-    hidden = not sys.stderr.isatty()
-    with ended_by_signals(), typer.progressbar(length=len(paths), file=sys.stderr, hidden=hidden) as bar:
+    with ended_by_signals(), progress_bar(len(paths), "submission") as bar:
         how: dict[str, Any] = {"jobs": jobs} | ({"python": python} if python else {})
         grades = (
             [grading.ungraded(paths[0].stem, f"There is no file {paths[0].name}.", asked)]

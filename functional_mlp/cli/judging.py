@@ -1,13 +1,12 @@
 """The commands that judge what somebody's program computed: `functional-mlp check` and `drive`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import functional_mlp as fm
-from functional_mlp.cli.console import conclude, ended_by_signals
+from functional_mlp.cli.console import conclude, ended_by_signals, progress_bar
 from functional_mlp.cli.options import (
     L2,
     PLAIN,
@@ -149,8 +148,7 @@ def drive_command(
         chosen = loss_of(loss or "squared_error", loss_option, over_samples, over_outputs, scale, l2, l2_on_bias)
     elif (sizes, loss, loss_option or None, over_samples, over_outputs, scale, l2, l2_on_bias) != (None,) * 3 + PLAIN:
         raise ValueError("expected --activations with --sizes or a loss; without them, both are chosen")
-    hidden = not sys.stderr.isatty()
-    with ended_by_signals(), typer.progressbar(length=cases, file=sys.stderr, hidden=hidden) as bar:
+    with ended_by_signals(), progress_bar(cases, "case") as bar:
         report = oracle.drive(
             command,
             network,

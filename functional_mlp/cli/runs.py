@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import functional_mlp as fm
-from functional_mlp.cli.console import complain, show
+from functional_mlp.cli.console import complain, progress_bar, show
 from functional_mlp.cli.options import MaxBytes
 from functional_mlp.files import MAX_BYTES
 
@@ -94,16 +94,16 @@ def _sweep(spec: Path, place: Any, device: str | None, max_bytes: int) -> None:
     except RuntimeError as error:
         raise ValueError(f"expected --device to be a platform that is here, got {device}: {error}") from error
     epochs = positive_int("epochs", asked_for.settings["epochs"])
-    hidden = not sys.stderr.isatty() or not everyone().first
     count = runs_of(asked_for)
-    bar_of_all = typer.progressbar(length=count * epochs, hidden=hidden, file=sys.stderr)
+    bar_of_all = progress_bar(count * epochs, "epoch", hidden=not everyone().first)
     with with_dtype(asked_for.dtype), asked_to_end() as asked, bar_of_all as bar:
 
         def watch(so_far: Any) -> bool:
-            if not hidden:
+            if not bar.disable:
                 first, runs = runs_done(place.path), len(so_far.state.key)  # of the part that is trained
-                bar.label = f"runs {first + 1} to {first + runs} of {count}, loss {loss_so_far(so_far):.3g}"
-                bar.update(first * epochs + runs * int(so_far.state.epoch) - bar.pos)
+                which = f"runs {first + 1} to {first + runs} of {count}"
+                bar.set_description(f"{which}, loss {loss_so_far(so_far):.3g}", refresh=False)
+                bar.update(first * epochs + runs * int(so_far.state.epoch) - bar.n)
             return everyone().any(asked)
 
         options = {"directory": place.path, "save_every": place.every, "accept_other_bits": place.accept_other_bits}

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from functional_mlp._extras import require_packages
-from functional_mlp.cli.console import show
+from functional_mlp.cli.console import progress_bar, show
 from functional_mlp.cli.options import MaxBytes, integers_of, numbers_of
 from functional_mlp.files import MAX_BYTES_OF_A_TABLE
 
-WORK = "work"  # the folder of what is not finished
+WORK, ASKED = "work", "asked.json"  # the folder of what is not finished, and what it was asked for
+MAX_BYTES_OF_ASKED = 2**20
 SHOWN = 12  # settings that are printed
 
 Data = Annotated[Path, typer.Argument(metavar="DATA.csv", help="A table with a line of column names.")]
@@ -93,9 +94,13 @@ def fit_command(
         show(f"finished already; {_told(output)}")
         return
     table = tables.usable(whole, target, drop or (), missing)
+    left_out = len(whole.lines) - len(table.lines)
+    if left_out:
+        print(f"{left_out} of {len(whole.lines)} rows are left out: cells are missing in them", file=sys.stderr)
+    fitting.checked(table, settings)
     keep_compiled()
     with with_dtype(dtype):
-        fit = _fitted(fitting, table, settings, output, save_every)
+        fit = _fitted(fitting, table, settings, output, save_every, asked)
         fitting.save_fit(output, fit, asked, page=fitting.page(fit, table))
     if tensorboard:
         fitting.write_events(output / "tensorboard", fit)
@@ -125,8 +130,15 @@ def predict_command(
         show(content.decode())
     else:
         write_bytes(output, content)
+    for name, (text, count) in found.unseen.items():
+        rows = f"{count} rows have texts that were" if count > 1 else "1 row has a text that was"
+        print(f"column {name!r}: {rows} not learnt, such as {text[:40]!r}", file=sys.stderr)
     if found.score is not None:
-        print(f"{fitting.SCORES[saved.encoding.target.task]}: {found.score:.6g}", file=sys.stderr)
+        of = f" of {found.scored} rows" if found.scored < len(found.values) else ""
+        learnt = fitting.asked_in(run)
+        same = learnt is not None and learnt["table"] == hashlib.sha256(data.read_bytes()).hexdigest()
+        note = " (of the table that was learnt from: of other rows it will be less good)" if same else ""
+        print(f"{fitting.SCORES[saved.encoding.target.task]}{of}: {found.score:.6g}{note}", file=sys.stderr)
 
 
 def _architectures(hidden: list[str], widths: str | None, depths: str | None) -> tuple[tuple[int, ...], ...]:
@@ -149,36 +161,66 @@ def _is_finished(fitting: Any, output: Path, asked: dict[str, Any]) -> bool:
     """
     if not output.exists():
         return False
-    before = fitting.asked_in(output) if output.is_dir() else None
-    if before is None and output.is_dir() and ((output / WORK).exists() or not any(output.iterdir())):
+    from functional_mlp.saving import is_new
+
+    if not output.is_dir():
+        raise ValueError(f"expected -o to be a folder, got the file {output}")
+    own = json.loads(json.dumps(asked))
+    before, unfinished = fitting.asked_in(output), output / WORK / ASKED
+    if before is None and is_new(output):
         return False
-    if before is None or before != json.loads(json.dumps(asked)):
-        raise ValueError(f"expected -o to be a new folder, or that of this very fit, got {output}, which holds another")
+    if before is None and unfinished.exists():
+        begun = any(entry.is_dir() for entry in unfinished.parent.iterdir())
+        if begun and _json_of(unfinished) != own:
+            raise ValueError(
+                f"expected -o to be a new folder, got {output}, which holds an unfinished fit that was asked for other"
+                " things; ask for the same to go on with it, or remove it"
+            )
+        return False
+    if before != own:
+        other = "something else" if before is None else "a fit that was asked for other things"
+        raise ValueError(f"expected -o to be a new folder, or that of this very fit, got {output}, which holds {other}")
     return True
+
+
+def _json_of(path: Path) -> Any:
+    """What a file of ours says; None if it says nothing."""
+    from functional_mlp.files import FileError, read_bytes
+
+    try:
+        return json.loads(read_bytes(path, MAX_BYTES_OF_ASKED))
+    except (FileError, ValueError, RecursionError):
+        return None
 
 
 def _told(output: Path) -> str:
     return f"{output}: report.html, settings.csv, runs.csv; functional-mlp predict {output} DATA.csv uses the best\n"
 
 
-def _fitted(fitting: Any, table: Any, settings: Any, output: Path, save_every: float) -> Any:
+def _fitted(fitting: Any, table: Any, settings: Any, output: Path, save_every: float, asked_for: dict[str, Any]) -> Any:
     """The fit, with a bar that says what runs, of how many parts, and the loss so far."""
+    from functional_mlp.files import write_bytes
     from functional_mlp.saving import asked_to_end, only_one
     from functional_mlp.sweeps import loss_so_far
 
-    hidden = not sys.stderr.isatty()
-    bar_of_all = typer.progressbar(length=1, hidden=hidden, file=sys.stderr)
-    with only_one(output), asked_to_end() as asked, bar_of_all as bar:
+    with only_one(output), asked_to_end() as asked, progress_bar(1, "epoch") as bar:
 
         def watch(work: Any, so_far: Any) -> bool:
-            if not hidden:
-                bar.length = work.of * work.epochs
-                bar.label = f"{work.number} of {work.of}: {work.name}, loss {loss_so_far(so_far):.3g}"
-                bar.update((work.number - 1) * work.epochs + int(so_far.state.epoch) - bar.pos)
+            if not bar.disable:
+                bar.total = work.of * work.epochs
+                bar.set_description(
+                    f"{work.number} of {work.of}: {work.name}, loss {loss_so_far(so_far):.3g}", refresh=False
+                )
+                bar.update((work.number - 1) * work.epochs + int(so_far.state.epoch) - bar.n)
             return bool(asked)
 
+        (output / WORK).mkdir(exist_ok=True)
+        write_bytes(output / WORK / ASKED, json.dumps(asked_for).encode())
         try:
             return fitting.fit(table, settings, directory=output / WORK, save_every=save_every, watch=watch)
+        except fitting.DivergedError:
+            shutil.rmtree(output / WORK, ignore_errors=True)
+            raise
         except fitting.InterruptedFitError:
             print(f"functional-mlp: interrupted; saved in {output}; the same command goes on", file=sys.stderr)
             raise typer.Exit(128 + asked[0]) from None

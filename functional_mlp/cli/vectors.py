@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, show
+from functional_mlp.cli.console import VERDICT_CODES, ended_by_signals, progress_bar, show
 from functional_mlp.cli.help import CONSUMERS
 
 vectors_app = typer.Typer(help="Conformance vectors.", no_args_is_help=True, rich_markup_mode=None)
@@ -90,11 +90,10 @@ def vectors_verify(
     """Verify a program in any language by the vectors, each of which says what it hunts."""
     from functional_mlp.vectors import verify
 
-    hidden = not sys.stderr.isatty()
-    with ended_by_signals(), typer.progressbar(length=1, file=sys.stderr, hidden=hidden) as bar:
+    with ended_by_signals(), progress_bar(1, "vector") as bar:
 
         def progress(done: int, total: int) -> None:
-            bar.length = total
+            bar.total = total
             bar.update(1)
 
         found = verify(command, group or None, precision, timeout=timeout, jobs=jobs, stream=stream, progress=progress)

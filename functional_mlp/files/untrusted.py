@@ -70,7 +70,9 @@ def text_of(content: bytes, source: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FileError(f"{source}: expected UTF-8 text, NPZ or safetensors, got byte {error.start} amiss") from error
+        raise FileError(
+            f"{source}: expected UTF-8 text, NPZ or safetensors, got byte {error.start} amiss; save a text as UTF-8"
+        ) from error
 
 
 def read_toml(path: Path_, max_bytes: int) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 from .events import write_events as write_events
 from .fit import SCORES as SCORES
+from .fit import DivergedError as DivergedError
 from .fit import Fit as Fit
 from .fit import InterruptedFitError as InterruptedFitError
 from .fit import Settings as Settings
 from .fit import Tried as Tried
 from .fit import Work as Work
+from .fit import checked as checked
 from .fit import fit as fit
 from .page import page as page
 from .results import Predicted as Predicted

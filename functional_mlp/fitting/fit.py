@@ -67,9 +67,15 @@ class Settings:
         for name in ("seeds", "epochs", "batch_size", "folds"):
             positive_int(name, getattr(self, name))
         known_name("optimiser", self.optimizer, OPTIMIZERS)
-        floating_dtype("dtype", self.dtype)
+        known_name("dtype of a fit", self.dtype, ("float32", "float64"))
         if not self.hidden or not self.learning_rates:
             raise ValueError("expected at least one architecture and one learning rate, got none")
+        if any(isinstance(sizes, int) for sizes in self.hidden):
+            raise TypeError(
+                f"expected hidden to be the sizes of each architecture, such as ((8,), (16, 8)), got {self.hidden}"
+            )
+        if any(not 0 <= rate < float("inf") for rate in self.learning_rates):
+            raise ValueError(f"expected learning rates of at least 0, got {', '.join(map(str, self.learning_rates))}")
         if len(set(self.hidden)) < len(self.hidden) or len(set(self.learning_rates)) < len(self.learning_rates):
             raise ValueError(f"expected different settings, got {self.hidden} with the rates {self.learning_rates}")
         if not 0 < self.test_share < 1:
@@ -157,6 +163,10 @@ class Work(NamedTuple):
 Watch = Callable[[Work, Any], bool | None]  # sees how far a sweep is; True ends it
 
 
+class DivergedError(ValueError):
+    """Every run of every setting diverged: there is nothing to compare, and nothing to keep."""
+
+
 class InterruptedFitError(RuntimeError):
     """A fit that was asked to end; what is saved is gone on with."""
 
@@ -189,12 +199,12 @@ def fit(
     Raises:
         ImportError: without scikit-learn; for a directory, without orbax-checkpoint.
         TypeError, ValueError: as `encoding_of` and `sweep`.
+        DivergedError: a ValueError: if no run of any setting ended with a finite score.
         InterruptedFitError: if `watch` ended it.
     """
     settings = settings or Settings()
     asked = _Asked(settings, directory, save_every, watch)
-    encoding = encoding_of(table, settings.task)
-    folds = list(split(table, encoding, settings))
+    encoding, folds = checked(table, settings)
     count = len(settings.hidden) * len(folds) + (len(folds) > 1)
     results: dict[tuple[int, ...], list[_Scored]] = {hidden: [] for hidden in settings.hidden}
     medians: dict[tuple[tuple[int, ...], float], Params] = {}  # the networks to choose from, where one fold is all
@@ -212,6 +222,11 @@ def fit(
     tried = [one for hidden in results for one in _of_architecture(hidden, encoding, results[hidden], settings)]
     tried.sort(key=lambda one: _rank(one, higher=bool(encoding.target.classes)))
     best = tried[0]
+    if best.diverged == best.scores.size:
+        raise DivergedError(
+            "expected a learning rate with which some runs come to an end, got"
+            f" {', '.join(f'{rate:g}' for rate in settings.learning_rates)}, with which all diverge; try a smaller one"
+        )
     if len(folds) == 1:
         params = medians[best.hidden, best.learning_rate]
     else:
@@ -221,6 +236,18 @@ def fit(
         params = _run(result.params, _middle(np.asarray(result.history["train_loss"])[:, -1]))
     network = _network(data.encoding, best.hidden, settings)
     return Fit(data.encoding, network, params, tuple(tried), settings, folds[0])
+
+
+def checked(table: Table, settings: Settings) -> tuple[Encoding, list[tuple[Rows, Rows]]]:
+    """How a table is encoded, and the rows of training and test of each fold, before anything is trained.
+
+    Raises:
+        ImportError, TypeError, ValueError: as `fit`.
+    """
+    encoding = encoding_of(table, settings.task)
+    for hidden in settings.hidden:
+        _network(encoding, hidden, settings)
+    return encoding, list(split(table, encoding, settings))
 
 
 class _Asked(NamedTuple):

@@ -3,8 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jsonschema
@@ -16,7 +17,18 @@ from functional_mlp.files import FileError, load_params, read_bytes, save_params
 from functional_mlp.fitting.fit import SCORES, Fit, architecture
 from functional_mlp.forward_pass import forward
 from functional_mlp.network import Network, Params
-from functional_mlp.tables import TASKS, Category, Encoding, Quantity, Table, Target, inputs_of, targets_of
+from functional_mlp.tables import (
+    TASKS,
+    Category,
+    Encoding,
+    Quantity,
+    Table,
+    Target,
+    inputs_of,
+    is_missing,
+    targets_of,
+    unseen_in,
+)
 
 FORMAT, VERSION = "functional-mlp/fit", "1"
 DOCUMENT, PARAMETERS = "fit.json", "params.safetensors"
@@ -134,6 +146,7 @@ def load_fit(folder: Path) -> Saved:
         FileError: if it is no fit.
         TypeError: for parameters of a dtype that JAX has not enabled.
     """
+    folder = Path(folder)
     document = _document(folder)
     target = document["target"]
     if (target["task"] == "classification") is not (len(target["classes"]) > 1):
@@ -185,12 +198,16 @@ class Predicted(NamedTuple):
     Attributes:
         values: (n,) the quantity in its unit, or the class.
         probabilities: (n, K) of the classes; None for a quantity.
-        score: how good that is, where the table has the target; None where it has not.
+        score: how good that is in the rows that have the target; None where none has.
+        scored: how many these are.
+        unseen: by column, a text that no training row had, and in how many rows there are such.
     """
 
     values: tuple[Any, ...]
     probabilities: Array | None
     score: float | None
+    scored: int = 0
+    unseen: Mapping[str, tuple[str, int]] = MappingProxyType({})
 
     def csv(self, classes: Sequence[str]) -> bytes:
         """As a table, a line for each row."""
@@ -204,20 +221,27 @@ def predict(saved: Saved, table: Table) -> Predicted:
     """What a fit says of the rows of a table, which needs the columns that it learnt from.
 
     Raises:
-        ValueError: as `inputs_of` and `targets_of`.
+        ValueError: for a column that is missing; as `inputs_of` and `targets_of`.
     """
-    target = saved.encoding.target
+    encoding, target = saved.encoding, saved.encoding.target
+    lacking = [column.name for column in encoding.columns if column.name not in table.names]
+    if lacking:
+        names = ", ".join(map(repr, lacking))
+        raise ValueError(f"{table.source}: expected the columns that were learnt from, got none called {names}")
     inputs = inputs_of(saved.encoding, table).astype(np.asarray(saved.params[0].weights).dtype)
     outputs = np.asarray(forward(saved.network, saved.params, inputs)[0], np.float64)
-    known = targets_of(saved.encoding, table) if target.name in table.names else None
+    cells = table.column(target.name) if target.name in table.names else ()
+    at = [row for row, cell in enumerate(cells) if not is_missing(cell)]
+    known = targets_of(encoding, table._replace(names=(target.name,), columns=(cells,)).rows(at)) if at else None
+    more: dict[str, Any] = {"scored": len(at), "unseen": unseen_in(encoding, table)}
     if target.classes:
         chosen = outputs.argmax(axis=1)
         odds = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        right = None if known is None else float(np.mean(chosen == known.argmax(axis=1)))
+        right = None if known is None else float(np.mean(chosen[at] == known.argmax(axis=1)))
         values = tuple(target.classes[i] for i in chosen)
-        return Predicted(values, odds / odds.sum(axis=1, keepdims=True), right)
-    off = None if known is None else float(np.sqrt(np.mean((outputs - known) ** 2))) * target.divided_by
-    return Predicted(tuple((outputs[:, 0] * target.divided_by + target.minus).tolist()), None, off)
+        return Predicted(values, odds / odds.sum(axis=1, keepdims=True), right, **more)
+    off = None if known is None else float(np.sqrt(np.mean((outputs[at] - known) ** 2))) * target.divided_by
+    return Predicted(tuple((outputs[:, 0] * target.divided_by + target.minus).tolist()), None, off, **more)
 
 
 def lines_of(fit: Fit, most: int) -> list[str]:

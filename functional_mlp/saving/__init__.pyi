@@ -14,5 +14,6 @@ from .run_folder import Index as Index
 from .run_folder import Place as Place
 from .run_folder import claimed as claimed
 from .run_folder import gone_on as gone_on
+from .run_folder import is_new as is_new
 from .run_folder import only_one as only_one
 from .run_folder import read_index as read_index

@@ -26,7 +26,8 @@ def asked_to_end() -> Iterator[list[int]]:
     def note(number: int, _: Any) -> None:
         asked.append(number)
         restore()
-        print("ending after this chunk of epochs; once more to end at once", file=sys.stderr)
+        begin = "\n" if sys.stderr.isatty() else ""  # below a bar
+        print(f"{begin}ending after this chunk of epochs; once more to end at once", file=sys.stderr)
 
     for number in ASKING:
         signal.signal(number, note)

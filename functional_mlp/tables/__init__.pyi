@@ -7,7 +7,9 @@ from .encoding import Target as Target
 from .encoding import encoding_of as encoding_of
 from .encoding import inputs_of as inputs_of
 from .encoding import targets_of as targets_of
+from .encoding import unseen_in as unseen_in
 from .encoding import usable as usable
 from .reading import Table as Table
+from .reading import is_missing as is_missing
 from .reading import number_of as number_of
 from .reading import read_table as read_table

@@ -4,6 +4,7 @@ An encoding is data, which a file can hold: what is predicted later is encoded a
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from functional_mlp.tables.reading import Table, is_missing, number_of
 MOST_CLASSES = 20  # a target of more different whole numbers is a quantity
 MOST_LEVELS = 50  # different texts of a category: more are names, or free text
 TASKS = ("classification", "regression")
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 POLICIES = ("refuse", "drop", "mean")  # for missing cells
 
 
@@ -100,6 +102,8 @@ def usable(table: Table, target: str, drop: Sequence[str] = (), missing: str = "
         ValueError: for a column that there is not, no column that is left, or a missing cell that is refused.
     """
     known_name("way with missing cells", missing, POLICIES)
+    if isinstance(drop, str):
+        raise TypeError(f"expected drop to be a list of columns, such as [{drop!r}], got a single text")
     for name in (target, *drop):
         table.column(name)
     if target in drop:
@@ -148,6 +152,7 @@ def _column_of(table: Table, name: str, rows: Sequence[int]) -> Quantity | Categ
     if len(texts) < len(known) / 2:
         remedy = f"; mend it, or leave the column out with --drop {name}"
         raise _no_number(table, name, texts[0], "a number, as most of the column are", remedy)
+    _require_points(table, name, [cells[i] for i in texts])
     levels = sorted({cells[i] for i in known})
     if len(levels) > MOST_LEVELS:
         raise ValueError(
@@ -155,6 +160,15 @@ def _column_of(table: Table, name: str, rows: Sequence[int]) -> Quantity | Categ
             f" {len(levels)} such as {levels[0][:40]!r}; leave it out with --drop {name}"
         )
     return Category(name, tuple(levels))
+
+
+def _require_points(table: Table, name: str, cells: Sequence[str]) -> None:
+    """Raises ValueError for a column whose texts are numbers with commas in place of points."""
+    if cells and all(DECIMAL_COMMA.fullmatch(cell) for cell in cells):
+        raise ValueError(
+            f"{table.source}: expected numbers in column {name!r} to have decimal points, got commas, as in"
+            f" {cells[0]!r}; write 0.5 for 0,5"
+        )
 
 
 def _no_number(table: Table, name: str, row: int, expected: str, remedy: str = "") -> ValueError:
@@ -181,6 +195,7 @@ def _target_of(table: Table, task: str | None, rows: Sequence[int]) -> Target:
     name, cells = table.names[-1], table.columns[-1]
     numbers = np.array([number_of(cell) for cell in cells])
     finite = np.isfinite(numbers)
+    _require_points(table, name, [cell for cell, known in zip(cells, finite, strict=True) if not known])
     different = sorted(set(cells), key=lambda cell: (number_of(cell), cell))
     if task is None:
         if finite.sum() > len(cells) / 2:
@@ -219,6 +234,17 @@ def inputs_of(encoding: Encoding, table: Table) -> Array:
         parts.append(np.nan_to_num((numbers - column.minus) / column.divided_by)[:, None])
     whole: Array = np.concatenate(parts, axis=1)
     return whole
+
+
+def unseen_in(encoding: Encoding, table: Table) -> dict[str, tuple[str, int]]:
+    """Of columns with texts that none of the training rows had: such a text, and in how many rows there are such."""
+    found = {}
+    for column in encoding.columns:
+        if isinstance(column, Category):
+            unseen = [cell for cell in table.column(column.name) if not is_missing(cell) and cell not in column.levels]
+            if unseen:
+                found[column.name] = unseen[0], len(unseen)
+    return found
 
 
 def targets_of(encoding: Encoding, table: Table) -> Array:

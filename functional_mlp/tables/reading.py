@@ -72,7 +72,8 @@ def read_table(path: Path_, max_bytes: int = MAX_BYTES_OF_A_TABLE) -> Table:
     names = tuple(rows[0]) if rows else ()
     repeated = [name for name, count in Counter(names).items() if count > 1 or not name]
     if repeated:
-        raise FileError(f"{path}: expected a first line of different column names, got {repeated[0]!r} twice or empty")
+        what = f"{repeated[0]!r} twice" if repeated[0] else "an empty one, as to_csv() writes an index"
+        raise FileError(f"{path}: expected a first line of different column names, got {what}")
     if len(rows) < 2:
         raise FileError(f"{path}: expected a line of column names, and rows below it, got {len(rows)} lines")
     for line, row in zip(lines[1:], rows[1:], strict=True):

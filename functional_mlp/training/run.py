@@ -18,7 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from functional_mlp._checks import random_key, require_kind, require_optimizer
+from functional_mlp._checks import is_concrete, random_key, require_kind, require_optimizer
 from functional_mlp.losses import Loss
 from functional_mlp.metrics import UserMetric
 from functional_mlp.network import Network, Params, check_params
@@ -130,6 +130,11 @@ def train(
     require_kind("network", network, Network, "fm.Network(sizes, activations)")
     require_kind("loss", loss, Loss, "fm.Loss(kind)")
     require_optimizer(optimizer)
+    if not all(is_concrete(leaf) for leaf in jax.tree.leaves((params, inputs, targets, key))):
+        raise TypeError(
+            "expected arrays, got values that jit, vmap or grad traces: fm.train is a compiled program of its own; for"
+            " several trainings at once use fm.sweep, within a function of your own fm.train_step"
+        )
     given = params if isinstance(params, TrainState) else None
     start = check_params(network, params.params if isinstance(params, TrainState) else params)
     data = check_data(network, loss, start, inputs, targets, sample_weights, eval_inputs, eval_targets)

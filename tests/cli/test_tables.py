@@ -50,7 +50,7 @@ def test_a_table_gives_a_page_tables_and_what_predicts(data, tmp_path):
     again = run(*asked)
     assert (again.exit_code, again.stdout.startswith("finished already")) == (0, True)
     other = run("fit", data, "--target", "way", "-o", out, "--epochs", "5")
-    assert (other.exit_code, "holds another" in other.stderr) == (2, True)
+    assert (other.exit_code, "asked for other things" in other.stderr) == (2, True)
     predicted = run("predict", out, data)
     assert predicted.stdout.splitlines()[0] == "prediction,probability of down,probability of up"
     assert len(predicted.stdout.splitlines()) == 41
@@ -100,7 +100,7 @@ def test_predictions_of_what_is_no_fit_or_of_another_table(data, tmp_path):
     run("fit", data, "--target", "way", "-o", tmp_path / "out", *QUICK)
     data.write_text("left,way\n1,up\n")
     result = run("predict", tmp_path / "out", data)
-    assert (result.exit_code, "unknown column" in result.stderr) == (2, True)
+    assert (result.exit_code, "got none called 'right'" in result.stderr) == (2, True)
 
 
 def test_an_interrupted_fit_is_gone_on_with(data, tmp_path):
@@ -131,3 +131,56 @@ def test_an_interrupted_fit_is_gone_on_with(data, tmp_path):
     assert second.returncode == 0, second.stderr
     assert (out / "fit.json").exists()
     assert not (out / "work").exists()
+
+
+def test_a_refused_fit_leaves_its_folder_to_the_next_one(data, tmp_path):
+    out = tmp_path / "out"
+    for wrong in (("--activation", "tahn"), ("--folds", "500"), ("--missing", "guess"), ("--target", "nothing")):
+        assert run("fit", data, "--target", "way", "-o", out, *QUICK, *wrong).exit_code == 2
+    assert run("fit", data, "--target", "way", "-o", out, *QUICK).exit_code == 0
+
+
+def test_runs_that_all_diverge_are_said_and_nothing_is_kept(tmp_path):
+    path, out = tmp_path / "data.csv", tmp_path / "out"
+    path.write_text("x,y\n" + "".join(f"{x},{x * x}.5\n" for x in range(20)))
+    asked = ("fit", path, "--target", "y", "-o", out, "--optimizer", "sgd", "--activation", "relu", *QUICK)
+    result = run(*asked, "--learning-rates", "1000")
+    assert (result.exit_code, "with which all diverge; try a smaller one" in result.stderr) == (2, True)
+    assert run(*asked, "--learning-rates", "0.001").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--learning-rates", "-1"), "expected learning rates of at least 0, got -1"),
+        (("--dtype", "float16"), "known: float32, float64"),
+    ],
+)
+def test_settings_that_train_nothing_are_refused_at_once(options, said, data, tmp_path):
+    result = run("fit", data, "--target", "way", "-o", tmp_path / "out", *QUICK, *options)
+    assert (result.exit_code, said in result.stderr) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_decimal_commas_are_no_categories(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("dose;way\n" + "".join(f"{i % 3},5;{'up' if i % 2 else 'down'}\n" for i in range(20)))
+    result = run("fit", path, "--target", "way", "-o", tmp_path / "out", *QUICK)
+    assert (result.exit_code, "decimal points, got commas, as in '0,5'" in result.stderr) == (2, True)
+
+
+def test_what_is_predicted_of_other_tables_is_said(tmp_path):
+    path, out = tmp_path / "data.csv", tmp_path / "out"
+    rows = [f"{i},{'red' if i % 2 else 'blue'},{'up' if i > 9 else 'down'}" for i in range(20)]
+    path.write_text("\n".join(["size,colour,way", *rows, "3,red,"]) + "\n")
+    fitted = run("fit", path, "--target", "way", "--missing", "drop", "-o", out, *QUICK)
+    assert "1 of 21 rows are left out: cells are missing in them" in fitted.stderr
+    assert "of the table that was learnt from" in run("predict", out, path).stderr
+    other = tmp_path / "other.csv"
+    other.write_text("size,colour,way\n1,red,down\n2,green,\n3,blue,up\n")
+    said = run("predict", out, other)
+    assert (said.exit_code, len(said.stdout.splitlines())) == (0, 4)
+    assert "column 'colour': 1 row has a text that was not learnt, such as 'green'" in said.stderr
+    assert "accuracy of 2 rows: " in said.stderr
+    other.write_text("size\n1\n")
+    assert "expected the columns that were learnt from, got none called 'colour'" in run("predict", out, other).stderr

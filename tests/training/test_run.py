@@ -402,3 +402,16 @@ def test_bad_input(says):
     says(ValueError, ["shuffle", "key"], train(params=unkeyed, shuffle=True, epochs=2))
     done = train()().state
     says(ValueError, ["more than the 1", "got 1"], train(params=done))
+
+
+@pytest.mark.parametrize("transform", [jax.jit, jax.vmap], ids=["jit", "vmap"])
+def test_training_within_a_transformation_says_what_to_use(transform, as_a_person):
+    network, loss = fm.Network((2, 1), "identity"), fm.Loss("squared_error")
+    inputs, targets = np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)
+    starts = jax.vmap(lambda key: fm.init_params(network, key))(jax.random.split(jax.random.key(0), 3))
+
+    def trained(params):
+        return fm.train(network, loss, params, inputs, targets, optimizer=optax.sgd(0.1), epochs=2).params
+
+    with pytest.raises(TypeError, match=r"use fm\.sweep"):
+        transform(trained)(starts)
