@@ -17,7 +17,7 @@ from functional_mlp.files import FileError
 from functional_mlp.oracle.case import dotted_path
 from functional_mlp.oracle.probing import listed
 from functional_mlp.oracle.traced.question import arguments_of
-from functional_mlp.oracle.traced.trees import name_of
+from functional_mlp.oracle.traced.trees import name_of, root_meant
 
 Arrays = Mapping[str, np.ndarray]
 MAX_DEPTH = 8  # of names
@@ -73,7 +73,7 @@ def gradients_in(function: Callable[..., Any], arguments: tuple[Any, ...], array
     leaves: list[Any] = [None] * len(called.leaves)
     for name, array in arrays.items():
         first, dot, rest = name.partition(".")
-        number = _place(first, names)
+        number = _place(root_meant(first, called.roots), names)
         root = dotted_path(called.roots[number]) if number is not None and number < len(called.roots) else first
         own = root + dot + rest
         if own not in places:

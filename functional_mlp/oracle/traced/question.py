@@ -34,6 +34,7 @@ from functional_mlp.oracle.traced.trees import (
     leaves_of,
     matched,
     name_of,
+    require_no_bits,
     top_level,
 )
 from functional_mlp.oracle.truth import float64_on_cpu
@@ -177,6 +178,7 @@ def _constant(path: str, leaf: Any) -> Any:
     """A leaf as the function gets it where it is not differentiated: tensors as arrays, plain numbers as they are."""
     if isinstance(leaf, complex) or (hasattr(leaf, "dtype") and "complex" in str(leaf.dtype)):
         raise TypeError(f"expected {path} to hold real numbers, got complex ones; hand over their parts as two arrays")
+    require_no_bits(path, leaf)
     value = np.asarray(leaf) if is_list_of_numbers(leaf) else on_host(leaf)
     value = np.asarray(value) if isinstance(value, jax.Array) and not is_key(value) else value
     if isinstance(value, np.ndarray) and value.dtype == object:
@@ -361,6 +363,7 @@ def _cotangents(ct: Any, shapes: Mapping[str, tuple[int, ...]], declared: Precis
     cts: ByPath = {}
     for path, leaf in found.items():
         own = path.replace("outputs", "ct", 1)
+        require_no_bits(own, leaf)
         cts[path] = np.zeros(shapes[path]) if leaf is None else numbers(own, leaf)
         if cts[path].shape != shapes[path]:
             raise ValueError(f"expected {own} of shape {shapes[path]}, that of {path}, got {cts[path].shape}")

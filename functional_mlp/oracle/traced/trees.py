@@ -131,11 +131,20 @@ def top_level(gradients: Any, roots: Sequence[str], differentiable: Sequence[str
         for names in (roots, differentiable):
             if len(gradients) == len(names):
                 readings.append(list(zip(names, gradients, strict=True)))
-    if isinstance(gradients, Mapping) and gradients and set(gradients) <= set(roots):
-        readings.append([(str(name), tree) for name, tree in gradients.items()])
+    if isinstance(gradients, Mapping) and gradients:
+        by_root = {root_meant(name, roots): tree for name, tree in gradients.items()}
+        if set(by_root) <= set(roots):
+            missing = [name for name in differentiable if name not in by_root]
+            readings.append([*by_root.items(), *((name, None) for name in missing)])
     if len(differentiable) == 1:
         readings.append([(differentiable[0], gradients)])
     return readings
+
+
+def root_meant(name: Any, roots: Sequence[str]) -> str:
+    """The argument that a gradient is of by its name: that of the argument, or dx, grad_x, ct_x or x_grad."""
+    stems = [str(name).removeprefix(prefix) for prefix in ("d", "grad_", "ct_")]
+    return str(next((own for own in (name, *stems, str(name).removesuffix("_grad")) if own in roots), name))
 
 
 def handed(what: str, value: Any) -> Handed:
@@ -145,10 +154,20 @@ def handed(what: str, value: Any) -> Handed:
         TypeError: for what holds no real numbers, and for arrays of integers.
         ValueError: for ragged lists.
     """
+    require_no_bits(what, value)
     dtype = str(getattr(value, "dtype", "")).removeprefix("torch.")
     if dtype.startswith(("int", "uint")):
         raise TypeError(f"expected {what} to hold floats, got {dtype}; the numbers that were computed are not integers")
     return Handed(numbers(what, value), coarsest([value]))
+
+
+def require_no_bits(what: str, value: Any) -> None:
+    """Raises TypeError for integers of 16 bits without a sign, as which files without bfloat16 hold such numbers."""
+    if str(getattr(value, "dtype", "")).removeprefix("torch.") == "uint16":
+        raise TypeError(
+            f"expected {what} to hold numbers, got uint16: bits of bfloat16 are read with .view(ml_dtypes.bfloat16),"
+            " of float16 with .view('float16'); numbers that count something may be int32"
+        )
 
 
 def is_floating(leaf: Any) -> bool:

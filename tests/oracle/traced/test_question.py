@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from functional_mlp import oracle
 from functional_mlp.oracle.traced.question import question_of
 from functional_mlp.oracle.truth import float64_on_cpu
 from functional_mlp.oracle.verdict import Misfit
@@ -204,7 +205,14 @@ BAD = {
     "another tree": (asked(scaled, (X, S), {"x": X, "bias": S}, CT), ValueError, "got dict"),
     "a part of it": (asked(scalar, ({"w": X},), {"v": X}), ValueError, r"x\.w, got one of x\.v"),
     "too few": (asked(scaled, (X, S), (X,), CT), ValueError, "each of x and scale, .* got 1 entries"),
-    "missing": (asked(scaled, (X, S), {"x": X}, CT), ValueError, "got none of scale; give None"),
+    "another name": (asked(scaled, (X, S), {"z": X}, CT), ValueError, "one entry for each of x and scale"),
+    "bits of bfloat16": (
+        asked(scaled, (X.astype(np.uint16), S), (None, S), CT),
+        TypeError,
+        "x .* got uint16: bits",
+    ),
+    "bits of a gradient": (asked(scaled, (X, S), (X.astype(np.uint16), S), CT), TypeError, "of x .* got uint16"),
+    "bits of a cotangent": (asked(scaled, (X, S), (X, S), CT.astype(np.uint16)), TypeError, "ct .* got uint16"),
     "of nothing": (asked(scaled, (X, S), (None, None), CT), ValueError, "at least one of x and scale"),
     "of integers": (
         asked(lambda x, n: x * n, (S, 2), (S, S), S),
@@ -272,3 +280,11 @@ def test_asking_changes_no_setting():
     before = dict(jax.config.values)
     question_of(scaled, (X, S), (CT * S, (CT * X).sum(0)), CT)
     assert dict(jax.config.values) == before
+
+
+@pytest.mark.parametrize("names", [("x", "scale"), ("dx", "dscale"), ("x_grad", "grad_scale"), ("ct_x", "ct_scale")])
+def test_gradients_may_be_called_after_their_arguments_and_some_left_out(names):
+    right = dict(zip(names, (CT * S, (CT * X).sum(axis=0)), strict=True))
+    assert oracle.check_vjp(scaled, (X, S), right, CT).verdict == "consistent"
+    alone = {names[1]: right[names[1]]}
+    assert [leaf.path for leaf in oracle.check_vjp(scaled, (X, S), alone, CT).leaves] == ["scale"]
