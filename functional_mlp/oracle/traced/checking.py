@@ -137,6 +137,12 @@ PRECISIONS_TRIED = (
 )  # in this order, the finest first
 
 
+def judged_as(question: Question, trace: Trace, other: Precision) -> tuple[tuple[Leaf, ...], tuple[Floor, ...]]:
+    """The verdicts on the same numbers in another precision, and how far they may stray in it."""
+    floors = tuple(estimate(trace, other))
+    return tuple(judged(question._replace(precision=other), floors)), floors
+
+
 def hint_on(
     question: Question, trace: Trace, floors: Sequence[Floor], leaves: Sequence[Leaf], precision: str | None
 ) -> Hint | None:
@@ -149,9 +155,10 @@ def hint_on(
     paths = (*question.outputs, *question.paths)
 
     def rejudge(other: Precision) -> Rejudged:
-        floors = dict(zip(paths, estimate(trace, other), strict=True))
-        again = judged(question._replace(precision=other), tuple(floors.values()))
-        return Rejudged(again, {path: floors[path].smooth for path in question.paths})
+        again, own = judged_as(question, trace, other)
+        return Rejudged(
+            again, {path: floor.smooth for path, floor in zip(paths, own, strict=True) if path in question.paths}
+        )
 
     truth = {path: floor.true for path, floor in zip(paths, floors, strict=True)}
     return fitting_precision(question.precision, precision, Compared(handed, truth, wrong), rejudge, PRECISIONS_TRIED)

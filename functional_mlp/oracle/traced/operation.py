@@ -15,7 +15,7 @@ from functional_mlp._dtypes import DTYPES, Array
 from functional_mlp.oracle.noise import FORMATS, Floor, Precision, precision_named
 from functional_mlp.oracle.probing import Fault, Yardstick, apart, compared, findings_on, listed, raised
 from functional_mlp.oracle.report import Finding, Report, count
-from functional_mlp.oracle.traced.checking import finder_on, hint_on, traced
+from functional_mlp.oracle.traced.checking import finder_on, hint_on, judged_as, traced
 from functional_mlp.oracle.traced.drawing import PURPOSES, Draw, cotangents, draws, strided
 from functional_mlp.oracle.traced.judging import judged
 from functional_mlp.oracle.traced.noise import Floor as FloorOfResult
@@ -24,7 +24,7 @@ from functional_mlp.oracle.traced.question import Called, Question, Wrt, argumen
 from functional_mlp.oracle.traced.tracing import Trace, UnrepeatableError
 from functional_mlp.oracle.traced.truth import confirm
 from functional_mlp.oracle.truth import float64_on_cpu
-from functional_mlp.oracle.verdict import Handed, Leaf, Misfit, Verdict, coarsest
+from functional_mlp.oracle.verdict import Handed, Hint, Leaf, Misfit, Verdict, coarsest
 
 Backward = Callable[..., Any]
 
@@ -336,12 +336,25 @@ def _combined(
     )
     if not wrong:
         return report
-    hints = [hint_on(one.question, one.trace, one.floors, one.leaves, declared.name) for one in wrong]
-    if all(hint is not None for hint in hints):  # what the coarsest explains, explains all
-        coarsest_one = max((hint for hint in hints if hint is not None), key=lambda hint: hint.unit)
-        report = replace(report, notes=(*report.notes, coarsest_one.sentence))
+    hint = _hint_on(wrong, declared)
+    if hint is not None:
+        report = replace(report, notes=(*report.notes, hint.sentence))
     first = wrong[0]
     return replace(report, finder=finder_on(first.question, first.trace, first.floors, first.draw.name))
+
+
+def _hint_on(wrong: Sequence[Asked], declared: Precision) -> Hint | None:
+    """Another precision in which no draw would be wrong, if most of them say which; what is coarsest explains all."""
+    hints = {
+        at: hint_on(one.question, one.trace, one.floors, one.leaves, declared.name) for at, one in enumerate(wrong)
+    }
+    known = [hint for hint in hints.values() if hint is not None]
+    if 2 * len(known) < len(wrong):
+        return None
+    chosen = max(known, key=lambda hint: hint.unit)
+    others = [one for at, one in enumerate(wrong) if hints[at] is None]
+    again = (judged_as(one.question, one.trace, precision_named(chosen.precision))[0] for one in others)
+    return None if any(leaf.verdict is Verdict.WRONG for leaves in again for leaf in leaves) else chosen
 
 
 def _decides(leaf: Leaf, name: str) -> bool:

@@ -42,10 +42,12 @@ class Hint(NamedTuple):
     Attributes:
         sentence: about the numbers.
         unit: roundoff of the precision that it is about; 0 if it is about digits.
+        precision: its name; "" if it is about digits.
     """
 
     sentence: str
     unit: float = 0.0
+    precision: str = ""
 
 
 def notes_on(
@@ -172,7 +174,7 @@ def _hint(other: Precision, judged: Sequence[Leaf], hidden: float, precision: st
     hides = f"changes below {_short(hidden)} of a gradient would then go unseen."
     how = f"Declare it (precision {name!r})" if precision is None else "Is the declared precision right?"
     how = f"{how}; {hides}" if precision is None else f"{how} {hides.capitalize()}"
-    return Hint(f"as {name} these numbers would be {kind}. {how}", _unit(other))
+    return Hint(f"as {name} these numbers would be {kind}. {how}", _unit(other), name)
 
 
 def _unit(precision: Precision) -> float:
