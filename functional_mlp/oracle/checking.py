@@ -26,6 +26,7 @@ from functional_mlp.oracle.verdict import (
     judge,
     known_to,
     notes_on,
+    notes_on_shapes,
     with_allowances,
 )
 
@@ -134,10 +135,12 @@ def check(
         if not is_wrong(again.leaves):
             notes = (AS_STORED.format(assumed), *again.notes)
             notes += notes_on(case, solution, again.noise, again.given, again.leaves, assumed)
+            notes += notes_on_shapes(case, given.params)
             report = report_on(case, coarser.precision, again.leaves, notes)
             return dataclasses.replace(report, exhibits=(Exhibit("", case, given),))
     leaves = allowed.leaves
     notes = (*allowed.notes, *notes_on(case, solution, allowed.noise, allowed.given, leaves, precision))
+    notes += notes_on_shapes(case, given.params)
     report = report_on(case, declared, leaves, notes)
     asked = Asked(case, solution, allowed.noise, allowed.given, leaves, coarser=allowed.coarser)
     finder = partial(diagnose, asked) if is_wrong(leaves) else None

@@ -351,3 +351,58 @@ def test_once_the_diagnosis_was_asked_for_a_report_keeps_no_noise(ask, monkeypat
 
 def doubled(params, inputs, targets):
     return [(2 * weights, bias) for weights, bias in textbook(params, inputs, targets)]
+
+
+def columns(samples=4):
+    """A network with samples as columns, as courses write it, its data and its right gradients, in a dict."""
+    network = fm.Network((4, 5, 3), ("tanh", "softmax"))
+    loss = fm.Loss("categorical_cross_entropy", over_samples="mean")
+    case = oracle.draw_case(network, loss, samples=samples, layout="columns")
+    params = {f"{name}{i}": leaf for i, own in enumerate(case.params, 1) for name, leaf in columns_of(own).items()}
+    grads = oracle.solve(case).grads
+    right = {f"d{name}{i}": leaf for i, own in enumerate(grads, 1) for name, leaf in columns_of(own).items()}
+    return network, loss, params, np.asarray(case.inputs).T, np.asarray(case.targets).T, right
+
+
+def columns_of(layer):
+    return {"W": np.asarray(layer.weights).T, "b": np.asarray(layer.bias)[:, None]}
+
+
+@pytest.mark.parametrize("samples", [1, 3, 4, 6])
+@pytest.mark.parametrize("labels", [False, True])
+def test_samples_are_columns_where_biases_are(samples, labels, as_a_person):
+    """As many samples as features, or as classes: shapes leave both readings."""
+    network, loss, params, inputs, targets, right = columns(samples)
+    targets = targets.argmax(axis=0) if labels else targets
+    assert oracle.check(oracle.Case(network, loss, params, inputs, targets), right).verdict == "consistent"
+
+
+def test_a_bias_gradient_that_broadcasts_is_said(as_a_person):
+    network, loss, params, inputs, targets, right = columns(6)
+    case = oracle.Case(network, loss, params, inputs, targets)
+    assert not any("reshape it" in note for note in oracle.check(case, right).notes)
+    report = oracle.check(case, {**right, "db1": right["db1"].ravel()})
+    assert report.verdict == "consistent"
+    assert any("has shape (5,), the bias (5, 1)" in note and "(5, 5)" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"db2": None}, "db2 (params[1].bias) is missing."),
+        ({"dW1": np.ones((5, 7))}, "dW1 (params[0].weights) cannot be compared: expected shape (5, 4), got (5, 7)."),
+        ({"dW2": np.full((3, 5), np.nan)}, "dW2 (params[1].weights) is not finite: nan at [0, 0]"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_first(change, said, as_a_person):
+    network, loss, params, inputs, targets, right = columns(6)
+    report = oracle.check(oracle.Case(network, loss, params, inputs, targets), right | change)
+    assert report.headline.startswith(said)
+
+
+def test_entries_are_explained_by_the_names_of_reports(as_a_person):
+    network, loss, params, inputs, targets, right = columns(6)
+    report = oracle.check(oracle.Case(network, loss, params, inputs, targets), right | {"dW1": 2 * right["dW1"]})
+    assert report.explain("dW1") == report.explain("W1") == report.explain("params[0].weights")
+    with pytest.raises(ValueError, match="expected the path of a parameter"):
+        report.explain("dW9")

@@ -51,6 +51,7 @@ from functional_mlp.oracle.verdict import (
     hint_on,
     is_wrong,
     judge,
+    notes_on_shapes,
     with_allowances,
 )
 
@@ -154,7 +155,8 @@ def probe_code(
         if wrong and kept is not None:
             kept_loss = kept.loss if allowed.given.loss is not None else None
             asked = Asked(*reference, kept._replace(loss=kept_loss), leaves, None, case.name, allowed.coarser)
-        notes = (*first.notes, *reused, *sides, *allowed.notes, *again)
+        shapes = notes_on_shapes(case, first.answer.params)
+        notes = (*first.notes, *reused, *sides, *allowed.notes, *again, *shapes)
         probed.append(Probed(case.name, leaves, faults, notes, hint, first, kept, asked, reference))
         if any(fault.id == "accumulates" for fault in faults) or (given is None and first.dtype != "float64"):
             break

@@ -3,12 +3,13 @@
 Nothing is kept for it: the passes of the right and of the mistaken program are computed anew from the case.
 """
 
+import re
 import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 
-from functional_mlp.oracle.case import Case, layer_of, parameter_of, params_by_path
+from functional_mlp.oracle.case import Case, layer_of, parameter_of, parameter_path, params_by_path
 from functional_mlp.oracle.diagnosis import Diagnosis
 from functional_mlp.oracle.documents import Update
 from functional_mlp.oracle.mistakes import Trace, prepare, trace
@@ -33,6 +34,12 @@ SEVERAL_STEPS = (
 )
 
 
+def _path_of(name: str | None) -> str | None:
+    """The path of a parameter that is called as reports do, W1 or dW1 for params[0].weights; others as they are."""
+    found = re.fullmatch(r"d?([Wb])([1-9]\d{0,3})", name or "")
+    return name if found is None else parameter_path(int(found[2]) - 1, "weights" if found[1] == "W" else "bias")
+
+
 def explanation_of(report: Reported, path: str | None = None) -> str:
     """The text of `Report.explain`.
 
@@ -43,6 +50,7 @@ def explanation_of(report: Reported, path: str | None = None) -> str:
         return OF_NETWORKS
     if not report.exhibits:
         return NO_CASE
+    path = _path_of(path)
     exhibit = _exhibit(report, path)
     case = exhibit.case
     notation = Notation(case, len(case.params))

@@ -101,6 +101,12 @@ def traced(question: Question) -> Trace:
     return trace_of(question.forward, question.operands, question.cts)
 
 
+ALL_NARROW = (
+    "judged as {0}, in which everything is computed in 16 bits; a kernel that reads and writes {0} and computes in"
+    " float32 is declared as precision='{0} in float32', by which smaller errors are seen"
+)
+
+
 def report_on(question: Question, trace: Trace, floors: Sequence[Floor], precision: str | None) -> Report:
     """The report on what was computed.
 
@@ -110,11 +116,13 @@ def report_on(question: Question, trace: Trace, floors: Sequence[Floor], precisi
         precision: as it was declared; None if it was not.
     """
     leaves = judged(question, floors)
-    report = Report("", "", 0, question.precision.name, leaves, function=question.words)
+    name = question.precision.name
+    notes: tuple[str, ...] = (ALL_NARROW.format(name),) if precision is None and name in ("float16", "bfloat16") else ()
+    report = Report("", "", 0, name, leaves, notes=notes, function=question.words)
     if not is_wrong(leaves):
         return report
     hint = hint_on(question, trace, floors, leaves, precision)
-    notes = () if hint is None else (hint.sentence,)
+    notes += () if hint is None else (hint.sentence,)
     return dataclasses.replace(report, notes=notes, finder=finder_on(question, trace, floors))
 
 

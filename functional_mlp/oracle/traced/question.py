@@ -325,6 +325,11 @@ def _traced(
                 f" library{_place(error)}; use jax.numpy in its place"
             ) from error
         except Exception as error:
+            if "Tensor" in str(error) and "Tracer" in str(error):
+                raise ValueError(
+                    f"expected a reference that JAX can trace, but {called.words} hands its arguments to PyTorch"
+                    f"{_place(error)}; write it with jax.numpy"
+                ) from error
             words = f"{called.words} fails on these arguments"
             raise ValueError(f"{words}: {raised(error, called.function)}") from error
     if not found:

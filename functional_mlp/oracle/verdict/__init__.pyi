@@ -10,6 +10,7 @@ from .given import given_params as given_params
 from .given import has_dtype as has_dtype
 from .given import is_asked_for as is_asked_for
 from .given import known_to as known_to
+from .given import notes_on_shapes as notes_on_shapes
 from .hints import PRECISIONS_TRIED as PRECISIONS_TRIED
 from .hints import Compared as Compared
 from .hints import Hint as Hint

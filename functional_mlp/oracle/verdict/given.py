@@ -6,6 +6,7 @@ Nothing is judged here but shapes: whether an array is missing or cannot be comp
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from functional_mlp.oracle.case import (
     Case,
     Layer,
     as_rows,
+    declared_layer,
     declared_shape,
     delta_path,
     layer_path,
@@ -103,6 +105,22 @@ def given_params(case: Case, params: Any, only: tuple[str, ...] = ()) -> Given:
     if not asked:
         raise ValueError(f"expected only to name parameters of the case, {', '.join(leaves)}, got {', '.join(only)}")
     return asked
+
+
+def notes_on_shapes(case: Case, params: Any) -> tuple[str, ...]:
+    """What is said of gradients of biases in another shape than the biases', if NumPy makes a matrix of the two."""
+    notes = []
+    pairs = map(partial(weights_and_bias, "params"), layers_in(params, len(case.params)))
+    for i, (layer, (_, given)) in enumerate(zip(case.params, pairs, strict=False)):
+        own = declared_layer(layer, case.layout).get("bias")
+        if own is None or given is None or case.layout.in_weights:
+            continue
+        shape = shape_of(given)
+        if math.prod(shape) == own.size > 1 and math.prod(together := np.broadcast_shapes(own.shape, shape)) > own.size:
+            path = parameter_path(i, "bias")
+            words = f"the gradient of {path} has shape {shape}, the bias {own.shape}"
+            notes.append(f"{words}: subtracted from it, NumPy makes {together} of the two; reshape it")
+    return tuple(notes)
 
 
 def is_asked_for(path: str, only: tuple[str, ...]) -> bool:

@@ -189,8 +189,8 @@ def test_a_function_is_explained_in_the_case_of_the_evidence():
 
 def test_a_path_that_is_none_of_a_parameter_is_refused_by_name():
     report = checked(drawn(), "mean-missing")
-    with pytest.raises(ValueError, match=r"expected the path of a parameter \(params\[0\].weights, .*got 'W1'"):
-        report.explain("W1")
+    with pytest.raises(ValueError, match=r"expected the path of a parameter \(params\[0\].weights, .*got 'X1'"):
+        report.explain("X1")
 
 
 def test_a_report_without_its_case_says_so():

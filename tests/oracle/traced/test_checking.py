@@ -239,3 +239,12 @@ def test_what_a_function_does_that_cannot_be_judged_is_said_with_its_line(functi
         check_vjp(function, np.arange(3.0), np.ones(3), np.ones(3))
     assert "test_checking.py" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_of_16_bits_are_told_how_a_kernel_is_declared(dtype):
+    x = np.linspace(-1, 1, 6).astype(dtype)
+    report = oracle.check_vjp(lambda x: (x * x).sum(), x, 2 * x)
+    assert any(f"precision='{dtype} in float32'" in note for note in report.notes)
+    declared = oracle.check_vjp(lambda x: (x * x).sum(), x, 2 * x, precision=f"{dtype} in float32")
+    assert not any("is declared as" in note for note in declared.notes)

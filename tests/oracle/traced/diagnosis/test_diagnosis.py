@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from functional_mlp import oracle
 from functional_mlp.oracle.traced.diagnosis import diagnose
 from tests.helpers.traced_functions import (
     PATHS,
@@ -154,3 +155,23 @@ def test_random_errors_get_no_name(precision):
             found = diagnose(trace, floors, [wrong if i == k else r for i, r in enumerate(right)], PATHS[:3])
             named += [found.sentence] if found is not None and found.kind != "related" else []
     assert not named
+
+
+@pytest.mark.parametrize("precision", ["float16 in float32", "bfloat16 in float32"])
+@pytest.mark.parametrize(("factor", "said"), [(-1.0, "wrong sign"), (2.0, "twice"), (0.5, "half"), (0.0, "missing")])
+def test_in_16_bits_a_factor_is_named_by_all_entries_together(precision, factor, said):
+    """Each entry alone knows two digits of it."""
+    dtype, rng = precision.partition(" ")[0], np.random.default_rng(3)
+    q, k, ct = (rng.standard_normal(shape).astype(dtype) for shape in ((40, 16), (40, 16), (40, 40)))
+    wide = [array.astype(np.float32) for array in (q, k, ct)]
+    s = wide[0] @ wide[1].T / np.float32(4)
+    p = np.exp(s - s.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    ds = p * (wide[2] - (wide[2] * p).sum(axis=1, keepdims=True)) / np.float32(4)
+    grads = [(np.float32(factor) * (ds @ wide[1])).astype(dtype), (ds.T @ wide[0]).astype(dtype)]
+
+    def weights(q, k):
+        return jax.nn.softmax(q @ k.T / 4)
+
+    report = oracle.check_vjp(weights, (q, k), grads, ct, precision=precision)
+    assert said in report.headline
