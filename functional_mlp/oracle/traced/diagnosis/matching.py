@@ -49,11 +49,10 @@ class Factor(NamedTuple):
         return self._replace(words="", perhaps=self.perhaps or self.words)
 
     def shown(self) -> str:
-        """The number, with the digits that are known of it."""
-        digits = (
-            int(np.clip(np.floor(np.log10(abs(self.value) / self.doubt)), 1, 6)) if self.doubt and self.value else 6
-        )
-        return f"{self.value:#.{digits}g}".rstrip(".") if digits < 6 else f"{self.value:.6g}"
+        """The number, with the digits that are known of it, two at least."""
+        known = abs(self.value) / self.doubt if self.doubt and self.value else 1e6
+        digits = int(np.clip(np.log10(known) + 0.5, 2, 6))
+        return f"{self.value:.6g}" if digits == 6 else f"{float(f'{self.value:.{digits}g}'):.6g}"
 
 
 def reproduces(target: Target, differences: Sequence[Array]) -> bool:
@@ -135,7 +134,7 @@ def factor_in(low: float, high: float, sizes: Sequence[int]) -> Factor:
         inside = [c for c in table if low - slack <= c - 1 <= high + slack and c != 1]
         if inside and bits - np.log2(len(table)) >= least:
             best = min(inside, key=lambda c: abs(c - middle))
-            words = table[best] if table is by_sizes or best not in by_sizes else f"{table[best]} ({by_sizes[best]})"
+            words = table[best] if table is by_sizes or best not in by_sizes else f"{table[best]}: it {by_sizes[best]}"
             return Factor(best, words, bits - float(np.log2(len(table))), width / 2)
     known = [c for c in by_sizes if low <= c - 1 <= high]
     nearest = min(known, key=lambda c: abs(c - middle), default=None)
