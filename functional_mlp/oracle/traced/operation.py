@@ -178,7 +178,8 @@ class _Watch(NamedTuple):
                 warnings.simplefilter("ignore", RuntimeWarning)
                 result = self.backward(*arguments)
         except (Exception, SystemExit) as error:
-            return None, Fault("raises", f"raises {raised(error, self.backward)}")
+            of_tensors = AS_TENSORS if "numpy.ndarray" in str(error) else ""
+            return None, Fault("raises", f"raises {raised(error, self.backward)}{of_tensors}")
         before = [*draw.leaves, *jax.tree.leaves(ct)]
         now = [*fresh, *jax.tree.leaves(own)]
         names = [*self._names(), *("ct" for _ in jax.tree.leaves(ct))]
@@ -255,6 +256,9 @@ class _Watch(NamedTuple):
         return [(first.draw.name, Fault("stale-state", words))]
 
 
+AS_TENSORS = (
+    "; it gets NumPy arrays: let it make tensors of them, or hand what it computed from tensors to oracle.check_vjp"
+)
 NARROWER = (
     "its gradients come as {0}: it was asked with arrays of that, and judged as that; to have it otherwise, declare a"
     " precision"

@@ -174,3 +174,8 @@ def test_a_reference_that_fails_is_bad_input():
         check_backward(affine_backward, affine, (X, W), seed=-1)
     with pytest.raises(TypeError, match="expected a function that returns gradients"):
         check_backward(None, affine, (X, W))
+
+
+def test_a_launcher_of_tensors_is_told_that_it_gets_arrays():
+    report = check_backward(lambda x, ct: x.float() * ct, lambda x: x, (np.ones((2, 3)),))
+    assert "it gets NumPy arrays" in report.headline
