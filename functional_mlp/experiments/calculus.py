@@ -135,6 +135,19 @@ def _math(formula: str) -> str:
     return formula
 
 
+def draw_networks() -> Any:
+    """The chapter's networks of sigmoid units: a neuron, a layer, and one with hidden layers."""
+    from functional_mlp.experiments.figures import network_sketch, new_figure
+
+    figure, row = new_figure(1, 3, (11.0, 3.8), width_ratios=(1, 1, 2))
+    for axes, sizes, title in zip(
+        row, ((3, 1), (3, 2), (3, 4, 2, 2)), ("a neuron", "a dense layer", "two hidden layers"), strict=True
+    ):
+        network_sketch(axes, sizes)
+        axes.set_title(title)
+    return figure
+
+
 def draw_chain_rule() -> Any:
     """The chain rule of two variables with its tangent, and the two affine maps as a computational graph."""
     from functional_mlp.experiments.figures import BLUE, GREEN, ORANGE, VERMILION, new_figure
@@ -207,4 +220,5 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         if results.plots:
             results.figure(draw_rules(), "rules")
             results.figure(draw_chain_rule(), "chain_rule")
+            results.figure(draw_networks(), "networks")
     return summary

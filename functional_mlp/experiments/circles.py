@@ -143,9 +143,15 @@ def draw(results: Results, title: str, seed: int, result: fm.TrainResult, inputs
         curve_of_runs,
         decision_boundary,
         histogram_of_runs,
+        network_sketch,
         new_figure,
         spread_of,
     )
+
+    figure, axes = new_figure(size=(5.6, 3.8))
+    network_sketch(axes, NETWORK.sizes)
+    axes.set_title("Circles: the network, relu, relu, sigmoid")
+    results.figure(figure, "network")
 
     first = run_of(result.params, 0)
     figure, axes = new_figure(size=(5.2, 5.0))
@@ -153,7 +159,7 @@ def draw(results: Results, title: str, seed: int, result: fm.TrainResult, inputs
     def score(points: np.ndarray) -> np.ndarray:
         return np.asarray(fm.forward(NETWORK, first, jax_array(points, inputs.dtype))[0][:, 0])
 
-    decision_boundary(axes, score, np.asarray(inputs), np.asarray(targets)[:, 0], threshold=0.5)
+    decision_boundary(axes, score, np.asarray(inputs), np.asarray(targets)[:, 0], (0.0, 1.0))
     iterations = len(result.history["epoch"])
     axes.set_title(f"Circles, {title}: decision boundary\nafter {iterations} iterations from initial seed {seed}")
     results.figure(figure, "decision_boundary")

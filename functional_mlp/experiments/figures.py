@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.inspection import DecisionBoundaryDisplay
@@ -31,6 +32,7 @@ BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK = (
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
 CLASS_COLOURS = (BLUE, ORANGE)
 CLASS_MARKERS = ("o", "^")
+SHADES = 5  # from a boundary to either class
 STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -77,26 +79,33 @@ class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def decision_boundary(
-    axes: Axes, score: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, labels: np.ndarray, threshold: float
+    axes: Axes,
+    score: Callable[[np.ndarray], np.ndarray],
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    between: tuple[float, float],
 ) -> None:
-    """Draws the two regions of a classifier with its boundary, and the samples.
+    """Draws what a classifier says everywhere, the surer the darker, with its boundary, and the samples.
 
     Args:
         axes: where to.
-        score: maps points (n, 2) to (n,); above `threshold` is class 1.
+        score: maps points (n, 2) to (n,), such as a probability; in the upper half of its range is class 1.
         inputs: (n, 2).
         labels: (n,) of 0 and 1.
-        threshold: of the score.
+        between: the least and the largest score.
     """
+    threshold, half = sum(between) / 2, (between[1] - between[0]) / 2
+    shades = LinearSegmentedColormap.from_list("", [CLASS_COLOURS[0], "white", CLASS_COLOURS[1]])
     common: dict[str, Any] = {"grid_resolution": 300, "response_method": "decision_function", "eps": 0.3, "ax": axes}
     estimator = _Classifier(lambda points: np.asarray(score(points), np.float64) - threshold)
     DecisionBoundaryDisplay.from_estimator(
         estimator,
         inputs,
         plot_method="contourf",
-        levels=[-1e9, 0, 1e9],
-        colors=list(CLASS_COLOURS),
-        alpha=0.2,
+        levels=np.linspace(-half, half, 2 * SHADES + 1),
+        cmap=shades,
+        extend="both",
+        alpha=0.45,
         **common,
     )
     DecisionBoundaryDisplay.from_estimator(

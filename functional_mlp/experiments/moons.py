@@ -120,7 +120,7 @@ def draw(results: Results, arguments: argparse.Namespace, result: fm.TrainResult
         outputs, _ = fm.forward(NETWORK, first, jax_array(points, arguments.dtype))
         return np.asarray(outputs[:, 1] - outputs[:, 0])
 
-    decision_boundary(axes, score, data.test_inputs, test_labels, threshold=0.0)
+    decision_boundary(axes, score, data.test_inputs, test_labels, (-1.0, 1.0))
     axes.set_title(
         f"Moons, {arguments.variant}: test samples and decision boundary\n"
         f"after {arguments.epochs} epochs from initial seed {arguments.seed}"

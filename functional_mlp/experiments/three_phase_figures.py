@@ -12,6 +12,7 @@ from functional_mlp.experiments.figures import (
     curve_of_runs,
     decision_boundary,
     histogram_of_runs,
+    network_sketch,
     new_figure,
     share_of_diverged,
     spread_of,
@@ -29,6 +30,11 @@ def draw(
     labels: np.ndarray,
 ) -> None:
     """The figures: the course of both readings, and what the first run of each has learnt."""
+    figure, axes = new_figure(size=(5.6, 3.8))
+    network_sketch(axes, network.sizes)
+    axes.set_title("Three-phase network: sigmoid in every layer")
+    results.figure(figure, "network")
+
     columns = len(ends)
     lost = {reading: diverged(end.params, loss) for reading, (end, loss, _) in ends.items()}
     figure, panels = new_figure(2, columns, size=(4.8 * columns, 5.6), squeeze=False, sharex=True, sharey="row")
@@ -49,7 +55,7 @@ def draw(
         def score(points: np.ndarray, params: fm.Params = first) -> np.ndarray:
             return np.asarray(fm.forward(network, params, jax_array(points, arguments.dtype))[0][:, 0])
 
-        decision_boundary(axes, score, inputs, labels, threshold=0.5)
+        decision_boundary(axes, score, inputs, labels, (0.0, 1.0))
         axes.set_title(f"{reading}\nseed {arguments.seed}, stopped after {int(end.steps[0])} steps")
     results.figure(figure, "decision_boundary")
 

@@ -60,7 +60,11 @@ def test_every_derivative_by_hand_is_that_of_jax_and_of_the_library(
     assert summary["two_affine_maps"] == {"hand": 2.0, "jax_grad": 2.0}
     assert summary["derivatives"] == len(rows)
     files = {file.name for file in (tmp_path / "out").iterdir()}
-    figures = set() if plots else {"rules.png", "rules.svg", "chain_rule.png", "chain_rule.svg"}
+    figures = (
+        set()
+        if plots
+        else {f"{name}.{kind}" for name in ("rules", "chain_rule", "networks") for kind in ("png", "svg")}
+    )
     assert files == {"history.csv", "manifest.json", "summary.json"} | figures
     line = next(line for line in capsys.readouterr().out.splitlines() if "∂L/∂b = 2b" in line)
     assert line.split()[3:5] == ["2", "2"]
