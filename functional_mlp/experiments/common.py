@@ -56,7 +56,7 @@ def positive(text: str) -> int:
     return value
 
 
-def number_between(low: float, high: float, wanted: str) -> Callable[[str], float]:
+def number_between(low: float | int, high: float | int, wanted: str) -> Callable[[str], float]:
     """A number between two others, neither included, for argparse; `wanted` is what its sentence says is expected."""
 
     def check(text: str) -> float:

@@ -244,7 +244,7 @@ def test_no_diagnosis_where_nothing_is_wrong_and_none_where_an_array_is_missing(
     report = oracle.check(case, answer(case)[:2])
     assert report.diagnosis is not None
     assert (report.diagnosis.mistakes, report.diagnosis.searched) == ((), False)
-    assert "was not looked for" in " ".join(report.text().split())
+    assert "are missing" in " ".join(report.text().split())
 
 
 def test_the_report_says_it_in_words_and_in_json_of_the_schema():
