@@ -28,9 +28,9 @@ QUICK = {
 @pytest.mark.parametrize(
     ("name", "figures"),
     [
-        ("circles", {"curves", "decision_boundary"}),
+        ("circles", {"curves", "decision_boundary", "network"}),
         ("moons", {"data", "network", "mean_squared_error", "accuracy", "decision_boundary"}),
-        ("three_phase", {"curves", "decision_boundary", "final_accuracy"}),
+        ("three_phase", {"curves", "decision_boundary", "final_accuracy", "network"}),
     ],
 )
 def test_results_are_complete_and_never_overwritten_silently(

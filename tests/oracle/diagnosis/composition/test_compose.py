@@ -294,7 +294,7 @@ def cut(grads, decimals):
     [lambda grads: [tuple(map(np.sign, layer)) for layer in grads], *(lambda g, d=d: cut(g, d) for d in (1, 3, 5))],
 )
 def test_numbers_of_few_digits_name_nothing(dtype, rounded):
-    for seed in range(6):
+    for seed in range(3):
         case = oracle.draw_case(NETWORK, MEAN, samples=7, seed=seed, dtype=dtype)
         grads = [tuple(leaf.astype(dtype) for leaf in layer) for layer in rounded(backward(case))]
         report = oracle.check(case, grads)
