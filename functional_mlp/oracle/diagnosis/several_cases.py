@@ -9,6 +9,7 @@ import numpy as np
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.diagnosis.composition import is_any_number
 from functional_mlp.oracle.diagnosis.search import Account, Explanation, Found, Named, named
+from functional_mlp.oracle.mistakes import MISTAKES, applies
 
 
 def work_of(case: Case) -> int:
@@ -35,8 +36,8 @@ def most_often(seen: Sequence[Found]) -> tuple[Account, ...]:
     """The accounts that explain the most cases, and of these the most arrays; the likeliest first.
 
     One case may show but some of the mistakes: an account explains it too if it has these. What explains the cases of
-    one number of samples, and none of the others, is chance, or what another mistake looks like there; so is any number
-    that explains one case.
+    one number of samples, and none of the others that it applies to, is chance, or what another mistake looks like
+    there; so is any number that explains one case.
     """
     counts = {found.samples for found in seen}
     counted: list[tuple[Account, int]] = []
@@ -49,7 +50,8 @@ def most_often(seen: Sequence[Found]) -> tuple[Account, ...]:
             continue
         held = [found.samples for found in seen if explains(account, found)]
         by_chance = len(held) == 1 < len(seen) and _has_any_number(account)
-        if len(set(held)) >= min(2, len(counts)) and not by_chance:
+        enough = len(set(held)) >= min(2, len(counts)) or not any(_would_show(account, found) for found in seen)
+        if enough and not by_chance:
             counted.append((account, len(held)))
     if not counted:
         return ()
@@ -57,6 +59,18 @@ def most_often(seen: Sequence[Found]) -> tuple[Account, ...]:
     fewest = min(len(account.unexplained) for account, times in counted if times == most)
     best = [account for account, times in counted if times == most and len(account.unexplained) == fewest]
     return tuple(sorted(best, key=lambda account: account.cost))
+
+
+def _would_show(account: Account, found: Found) -> bool:
+    """Whether these mistakes, which do not explain a case, would have shown in it: whether all of them apply there."""
+    if found.question is None or explains(account, found):
+        return False
+    prepared = found.question.prepared
+    return all(
+        applies(prepared, one.id, layer, variant=one.variant, value=one.value)
+        for one in account.mistakes
+        for layer in (one.layers if MISTAKES[one.id].scope == "layer" and one.layers else (None,))
+    )
 
 
 def _has_any_number(account: Account) -> bool:

@@ -38,8 +38,26 @@ def test_the_number_of_features_for_that_of_samples(as_a_person):
 def test_a_lost_remainder_is_not_a_gradient_that_is_never_computed(block, as_a_person):
     """Of one sample nothing is left: but of seven there is."""
     report = asked(lambda n: n - n % block, len)
-    assert report.diagnosis.mistakes == ()
-    first = 7 - 7 % block
-    assert f"the sum over the first {first} of 7 samples: the rest are left out" in report.headline
+    if block == 2:  # of seven, the last one
+        assert report.headline == "The last sample is left out of the gradient."
+    else:
+        assert report.diagnosis.mistakes == ()
+        assert "the sum over the first 4 of 7 samples: the rest are left out" in report.headline
     noted = any("are samples left over by blocks of 2 lost?" in note for note in report.notes)
     assert noted == (block == 2)  # of 4 no probe case has a multiple
+
+
+def test_what_can_be_done_in_batches_of_one_size_alone_is_named(as_a_person):
+    """Sums over units in place of samples fit biases where there are as many; of one sample they are one number."""
+    network = fm.Network((4, 7, 3), ("tanh", "softmax"))
+
+    def program(params, inputs, targets):
+        (w1, _), (_, _) = params
+        right = gradients(params, inputs, targets, samples=len(inputs), divisor=len(inputs))
+        a1 = np.tanh(inputs @ w1 + params[0][1])
+        p = np.exp(a1 @ params[1][0] + params[1][1])
+        d1 = (p / p.sum(axis=1, keepdims=True) - targets) / len(inputs) @ params[1][0].T * (1 - a1**2)
+        return [(right[0][0], d1.sum(axis=1)), right[1]]
+
+    report = oracle.check_function(program, network, LOSS)
+    assert "bias-summed-over-wrong-axis" in {one.id for told in report.diagnosis.explanations for one in told}
