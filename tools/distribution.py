@@ -75,13 +75,16 @@ def require_description(wheel: Path) -> None:
 
 
 def commands_of(program: Path, folder: Path) -> list[list[str]]:
-    """Every command of the program, with those of its groups."""
+    """Every command of the program, with those of its groups; those of experiments say which extra they need."""
     found, groups = [], [[]]  # type: ignore[var-annotated]
     while groups:
         group = groups.pop()
         text = run([program, *group, "--help"], folder).partition("Commands:\n")[2]
         for name in re.findall(r"^  ([a-z][a-z-]*)(?:  |$)", text.partition("\n\n")[0], re.M):
-            inner = run([program, *group, name, "--help"], folder)
+            lacking = group == ["experiment"]
+            inner = run([program, *group, name, "--help"], folder, code=2 if lacking else 0)
+            if lacking and "functional-mlp[experiments]" not in inner:
+                raise DistributionError(f"expected the experiment {name} to name the extra that it needs, got {inner}")
             (groups if "\nCommands:\n" in inner else found).append([*group, name])
     return found
 
