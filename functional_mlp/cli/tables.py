@@ -88,7 +88,7 @@ def fit_command(
         "target": target,
         "drop": sorted(drop or []),
         "missing": missing,
-        "table": hashlib.sha256(data.read_bytes()).hexdigest(),
+        "table": _digest_of(data),
     }
     if _is_finished(fitting, output, asked):
         show(f"finished already; {_told(output)}")
@@ -136,9 +136,14 @@ def predict_command(
     if found.score is not None:
         of = f" of {found.scored} rows" if found.scored < len(found.values) else ""
         learnt = fitting.asked_in(run)
-        same = learnt is not None and learnt["table"] == hashlib.sha256(data.read_bytes()).hexdigest()
+        same = learnt is not None and learnt["table"] == _digest_of(data)
         note = " (of the table that was learnt from: of other rows it will be less good)" if same else ""
         print(f"{fitting.SCORES[saved.encoding.target.task]}{of}: {found.score:.6g}{note}", file=sys.stderr)
+
+
+def _digest_of(data: Path) -> str:
+    """By which a fit knows the table that it learnt from."""
+    return hashlib.sha256(data.read_bytes()).hexdigest()
 
 
 def _architectures(hidden: list[str], widths: str | None, depths: str | None) -> tuple[tuple[int, ...], ...]:

@@ -377,6 +377,14 @@ def test_samples_are_columns_where_biases_are(samples, labels, as_a_person):
     assert oracle.check(oracle.Case(network, loss, params, inputs, targets), right).verdict == "consistent"
 
 
+def test_a_bias_gradient_of_a_shape_that_fits_nothing_is_judged(as_a_person):
+    """As many numbers as units, and no vector, row or column."""
+    case = oracle.draw_case(fm.Network((4, 6, 3), "identity"), fm.Loss("squared_error"), samples=5)
+    grads = [[np.array(leaf) for leaf in layer] for layer in oracle.solve(case).grads]
+    grads[0][1] = grads[0][1].reshape(2, 3)
+    assert "expected shape (6,), got (2, 3)" in oracle.check(case, grads).headline
+
+
 def test_a_bias_gradient_that_broadcasts_is_said(as_a_person):
     network, loss, params, inputs, targets, right = columns(6)
     case = oracle.Case(network, loss, params, inputs, targets)

@@ -102,7 +102,8 @@ def _pattern(wrong: Mapping[Case, bool]) -> tuple[str, ...]:
     names = {purpose_of(case) for case, is_wrong in wrong.items() if is_wrong}
     if not names:
         return ()
-    left_over = _left_over({len(case.inputs): is_wrong for case, is_wrong in sorted(wrong.items(), key=_is_wrong)})
+    wrong_sizes = {len(case.inputs) for case, is_wrong in wrong.items() if is_wrong}
+    left_over = _left_over({len(case.inputs): len(case.inputs) in wrong_sizes for case in wrong})
     if left_over:
         return (left_over,)
     every = {purpose_of(case) for case in wrong}
@@ -114,10 +115,6 @@ def _pattern(wrong: Mapping[Case, bool]) -> tuple[str, ...]:
     if names == every - {"one sample"}:
         return ("one sample is right, several are not: look at sums, means and factors 1/n over samples",)
     return ()
-
-
-def _is_wrong(pair: tuple[Case, bool]) -> bool:
-    return pair[1]
 
 
 def _left_over(wrong: Mapping[int, bool]) -> str:

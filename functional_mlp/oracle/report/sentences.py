@@ -149,7 +149,11 @@ def first_sentences(report: Reported, notation: Notation) -> tuple[str, ...]:
 
 
 # what is said first of an array that cannot be compared
-_OF_MISFITS = {Cause.MISSING: "is missing", Cause.SHAPE: "cannot be compared", Cause.NOT_FINITE: "is not finite"}
+_OF_MISFITS: dict[Cause | None, str] = {
+    Cause.MISSING: "is missing",
+    Cause.SHAPE: "cannot be compared",
+    Cause.NOT_FINITE: "is not finite",
+}
 
 
 def _of_misfits(report: Reported) -> str:
@@ -163,9 +167,7 @@ def _of_misfits(report: Reported) -> str:
     if len(paths) > 1:
         several = "are missing" if kinds == {Cause.MISSING} else "cannot be compared"
         return f"{names} {several}{_why(misfits[0])}."
-    return (
-        f"{names} {next(words for cause, words in _OF_MISFITS.items() if cause is misfits[0].cause)}{_why(misfits[0])}."
-    )
+    return f"{names} {_OF_MISFITS[misfits[0].cause]}{_why(misfits[0])}."
 
 
 def _why(leaf: Leaf) -> str:

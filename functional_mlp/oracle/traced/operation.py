@@ -349,14 +349,12 @@ def _combined(
 
 def _hint_on(wrong: Sequence[Asked], declared: Precision) -> Hint | None:
     """Another precision in which no draw would be wrong, if most of them say which; what is coarsest explains all."""
-    hints = {
-        at: hint_on(one.question, one.trace, one.floors, one.leaves, declared.name) for at, one in enumerate(wrong)
-    }
-    known = [hint for hint in hints.values() if hint is not None]
+    hints = [hint_on(one.question, one.trace, one.floors, one.leaves, declared.name) for one in wrong]
+    known = [hint for hint in hints if hint is not None]
     if 2 * len(known) < len(wrong):
         return None
     chosen = max(known, key=lambda hint: hint.unit)
-    others = [one for at, one in enumerate(wrong) if hints[at] is None]
+    others = [one for one, hint in zip(wrong, hints, strict=True) if hint is None]
     again = (judged_as(one.question, one.trace, precision_named(chosen.precision))[0] for one in others)
     return None if any(leaf.verdict is Verdict.WRONG for leaves in again for leaf in leaves) else chosen
 

@@ -116,7 +116,10 @@ def notes_on_shapes(case: Case, params: Any) -> tuple[str, ...]:
         if own is None or given is None or case.layout.in_weights:
             continue
         shape = shape_of(given)
-        if math.prod(shape) == own.size > 1 and math.prod(together := np.broadcast_shapes(own.shape, shape)) > own.size:
+        if shape not in shapes_of_bias(own.size):  # what is said of that is that it does not fit
+            continue
+        together = np.broadcast_shapes(own.shape, shape)
+        if math.prod(together) > own.size:
             path = parameter_path(i, "bias")
             words = f"the gradient of {path} has shape {shape}, the bias {own.shape}"
             notes.append(f"{words}: subtracted from it, NumPy makes {together} of the two; reshape it")
