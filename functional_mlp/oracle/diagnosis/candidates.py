@@ -126,6 +126,7 @@ def starts(group: Slips, question: Discrepancy) -> bool:
     for slip in group:
         place = MISTAKES[slip.id].change.place_of(slip.variant)
         if place in ("forward", "output_cotangent"):
+            begins.append(top == slip.layer)  # a function that is computed as declared may go back as another
             begins.append(not question.exact or question.hides or question.case.loss is None or top == last)
         elif slip.layer is not None and place in ("through_activation", "previous_cotangent", "early"):
             begin = slip.layer - (place != "through_activation")

@@ -61,11 +61,12 @@ Said = tuple[str, tuple[float, ...]]  # of "it is …", and the numbers in it
 
 def relations(question: Discrepancy, paths: Iterable[str]) -> tuple[Relation, ...]:
     """How some wrong arrays are related to the right ones; those that are related alike together."""
-    constants = Constants(question.prepared, question.rate)
+    constants, paths = Constants(question.prepared, question.rate), list(paths)
     found: dict[tuple[str, str], tuple[list[str], tuple[float, ...]]] = {}
     left = []
     for path in sorted(paths, key=lambda path: (-layer_of(path), path)):
-        said = _related(question, path, constants) if path.startswith(("params", "deltas", "ct_inputs")) else None
+        of_arrays = path.startswith(("params", "deltas", "ct_inputs"))
+        said = _related(question, path, constants, alone=len(paths) == 1) if of_arrays else None
         if said is None:
             left.append(path)
             continue
@@ -83,9 +84,10 @@ def _sentence(paths: Sequence[str], words: str) -> str:
     return f"{', '.join(paths[:-1])} and {paths[-1]} are each {words}"
 
 
-def _related(question: Discrepancy, path: str, constants: Constants) -> tuple[str, Said] | None:
+def _related(question: Discrepancy, path: str, constants: Constants, *, alone: bool) -> tuple[str, Said] | None:
+    """What one array is, or None; of a single number only where it `alone` is wrong: others it may be by chance."""
     given, right = question.given[path], question.truth[path]
-    if given.shape != right.shape or given.size < 2 or not np.isfinite(given).all():
+    if given.shape != right.shape or given.size < (1 if alone else 2) or not np.isfinite(given).all():
         return None
     largest = max(float(np.abs(given).max()), float(np.abs(right).max()))
     allowed = float(question.allowed[path].max()) + 4 * question.relative[path] * largest
@@ -109,7 +111,8 @@ def _zero(pair: _Pair) -> Said | None:
 
 def _scaled(pair: _Pair) -> Said | None:
     factor = _factor(pair.given, pair.right)
-    if np.count_nonzero(pair.right) < 2 or factor == 0 or not pair.near(pair.given, factor * pair.right, factor):
+    enough = np.count_nonzero(pair.right) >= min(2, pair.right.size)
+    if not enough or factor == 0 or not pair.near(pair.given, factor * pair.right, factor):
         return None
     meaning = pair.constants.meaning_of(factor, 1e-9)
     words = f" ({meaning[0]})" if meaning and meaning[0] != f"{factor:.6g}" else ""
@@ -247,8 +250,13 @@ def _per_sample(question: Discrepancy, own: Sequence[str]) -> Relation | None:
     basis, target, allowed = np.concatenate(rows), np.concatenate(given), np.concatenate(loose)
     if not np.isfinite(basis).all() or not np.isfinite(target).all():
         return None
-    weights, _, rank, _ = np.linalg.lstsq(basis, target, rcond=1e-6)
-    if rank < samples or (np.abs(basis @ weights - target) > allowed).any():
+    seen = (np.abs(basis) > allowed[:, None]).any(axis=0)  # the others count as they should, as far as anybody can see
+    sizes = np.linalg.norm(basis[:, seen], axis=0)
+    left = target - basis[:, ~seen].sum(axis=1)
+    scaled, _, rank, _ = np.linalg.lstsq(basis[:, seen] / sizes, left, rcond=1e-10)
+    weights = np.ones(samples)
+    weights[seen] = scaled / sizes
+    if rank < len(sizes) or (np.abs(basis @ weights - target) > allowed).any():
         return None
     return Relation("per-sample", tuple(own), tuple(map(float, weights)), _sentence(own, _in_words(weights)))
 

@@ -43,8 +43,10 @@ from functional_mlp.oracle.diagnosis.relations import Relation
 from functional_mlp.oracle.diagnosis.reversed_layers import reversed_and_more
 from functional_mlp.oracle.mistakes import MISTAKES, Number
 
-LEAST = 2.0  # evidence, a natural logarithm, for a mistake without a fitted number
-WHOLE = 1e-3  # of one: how near a number that is fitted must be known to be told from any that is no whole one
+LEAST = 3.0  # evidence beyond its cost, a natural logarithm, for a mistake without a fitted number
+WHOLE = 1e-3  # of one: how near a whole number must be known to be told from any that is none
+FEW_UNITS = 512.0  # of roundoff: relative noise of numbers that no cancellation has spoilt
+MOSTLY = 16.0  # times more than that: right numbers that are mostly rounding
 ROUNDING = 1e-6  # of the cosine of two arrays of which one is a multiple of the other
 
 
@@ -134,7 +136,30 @@ def accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
 
     None where the right numbers are as near as those of a mistake may be: then nothing proves one. The likelier come
     first. Mistakes that say no more than how numbers are related are named where nothing else explains everything.
+    Where the right numbers are mostly rounding, other ones need not be: they are looked for as exact numbers too.
     """
+    found = _accounts(question, composed=composed)
+    surer = question if any(not account.unexplained for account in found) else _as_exact_as_given(question)
+    return found if surer is question else _accounts(surer, composed=composed) or found
+
+
+def _as_exact_as_given(question: Discrepancy) -> Discrepancy:
+    """The question with wrong arrays that rounding has not spoilt, where the right ones are mostly rounding.
+
+    So it is where what a mistake leaves out is a large factor, or a difference of near numbers.
+    """
+    unit = FEW_UNITS * question.unit
+    spoilt = [path for path in question.wrong & question.relative.keys() if question.relative[path] > MOSTLY * unit]
+    if not spoilt:
+        return question
+    sizes = {path: float(np.max(np.abs(question.given[path]), initial=0.0)) for path in spoilt}
+    allowed = {path: np.minimum(question.allowed[path], unit * size) for path, size in sizes.items()}
+    relative = {**question.relative, **dict.fromkeys(spoilt, unit)}
+    return question._replace(allowed={**question.allowed, **allowed}, relative=relative)
+
+
+def _accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
+    """The same, by one measure of noise."""
     if question.wrong <= matched(question, question.truth):
         return ()
     left: tuple[str, ...] = ()
@@ -151,6 +176,8 @@ def accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
     several_numbers = numbers > 1  # a factor fits any single one
     if several_numbers and not any(_says_what_was_done(account) for account in found):
         found += _alone(question, generic=True)
+        doubt = 4 * max((question.relative[path] for path in question.wrong), default=0.0)
+        found += of_batch_sizes(found, len(question.case.inputs), doubt, WHOLE)
     found = found or several
     found = [account._replace(unexplained=(*account.unexplained, *left)) for account in found]
     return tuple(_without_repetition(found))
@@ -163,6 +190,27 @@ def composed_accounts(question: Discrepancy) -> list[Account]:
     if left:
         found = reversed_and_more(question, left) or differences_and_more(question) or found
     return [_account(question, one) for one in found]
+
+
+def of_batch_sizes(accounts: Sequence[Account], samples: int, doubt: float, chance: float) -> list[Account]:
+    """Those of a gradient that is n/N times the right one, N a whole number: as one that is divided by N, and not by n.
+
+    Args:
+        accounts: among which it is looked for.
+        samples: the number n of samples.
+        doubt: how far N may be from a whole number, relative to it.
+        chance: how far at most, not relative to it: any number is near a whole one that is large.
+    """
+    found = []
+    for account in accounts:
+        scaled, *more = account.mistakes
+        if more or (scaled.id, scaled.variant) != ("loss-scaled", "gradient") or not isinstance(scaled.value, float):
+            continue
+        size = samples / scaled.value if scaled.value else 0.0
+        if 0.5 < size < np.inf and abs(size - round(size)) <= doubt * size <= chance and round(size) != samples:
+            own = named("nominal-batch-size", (), scaled.digits, value=float(round(size)))
+            found.append(account._replace(mistakes=(own,)))
+    return found
 
 
 def _says_what_was_done(account: Account) -> bool:
@@ -270,7 +318,7 @@ def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
             return False
         shown = all_shown - fitted_numbers * of_one_number
         exact = not fitted_numbers and not MISTAKES[own.id].generic  # then the arrays that are right are evidence too
-        return not observed or (shown >= LEAST if exact else outweighs(shown, one.cost))
+        return not observed or (shown >= LEAST + one.cost if exact else outweighs(shown, one.cost))
 
     return [one for one in found if is_beyond_chance(one)]
 

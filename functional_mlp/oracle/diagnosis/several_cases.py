@@ -1,15 +1,19 @@
 """One program that was judged in several cases: in which order they are looked at, and what explains all of them."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from functional_mlp.oracle.case import Case
 from functional_mlp.oracle.diagnosis.composition import is_any_number
-from functional_mlp.oracle.diagnosis.search import Account, Explanation, Found, Named, named
-from functional_mlp.oracle.mistakes import MISTAKES, applies
+from functional_mlp.oracle.diagnosis.matching import injected_by, loosened, matched
+from functional_mlp.oracle.diagnosis.search import Account, Explanation, Found, Named, of_batch_sizes
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, applies
+
+# how near a batch size must be to a whole number, relative to it and by itself, where several cases have the same
+NEARLY_WHOLE = 1e-3, 0.5
 
 
 def work_of(case: Case) -> int:
@@ -37,7 +41,7 @@ def most_often(seen: Sequence[Found]) -> tuple[Account, ...]:
 
     One case may show but some of the mistakes: an account explains it too if it has these. What explains the cases of
     one number of samples, and none of the others that it applies to, is chance, or what another mistake looks like
-    there; so is any number that explains one case.
+    there; so is any number that explains one case, and what gives other numbers in another case than were given there.
     """
     counts = {found.samples for found in seen}
     counted: list[tuple[Account, int]] = []
@@ -51,7 +55,7 @@ def most_often(seen: Sequence[Found]) -> tuple[Account, ...]:
         held = [found.samples for found in seen if explains(account, found)]
         by_chance = len(held) == 1 < len(seen) and _has_any_number(account)
         enough = len(set(held)) >= min(2, len(counts)) or not any(_would_show(account, found) for found in seen)
-        if enough and not by_chance:
+        if enough and not by_chance and not _is_refuted(account, seen):
             counted.append((account, len(held)))
     if not counted:
         return ()
@@ -59,6 +63,33 @@ def most_often(seen: Sequence[Found]) -> tuple[Account, ...]:
     fewest = min(len(account.unexplained) for account, times in counted if times == most)
     best = [account for account, times in counted if times == most and len(account.unexplained) == fewest]
     return tuple(sorted(best, key=lambda account: account.cost))
+
+
+def _is_refuted(account: Account, seen: Sequence[Found]) -> bool:
+    """Whether a program with just these mistakes has the numbers of one case, and other ones than those of another."""
+    if account.unexplained:
+        return False
+    slips = tuple(
+        Slip(one.id, layer, one.variant, one.value)
+        for one in account.mistakes
+        for layer in (one.layers if MISTAKES[one.id].scope == "layer" and one.layers else (None,))
+    )
+    explained = [explains(account, found) for found in seen]
+    if all(explained):
+        return False
+    made = [_makes(slips, found) for found in seen]
+    own = [held for held, has in zip(made, explained, strict=True) if has]
+    return True in own and False in made and False not in own
+
+
+def _makes(slips: tuple[Slip, ...], found: Found) -> bool | None:
+    """Whether a program with these mistakes has all numbers of a case; None if nobody can say."""
+    question = found.question
+    if question is None or found.turned:
+        return None
+    with np.errstate(all="ignore"):
+        made = injected_by(question, slips, question.given)
+        return None if made is None else len(matched(loosened(question, slips), made)) == len(question.given)
 
 
 def _would_show(account: Account, found: Found) -> bool:
@@ -85,22 +116,12 @@ def explains(account: Account, found: Found) -> bool:
 def with_batch_sizes(seen: Sequence[Found]) -> list[Found]:
     """Cases of several numbers n of samples, where a gradient of n/N times the right one is divided by N instead of n.
 
-    In one case any fraction is that of some N; in several it is the same N.
+    In one case any fraction is nearly that of some N; in several it is the same N.
     """
     if len({found.samples for found in seen}) == 1:
         return list(seen)
-    return [found._replace(accounts=(*found.accounts, *_of_batch_sizes(found))) for found in seen]
-
-
-def _of_batch_sizes(found: Found) -> Iterator[Account]:
-    for account in found.accounts:
-        scaled = account.mistakes[0]
-        if len(account.mistakes) > 1 or (scaled.id, scaled.variant) != ("loss-scaled", "gradient"):
-            continue
-        with np.errstate(divide="ignore"):
-            size = float(found.samples / np.asarray(scaled.value))
-        if 0.5 < size < np.inf and abs(size - round(size)) <= 1e-3 * size and round(size) != found.samples:
-            yield account._replace(mistakes=(named("nominal-batch-size", (), scaled.digits, value=float(round(size))),))
+    near = [(found, of_batch_sizes(found.accounts, found.samples, *NEARLY_WHOLE)) for found in seen]
+    return [found._replace(accounts=(*found.accounts, *more)) for found, more in near]
 
 
 def _same(one: Explanation, other: Explanation) -> bool:

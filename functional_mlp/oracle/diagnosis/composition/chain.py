@@ -328,6 +328,8 @@ def _valued_by(observed: Observed, chain: Chain, slip: Slip, layer: int, ct_a: A
 def plain_number(value: float, relative: float) -> float:
     """The number of at most eight digits that this one is as far as it is known; else the number itself."""
     value = float(value)
+    if abs(value) <= 16 * max(relative, 1e-15):
+        return 0.0
     for digits in range(1, 9):
         shorter = float(f"{value:.{digits}g}")
         if abs(shorter - value) <= 16 * max(relative, 1e-15) * abs(value):

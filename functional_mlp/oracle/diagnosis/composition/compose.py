@@ -176,7 +176,8 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
         return []
     made = {path: one.made for path, one in chain.explained.items()}
     relative = min(one.observed.relative for one in explained.values())
-    one_number = telling_entries(chain.deltas[search.top], relative) == 1  # by which everything is multiplied
+    # by which everything is multiplied
+    one_number = telling_entries(chain.deltas[search.top], relative) == 1 or _is_of_one_sample(search, chain, relative)
     read = readings(list(chain.explained.values()), search.constants)
     if one_number:
         read = [parts for parts in read if not any(is_any_number(one.id, one.value, one.meanings) for one in parts)]
@@ -188,6 +189,22 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
         for parts in together
         if 0 < len(parts) <= MOST_TOGETHER and outweighs(shown, total(parts), partly=bool(left))
     ]
+
+
+def _is_of_one_sample(search: Search, chain: Chain, relative: float) -> bool:
+    """Whether one number decides of each sample, and the output layer's weights show but one of its inputs times one.
+
+    Any error of that number multiplies everything.
+    """
+    weights = next((one for one in search.observed.get(search.top, ()) if one.kind == "weights"), None)
+    if weights is None or not search.constants.one_number_each:
+        return False
+    units, sizes, _ = np.linalg.svd(weights.given - weights.penalty, full_matrices=False)
+    if (sizes[1:] > 8 * relative * sizes[0]).any():
+        return False
+    inputs = np.asarray(chain.program.inputs_of_layers[search.top], np.float64)
+    along, lengths = np.abs(inputs @ units[:, 0]), np.linalg.norm(inputs, axis=1)
+    return len(units) > 1 and bool((along[lengths > 0] >= (1 - 64 * relative**2) * lengths[lengths > 0] - 1e-15).any())
 
 
 def _choices(search: Search, chain: Chain, *, partial: bool) -> list[tuple[Part, ...]]:
