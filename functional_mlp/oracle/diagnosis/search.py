@@ -41,7 +41,7 @@ from functional_mlp.oracle.diagnosis.fitting import fitted
 from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
 from functional_mlp.oracle.diagnosis.relations import Relation
 from functional_mlp.oracle.diagnosis.reversed_layers import reversed_and_more
-from functional_mlp.oracle.mistakes import MISTAKES, Number
+from functional_mlp.oracle.mistakes import MISTAKES, Number, applies
 
 LEAST = 3.0  # evidence beyond its cost, a natural logarithm, for a mistake without a fitted number
 WHOLE = 1e-3  # of one: how near a whole number must be known to be told from any that is none
@@ -176,8 +176,8 @@ def _accounts(question: Discrepancy, *, composed: bool) -> tuple[Account, ...]:
     several_numbers = numbers > 1  # a factor fits any single one
     if several_numbers and not any(_says_what_was_done(account) for account in found):
         found += _alone(question, generic=True)
-        doubt = 4 * max((question.relative[path] for path in question.wrong), default=0.0)
-        found += of_batch_sizes(found, len(question.case.inputs), doubt, WHOLE)
+    doubt = 4 * max((question.relative[path] for path in question.wrong), default=0.0)
+    found += of_batch_sizes(question, found, doubt, WHOLE)
     found = found or several
     found = [account._replace(unexplained=(*account.unexplained, *left)) for account in found]
     return tuple(_without_repetition(found))
@@ -192,12 +192,12 @@ def composed_accounts(question: Discrepancy) -> list[Account]:
     return [_account(question, one) for one in found]
 
 
-def of_batch_sizes(accounts: Sequence[Account], samples: int, doubt: float, chance: float) -> list[Account]:
+def of_batch_sizes(question: Discrepancy, accounts: Sequence[Account], doubt: float, chance: float) -> list[Account]:
     """Those of a gradient that is n/N times the right one, N a whole number: as one that is divided by N, and not by n.
 
     Args:
+        question: what they explain.
         accounts: among which it is looked for.
-        samples: the number n of samples.
         doubt: how far N may be from a whole number, relative to it.
         chance: how far at most, not relative to it: any number is near a whole one that is large.
     """
@@ -206,9 +206,11 @@ def of_batch_sizes(accounts: Sequence[Account], samples: int, doubt: float, chan
         scaled, *more = account.mistakes
         if more or (scaled.id, scaled.variant) != ("loss-scaled", "gradient") or not isinstance(scaled.value, float):
             continue
-        size = samples / scaled.value if scaled.value else 0.0
-        if 0.5 < size < np.inf and abs(size - round(size)) <= doubt * size <= chance and round(size) != samples:
-            own = named("nominal-batch-size", (), scaled.digits, value=float(round(size)))
+        size = len(question.case.inputs) / scaled.value if scaled.value else 0.0
+        if not (0.5 < size < np.inf and abs(size - round(size)) <= doubt * size <= chance):
+            continue
+        own = named("nominal-batch-size", (), scaled.digits, value=float(round(size)))
+        if applies(question.prepared, own.id, value=own.value):
             found.append(account._replace(mistakes=(own,)))
     return found
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from functional_mlp.oracle.case import Case
+from functional_mlp.oracle.diagnosis.candidates import Discrepancy
 from functional_mlp.oracle.diagnosis.composition import is_any_number
 from functional_mlp.oracle.diagnosis.matching import injected_by, loosened, matched
 from functional_mlp.oracle.diagnosis.search import Account, Explanation, Found, Named, of_batch_sizes
@@ -120,8 +121,11 @@ def with_batch_sizes(seen: Sequence[Found]) -> list[Found]:
     """
     if len({found.samples for found in seen}) == 1:
         return list(seen)
-    near = [(found, of_batch_sizes(found.accounts, found.samples, *NEARLY_WHOLE)) for found in seen]
-    return [found._replace(accounts=(*found.accounts, *more)) for found, more in near]
+    return [found if found.question is None else _with_batch_sizes(found, found.question) for found in seen]
+
+
+def _with_batch_sizes(found: Found, question: Discrepancy) -> Found:
+    return found._replace(accounts=(*found.accounts, *of_batch_sizes(question, found.accounts, *NEARLY_WHOLE)))
 
 
 def _same(one: Explanation, other: Explanation) -> bool:

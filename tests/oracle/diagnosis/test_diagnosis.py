@@ -278,6 +278,35 @@ def test_a_mistake_in_every_layer_is_one_mistake():
     assert (found.mistakes[0].layer, found.mistakes[0].layers) == (None, (0, 1))
 
 
+@pytest.mark.parametrize("form", ["erf-tanh", "erf-sigmoid"])
+def test_a_gelu_that_goes_back_as_another_form_is_named_below_the_output_layer(form):
+    network, loss = fm.Network((3, 4, 5, 2), ("tanh", "gelu", "identity")), fm.Loss("squared_error")
+    case = oracle.draw_case(network, loss, samples=6, seed=3)
+    found = diagnosed(case, plant(case, "gelu-forms-mixed", 1, variant=form))
+    assert ("gelu-forms-mixed", (1,), form) in {(own.id, own.layers, own.variant) for [own] in found.explanations}
+
+
+@pytest.mark.parametrize("size", [7, 11, 67])
+def test_a_fixed_batch_size_may_explain_a_fraction_in_one_case(size):
+    case = oracle.draw_case(CASE.network, fm.Loss("squared_error", over_samples="mean"), samples=9, seed=1)
+    found = diagnosed(case, plant(case, "nominal-batch-size", value=float(size)))
+    values = {own[0].id: own[0].value for own in found.explanations if len(own) == 1}
+    assert values == {"nominal-batch-size": size, "loss-scaled": pytest.approx(9 / size)}
+
+
+def test_what_is_left_out_may_be_larger_than_all_that_the_right_numbers_know():
+    """Saturated sigmoids: the right gradients are rounding in float32, and those without the derivative are not."""
+    network, loss = fm.Network((3, 4, 2), ("tanh", "sigmoid")), fm.Loss("squared_error", over_samples="mean")
+    case = oracle.draw_case(network, loss, samples=12, seed=4)
+    params = [
+        (np.float32(w), np.float32(b)) for w, b in (case.params[0], (case.params[1].weights * 30, case.params[1].bias))
+    ]
+    data = np.float32(case.inputs), np.float32(case.targets)
+    case = oracle.Case(network, loss, params, *data, dtype="float32")
+    found = diagnosed(case, plant(case, "output-derivative-missing", 1))
+    assert "output-derivative-missing" in {own.id for one in found.explanations for own in one}
+
+
 # several cases of one program
 
 
@@ -394,3 +423,19 @@ def test_a_focal_loss_whose_factor_was_left_out_is_named_as_another_loss():
     case = oracle.draw_case(network, loss, samples=9)
     found = diagnosed(case, plant(case, "loss-mismatch", variant="softmax_cross_entropy"))
     assert ids(found.mistakes) == ["loss-mismatch"]
+
+
+def test_numbers_of_one_rate_do_not_explain_those_of_another():
+    """A weight decay that is divided by the rate looks like another penalty at each rate, and is the same at none."""
+    case = oracle.draw_case(CASE.network, fm.Loss("squared_error", over_samples="mean", l2=0.1), samples=9, seed=1)
+    right = oracle.solve(case).grads
+
+    def stepped(rate):
+        own = [(np.asarray(w), np.asarray(b)) for w, b in right]
+        return [
+            (p.weights - rate * (w + 0.03 / rate * p.weights), p.bias - rate * b)
+            for p, (w, b) in zip(case.params, own, strict=True)
+        ]
+
+    found = oracle.check_update(case, [stepped(0.5), stepped(0.05)], [0.5, 0.05]).diagnosis
+    assert not [own for own in found.mistakes if own.id == "l2-coefficient-different"]

@@ -72,3 +72,26 @@ def test_a_small_array_is_related_to_nothing():
     [(weights, bias)] = oracle.solve(case).grads
     found = oracle.check(case, [(np.asarray(weights) * [[1.3], [0.2]], 1.7 * np.asarray(bias))]).diagnosis
     assert not any("bias" in path for one in found.relations for path in one.paths)
+
+
+def test_a_single_number_is_a_multiple_where_nothing_else_is_wrong():
+    case = oracle.draw_case(fm.Network((3, 4, 1), "tanh"), fm.Loss("squared_error", "mean"), samples=5, seed=0)
+    first, (weights, bias) = oracle.solve(case).grads
+    found = oracle.check(case, [first, (weights, 1.37 * np.asarray(bias))]).diagnosis
+    [one] = found.relations
+    assert (one.paths, one.numbers) == (("params[1].bias",), pytest.approx((1.37,)))
+
+
+def test_samples_that_contribute_nothing_keep_no_other_from_being_weighed():
+    """Of a relu layer of one unit some samples send nothing back: of their weights nobody can say anything."""
+    case = oracle.draw_case(fm.Network((12, 1, 2), ("relu", "identity")), fm.Loss("squared_error"), samples=8, seed=3)
+    weights = np.linspace(0.4, 2.1, 8)
+    delta = 2 * (np.asarray(oracle.solve(case).outputs) - case.targets)
+    z = case.inputs @ case.params[0].weights + case.params[0].bias
+    back = (delta @ case.params[1].weights.T) * (z > 0)
+    seen = (z > 0).ravel()
+    assert 1 < seen.sum() < 8
+    right = [tuple(map(np.asarray, layer)) for layer in oracle.solve(case).grads]
+    found = oracle.check(case, [(case.inputs.T @ (weights[:, None] * back), right[0][1]), right[1]]).diagnosis
+    [one] = [one for one in found.relations if one.kind == "per-sample"]
+    assert np.array(one.numbers)[seen] == pytest.approx(weights[seen])
