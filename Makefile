@@ -1,4 +1,5 @@
 # make demo   every published system beside its JAX counterpart, with figures, into results/
+# make readme  the table of the last `make demo` in README.md
 # make test   the tests
 # make test-quick  those that start no process and take no more than a second (a minute)
 # make test-peers  the tests with PyTorch, flax, equinox and Keras, and all examples, in .venv-peers (2 GB)
@@ -33,7 +34,7 @@ SITE ?= .venv-docs
 FAULTS ?= 500
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts anything programs diagnosis vectors vectors-archive conformance mutations bench accelerator docs dist clean
+.PHONY: demo readme test test-quick test-peers test-next test-browser fuzz faults soak lint certify verdicts anything programs diagnosis vectors vectors-archive conformance mutations bench accelerator docs dist clean
 .DELETE_ON_ERROR:
 
 # the extras are installed once; a change of pyproject.toml or constraints.txt installs them again
@@ -44,6 +45,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments --out results --overwrite
+
+readme: $(VENV)/installed
+	$(BIN)/python -m tools.readme_table results/table.txt
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

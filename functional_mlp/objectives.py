@@ -70,13 +70,19 @@ class Path(NamedTuple):
     values: Array
 
 
-@partial(jax.jit, static_argnums=(0, 2, 3, 4))
+@partial(jax.jit, static_argnums=(0, 2, 3, 4, 5))
 def _descend(
-    value_and_grad: ValueAndGrad, start: Array, optimizer: optax.GradientTransformation, records: int, record_every: int
+    value_and_grad: ValueAndGrad,
+    start: Array,
+    optimizer: optax.GradientTransformation,
+    records: int,
+    record_every: int,
+    maximise: bool,
 ) -> Path:
     def update(carry: tuple[Array, optax.OptState], _: object) -> tuple[tuple[Array, optax.OptState], None]:
         point, opt_state = carry
         _, gradient = value_and_grad(point)
+        gradient = -gradient if maximise else gradient
         updates, opt_state = optimizer.update(gradient, opt_state, point)
         return (optax.apply_updates(point, updates), opt_state), None
 
@@ -102,8 +108,9 @@ def descend(
     steps: int,
     *,
     record_every: int = 1,
+    maximise: bool = False,
 ) -> Path:
-    """Gradient descent on a plain objective, compiled as one program.
+    """Gradient descent on a plain objective, or ascent, compiled as one program.
 
     Args:
         value_and_grad: maps points (..., d) to values (...) and gradients (..., d). Batches are leading axes, so a
@@ -112,6 +119,8 @@ def descend(
         optimizer: any optax transformation.
         steps: number of updates, at least 1.
         record_every: keep every so-many-th point; must divide `steps`. `steps` itself keeps only start and end.
+        maximise: whether to go up: the optimiser is given the gradient of minus the objective. The values that are
+            recorded are those of the objective all the same.
 
     Raises:
         TypeError: for a start that does not hold floats, what is no optimiser, or counts that are not integers.
@@ -123,4 +132,4 @@ def descend(
     steps, record_every = positive_int("steps", steps), positive_int("record_every", record_every)
     if steps % record_every:
         raise ValueError(f"expected record_every to divide the {steps} steps, got {record_every}")
-    return _descend(value_and_grad, start, optimizer, steps // record_every, record_every)
+    return _descend(value_and_grad, start, optimizer, steps // record_every, record_every, maximise)

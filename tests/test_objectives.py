@@ -69,3 +69,19 @@ def test_bad_input(says):
     says(ValueError, ["(...)", "jnp.vectorize"], descend, jax.value_and_grad(lambda p: p.sum()), start, optimizer, 5)
     with pytest.raises(ValueError, match="divide the 10 steps, got 3"):
         descend(fm.himmelblau_and_grad, start, optimizer, 10, record_every=3)
+
+
+def test_ascent_goes_up_and_records_the_objective(x64):
+    """Himmelblau's function has one maximum, near (-0.27, -0.92); descent of minus the function takes the same way."""
+
+    def negative(points):
+        value, gradient = fm.himmelblau_and_grad(points)
+        return -value, -gradient
+
+    start, steps = jnp.array([0.5, 0.3]), 500
+    up = fm.descend(fm.himmelblau_and_grad, start, optax.sgd(0.01), steps, maximise=True)
+    down = fm.descend(negative, start, optax.sgd(0.01), steps)
+    np.testing.assert_array_equal(up.points, down.points)
+    np.testing.assert_array_equal(up.values, -down.values)
+    assert np.diff(up.values).min() > -1e-9
+    np.testing.assert_allclose(up.points[-1], [-0.270845, -0.923039], atol=1e-5)

@@ -25,6 +25,7 @@ SLOPE_DRAWN = 0.1  # of leaky relu: the usual 0.01 cannot be seen
 DRAWN_RANGE = (-4.0, 4.0)
 SATURATING = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}  # JAX's own, for jax.grad
 SATURATION = np.arange(0, 44.25, 0.25)  # where the accuracy is measured; beyond, tanh' is subnormal in float32
+SHOWN_LOGITS, TEMPERATURES = (2.0, 1.0, 0.0, -1.0), (0.5, 1.0, 2.0)
 SATURATION_SHOWN = (
     ("tanh", "float32", 8.0),
     ("tanh", "float32", 15.0),
@@ -219,6 +220,27 @@ def draw_one(activation: fm.Activation) -> Any:
     return figure
 
 
+def draw_softmax() -> Any:
+    """Logits and the probabilities that softmax makes of them, at several temperatures."""
+    from functional_mlp.experiments.figures import BLUE, GREEN, ORANGE, SKY, new_figure
+
+    figure, (left, right) = new_figure(1, 2, (9.6, 3.8), width_ratios=(1, 2))
+    logits, places = np.array(SHOWN_LOGITS), np.arange(len(SHOWN_LOGITS))
+    left.bar(places, logits, color=SKY)
+    left.axhline(0, color="0.4", linewidth=0.8)
+    left.set(title="logits $z_i$", xlabel="class $i$", xticks=places)
+    width = 0.8 / len(TEMPERATURES)
+    for number, (temperature, colour) in enumerate(zip(TEMPERATURES, (BLUE, GREEN, ORANGE), strict=True)):
+        p = np.asarray(fm.activations.softmax().value(jnp.asarray(logits / temperature, jnp.float32)))
+        bars = right.bar(places + (number - 1) * width, p, width, color=colour, label=f"$T = {temperature:g}$")
+        right.bar_label(bars, [f"{one:.2f}" for one in p], fontsize=7)
+    right.set(
+        title="probabilities $a_i = e^{z_i/T} / \\Sigma_k\\,e^{z_k/T}$", xlabel="class $i$", xticks=places, ylim=(0, 1)
+    )
+    right.legend(title="temperature")
+    return figure
+
+
 def draw_saturation(errors: list[Error]) -> Any:
     """Relative error of the hand-written derivative, and of jax.grad of JAX's own function, where they saturate."""
     from functional_mlp.experiments.figures import BLUE, VERMILION, new_figure
@@ -267,5 +289,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             results.figure(draw_overview(list(drawn.values())), "overview")
             for name, activation in drawn.items():
                 results.figure(draw_one(activation), name)
+            results.figure(draw_softmax(), "probabilities")
             results.figure(draw_saturation(errors), "saturation")
     return summary

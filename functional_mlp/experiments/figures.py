@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.inspection import DecisionBoundaryDisplay
 
@@ -85,7 +86,7 @@ def decision_boundary(
     labels: np.ndarray,
     between: tuple[float, float],
 ) -> None:
-    """Draws what a classifier says everywhere, the surer the darker, with its boundary, and the samples.
+    """Draws what a classifier says everywhere, the surer the darker, with its boundary if it has one, and the samples.
 
     Args:
         axes: where to.
@@ -108,9 +109,13 @@ def decision_boundary(
         alpha=0.45,
         **common,
     )
-    DecisionBoundaryDisplay.from_estimator(
+    line = DecisionBoundaryDisplay.from_estimator(
         estimator, inputs, plot_method="contour", levels=[0], colors=[BLACK], linewidths=[1.5], **common
     )
+    upper = line.response > 0
+    if upper.all() or not upper.any():
+        said = f"no boundary: all is class {int(upper.all())}"
+        axes.text(0.5, 0.02, said, transform=axes.transAxes, ha="center", va="bottom")
     scatter_classes(axes, inputs, labels)
 
 
@@ -175,6 +180,7 @@ def histogram_of_runs(axes: Axes, values: Any, label: str, colour: str, diverged
         margin = 0.0 if high - low > 1e-9 * abs(high) else 0.5 * max(1.0, abs(high))
         axes.hist(finite, min(20, max(5, len(values) // 4)), range=(low - margin, high + margin), color=colour)
         axes.axvline(float(np.median(finite)), color=BLACK, linestyle=":", label=f"median {np.median(finite):.4g}")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel=label, ylabel="initial values")
     axes.legend(*axes.get_legend_handles_labels(), title=share_of_diverged(diverged, len(values)) or None)
 

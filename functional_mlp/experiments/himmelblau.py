@@ -20,6 +20,7 @@ import functional_mlp as fm
 from functional_mlp.experiments.common import OPTIMIZERS, option_parser, positive, results_in, text_table
 from functional_mlp.experiments.published import himmelblau as reference
 
+Point = tuple[float, float]
 STARTS = tuple(reference.PUBLISHED_STARTS)
 EXTENT = (-6.0, 6.0)  # of surface, contours and grid of starts; the upper end is left out
 SURFACE_STEP = 0.1
@@ -101,39 +102,55 @@ def _axis(count: int) -> np.ndarray:
     return np.linspace(*EXTENT, count, endpoint=False)
 
 
-def describe_runs(path: fm.Path, steps: int, threshold: float) -> list[dict[str, Any]]:
-    """One entry of summary.json per start: start, point, value, minimum (None if none was reached), steps."""
-    points, values = np.asarray(path.points[-1]), np.asarray(path.values[-1])
+def describe_runs(starts: Sequence[Point], path: fm.Path, steps: int, threshold: float) -> list[dict[str, Any]]:
+    """One entry of summary.json per start: start, point, value, value_before the last step, minimum or None, steps."""
+    points, (before, values) = np.asarray(path.points[-1]), np.asarray(path.values[-2:])
     reached = nearest_minimum(points.astype(np.float64), values.astype(np.float64), threshold)
     return [
         {
             "start": start,
             "point": point,
             "value": value,
+            "value_before": earlier,
             "minimum": reference.MINIMA[index] if index >= 0 else None,
             "steps": steps,
         }
-        for start, point, value, index in zip(STARTS, points, values, reached, strict=True)
+        for start, point, value, earlier, index in zip(starts, points, values, before, reached, strict=True)
     ]
 
 
 def print_table(path: fm.Path, runs: list[dict[str, Any]], learning_rate: float, steps: int) -> None:
     """Prints published, reference and functional_mlp side by side; the reference is plain descent in float32."""
+    starts = [run["start"] for run in runs]
     with np.errstate(all="ignore"):
-        theirs = [reference.descend(start, learning_rate=learning_rate, steps=steps) for start in STARTS]
+        theirs = [reference.descend(start, learning_rate=learning_rate, steps=steps) for start in starts]
     rows = []
-    for run, other, printed in zip(runs, theirs, reference.PUBLISHED_STARTS.values(), strict=True):
+    for run, other in zip(runs, theirs, strict=True):
+        printed = reference.PUBLISHED_STARTS.get(run["start"])
         goal = run["minimum"]
         distance = "" if goal is None else f"{np.abs(np.float64(run['point']) - goal).max():.1e}"
         start, end, mine = (_pair(point) for point in (run["start"], other.points[-1], run["point"]))
         reached = "none" if goal is None else _pair(goal)
-        rows.append((start, f"({', '.join(printed)})", end, mine, f"{float(run['value']):.1e}", reached, distance))
+        rows.append(
+            (
+                start,
+                "—" if printed is None else f"({', '.join(printed)})",
+                end,
+                mine,
+                f"{float(run['value']):.1e}",
+                reached,
+                distance,
+            )
+        )
     header = ("start", "published", "reference", "functional_mlp", "f", "minimum reached", "distance")
     print(text_table(header, rows))
     x, y, f = reference.PUBLISHED_LINE
+    if STARTS[0] not in starts:
+        return
+    at = starts.index(STARTS[0])
     print(f"\nstart (4, 0), last of {steps} steps: the point after it, f before it")
-    ours = (_pair(np.asarray(path.points[-1, 0])), float(path.values[-2, 0]))
-    reference_line = (_pair(theirs[0].points[-1]), float(theirs[0].values[-1]))
+    ours = (_pair(np.asarray(path.points[-1, at])), float(path.values[-2, at]))
+    reference_line = (_pair(theirs[at].points[-1]), float(theirs[at].values[-1]))
     print(
         text_table(
             ("", "point", "f"),
@@ -187,6 +204,14 @@ def parser() -> argparse.ArgumentParser:
         optimizer="sgd",
         dtype="float32",
     )
+    options.add_argument(
+        "--start",
+        nargs=2,
+        type=float,
+        action="append",
+        metavar=("X", "Y"),
+        help="where to descend from, as often as wanted (default: the printed four)",
+    )
     options.add_argument("--grid", type=positive, default=1024, help="starts per side of the basins (default: 1024)")
     return options
 
@@ -194,10 +219,13 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Prints the tables, writes the results, and returns the summary."""
     steps, rate, dtype = arguments.steps, arguments.learning_rate, arguments.dtype
+    starts = [(x, y) for x, y in arguments.start] if arguments.start else list(STARTS)
+    if not np.isfinite(starts).all():
+        raise ValueError(f"expected finite numbers for --start, got {' and '.join(map(_pair, starts))}")
     with results_in(arguments.out, arguments, "himmelblau") as results:
         optimizer = OPTIMIZERS[arguments.optimizer](rate)
-        path = fm.descend(fm.himmelblau_and_grad, jnp.asarray(STARTS, dtype), optimizer, steps)
-        runs = describe_runs(path, steps, arrived_at(dtype))
+        path = fm.descend(fm.himmelblau_and_grad, jnp.asarray(starts, dtype), optimizer, steps)
+        runs = describe_runs(starts, path, steps, arrived_at(dtype))
         print_table(path, runs, rate, steps)
         basins = find_basins(arguments.grid, steps, optimizer, dtype)
         shares = basin_shares(basins)
@@ -211,8 +239,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         }
         points, values = np.asarray(path.points), np.asarray(path.values)
         columns: list[Sequence[Any]] = [
-            [_pair(start) for start in STARTS for _ in range(steps + 1)],
-            list(range(steps + 1)) * len(STARTS),
+            [_pair(start) for start in starts for _ in range(steps + 1)],
+            list(range(steps + 1)) * len(starts),
             list(points[..., 0].T.ravel()),
             list(points[..., 1].T.ravel()),
             list(values.T.ravel()),
@@ -220,12 +248,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         results.history(("start", "step", "x", "y", "value"), columns)
         results.summary(**summary)
         if results.plots:
-            from functional_mlp.experiments.himmelblau_figures import draw_basins, draw_paths, draw_surface
+            from functional_mlp.experiments.himmelblau_figures import (
+                draw_basins,
+                draw_directions,
+                draw_paths,
+                draw_surface,
+            )
 
             how = f"{arguments.optimizer}, learning rate {rate:g}, {steps} steps, {dtype}"
             title = f"Basins of attraction of gradient descent\n({how})"
             area = surface()
             results.figure(draw_surface(area), "surface")
             results.figure(draw_paths(area, path, f"Descent paths, a dot per step\n({how})"), "paths")
+            results.figure(draw_directions(area), "directions")
             results.figure(draw_basins(basins.minimum, basins.steps, shares, EXTENT, title), "basins")
     return summary

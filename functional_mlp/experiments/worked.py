@@ -70,10 +70,13 @@ RULES = (
     _rule("power", "x³", lambda x: x**3, "3x²", lambda x: 3 * x**2),
     _rule("exponential", "e^x", lambda x: jnp.exp(x), "e^x", lambda x: np.exp(x)),
     _rule("logarithm", "ln x", lambda x: jnp.log(x), "1/x", lambda x: 1 / x),
+    _rule("general exponential", "2^x", lambda x: 2**x, "2^x·ln 2", lambda x: 2**x * np.log(2)),
+    _rule("general logarithm", "log_2 x", lambda x: jnp.log2(x), "1/(x·ln 2)", lambda x: 1 / (x * np.log(2))),
     _rule("sum", "x² + e^x", lambda x: x**2 + jnp.exp(x), "2x + e^x", lambda x: 2 * x + np.exp(x)),
     _rule("product", "x²·e^x", lambda x: x**2 * jnp.exp(x), "2x·e^x + x²·e^x", lambda x: (2 * x + x**2) * np.exp(x)),
     _rule("quotient", "x/(x² + 1)", lambda x: x / (x**2 + 1), "(1 − x²)/(x² + 1)²", _quotient),
     _rule("chain", "ln(x² + 1)", lambda x: jnp.log(x**2 + 1), "2x/(x² + 1)", lambda x: 2 * x / (x**2 + 1)),
+    _rule("tanh", "2σ(2x) − 1", lambda x: 2 * jax.nn.sigmoid(2 * x) - 1, "1 − tanh²x", lambda x: 1 - np.tanh(x) ** 2),
 )
 
 _LINE = {"x": 3.0, "w": 2.0, "b": 1.0}

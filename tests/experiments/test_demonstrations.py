@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import doctest
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import functional_mlp as fm
-from functional_mlp.experiments import activations, calculus, himmelblau
+from functional_mlp.experiments import activations, calculus, calculus_figures, himmelblau, worked
 from functional_mlp.experiments.published import himmelblau as reference
 
 pytestmark = pytest.mark.slow
@@ -63,7 +64,11 @@ def test_every_derivative_by_hand_is_that_of_jax_and_of_the_library(
     figures = (
         set()
         if plots
-        else {f"{name}.{kind}" for name in ("rules", "chain_rule", "networks") for kind in ("png", "svg")}
+        else {
+            f"{name}.{kind}"
+            for name in ("limit", "rules", "chain_rule", "networks", "vanishing")
+            for kind in ("png", "svg")
+        }
     )
     assert files == {"history.csv", "manifest.json", "summary.json"} | figures
     line = next(line for line in capsys.readouterr().out.splitlines() if "∂L/∂b = 2b" in line)
@@ -71,9 +76,26 @@ def test_every_derivative_by_hand_is_that_of_jax_and_of_the_library(
 
 
 def test_a_wrong_derivative_by_hand_shows() -> None:
-    rule = calculus.RULES[2]
+    rule = worked.RULES[2]
     wrong = rule._replace(derivatives=(rule.derivatives[0]._replace(hand=lambda x: 3 * x),))
     assert max(row.difference for row in calculus.rows_of(wrong, "float32")) > 0.1
+
+
+def test_a_difference_quotient_is_best_where_its_two_errors_meet() -> None:
+    steps = calculus_figures.STEPS
+    for dtype in ("float32", "float64"):
+        eps = np.finfo(dtype).eps
+        for errors, best in zip(calculus_figures.differences(steps, dtype), (eps**0.5, eps ** (1 / 3)), strict=True):
+            near = errors[(steps > best / 4) & (steps < best * 4)].min()
+            assert near <= 2 * errors[errors > 0].min() or near < 100 * eps / best
+
+
+def test_gradients_vanish_through_sigmoids_and_not_through_relus_of_good_initial_values() -> None:
+    sigmoid, relu = (
+        calculus_figures.delta_norms(*of, seed=0) for of in (("sigmoid", "glorot_uniform"), ("relu", "he_normal"))
+    )
+    assert sigmoid[0] < 1e-8 * sigmoid[-1]
+    assert 0.1 < relu[0] / relu[-1] < 10
 
 
 # activations
@@ -111,7 +133,7 @@ def test_every_activation_is_drawn_with_its_derivative_beside_jax(
     assert lost["tanh", "float64", 15.0] > 1e-5
     files = {file.name for file in (tmp_path / "out").iterdir()}
     assert sorted(drawn_ones) == sorted(fm.activations.FACTORIES)
-    drawn = ("overview", "saturation", *fm.activations.FACTORIES)
+    drawn = ("overview", "probabilities", "saturation", *fm.activations.FACTORIES)
     assert {f"{name}.{suffix}" for name in drawn for suffix in ("png", "svg")} <= files
 
 
@@ -127,6 +149,18 @@ def test_kinks_are_drawn_as_jumps() -> None:
 # himmelblau
 
 
+def test_starts_of_ones_own_are_descended_from(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    starts = [(1.5, -3.0), (-4.0, 0.0), *((x, 1.0) for x in range(4))]
+    given = [text for start in starts for text in ("--start", *map(str, start))]
+    assert run("himmelblau", "--grid", "4", "--steps", "100", *given, out=tmp_path / "out") == 0
+    assert [tuple(one["start"]) for one in summary_of(tmp_path / "out")["runs"]] == starts
+    printed = capsys.readouterr().out
+    assert re.search(r"^\(-4, 0\) +\(-3\.77, -3\.28\) ", printed, re.MULTILINE)
+    assert "last of 100 steps" not in printed  # of the printed start alone
+    assert run("himmelblau", "--start", "nan", "0", out=tmp_path / "other") == 2
+    assert "expected finite numbers for --start, got (nan, 0)" in capsys.readouterr().err
+
+
 def test_the_four_starts_reach_the_four_printed_minima(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,7 +171,7 @@ def test_the_four_starts_reach_the_four_printed_minima(
     assert summary["dtype"] == "float32"
     assert [tuple(one["start"]) for one in summary["runs"]] == list(minima)
     for one in summary["runs"]:
-        assert set(one) == {"start", "point", "value", "minimum", "steps"}
+        assert set(one) == {"start", "point", "value", "value_before", "minimum", "steps"}
         assert tuple(one["minimum"]) == minima[tuple(one["start"])]
         assert np.abs(np.subtract(one["point"], one["minimum"])).max() <= 1e-5
         assert one["value"] <= 1e-10
@@ -150,7 +184,9 @@ def test_the_four_starts_reach_the_four_printed_minima(
     assert len(rows) == 4 * 201
     assert (rows[201]["start"], rows[201]["step"], float(rows[201]["x"])) == ("(1, 0)", "0", 1.0)
     figures = {file.name for file in (tmp_path / "out").iterdir()} - {"summary.json", "history.csv", "manifest.json"}
-    assert figures == {f"{name}.{suffix}" for name in ("surface", "paths", "basins") for suffix in ("png", "svg")}
+    assert figures == {
+        f"{name}.{suffix}" for name in ("surface", "paths", "directions", "basins") for suffix in ("png", "svg")
+    }
     printed = capsys.readouterr().out
     assert "published" in printed
     assert reference.PUBLISHED_LINE[2] in printed
