@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from jax.experimental.jet import jet
 
 import functional_mlp as fm
 from functional_mlp.backward_pass import Stages, already_through, output_cotangent, pull_back
@@ -180,6 +181,22 @@ def test_forward_mode_of_apply_raises_jax_s_type_error_and_of_forward_works(prob
     _, grads = fm.loss_and_grad(problem.network, problem.loss, problem.params, problem.inputs, problem.targets)
     expected = sum(jnp.vdot(g, p) for g, p in zip(jax.tree.leaves(grads), jax.tree.leaves(problem.params), strict=True))
     assert relative_difference(directional, expected) <= RELATIVE["float64"]
+
+
+@pytest.mark.parametrize("name", ["softmax", "silu", "sigmoid", "tanh"])
+def test_taylor_series_of_forward_are_its_derivatives(name, x64):
+    network = fm.Network((3, 4, 3), ("tanh", name))
+    params = fm.init_params(network, jax.random.key(0), dtype="float64")
+    inputs, way = jax.random.normal(jax.random.key(1), (2, 2, 3), "float64")
+
+    def along(t):
+        return fm.forward(network, params, inputs + t * way)[0]
+
+    value, series = jet(lambda x: fm.forward(network, params, x)[0], (inputs,), ([way, jnp.zeros_like(way)],))
+    first = lambda t: jax.jvp(along, (t,), (1.0,))[1]  # noqa: E731
+    derivatives = along(0.0), first(0.0), jax.jvp(first, (0.0,), (1.0,))[1]
+    for own, right in zip((value, *series), derivatives, strict=True):
+        assert relative_difference(own, right) <= 1e-13
 
 
 @pytest.mark.slow

@@ -105,7 +105,8 @@ def are_largest(x: EitherArray) -> EitherArray:
     """Whether each entry of a row is its largest, of several the first: of the shape of x, and sharded as it is."""
     xp = namespace(x)
     places = xp.arange(x.shape[-1]).reshape((*(1 for _ in x.shape[1:]), -1))
-    largest: EitherArray = sharded_as(places == xp.argmax(x, axis=-1, keepdims=True), x)
+    of_values = x if isinstance(x, np.ndarray) else lax.stop_gradient(x)  # argmax has no rule for Taylor series (jet)
+    largest: EitherArray = sharded_as(places == xp.argmax(of_values, axis=-1, keepdims=True), x)
     return largest
 
 
