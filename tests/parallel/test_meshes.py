@@ -83,12 +83,13 @@ def test_losses_of_sharded_outputs_have_a_type(kind):
 
 
 NUMBERS = """
+import contextlib
 import jax, jax.numpy as jnp, numpy as np, optax
 from functools import partial
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 import functional_mlp as fm
 
-network = fm.Network((8, 8, 4), ("silu", "softmax"))
+network, ReLU, GELU = (fm.Network((8, 8, 4), (name, "softmax")) for name in ("silu", "relu", "gelu"))
 loss = fm.Loss("categorical_cross_entropy", over_samples="mean", l2=0.1)
 params = jax.jit(lambda key: fm.init_params(network, key))(jax.random.key(0))
 x, t = np.random.default_rng(0).normal(size=(16, 8)).astype('f4'), np.eye(4, dtype='f4')[np.arange(16) % 4]
@@ -99,24 +100,43 @@ def near(one, other):
     pairs = zip(*map(jax.tree.leaves, (one, other)), strict=True)
     return all(np.allclose(np.asarray(a), np.asarray(b), rtol=1e-5, atol=1e-6) for a, b in pairs)
 
+
+def derivatives_of(net):
+    gradient = jax.jit(lambda *data: fm.loss_and_grad(net, loss, *data)[1])
+    of_apply = jax.jit(jax.grad(lambda p, x, t: loss.value(fm.apply(net, p, x), t) + loss.penalty(p)))
+    tangent = jax.jit(lambda p, x, t: jax.jvp(lambda p: fm.forward(net, p, x)[0], (p,), (p,))[1])
+    return gradient, of_apply, tangent
+
+WAYS = {  # of the samples, of the weights and of the bias of each layer
+    "batch": ("data", ((), ()), ((), ())),
+    "rows": (None, (("model",), ("model",)), ((), ())),
+    "columns": (None, ((None, "model"), (None, "model")), (("model",), ("model",))),
+    "both": ("data", ((None, "model"), ("model",)), (("model",), ())),
+}
+keys = jax.random.split(jax.random.key(1), 2)
+several = {"keys": keys, "epochs": 2, "learning_rates": (0.1, 0.2)}
+swept = fm.sweep(network, loss, x, t, **several).params
+
 for kind in (AxisType.Auto, AxisType.Explicit):
     mesh = jax.make_mesh((2, 4), ("data", "model"), axis_types=(kind,) * 2)
     put = lambda leaf, *spec: jax.device_put(leaf, NamedSharding(mesh, P(*spec)))
-    X, T = put(x, "data"), put(t, "data")
-    first, second = params
-    columns = fm.Dense(put(first.weights, None, "model"), put(first.bias, "model"))
-    own = (columns, fm.Dense(put(second.weights, "model"), put(second.bias)))
-    gradient = jax.jit(lambda *data: fm.loss_and_grad(network, loss, *data)[1])
-    of_apply = jax.jit(jax.grad(lambda p, x, t: loss.value(fm.apply(network, p, x), t) + loss.penalty(p)))
-    with jax.set_mesh(mesh):
-        assert near(gradient(own, X, T), right)
-        assert near(of_apply(own, X, T), right)
-        if kind is AxisType.Explicit:
-            assert near(fm.train(network, loss, own, X, T, optimizer=optax.sgd(0.1), epochs=3).params, trained)
-    assert near(gradient(own, X, T), right)  # and without set_mesh
+    for way, (samples, of_weights, of_biases) in WAYS.items():
+        X, T = put(x, samples), put(t, samples)
+        specs = zip(params, of_weights, of_biases, strict=True)
+        own = tuple(fm.Dense(put(layer.weights, *w), put(layer.bias, *b)) for layer, w, b in specs)
+        assert near(fm.train(network, loss, own, X, T, optimizer=optax.sgd(0.1), epochs=3).params, trained), way
+        assert near(fm.sweep(network, loss, X, T, **several).params, swept), way
+        insides = (jax.set_mesh(mesh), contextlib.nullcontext()) if way == "both" else (jax.set_mesh(mesh),)
+        for activation in (network, ReLU, GELU) if way == "both" else (network,):
+            for number, function in enumerate(derivatives_of(activation)):
+                right = function(params, x, t)
+                for inside in insides:
+                    with inside:
+                        assert near(function(own, X, T), right), (kind, way, activation, number)
 
 mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
 mean = partial(jax.tree.map, lambda leaf: jax.lax.pmean(leaf, "data"))
+right = jax.jit(lambda *data: fm.loss_and_grad(network, loss, *data)[1])(params, x, t)
 specs = {"in_specs": (P(), P("data"), P("data")), "out_specs": P()}
 shared = jax.shard_map(lambda p, x, t: mean(fm.loss_and_grad(network, loss, p, x, t)[1]), mesh=mesh, **specs)
 put = lambda tree, *spec: jax.device_put(tree, NamedSharding(mesh, P(*spec)))
