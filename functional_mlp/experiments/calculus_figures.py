@@ -25,12 +25,13 @@ SECANTS = (1.0, 0.5, 0.1)
 STEPS = 2.0 ** -np.arange(0, 50.5, 0.5)
 DEPTH, WIDTH, SAMPLES, SEEDS = 20, 64, 32, 10
 
-DEEP = (  # activation, initial values and their name, colour, style
-    ("sigmoid", "normal_tenth", "0.1·randn", VERMILION, "--"),
-    ("sigmoid", "glorot_uniform", "Glorot", ORANGE, "-."),
-    ("tanh", "glorot_uniform", "Glorot", GREEN, ":"),
-    ("relu", "normal_tenth", "0.1·randn", PURPLE, "--"),
-    ("relu", "he_normal", "He", BLUE, "-"),
+GLOROT, HE = (1 / WIDTH) ** 0.5, (2 / WIDTH) ** 0.5  # standard deviations; of as many inputs as outputs
+DEEP = (  # activation, deviation of the weights and its name, colour, style
+    ("sigmoid", 0.1, "0.1·randn", VERMILION, "--"),
+    ("sigmoid", GLOROT, "Glorot", ORANGE, "-."),
+    ("tanh", GLOROT, "Glorot", GREEN, ":"),
+    ("relu", 0.1, "0.1·randn", PURPLE, "--"),
+    ("relu", HE, "He", BLUE, "-"),
 )
 
 
@@ -71,21 +72,34 @@ def draw_limit() -> Any:
     return figure
 
 
-def delta_norms(activation: str, initial: Any, seed: int) -> np.ndarray:
-    """‖ct_z‖ of every layer of a deep network, for a random cotangent of its outputs: (layers,)."""
-    network, (key, more) = fm.Network((WIDTH,) * (DEPTH + 1), activation), jax.random.split(jax.random.key(seed))
-    params = fm.init_params(network, key, initial)
-    inputs, ct = jax.random.normal(more, (2, SAMPLES, WIDTH))
-    _, tape = fm.forward(network, params, inputs)
-    return np.array([float(jnp.linalg.norm(delta)) for delta in pull_back(network, params, tape, ct).deltas])
+def delta_norms(activation: str, deviation: float, seeds: int = SEEDS) -> np.ndarray:
+    """‖ct_z‖ of every layer of a deep network, for a random cotangent of its outputs: (seeds, layers).
+
+    Args:
+        activation: of all layers.
+        deviation: the standard deviation of the weights; biases are 0.
+        seeds: how many initial values, with inputs and cotangents of their own.
+    """
+    network, rng = fm.Network((WIDTH,) * (DEPTH + 1), activation), np.random.default_rng(0)
+    weights = (deviation * rng.normal(size=(DEPTH, seeds, WIDTH, WIDTH))).astype("float32")
+    params = tuple(fm.Dense(jnp.asarray(layer), jnp.zeros((seeds, WIDTH))) for layer in weights)
+    data = rng.normal(size=(2, seeds, SAMPLES, WIDTH)).astype("float32")
+
+    @jax.jit
+    @jax.vmap
+    def norms(params: fm.Params, inputs: jax.Array, ct: jax.Array) -> jax.Array:
+        _, tape = fm.forward(network, params, inputs)
+        return jnp.stack([jnp.linalg.norm(delta) for delta in pull_back(network, params, tape, ct).deltas])
+
+    return np.asarray(norms(params, *data), np.float64)
 
 
 def draw_vanishing() -> Any:
     """How large δ = ct_z is in every layer of a deep network, relative to that of the output layer."""
     figure, axes = new_figure(size=(7.2, 4.8))
     layers = np.arange(1, DEPTH + 1)
-    for activation, initial, name, colour, style in DEEP:
-        norms = np.array([delta_norms(activation, initial, seed) for seed in range(SEEDS)])
+    for activation, deviation, name, colour, style in DEEP:
+        norms = delta_norms(activation, deviation)
         ratios = norms / norms[:, -1:]
         axes.plot(layers, np.median(ratios, axis=0), style, color=colour, label=f"{activation}, {name}")
         axes.fill_between(layers, ratios.min(axis=0), ratios.max(axis=0), color=colour, alpha=0.15, linewidth=0)
