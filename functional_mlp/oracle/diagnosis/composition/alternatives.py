@@ -78,6 +78,12 @@ def alternatives_of(prepared: Prepared, excluded: Collection[str], given: Mappin
             continue
         for layer, variant in places(prepared, mistake.id, inputs="ct_inputs" in given):
             place = _kind_of(mistake.change.place_of(variant))
+            if (
+                place == "outputs"
+                and layer is not None
+                and _keeps_the_tape(prepared.program, Slip(mistake.id, layer, variant))
+            ):
+                place = "through"
             if variant in mistake.unsearched or not place:
                 continue
             every = range(depth) if layer is None and place not in ("outputs", "gathered") else (layer,)
@@ -87,6 +93,12 @@ def alternatives_of(prepared: Prepared, excluded: Collection[str], given: Mappin
     by_layer = {place: {at: tuple(slips) for at, slips in layers.items()} for place, layers in found.items()}
     groups = (*((slip,) for slip in outputs), *_in_several_layers(outputs, depth - 1))
     return Alternatives(groups, gathered=tuple(gathered), **by_layer)
+
+
+def _keeps_the_tape(program: Program, slip: Slip) -> bool:
+    """Whether a mistake of the forward pass, as it is made in this case, changes the way back alone."""
+    changed = None if is_fitted(slip) else applied(program, slip)
+    return changed is not None and changed.tape is program.tape
 
 
 def _in_several_layers(slips: Collection[Slip], last: int) -> list[Group]:

@@ -287,7 +287,8 @@ def _shortened(constant: float, explained: Sequence[Explained], constants: Const
     round_ = float(f"{bound:.2g}")
     if not close(bound, round_, max(one.fit.doubt for one in explained)):
         return []
-    return [(part("gradient-clipped", (), "by-norm", value=round_),)]
+    divided = [(part("gradient-normalised", (), "all"),)] if round_ == 1 else []
+    return [*divided, (part("gradient-clipped", (), "by-norm", value=round_),)]
 
 
 def _divides_again(constant: float, doubt: float, constants: Constants) -> bool:

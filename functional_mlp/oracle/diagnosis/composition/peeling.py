@@ -38,6 +38,7 @@ from functional_mlp.oracle.mistakes import MISTAKES, LayerView, Slip
 WIDTH = 10  # programs that are followed
 EARLY = ("", "as given", "as computed")  # the parameters that are sent back through: not updated, or updated already
 MOST_UNSEEN = 60  # mistakes in a layer whose arrays cannot tell, that are tried by those of the layer below
+MOST_UNEVEN = 150  # programs whose samples may count unevenly besides
 MOST_PAIRS = 500  # of mistakes in the forward pass and at the outputs
 ARRIVALS = 16  # of them, those that are tried with every derivative
 OF_GRADIENTS = ("gradient-used-as-weights",)  # tried with the gradient as it was given, penalty and factors included
@@ -356,7 +357,8 @@ def _kept(
     found.sort(key=lambda chain: chain.cost)
     found = found[:WIDTH]
     if not any(_explains_well(search, chain, layer) for chain in found):
-        uneven = (with_uneven_samples(search, chain, layer) for chain in tried[:MOST_UNSEEN])
+        likeliest = sorted(tried, key=lambda chain: chain.cost)[:MOST_UNEVEN]
+        uneven = (with_uneven_samples(search, chain, layer) for chain in likeliest)
         found = sorted([*filter(None, uneven), *found], key=lambda chain: chain.cost)[:WIDTH]
     oddly = [chain for chain in found if chain is not right and any(is_odd(search, one) for one in _at(chain, layer))]
     summed_wrongly = [

@@ -151,14 +151,26 @@ _MIXED = {f"{forward}-{backward}": (forward, backward) for forward, backward in 
 _A_GELU = activation_in(*GELU_FORMS)
 
 
-def _mixed_gelu(context: Context) -> Program:
-    """A gelu whose forward pass has one form, and whose backward pass another."""
+def _of_another_form(context: Context, layer: Any, ct: Array) -> Array:
+    return numpy_vjp(_FORMS[_MIXED[context.variant][1]], layer.z, layer.a, ct)
+
+
+def _of_two_forms(context: Context) -> Program:
     forward, backward = (_FORMS[form] for form in _MIXED[context.variant])
 
     def vjp(z: Array, a: Array, ct_a: Array) -> Array:
         return numpy_vjp(backward, z, a, ct_a)
 
     return with_activation(context, of_arrays(context.activation, partial(numpy_value, forward), vjp))
+
+
+BACK_AS_ANOTHER, OF_TWO_FORMS = in_activation(_of_another_form), in_forward(_of_two_forms)
+
+
+def _mixed_gelu(context: Context) -> Program:
+    """A gelu whose forward pass has one form, perhaps that of the case, and whose backward pass another."""
+    as_declared = GELU_FORMS.get(context.activation.name) == _MIXED[context.variant][0]
+    return (BACK_AS_ANOTHER if as_declared else OF_TWO_FORMS).apply(context)
 
 
 APPROXIMATION_MISTAKES = (
@@ -196,7 +208,7 @@ APPROXIMATION_MISTAKES = (
         "The forward pass computes one form of gelu, and the backward pass the derivative of another.",
         "a = f(z), ct_z = ct_a g'(z), f and g two of the forms erf, tanh and sigmoid",
         "ct_z = ct_a f'(z) with the form of the forward pass; gelu_tanh and quick_gelu are activations of their own",
-        in_forward(_mixed_gelu),
+        Change("forward", _mixed_gelu),
         (_A_GELU,),
         variants=tuple(_MIXED),
     ),
