@@ -28,6 +28,7 @@ from functional_mlp.oracle.diagnosis.composition import (
     RELATION,
     SCALES,
     Composed,
+    Observed,
     Part,
     compose,
     cost_of,
@@ -38,7 +39,7 @@ from functional_mlp.oracle.diagnosis.composition import (
 )
 from functional_mlp.oracle.diagnosis.differences import differences_and_more
 from functional_mlp.oracle.diagnosis.fitting import fitted
-from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched
+from functional_mlp.oracle.diagnosis.matching import agreeing_digits, explained_by, matched, off
 from functional_mlp.oracle.diagnosis.relations import Relation
 from functional_mlp.oracle.diagnosis.reversed_layers import reversed_and_more
 from functional_mlp.oracle.mistakes import MISTAKES, Number, applies
@@ -251,8 +252,8 @@ def evidence(question: Discrepancy, account: Account) -> tuple[Evidence, ...]:
     for path in sorted(explained, key=lambda path: (-layer_of(path), path)):
         given, mistaken, true = question.given[path], account.made[path], question.truth[path]
         with np.errstate(all="ignore"):
-            off = np.nan_to_num(np.abs(given - true) / question.allowed[path], nan=np.inf)
-        index = tuple(map(int, np.unravel_index(np.argmax(off), given.shape)))
+            far = np.nan_to_num(np.abs(given - true) / question.allowed[path], nan=np.inf)
+        index = tuple(map(int, np.unravel_index(np.argmax(far), given.shape)))
         entries = [float(array[index]) for array in (given, mistaken, true)]
         if question.rate is not None:
             before = float(parameter_of(question.case, path)[index])
@@ -305,9 +306,6 @@ def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
         if group[0].id not in question.excluded and reaches(group, question.wrong) and starts(group, question)
     ]
     asked = [group for group in groups if MISTAKES[group[0].id].generic is generic]
-    found = [*_each(_exact, question, asked), *_each(fitted, question, asked)]
-    if found and not generic and not any(account.mistakes[0].id in SCALES for account in found):
-        found += _each(fitted, question, [group for group in groups if group[0].id == "loss-scaled"])
     with np.errstate(all="ignore"):
         observed = [observed_of(question, path) for path in question.wrong - {"loss"}]
         all_shown = sum(array.evidence(0) for array in observed)
@@ -320,9 +318,30 @@ def _alone(question: Discrepancy, *, generic: bool) -> list[Account]:
             return False
         shown = all_shown - fitted_numbers * of_one_number
         exact = not fitted_numbers and not MISTAKES[own.id].generic  # then the arrays that are right are evidence too
-        return not observed or (shown >= LEAST + one.cost if exact else outweighs(shown, one.cost))
+        if exact:
+            return not observed or max(shown, _nearer(question, observed, one)) >= LEAST + one.cost
+        return not observed or outweighs(shown, one.cost)
 
-    return [one for one in found if is_beyond_chance(one)]
+    found = [*_each(_exact, question, asked), *_each(fitted, question, asked)]
+    found = [one for one in found if is_beyond_chance(one)]
+    if found and not generic and not any(account.mistakes[0].id in SCALES for account in found):
+        scaled = _each(fitted, question, [group for group in groups if group[0].id == "loss-scaled"])
+        found += [one for one in scaled if is_beyond_chance(one)]
+    return found
+
+
+def _nearer(question: Discrepancy, observed: Sequence[Observed], account: Account) -> float:
+    """How surprising it is that the given numbers are so much nearer to an account's than to the right ones.
+
+    A natural logarithm: of how many times nearer, for each number. The noise that is allowed is seldom that of one run.
+    """
+    shown = 0.0
+    for array in observed:
+        rounding = question.unit / max(array.relative, question.unit)
+        own, right = (off(question, arrays, array.path) for arrays in (account.made, question.truth))
+        nearer = math.log(max(right, 1e-300) / max(own, rounding)) if math.isfinite(right) else math.inf
+        shown += array.numbers * min(max(nearer, 0.0), array.digits_of_one * math.log(10))
+    return shown
 
 
 def _is_any_factor(question: Discrepancy, account: Account) -> bool:

@@ -14,5 +14,6 @@ from .constants import is_any_number as is_any_number
 from .constants import part as part
 from .fits import LARGEST as LARGEST
 from .fits import MOST_WORK as MOST_WORK
+from .fits import Observed as Observed
 from .fits import of_each_sample as of_each_sample
 from .fits import telling_entries as telling_entries

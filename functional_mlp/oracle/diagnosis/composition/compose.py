@@ -64,8 +64,8 @@ def compose(question: Discrepancy, *, entirely: bool = False, backward: bool = T
         entirely: whether nothing is searched further that does not explain everything.
         backward: whether mistakes on the way back and in the sums are tried.
     """
-    search = _search_of(question) if backward else _without_backward(_search_of(question))
     with computing(question.case.network), np.errstate(all="ignore"):
+        search = _search_of(question) if backward else _without_backward(_search_of(question))
         followed = programs(search, entirely)
         found = [composed for chain in followed for composed in _composed(search, chain, question)]
         if entirely:

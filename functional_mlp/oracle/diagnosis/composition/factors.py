@@ -285,7 +285,7 @@ def _shortened(constant: float, explained: Sequence[Explained], constants: Const
         return []
     bound = math.sqrt(sum(float(np.vdot(given, given)) for given in grads.values()))
     round_ = float(f"{bound:.2g}")
-    if not close(bound, round_, max(one.fit.doubt for one in explained)):
+    if not close(bound, round_, max(max(one.fit.doubt, one.observed.relative) for one in explained)):
         return []
     divided = [(part("gradient-normalised", (), "all"),)] if round_ == 1 else []
     return [*divided, (part("gradient-clipped", (), "by-norm", value=round_),)]
