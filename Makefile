@@ -20,7 +20,7 @@
 # make bench  speed, every competitor side by side, in .venv-bench (2 GB): speed.md, choices.txt, growth.txt and
 #             growth.png in docs/measured; the gradient checkers (35 minutes)
 # make soak   200 kills at random moments, of trainings and sweeps that must come to the same bits (20 minutes)
-# make accelerator  the workloads on the device that JAX finds
+# make accelerator  the workloads on the device that JAX finds, and a kernel that keeps parameters on a GPU's chip
 # Each creates .venv when it is missing; PYTHON= selects the interpreter, VENV= the place.
 
 PYTHON ?= python3
@@ -143,6 +143,7 @@ soak: $(VENV)/installed
 
 accelerator: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed.accelerator
+	$(BIN)/python -m benchmarks.speed.resident --networks 1024 --samples 140
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(BENCH) $(NEXT) results build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
