@@ -251,6 +251,8 @@ def _per_sample(question: Discrepancy, own: Sequence[str]) -> Relation | None:
     if not np.isfinite(basis).all() or not np.isfinite(target).all():
         return None
     seen = (np.abs(basis) > allowed[:, None]).any(axis=0)  # the others count as they should, as far as anybody can see
+    if not seen.any():
+        return None
     sizes = np.linalg.norm(basis[:, seen], axis=0)
     left = target - basis[:, ~seen].sum(axis=1)
     scaled, _, rank, _ = np.linalg.lstsq(basis[:, seen] / sizes, left, rcond=1e-10)
