@@ -53,10 +53,12 @@ def most_often(seen: Sequence[Found]) -> tuple[Account, ...]:
             if len(account.unexplained) < len(other.unexplained):
                 counted[same] = (account, times)
             continue
-        held = [found.samples for found in seen if explains(account, found)]
+        made = [_makes(account, found) for found in seen]
+        explained = [explains(account, found) for found in seen]
+        held = [found.samples for found, *found_there in zip(seen, explained, made, strict=True) if True in found_there]
         by_chance = len(held) == 1 < len(seen) and _has_any_number(account)
         enough = len(set(held)) >= min(2, len(counts)) or not any(_would_show(account, found) for found in seen)
-        if enough and not by_chance and not _is_refuted(account, seen):
+        if enough and not by_chance and not _is_refuted(account, explained, made):
             counted.append((account, len(held)))
     if not counted:
         return ()
@@ -66,31 +68,33 @@ def most_often(seen: Sequence[Found]) -> tuple[Account, ...]:
     return tuple(sorted(best, key=lambda account: account.cost))
 
 
-def _is_refuted(account: Account, seen: Sequence[Found]) -> bool:
+def _is_refuted(account: Account, explained: Sequence[bool], made: Sequence[bool | None]) -> bool:
     """Whether a program with just these mistakes has the numbers of one case, and other ones than those of another."""
-    if account.unexplained:
+    if account.unexplained or all(explained):
         return False
+    own = [held for held, has in zip(made, explained, strict=True) if has]
+    return True in own and False in made and False not in own
+
+
+def _makes(account: Account, found: Found) -> bool | None:
+    """Whether a program with these mistakes has the numbers of a case, of the arrays that they explain in theirs.
+
+    None if nobody can say.
+    """
+    question = found.question
+    if question is None or found.turned:
+        return None
     slips = tuple(
         Slip(one.id, layer, one.variant, one.value)
         for one in account.mistakes
         for layer in (one.layers if MISTAKES[one.id].scope == "layer" and one.layers else (None,))
     )
-    explained = [explains(account, found) for found in seen]
-    if all(explained):
-        return False
-    made = [_makes(slips, found) for found in seen]
-    own = [held for held, has in zip(made, explained, strict=True) if has]
-    return True in own and False in made and False not in own
-
-
-def _makes(slips: tuple[Slip, ...], found: Found) -> bool | None:
-    """Whether a program with these mistakes has all numbers of a case; None if nobody can say."""
-    question = found.question
-    if question is None or found.turned:
+    paths = question.given.keys() - set(account.unexplained)
+    if not paths & question.wrong:
         return None
     with np.errstate(all="ignore"):
-        made = injected_by(question, slips, question.given)
-        return None if made is None else len(matched(loosened(question, slips), made)) == len(question.given)
+        made = injected_by(question, slips, paths)
+        return None if made is None else len(matched(loosened(question, slips), made)) == len(paths)
 
 
 def _would_show(account: Account, found: Found) -> bool:

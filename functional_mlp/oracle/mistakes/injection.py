@@ -5,6 +5,7 @@
 would show.
 """
 
+import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -107,18 +108,22 @@ def _injected(prepared: Prepared, slips: Sequence[Slip], paths: Collection[str] 
     for slip in slips:
         if _known(slip.id).shows_in_updates:
             raise ValueError(f"{slip.id} shows only in updated parameters; use plant_update")
-    program = prepared.program
     with computing(prepared.case.network):
-        sites = [_sites(prepared, *slip) for slip in slips]
-        try:
-            for slip, own in zip(slips, sites, strict=True):
-                program = _with_mistake(program, slip.id, own)
+        program = with_mistakes(prepared, slips)
+        with _made_together(slips):
             return _results(program, paths)
-        except (LookupError, TypeError) as error:  # of another activation, shape or loss than the case's own
-            if len(slips) < 2:
-                raise
-            ids = " and ".join(slip.id for slip in slips)
-            raise ValueError(f"{ids} cannot be made together here: {error}") from error
+
+
+@contextlib.contextmanager
+def _made_together(slips: Sequence[Slip]) -> Iterator[None]:
+    """Where several mistakes may exclude each other, as by another activation, shape, loss or rule than the case's."""
+    try:
+        yield
+    except (LookupError, TypeError) as error:
+        if len(slips) < 2:
+            raise
+        ids = " and ".join(slip.id for slip in slips)
+        raise ValueError(f"{ids} cannot be made together here: {error}") from error
 
 
 def _results(program: Program, paths: Collection[str] | None) -> Injected:
@@ -200,7 +205,9 @@ def inject_update(prepared: Prepared, slips: Sequence[Slip], learning_rate: floa
 
 def _stepped(prepared: Prepared, slips: Sequence[Slip], state: RuleState | None) -> tuple[RuleState, Any]:
     with computing(prepared.case.network):
-        return run_update(with_mistakes(prepared, slips), state)
+        program = with_mistakes(prepared, slips)
+        with _made_together(slips):
+            return run_update(program, state)
 
 
 def with_mistakes(prepared: Prepared, slips: Sequence[Slip]) -> Program:
@@ -209,9 +216,10 @@ def with_mistakes(prepared: Prepared, slips: Sequence[Slip]) -> Program:
     Raises:
         TypeError, ValueError: as `plant`.
     """
-    program = prepared.program
-    for slip in slips:
-        program = _with_mistake(program, slip.id, _sites(prepared, *slip))
+    program, sites = prepared.program, [_sites(prepared, *slip) for slip in slips]
+    with _made_together(slips):
+        for slip, own in zip(slips, sites, strict=True):
+            program = _with_mistake(program, slip.id, own)
     return program
 
 
