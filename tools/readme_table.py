@@ -7,8 +7,6 @@ import re
 import sys
 from pathlib import Path
 
-from functional_mlp.files.atomic import write_bytes
-
 README = Path(__file__).parents[1] / "README.md"
 BLOCK = re.compile(r"(?<=```text\n)system  .*?(?=```)", re.DOTALL)
 
@@ -32,7 +30,7 @@ def with_table(readme: str, table: str) -> str:
 def main() -> int:
     """Writes README.md anew."""
     table = Path(sys.argv[1]).read_text(encoding="utf-8")
-    write_bytes(README, with_table(README.read_text(encoding="utf-8"), table).encode())
+    README.write_text(with_table(README.read_text(encoding="utf-8"), table), encoding="utf-8")
     return 0
 
 

@@ -151,7 +151,7 @@ def test_kinks_are_drawn_as_jumps() -> None:
 def test_starts_of_ones_own_are_descended_from(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     starts = [(1.5, -3.0), (-4.0, 0.0), *((x, 1.0) for x in range(4))]
     given = [text for start in starts for text in ("--start", *map(str, start))]
-    assert run("himmelblau", "--grid", "4", "--steps", "100", *given, out=tmp_path / "out") == 0
+    assert run("himmelblau", "--grid", "4", "--steps", "100", "--no-plots", *given, out=tmp_path / "out") == 0
     assert [tuple(one["start"]) for one in summary_of(tmp_path / "out")["runs"]] == starts
     printed = capsys.readouterr().out
     assert re.search(r"^\(-4, 0\) +\(-3\.77, -3\.28\) ", printed, re.MULTILINE)

@@ -124,6 +124,8 @@ def test_the_table_of_the_demonstration_has_every_system(
         "himmelblau": ("--grid", "4"),
         "circles/scheduled": ("--epochs", "5"),
         "circles/tuned": ("--epochs", "5", "--seeds", "2"),
+        "moons/published": ("--seeds", "2"),
+        "moons/corrected": ("--seeds", "2"),
         "three_phase": ("--steps", "5", "--seeds", "2"),
     }
     parts = tuple(part._replace(options=(*part.options, *quick.get(part.name, ()))) for part in demo.PARTS)

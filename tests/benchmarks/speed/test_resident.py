@@ -21,12 +21,12 @@ def problem(sizes, samples, networks):
     return network, params, *(jnp.asarray(array, jnp.float32) for array in data)
 
 
-@pytest.mark.parametrize("sizes", [(2, 5, 3, 2), (3, 4, 1), (1, 1)])
+@pytest.mark.parametrize("sizes", [(2, 5, 3, 2), (1, 1)])
 def test_the_kernel_trains_as_the_library_does(sizes):
-    network, params, inputs, targets = problem(sizes, samples=6, networks=3)
+    network, params, inputs, targets = problem(sizes, samples=6, networks=2)
     found = resident.train_resident(params, inputs, targets, sizes=sizes, rate=0.5, passes=2, interpret=True)
     loss = fm.Loss("squared_error", over_outputs="sum", scale=0.5)
-    for number in range(3):
+    for number in range(2):
         own = jax.tree.map(lambda leaf, at=number: leaf[at], params)
         options = {"optimizer": optax.sgd(0.5), "epochs": 2, "batch_size": 1}
         right = fm.train(network, loss, own, inputs, targets, **options).params
