@@ -193,7 +193,10 @@ def test_taylor_series_of_forward_are_its_derivatives(name, x64):
         return fm.forward(network, params, inputs + t * way)[0]
 
     value, series = jet(lambda x: fm.forward(network, params, x)[0], (inputs,), ([way, jnp.zeros_like(way)],))
-    first = lambda t: jax.jvp(along, (t,), (1.0,))[1]  # noqa: E731
+
+    def first(t):
+        return jax.jvp(along, (t,), (1.0,))[1]
+
     derivatives = along(0.0), first(0.0), jax.jvp(first, (0.0,), (1.0,))[1]
     for own, right in zip((value, *series), derivatives, strict=True):
         assert relative_difference(own, right) <= 1e-13

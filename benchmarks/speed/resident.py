@@ -39,13 +39,14 @@ def padded_size(size: int) -> int:
     return max(2, 1 << (size - 1).bit_length())
 
 
+def padded_array(array: Any) -> jax.Array:
+    """An array with zeros up to powers of two, but for its first axis, of networks or of samples."""
+    return jnp.pad(array, [(0, 0), *((0, padded_size(size) - size) for size in array.shape[1:])])
+
+
 def padded(params: fm.Params) -> Layers:
     """Parameters (networks, ...) with zeros up to powers of two."""
-
-    def one(leaf: Any) -> jax.Array:
-        return jnp.pad(leaf, [(0, 0), *((0, padded_size(size) - size) for size in leaf.shape[1:])])
-
-    return tuple((one(layer.weights), one(layer.bias)) for layer in params)
+    return tuple((padded_array(layer.weights), padded_array(layer.bias)) for layer in params)
 
 
 def unpadded(layers: Layers, sizes: Sequence[int]) -> fm.Params:
@@ -111,7 +112,7 @@ def train_resident(
         The parameters after `passes * n` updates.
     """
     leaves = jax.tree.leaves(padded(params))
-    wide = [jnp.pad(array, ((0, 0), (0, padded_size(array.shape[1]) - array.shape[1]))) for array in (inputs, targets)]
+    wide = [padded_array(inputs), padded_array(targets)]
     networks, samples = len(leaves[0]), len(inputs)
 
     def of_network(leaf: jax.Array) -> pl.BlockSpec:

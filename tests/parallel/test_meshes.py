@@ -88,6 +88,7 @@ import jax, jax.numpy as jnp, numpy as np, optax
 from functools import partial
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 import functional_mlp as fm
+from tests.parallel.test_meshes import WAYS
 
 network, ReLU = (fm.Network((8, 8, 4), (name, "softmax")) for name in ("silu", "relu"))
 loss = fm.Loss("categorical_cross_entropy", over_samples="mean", l2=0.1)
@@ -107,11 +108,6 @@ def derivatives_of(net):
     tangent = jax.jit(lambda p, x, t: jax.jvp(lambda p: fm.forward(net, p, x)[0], (p,), (p,))[1])
     return gradient, of_apply, tangent
 
-WAYS = {  # of the samples, of the weights and of the bias of each layer
-    "batch": ("data", ((), ()), ((), ())),
-    "columns": (None, ((None, "model"), (None, "model")), (("model",), ("model",))),
-    "both": ("data", ((None, "model"), ("model",)), (("model",), ())),
-}
 keys = jax.random.split(jax.random.key(1), 2)
 several = {"keys": keys, "epochs": 2, "learning_rates": (0.1, 0.2)}
 swept = fm.sweep(network, loss, x, t, **several).params
@@ -120,7 +116,7 @@ for kind in (AxisType.Auto, AxisType.Explicit):
     mesh = jax.make_mesh((2, 4), ("data", "model"), axis_types=(kind,) * 2)
     put = lambda leaf, *spec: jax.device_put(leaf, NamedSharding(mesh, P(*spec)))
     for way, (samples, of_weights, of_biases) in WAYS.items():
-        X, T = put(x, samples), put(t, samples)
+        X, T = put(x, *samples), put(t, *samples)
         specs = zip(params, of_weights, of_biases, strict=True)
         own = tuple(fm.Dense(put(layer.weights, *w), put(layer.bias, *b)) for layer, w, b in specs)
         assert near(fm.train(network, loss, own, X, T, optimizer=optax.sgd(0.1), epochs=3).params, trained), way

@@ -53,11 +53,12 @@ def most_often(seen: Sequence[Found]) -> tuple[Account, ...]:
             if len(account.unexplained) < len(other.unexplained):
                 counted[same] = (account, times)
             continue
-        made = [_makes(account, found) for found in seen]
         explained = [explains(account, found) for found in seen]
-        held = [found.samples for found, *found_there in zip(seen, explained, made, strict=True) if True in found_there]
+        made = explained if all(explained) else [_makes(account, found) for found in seen]
+        held = [found.samples for found, *known in zip(seen, explained, made, strict=True) if True in known]
+        others = [found for found, has in zip(seen, explained, strict=True) if not has]
         by_chance = len(held) == 1 < len(seen) and _has_any_number(account)
-        enough = len(set(held)) >= min(2, len(counts)) or not any(_would_show(account, found) for found in seen)
+        enough = len(set(held)) >= min(2, len(counts)) or not any(_would_show(account, found) for found in others)
         if enough and not by_chance and not _is_refuted(account, explained, made):
             counted.append((account, len(held)))
     if not counted:
@@ -84,12 +85,7 @@ def _makes(account: Account, found: Found) -> bool | None:
     question = found.question
     if question is None or found.turned:
         return None
-    slips = tuple(
-        Slip(one.id, layer, one.variant, one.value)
-        for one in account.mistakes
-        for layer in (one.layers if MISTAKES[one.id].scope == "layer" and one.layers else (None,))
-    )
-    paths = question.given.keys() - set(account.unexplained)
+    slips, paths = _slips_of(account), question.given.keys() - set(account.unexplained)
     if not paths & question.wrong:
         return None
     with np.errstate(all="ignore"):
@@ -99,11 +95,18 @@ def _makes(account: Account, found: Found) -> bool | None:
 
 def _would_show(account: Account, found: Found) -> bool:
     """Whether these mistakes, which do not explain a case, would have shown in it: whether all of them apply there."""
-    if found.question is None or explains(account, found):
+    if found.question is None:
         return False
     prepared = found.question.prepared
     return all(
-        applies(prepared, one.id, layer, variant=one.variant, value=one.value)
+        applies(prepared, id_, layer, variant=variant, value=value) for id_, layer, variant, value in _slips_of(account)
+    )
+
+
+def _slips_of(account: Account) -> tuple[Slip, ...]:
+    """The mistakes of an account, each once for every layer in which it was made."""
+    return tuple(
+        Slip(one.id, layer, one.variant, one.value)
         for one in account.mistakes
         for layer in (one.layers if MISTAKES[one.id].scope == "layer" and one.layers else (None,))
     )

@@ -139,8 +139,8 @@ def _is_unsupported(search: Search, chain: Chain, one: Explained, partial: bool)
         meant = search.constants.meaning_of(fit.factor, fit.doubt)
         elsewhere = [other for other in others if other.observed.layer != observed.layer]
         if not meant and partial:  # what is not explained may multiply what is below it by any number
-            top = [one for one in others if one.observed.layer == search.top and one.observed.wrong]
-            top = [one for one in top if one.observed.digits(1) > 0]  # any single number is a multiple
+            top = [other for other in others if other.observed.layer == search.top and other.observed.wrong]
+            top = [other for other in top if other.observed.digits(1) > 0]  # any single number is a multiple
             return not is_familiar(elsewhere if observed.layer == search.top else top, observed, fit)
         if not meant and one_entry and not is_familiar(elsewhere, observed, fit):
             return True
