@@ -332,8 +332,8 @@ def reduced(
 ) -> tuple[Any, EitherArray]:
     """`Loss.value_and_cotangent` of arrays (n, K), (n, K) and (n,) that fit, all of JAX or all of NumPy."""
     work, xp = working_dtype(outputs.dtype), namespace(outputs)
-    targets = sharded_as(targets.astype(work), outputs)
-    terms, derivatives = loss.terms(outputs.astype(work), targets)
+    targets = sharded_as(targets.astype(work, copy=False), outputs)
+    terms, derivatives = loss.terms(outputs.astype(work, copy=False), targets)
     coefficients = loss.coefficients(targets, weights, work, xp)
     counted = loss.counted(targets)
     if weights is not None:

@@ -41,7 +41,7 @@ def vjp_at(activation: Activation, z: np.ndarray, ct: np.ndarray) -> np.ndarray:
 def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """left @ right in the working dtype: 16-bit factors are accumulated in float32, and not rounded back."""
     work = working_dtype(left.dtype)
-    result: np.ndarray = np.matmul(left.astype(work), right.astype(work))
+    result: np.ndarray = np.matmul(left.astype(work, copy=False), right.astype(work, copy=False))
     return result
 
 
@@ -53,8 +53,8 @@ def times(factor: float, array: np.ndarray) -> np.ndarray:
 
 def summed(array: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
     """The sum in the working dtype, rounded once to the array's own."""
-    total: np.ndarray = np.sum(array, axis=axis, keepdims=keepdims, dtype=working_dtype(array.dtype))
-    return total.astype(array.dtype)
+    total: np.ndarray = np.add.reduce(array, axis=axis, keepdims=keepdims, dtype=working_dtype(array.dtype))
+    return total.astype(array.dtype, copy=False)
 
 
 # the right stages, as in `backward_pass`
@@ -67,7 +67,7 @@ def through_activation(layer: Any, ct_a: np.ndarray) -> np.ndarray:
 
 def weights_cotangent(layer: Any, ct_z: np.ndarray) -> np.ndarray:
     """ct_W = a_prev^T ct_z."""
-    return product(layer.a_prev.T, ct_z).astype(ct_z.dtype)
+    return product(layer.a_prev.T, ct_z).astype(ct_z.dtype, copy=False)
 
 
 def bias_cotangent(layer: Any, ct_z: np.ndarray) -> Any:
@@ -77,7 +77,7 @@ def bias_cotangent(layer: Any, ct_z: np.ndarray) -> Any:
 
 def previous_cotangent(layer: Any, ct_z: np.ndarray) -> np.ndarray:
     """ct_a_prev = ct_z W^T."""
-    return product(ct_z, layer.weights.T).astype(ct_z.dtype)
+    return product(ct_z, layer.weights.T).astype(ct_z.dtype, copy=False)
 
 
 RIGHT: Any = Stages(through_activation, weights_cotangent, bias_cotangent, previous_cotangent)  # type: ignore[arg-type]
@@ -252,7 +252,7 @@ def tape_of(network: Network, params: Any, inputs: np.ndarray, right: Program | 
             a = right.tape.activations[layer] if same else numpy_value(activation, z)
         else:
             z = product(a, weights)
-            z = (z if bias is None else z + bias[None, :].astype(z.dtype)).astype(a.dtype)
+            z = (z if bias is None else z + bias[None, :].astype(z.dtype)).astype(a.dtype, copy=False)
             a = numpy_value(activation, z)
         pre_activations.append(z)
         activations.append(a)

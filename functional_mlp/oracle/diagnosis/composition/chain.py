@@ -95,9 +95,10 @@ class Chain(NamedTuple):
 
 def with_step(chain: Chain, group: Group) -> Chain:
     """A chain with one mistake more on the way."""
-    known = {kind_of(slip) for step in chain.steps for met in step for slip in met}
     first = group[0]
-    cost = AGAIN if kind_of(first) in known else cost_of(*kind_of(first)) + FITTED * (first.value is not None)
+    kind = kind_of(first)
+    again = any(kind_of(slip) == kind for step in chain.steps for met in step for slip in met)
+    cost = AGAIN if again else cost_of(*kind) + FITTED * (first.value is not None)
     return chain._replace(steps=(*chain.steps, (group,)), cost=chain.cost + cost)
 
 
@@ -135,14 +136,14 @@ def reached(search: Search, chain: Chain, layer: int, ct_a: Array) -> Chain | No
     if ct_z is None or ct_z.shape != view.z.shape:
         return None
     deltas = {**chain.deltas, layer: ct_z}
-    return judged(search, chain._replace(ct_a=ct_a, ct_z=ct_z, deltas=deltas), layer)
+    return judged(search, chain._replace(ct_a=ct_a, ct_z=ct_z, deltas=deltas), layer, view)
 
 
-def judged(search: Search, chain: Chain, layer: int) -> Chain:
-    """A chain that has reached a layer, with how it explains the arrays there."""
+def judged(search: Search, chain: Chain, layer: int, view: LayerView | None = None) -> Chain:
+    """A chain that has reached a layer, with how it explains the arrays there; `view` of it where it is known."""
     explained, unexplained, cost = dict(chain.explained), list(chain.unexplained), chain.cost
     for observed in search.observed.get(layer, ()):
-        gradient = gradient_of(chain, observed)
+        gradient = gradient_of(chain, observed, view)
         fit = None if gradient is None else fit_of(observed, gradient, fits_of(explained, observed.path))
         if fit is None or gradient is None:
             unexplained.append(observed.path)
@@ -158,11 +159,17 @@ def fits_of(explained: Mapping[str, Explained], path: str) -> tuple[Fit, ...]:
     return tuple(dict.fromkeys(one.fit for other, one in explained.items() if other != path))
 
 
-def gradient_of(chain: Chain, observed: Observed) -> Array | None:
-    """What a program computes for an array of the layer that was reached, without penalties."""
+def gradient_of(chain: Chain, observed: Observed, view: LayerView | None = None) -> Array | None:
+    """What a program computes for an array of the layer that was reached, without penalties.
+
+    Args:
+        chain: the program.
+        observed: the array.
+        view: of its layer, where it is known.
+    """
     if observed.kind == "delta":
         return chain.ct_z
-    view = view_at(chain, observed.layer)
+    view = view_at(chain, observed.layer) if view is None else view
     return summed(chain.program, view, observed, weighted(chain, chain.ct_z))
 
 
@@ -184,12 +191,13 @@ def summed(
         penalised: whether what is done to a gradient before it is handed back is done to its penalty as well.
     """
     gradient = attempted(getattr(program.stages[observed.layer], f"{observed.kind}_cotangent"), view, ct_z)
-    penalty = observed.penalty if penalised else 0.0
+    if gradient is not None and penalised:
+        gradient = gradient + observed.penalty
     if gradient is not None:
-        gradient = attempted(program.returned, observed.layer, observed.kind, gradient + penalty)
+        gradient = attempted(program.returned, observed.layer, observed.kind, gradient)
     if gradient is None or np.shape(gradient) != observed.given.shape:
         return None
-    return np.asarray(gradient - penalty, np.float64)
+    return np.asarray(gradient - observed.penalty if penalised else gradient, np.float64)
 
 
 def cost_of_fit(search: Search, explained: Mapping[str, Explained], observed: Observed, fit: Fit) -> float:

@@ -368,7 +368,9 @@ def _with_factor(observed: Observed, gradient: Array, whole: Array, l2: float, l
 
 def _beside_penalty(observed: Observed, gradient: Array, l2: float, l1: float) -> Iterator[Fit]:
     """A multiple of the gradient, beside penalties that are known."""
-    left = observed.given - made_by(observed, np.zeros_like(gradient), Fit(0.0, l2, l1, 0, 0.0))
+    left = observed.given
+    if (l2 or l1) and observed.parameter is not None:
+        left = left - (l2 * observed.parameter + l1 * np.sign(observed.parameter))
     factor, doubt = _ratio(observed, gradient, left)
     yield from _if_it_agrees(observed, gradient, Fit(factor, l2, l1, 1, doubt))
 

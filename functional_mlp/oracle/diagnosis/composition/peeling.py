@@ -5,6 +5,7 @@ arrays of the layer agree with is kept. So mistakes at different places are foun
 combination of them.
 """
 
+import heapq
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -130,15 +131,15 @@ def _of_heads(search: Search, heads: Iterable[Chain]) -> list[Chain]:
 
 def _two_at_the_outputs(search: Search, heads: Sequence[Chain], groups: Sequence[Group]) -> Iterator[Chain]:
     """Another function, and either another one in another layer or another loss of its outputs, the likeliest first."""
-    forward = [head for head in heads if _is_forward(head.steps[0][0])]
-    exact = [group for group in groups if not is_fitted(group[0])]
+    forward = [(head, _layers_of(head.steps[0][0])) for head in heads if _is_forward(head.steps[0][0])]
+    exact = [(group, _layers_of(group), cost_of(*kind_of(group[0]))) for group in groups if not is_fitted(group[0])]
     pairs = [
-        (head.cost + cost_of(*kind_of(group[0])), number, head, group)
-        for number, (head, group) in enumerate(itertools.product(forward, exact))
-        if _layers_of(group).isdisjoint(_layers_of(head.steps[0][0]))
-        if not _is_forward(group) or head.steps[0][0] < group  # of two functions either may be the first
+        (head.cost + cost, number, head, group)
+        for number, ((head, changed), (group, layers, cost)) in enumerate(itertools.product(forward, exact))
+        if layers.isdisjoint(changed)
+        if not layers or head.steps[0][0] < group  # of two functions either may be the first
     ]
-    for _, _, head, group in sorted(pairs)[:MOST_PAIRS]:
+    for _, _, head, group in heapq.nsmallest(MOST_PAIRS, pairs):
         yield from _headed(search, head, group)
 
 
@@ -353,7 +354,7 @@ def _kept(
         telling = any(one.path in right.unexplained and one.digits(0) >= SURE for one in observed)
         most = MOST_WITH_SUMS if telling else MOST_UNSEEN  # if they tell, more than one mistake is at work here
         right = right._replace(unseen=tuple(sorted(others, key=lambda chain: chain.cost)[:most]))
-    found = _alike_joined([right, *better])
+    found = _alike_joined([right, *better], layer)
     found.sort(key=lambda chain: chain.cost)
     found = found[:WIDTH]
     if not any(_explains_well(search, chain, layer) for chain in found):
@@ -376,12 +377,12 @@ def _kept(
     return found
 
 
-def _alike_joined(found: Sequence[Chain]) -> list[Chain]:
-    """Programs with the same numbers as one, with their last mistakes side by side."""
+def _alike_joined(found: Sequence[Chain], layer: int) -> list[Chain]:
+    """Programs with the same numbers, in the layer that was reached and below, as one: their last mistakes together."""
     joined: list[Chain] = []
     for chain in sorted(found, key=lambda chain: chain.cost):
         for number, other in enumerate(joined):
-            if _are_alike(chain, other):
+            if _are_alike(chain, other, layer):
                 step = (*other.steps[-1], *chain.steps[-1])
                 joined[number] = other._replace(steps=(*other.steps[:-1], tuple(dict.fromkeys(step))))
                 break
@@ -390,13 +391,26 @@ def _alike_joined(found: Sequence[Chain]) -> list[Chain]:
     return joined
 
 
-def _are_alike(one: Chain, other: Chain) -> bool:
+def _are_alike(one: Chain, other: Chain, layer: int) -> bool:
     """Whether two programs differ in their last mistakes alone, and go on with the same numbers."""
     if len(one.steps) != len(other.steps) or not one.steps or one.steps[:-1] != other.steps[:-1]:
         return False
-    if one.early != other.early or one.explained.keys() != other.explained.keys():
+    if one.early != other.early or one.explained.keys() != other.explained.keys() or one.sums != other.sums:
         return False
     if _is_forward(one.steps[-1][0]) or _is_forward(other.steps[-1][0]):
         return False
-    size = float(np.max(np.abs(one.ct_z), initial=0.0))
-    return bool(np.allclose(one.ct_z, other.ct_z, rtol=1e-12, atol=1e-14 * size))
+    return _are_near(one.ct_z, other.ct_z) and _send_the_same(one, other, layer)
+
+
+def _send_the_same(one: Chain, other: Chain, layer: int) -> bool:
+    """Whether they send the same back: a mistake may be made on both sides of the sums."""
+    first, second = (_with_cotangent(chain, view_at(chain, layer), layer) for chain in (one, other))
+    if first is None or second is None:
+        return first is second
+    return _are_near(first[1], second[1])
+
+
+def _are_near(one: Array, other: Array) -> bool:
+    """Whether two cotangents are one, but for the order of operations."""
+    size = float(np.max(np.abs(one), initial=0.0))
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-12, atol=1e-14 * size))

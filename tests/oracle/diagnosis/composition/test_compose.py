@@ -5,6 +5,7 @@ import pytest
 
 import functional_mlp as fm
 from functional_mlp import oracle
+from functional_mlp.oracle.mistakes import MISTAKES, Slip, applies, plant_together
 
 NETWORK = fm.Network((4, 6, 5, 3), ("tanh", "sigmoid", "identity"))
 MEAN = fm.Loss("squared_error", over_samples="mean", l2=0.2)
@@ -388,3 +389,28 @@ def test_a_whole_number_that_any_would_do_for_is_no_batch_size():
     grads = [(w * 0.00123, b * 0.00123) for w, b in oracle.solve(case).grads]
     found = named(case, [tuple(leaf.astype(np.float32) for leaf in layer) for layer in grads])
     assert "nominal-batch-size" not in ids(found) | {one.id for one in found.ties}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "layer", "variant"),
+    [
+        ("output-derivative-missing", 2, None),
+        ("output-derivative-missing-in-weights", 2, "both"),
+        *(("raw-error-sent-back", layer, None) for layer in (1, 2)),
+        *(("hidden-derivative-missing", layer, None) for layer in (0, 1)),
+    ],
+)
+def test_what_stands_beside_the_likeliest_gives_the_same_numbers(mistake, layer, variant):
+    """Every explanation that is told, made in a program, gives the numbers: none that would need another mistake."""
+    case = draw(fm.Network((4, 6, 5, 3), "sigmoid"), fm.Loss("squared_error", over_samples="mean"))
+    assert applies(case, mistake, layer, variant=variant)
+    made = plant_together(case, [Slip("mean-missing"), Slip(mistake, layer, variant)]).grads
+    for explanation in named(case, [tuple(array) for array in made]).explanations:
+        slips = [
+            Slip(one.id, at, one.variant, one.value)
+            for one in explanation
+            for at in (one.layers if MISTAKES[one.id].scope == "layer" and one.layers else (None,))
+        ]
+        for given, own in zip(made, plant_together(case, slips).grads, strict=True):
+            np.testing.assert_allclose(own.weights, given.weights, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(own.bias, given.bias, rtol=1e-9, atol=1e-12)
