@@ -24,6 +24,7 @@ from .files import load_params as load_params
 from .files import save_params as save_params
 from .forward_pass import Tape as Tape
 from .forward_pass import forward as forward
+from .forward_pass import jvp as jvp
 from .losses import Loss as Loss
 from .network import Dense as Dense
 from .network import Network as Network
@@ -35,6 +36,8 @@ from .objectives import Path as Path
 from .objectives import descend as descend
 from .objectives import himmelblau as himmelblau
 from .objectives import himmelblau_and_grad as himmelblau_and_grad
+from .per_sample import per_sample_grads as per_sample_grads
+from .per_sample import per_sample_norms as per_sample_norms
 from .sweeps import SweepResult as SweepResult
 from .sweeps import sweep as sweep
 from .training import ProgressBar as ProgressBar

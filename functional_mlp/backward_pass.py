@@ -253,14 +253,14 @@ def loss_and_grad(
     """
     params = check_params(network, params)
     if sample_weights is not None:
-        inputs = _counted(check_inputs(network, params, inputs), sample_weights)
+        inputs = counted_inputs(check_inputs(network, params, inputs), sample_weights)
     _, tape = forward(network, params, inputs, precision=precision)
     value, cotangent, stages = output_cotangent(network, loss, tape, targets, sample_weights)
     pulled = pull_back(network, params, tape, cotangent, stages, precision=precision)
     return value + loss.penalty(params), add_penalty_gradient(loss, pulled.params, params)
 
 
-def _counted(inputs: Array, sample_weights: ArrayLike) -> Array:
+def counted_inputs(inputs: Array, sample_weights: ArrayLike) -> Array:
     """`inputs` with every row of weight 0 replaced by the first one that counts.
 
     Its cotangents are 0, but 0 times the infinity or NaN that such a row may lead to is NaN.

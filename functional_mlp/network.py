@@ -202,33 +202,35 @@ def shapes_of(params: Any) -> str:
     return f"({', '.join(layers)})"
 
 
-def check_params(network: Network, params: Any) -> Params:
+def check_params(network: Network, params: Any, what: str = "params") -> Params:
     """`params` as a tuple of Dense whose shapes fit `network` and whose leaves share one floating dtype.
 
     Args:
         network: the specification.
         params: a sequence of (weights, bias) pairs; each bias may be None.
+        what: what they are called in messages.
 
     Raises:
         TypeError: for leaves that are no arrays of floats, or of differing dtypes.
         ValueError: if the structure or a shape differs; the message shows the expected tree and the one that came.
     """
     expected = f"({', '.join(f'Dense(weights=[{i}, {o}], bias=[{o}])' for i, o in network.shapes)})"
-    mismatch = f"expected parameters {expected} for sizes {network.sizes}, got {shapes_of(params)}"
+    called = "parameters" if what == "params" else what
+    mismatch = f"expected {called} {expected} for sizes {network.sizes}, got {shapes_of(params)}"
     if not isinstance(params, tuple | list) or len(params) != len(network.shapes):
         raise ValueError(mismatch)
     layers = []
     for number, (layer, shape) in enumerate(zip(params, network.shapes, strict=True)):
         if not isinstance(layer, tuple | list) or len(layer) != 2:
             raise ValueError(mismatch)
-        weights = floating_array(f"params[{number}].weights", layer[0])
-        bias = None if layer[1] is None else floating_array(f"params[{number}].bias", layer[1])
+        weights = floating_array(f"{what}[{number}].weights", layer[0])
+        bias = None if layer[1] is None else floating_array(f"{what}[{number}].bias", layer[1])
         if weights.shape != shape or (bias is not None and bias.shape != shape[1:]):
             raise ValueError(mismatch)
         layers.append(Dense(weights, bias))
     dtypes = {str(leaf.dtype) for leaf in jax.tree.leaves(layers)}
     if len(dtypes) > 1:
-        raise TypeError(f"expected all parameters to share one dtype, got {shapes_of(params)}")
+        raise TypeError(f"expected all {called} to share one dtype, got {shapes_of(params)}")
     return tuple(layers)
 
 

@@ -32,6 +32,7 @@ from .registry import is_of_this_package as is_of_this_package
 from .registry import numpy_value as numpy_value
 from .registry import numpy_vjp as numpy_vjp
 from .registry import resolve as resolve
+from .registry import tangent_through as tangent_through
 from .saturating import are_largest as are_largest
 from .saturating import scaled_tanh as scaled_tanh
 from .saturating import shifted_exponentials as shifted_exponentials

@@ -5,8 +5,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from functional_mlp._checks import known_name
 from functional_mlp._dtypes import working_dtype
@@ -72,9 +74,9 @@ _BY_FOLDED_NAME: Mapping[str, str] = {
     **{_folded(name): known for name, known in OTHER_NAMES.items()},
     **{_folded(name): name for name in FACTORIES},
 }
-_SERVING_NUMPY = tuple(
-    function for factory in FACTORIES.values() for function in (factory().value_fn, factory().vjp_fn)
-)
+_SERVING_NUMPY = {  # by identity: not every function of one's own can be hashed
+    id(function): function for factory in FACTORIES.values() for function in (factory().value_fn, factory().vjp_fn)
+}
 
 
 def canonical_name(name: Any) -> str:
@@ -129,16 +131,40 @@ def is_built_in(activation: Activation) -> bool:
     return factory is not None and factory().value_fn is activation.value_fn
 
 
+# forward mode
+
+
+def tangent_through(activation: Activation, z: Array, a: Array, tangent_z: Array) -> Array:
+    """The tangent of a = f(z): the Jacobian's product with that of z, where `Activation.vjp` is that of its transpose.
+
+    The Jacobian of every activation of the package is symmetric, diagonal or that of softmax, so that both are one
+    product, kinks included. Of one of your own nobody knows: there it is JAX's derivative of the value.
+
+    Args:
+        activation: the activation.
+        z: pre-activations (..., fan_out).
+        a: activations, `activation.value(z)`.
+        tangent_z: of the shape of z.
+
+    Returns:
+        The tangent of a, shape and dtype of z.
+    """
+    if is_of_this_package(activation):
+        return activation.vjp(z, a, tangent_z)
+    tangent: Array = jax.jvp(activation.value, (z,), (tangent_z,))[1]
+    return tangent
+
+
 # in NumPy
 
 
 def is_of_this_package(activation: Activation) -> bool:
     """Whether both functions serve NumPy's arrays too; of an activation of one's own nobody knows."""
-    functions = (activation.value_fn, activation.vjp_fn)
-    return all(
-        getattr(function, "serves_numpy", False) or any(function is known for known in _SERVING_NUMPY)
-        for function in functions
-    )
+    return _serves_numpy(activation.value_fn) and _serves_numpy(activation.vjp_fn)
+
+
+def _serves_numpy(function: Callable[..., Any]) -> bool:
+    return getattr(function, "serves_numpy", False) or id(function) in _SERVING_NUMPY
 
 
 def numpy_value(activation: Activation, z: np.ndarray) -> np.ndarray:

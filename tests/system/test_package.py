@@ -25,6 +25,7 @@ ORDER = [
     "network",
     "forward_pass",
     "backward_pass",
+    "per_sample",
     "metrics",
     "objectives",
     "update_rules",

@@ -53,7 +53,7 @@ def times(factor: float, array: np.ndarray) -> np.ndarray:
 
 def summed(array: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
     """The sum in the working dtype, rounded once to the array's own."""
-    total: np.ndarray = np.add.reduce(array, axis=axis, keepdims=keepdims, dtype=working_dtype(array.dtype))
+    total: np.ndarray = array.sum(axis=axis, keepdims=keepdims, dtype=working_dtype(array.dtype))
     return total.astype(array.dtype, copy=False)
 
 
