@@ -181,9 +181,9 @@ def without_rounding(text):
 def test_an_example_prints_what_its_page_says(page):
     blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
     places = [i for i, (language, _) in enumerate(blocks) if language == "python"]
-    assert len(places) == 1
-    for place in places:
-        assert without_rounding(run_python(blocks[place][1])) == without_rounding(blocks[place + 1][1])
+    assert places
+    sources, outputs = ("".join(blocks[place + after][1] for place in places) for after in (0, 1))  # in turn
+    assert without_rounding(run_python(sources)) == without_rounding(outputs)
 
 
 @pytest.mark.slow
