@@ -303,14 +303,28 @@ def explicit_sharding(array: Any) -> Any:
 def sharding_of_product(left: Any, right: Any) -> Any:
     """How a product of matrices is sharded over explicit axes: its rows as of `left`, its columns as of `right`."""
     rows, columns = explicit_sharding(left), explicit_sharding(right)
-    if rows is None and columns is None:
+    return _of_dimensions((rows, 0), (columns, 1))
+
+
+def sharding_of_samples(rows: Any, like: Any) -> Any:
+    """How arrays (n, ...), of every sample one like `like`, are sharded over explicit axes: n as of `rows`."""
+    own = explicit_sharding(like)
+    return _of_dimensions((explicit_sharding(rows), 0), *((own, at) for at in range(like.ndim)))
+
+
+def _of_dimensions(*dimensions: tuple[Any, int]) -> Any:
+    """A sharding of dimensions of others, each as it is there where its axes shard none before; None if none is."""
+    meshes = [own.mesh for own, _ in dimensions if own is not None]
+    if not meshes:
         return None
-    first, last = (None if own is None else own.spec[at] for own, at in ((rows, 0), (columns, 1)))
-    taken = {*(first if isinstance(first, tuple) else (first,))} - {None}
-    if taken & {*(last if isinstance(last, tuple) else (last,))}:  # an axis shards one dimension alone
-        last = None
-    mesh = (columns if rows is None else rows).mesh
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(first, last))
+    spec: list[Any] = []
+    taken: set[Any] = set()
+    for own, at in dimensions:
+        axes = None if own is None else own.spec[at]
+        each = {*(axes if isinstance(axes, tuple) else (axes,))} - {None}
+        spec.append(None if taken & each else axes)  # an axis shards one dimension alone
+        taken |= each
+    return jax.sharding.NamedSharding(meshes[0], jax.sharding.PartitionSpec(*spec))
 
 
 def sharded_as(array: Any, like: Any) -> Any:

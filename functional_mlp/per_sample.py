@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from functional_mlp._dtypes import working_dtype
+from functional_mlp._jax_compat import sharding_of_samples
 from functional_mlp.backward_pass import Residuals, Stages, counted_inputs, output_cotangent, pull_back
 from functional_mlp.forward_pass import Tape, forward
 from functional_mlp.losses import Loss
@@ -122,8 +123,10 @@ def _of_each_sample(
 
 def _outer_products(layer: Residuals, ct_z: Array) -> Array:
     """a_prev_i ct_z_i^T of every sample: (n, fan_in, fan_out)."""
-    work = working_dtype(ct_z.dtype)
-    return (layer.a_prev.astype(work)[:, :, None] * ct_z.astype(work)[:, None, :]).astype(ct_z.dtype)
+    how: Any = {"precision": layer.precision, "preferred_element_type": working_dtype(ct_z.dtype)}
+    sharding = sharding_of_samples(ct_z, layer.weights)
+    products: Array = jnp.einsum("ni,no->nio", layer.a_prev, ct_z, out_sharding=sharding, **how)
+    return products.astype(ct_z.dtype)
 
 
 def _as_it_is(layer: Residuals, ct_z: Array) -> Array | None:

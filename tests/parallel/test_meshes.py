@@ -42,6 +42,7 @@ def sharded(way, activation, output, samples=8):
     return network, params, array((samples, 8), rows), array((samples, 4), rows)
 
 
+OF_GRADIENTS = ("loss_and_grad", "grad of apply", "grad of forward", "a step")  # what they return is as the parameters
 FUNCTIONS = {
     "loss_and_grad": lambda network, loss, p, x, t: fm.loss_and_grad(network, loss, p, x, t)[1],
     "grad of apply": lambda network, loss, p, x, t: jax.grad(lambda p: loss.value(fm.apply(network, p, x), t))(p),
@@ -52,6 +53,9 @@ FUNCTIONS = {
         fm.train_step(network, loss, optax.sgd(0.1), fm.init_train_state(p, optax.sgd(0.1)), x, t)[0].params
     ),
     "forward mode": lambda network, loss, p, x, t: jax.jvp(lambda p: fm.forward(network, p, x)[0], (p,), (p,))[1],
+    "jvp": lambda network, loss, p, x, t: fm.jvp(network, p, x, p, x)[1],
+    "per_sample_grads": fm.per_sample_grads,
+    "per_sample_norms": fm.per_sample_norms,
 }
 
 
@@ -67,7 +71,7 @@ def test_every_function_of_sharded_arrays_has_a_type(name, way):
             found = jax.eval_shape(
                 lambda *data, of=function: of(network, fm.Loss(kind), *data), params, inputs, targets
             )
-            if words == "forward mode":
+            if words not in OF_GRADIENTS:
                 continue
             for own, like in zip(jax.tree.leaves(found), jax.tree.leaves(params), strict=True):
                 assert (own.shape, own.sharding.spec) == (like.shape, like.sharding.spec), (words, name, way)
@@ -106,7 +110,9 @@ def derivatives_of(net):
     gradient = jax.jit(lambda *data: fm.loss_and_grad(net, loss, *data)[1])
     of_apply = jax.jit(jax.grad(lambda p, x, t: loss.value(fm.apply(net, p, x), t) + loss.penalty(p)))
     tangent = jax.jit(lambda p, x, t: jax.jvp(lambda p: fm.forward(net, p, x)[0], (p,), (p,))[1])
-    return gradient, of_apply, tangent
+    by_hand = jax.jit(lambda p, x, t: fm.jvp(net, p, x, p, x)[1])
+    of_samples = jax.jit(lambda p, x, t: [f(net, loss, p, x, t) for f in (fm.per_sample_grads, fm.per_sample_norms)])
+    return gradient, of_apply, tangent, by_hand, of_samples
 
 keys = jax.random.split(jax.random.key(1), 2)
 several = {"keys": keys, "epochs": 2, "learning_rates": (0.1, 0.2)}
@@ -137,6 +143,12 @@ shared = jax.shard_map(lambda p, x, t: mean(fm.loss_and_grad(network, loss, p, x
 put = lambda tree, *spec: jax.device_put(tree, NamedSharding(mesh, P(*spec)))
 own, X, T = put(params), put(x, "data"), put(t, "data")
 assert near(jax.jit(shared)(own, X, T), right)
+
+specs_of_samples = specs | {"out_specs": P("data")}
+norms = jax.shard_map(lambda p, x, t: fm.per_sample_norms(network, loss, p, x, t), mesh=mesh, **specs_of_samples)
+assert near(jax.jit(norms)(own, X, T), fm.per_sample_norms(network, loss, params, x, t))
+moved = jax.shard_map(lambda p, x, t: fm.jvp(network, p, x, p, x)[1], mesh=mesh, **specs_of_samples)
+assert near(jax.jit(moved)(own, X, T), fm.jvp(network, params, x, params, x)[1])
 
 # of parameters that all devices share, jax.grad of apply is summed over them already, and psum of it 8 times that
 plain = fm.Loss("categorical_cross_entropy")

@@ -25,8 +25,8 @@ MAY_BE_EITHER = (
     "Some of these are mistakes, others only another convention: right for another scale or reduction of the loss."
 )
 DETECTS = (
-    "noise floor: how far rounding may take a right program. detects: an error of this size, relative to the array,"
-    " cannot pass."
+    "noise floor: how far rounding may take a right program; as the worst error, in the array's own unit. detects: an"
+    " error of this size, relative to the size of the array, cannot pass."
 )
 STEP_BY_STEP = "How one entry comes about, step by step: report.explain(), or --explain."
 AGREES = (
