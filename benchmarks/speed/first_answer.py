@@ -84,6 +84,8 @@ class Softplus(torch.autograd.Function):
         return ct * torch.sigmoid(z)
 print(oracle.check_autograd_function(Softplus, "softplus").text())
 """
+
+
 def programs(folder: Path) -> dict[str, list[str]]:
     """The command of every question, by its name."""
 

@@ -53,6 +53,7 @@ def check_vjp_command(
     from functional_mlp.oracle import traced
     from functional_mlp.oracle.documents import read_arrays, write_text
     from functional_mlp.oracle.noise import precision_named
+    from functional_mlp.parallel import keep_compiled
 
     files = [arguments, gradients, *(file for file in (ct, outputs) if file is not None)]
     if files.count(Path("-")) > 1:
@@ -64,6 +65,7 @@ def check_vjp_command(
     read = {file: read_arrays(file, max_bytes) for file in files}  # before any code is run
     asked = function_named(function)
     given = traced.arguments_in(asked, read[arguments], str(arguments))
+    keep_compiled()
     report = oracle.check_vjp(
         asked,
         given,
@@ -109,12 +111,14 @@ def check_elementwise_command(
     """
     from functional_mlp import oracle
     from functional_mlp.oracle.noise import precision_named
+    from functional_mlp.parallel import keep_compiled
 
     precision_named(precision)
     form = None if figure is None else _form_of(figure)
     asked = function_named(function)
     meant = function_named(reference) if ":" in reference else reference
     slopes = None if derivative is None else function_named(derivative)
+    keep_compiled()
     report = oracle.check_elementwise(asked, meant, precision, derivative=slopes)
     if figure is not None and form is not None:
         _draw(report, figure, form)

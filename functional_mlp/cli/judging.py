@@ -71,6 +71,7 @@ def check_command(
     from functional_mlp.oracle.documents import answers as reading
     from functional_mlp.oracle.documents import read_case, write_text
     from functional_mlp.oracle.noise import precision_named
+    from functional_mlp.parallel import keep_compiled
 
     if [case, *answers].count(Path("-")) > 1:
         raise ValueError("expected - for one file at most: standard input can be read only once")
@@ -84,6 +85,7 @@ def check_command(
     updates = [answer for answer in given if isinstance(answer, reading.Update)]
     if len(given) > 1 and len(updates) < len(given):
         raise ValueError("expected one file of gradients, or several files of updates, got several with gradients")
+    keep_compiled()
     try:
         steps: Any = {"rule": rule or "descent", "epochs": epochs, "batch_size": batch_size}
         report = updating.check_update(asked, updates, precision=precision, **steps) if updates else None
@@ -135,6 +137,7 @@ def drive_command(
     """
     from functional_mlp import oracle
     from functional_mlp.oracle.documents import write_text
+    from functional_mlp.parallel import keep_compiled
 
     require_text(explain, as_json)
     if html is not None:
@@ -148,6 +151,7 @@ def drive_command(
         chosen = loss_of(loss or "squared_error", loss_option, over_samples, over_outputs, scale, l2, l2_on_bias)
     elif (sizes, loss, loss_option or None, over_samples, over_outputs, scale, l2, l2_on_bias) != (None,) * 3 + PLAIN:
         raise ValueError("expected --activations with --sizes or a loss; without them, both are chosen")
+    keep_compiled()
     with ended_by_signals(), progress_bar(cases, "case") as bar:
         report = oracle.drive(
             command,

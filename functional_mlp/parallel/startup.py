@@ -7,6 +7,7 @@ import contextlib
 import math
 import os
 import socket
+import stat
 import sys
 import threading
 import time
@@ -21,19 +22,42 @@ from functional_mlp.parallel.processes import everyone
 
 _HEARTBEAT = 20  # seconds after which a process that says nothing is taken for lost
 MEETING = 120  # seconds in which all processes must have come
+MOST_KEPT = 256 * 2**20  # bytes of compiled programs
 
 
 def keep_compiled(folder: Path | None = None) -> None:
     """Gives compiled programs a place where later processes find them: a folder, or, unless the environment says where
-    or not to, one in the user's cache."""
+    or not to, one in the user's cache, which nobody else can write to and which does not grow without bound."""
     if folder is not None:
         keep_compiled_in(folder)
     elif is_cache_undecided():
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "functional-mlp", "compiled")
-        with contextlib.suppress(OSError):  # without it, programs are compiled anew each time
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK | os.X_OK):
+        with contextlib.suppress(OSError, RuntimeError):  # no home, no room: programs are compiled anew each time
+            folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "functional-mlp", "compiled")
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK) and _is_private(folder):
+                _make_room(folder, MOST_KEPT)
                 keep_compiled_in(folder)
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether nobody else can put programs there, which would be run."""
+    if not hasattr(os, "getuid"):
+        return True
+    status = folder.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _make_room(folder: Path, most: int) -> None:
+    """Removes the oldest files of a folder where there are more than so many bytes, until there are half as many."""
+    files = [(entry.stat(follow_symlinks=False), entry.path) for entry in os.scandir(folder) if entry.is_file()]
+    total = sum(status.st_size for status, _ in files)
+    aim = total if total <= most else most // 2
+    for status, path in sorted(files, key=lambda file: file[0].st_mtime):
+        if total <= aim:
+            break
+        with contextlib.suppress(FileNotFoundError):  # another process has removed it
+            os.remove(path)
+        total -= status.st_size
 
 
 def device_per_core(cores: int | None = None, at_most: int | None = None) -> None:

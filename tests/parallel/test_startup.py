@@ -1,5 +1,6 @@
 """Where processes meet, and what is said when they cannot; where compiled programs are kept."""
 
+import os
 import socket
 
 import jax
@@ -63,3 +64,39 @@ def test_compiled_programs_go_to_the_cache_of_the_user_unless_it_was_decided_oth
     assert kept == [tmp_path / "functional-mlp" / "compiled"][: int(undecided)]
     startup.keep_compiled(tmp_path)
     assert kept[-1] == tmp_path
+
+
+def test_nothing_is_kept_where_others_can_write(tmp_path, monkeypatch):
+    """What is kept there is run."""
+    kept = []
+    monkeypatch.setattr(startup, "is_cache_undecided", lambda: True)
+    monkeypatch.setattr(startup, "keep_compiled_in", kept.append)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "functional-mlp" / "compiled"
+    startup.keep_compiled()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    startup.keep_compiled()
+    assert kept == [folder]
+
+
+def test_a_user_without_a_home_goes_without(monkeypatch):
+    monkeypatch.setattr(startup, "is_cache_undecided", lambda: True)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(startup.Path, "home", no_home)
+    startup.keep_compiled()
+
+
+def test_what_is_kept_is_bounded_and_the_oldest_goes_first(tmp_path):
+    for age in range(10):
+        path = tmp_path / f"program-{age}"
+        path.write_bytes(bytes(100))
+        os.utime(path, (1e9 - age, 1e9 - age))
+    startup._make_room(tmp_path, 1000)
+    assert len(list(tmp_path.iterdir())) == 10
+    startup._make_room(tmp_path, 999)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"program-{age}" for age in range(4)]
