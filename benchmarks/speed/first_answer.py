@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ def measured(commands: dict[str, list[str]], rounds: int, folder: Path) -> dict[
             place = folder / f"{number} {name}".replace(" ", "-")
             environment = os.environ | {"XDG_CACHE_HOME": str(place)}
             environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-            empty, filled = (seconds_of(lambda of=command, to=environment: _run(of, to)) for _ in range(2))
+            empty, filled = (seconds_of(partial(_run, command, environment)) for _ in range(2))
             seconds[name].append((empty, filled))
             shutil.rmtree(place, ignore_errors=True)
     return {name: tuple(np.median(pairs, axis=0)) for name, pairs in seconds.items()}
