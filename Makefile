@@ -13,7 +13,7 @@
 # make certify  the hand-written gradients, autodiff and NumPy against certified digits: docs/measured/certification.md
 # make verdicts  how often right is called wrong, and wrong overlooked: docs/measured/verdicts.md (an hour)
 # make anything   right and wrong backwards of any function, by PyTorch where it is there: docs/measured/anything.md (hours)
-# make diagnosis  how often mistakes are named, of people's programs and planted ones: docs/measured/diagnosis.md (90 min)
+# make diagnosis  how often mistakes are named, of people's programs and planted ones: docs/measured/diagnosis.md (4 hours)
 # make vectors  the conformance vectors anew: functional_mlp/vectors (minutes); vectors-archive packs them into dist/
 # make conformance  who passes the vectors: docs/measured/conformance.md
 # make mutations  which mistakes the vectors alone catch: docs/measured/mutation.md
@@ -137,6 +137,7 @@ bench: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks.speed.growth --overwrite > docs/measured/growth.txt
 	cp results/growth/growth.png docs/measured/growth.png
 	$(BENCH)/bin/python -m benchmarks.speed.gradient_checkers
+	$(BENCH)/bin/python -m benchmarks.speed.first_answer
 
 soak: $(VENV)/installed
 	$(BIN)/python -m tools.stress.soak

@@ -2,7 +2,7 @@
 
 Of real programs and of drawn ones (`benchmarks.accuracy.field`), and of mistakes planted one by one.
 
-    python -m benchmarks.accuracy.diagnosis                            # prints the tables; an hour and a half
+    python -m benchmarks.accuracy.diagnosis                            # prints the tables; four hours on two cores
     python -m benchmarks.accuracy.diagnosis -o docs/measured/diagnosis.md       # writes the page
     python -m benchmarks.accuracy.diagnosis --quick                    # 2 cases
 
