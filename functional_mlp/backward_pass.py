@@ -252,21 +252,22 @@ def loss_and_grad(
         [[-0.5], [-1.0]]
     """
     params = check_params(network, params)
-    if sample_weights is not None:
-        inputs = counted_inputs(check_inputs(network, params, inputs), sample_weights)
-    _, tape = forward(network, params, inputs, precision=precision)
+    _, tape = forward(network, params, counted_inputs(network, params, inputs, sample_weights), precision=precision)
     value, cotangent, stages = output_cotangent(network, loss, tape, targets, sample_weights)
     pulled = pull_back(network, params, tape, cotangent, stages, precision=precision)
     return value + loss.penalty(params), add_penalty_gradient(loss, pulled.params, params)
 
 
-def counted_inputs(inputs: Array, sample_weights: ArrayLike) -> Array:
-    """`inputs` with every row of weight 0 replaced by the first one that counts.
+def counted_inputs(network: Network, params: Params, inputs: ArrayLike, sample_weights: ArrayLike | None) -> Array:
+    """`inputs` as an array that fits, with every row of weight 0 replaced by the first one that counts.
 
     Its cotangents are 0, but 0 times the infinity or NaN that such a row may lead to is NaN.
     """
-    counted = check_sample_weights(sample_weights, inputs) != 0
-    return jnp.where(counted[:, None], inputs, inputs[jnp.argmax(counted)][None, :])
+    rows = check_inputs(network, params, inputs)
+    if sample_weights is None:
+        return rows
+    counted = check_sample_weights(sample_weights, rows) != 0
+    return jnp.where(counted[:, None], rows, rows[jnp.argmax(counted)][None, :])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))

@@ -18,7 +18,7 @@ from functional_mlp._jax_compat import sharding_of_samples
 from functional_mlp.backward_pass import Residuals, Stages, counted_inputs, output_cotangent, pull_back
 from functional_mlp.forward_pass import Tape, forward
 from functional_mlp.losses import Loss
-from functional_mlp.network import Dense, Network, Params, check_inputs, check_params
+from functional_mlp.network import Dense, Network, Params, check_params
 
 
 def per_sample_grads(
@@ -101,9 +101,8 @@ def _of_each_sample(
     precision: PrecisionLike,
 ) -> tuple[Dense, ...]:
     params = check_params(network, params)
-    if sample_weights is not None:
-        inputs = counted_inputs(check_inputs(network, params, inputs), sample_weights)
-    outputs, tape = forward(network, params, inputs, precision=precision)
+    rows = counted_inputs(network, params, inputs, sample_weights)
+    outputs, tape = forward(network, params, rows, precision=precision)
     together = output_cotangent(network, loss, tape, targets, sample_weights)  # for what it refuses, and its stages
     end = loss.targets_of("targets", targets, outputs.shape[1], outputs.dtype)
     weights = None if sample_weights is None else jnp.asarray(sample_weights)

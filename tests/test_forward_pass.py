@@ -20,6 +20,10 @@ def tangents_of(problem, seed=1):
     return jax.tree.map(draw, problem.params), draw(problem.inputs)
 
 
+def cast(tree, dtype):
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
+
+
 def by_autodiff(network, params, inputs, t_params, t_inputs):
     def outputs(params, inputs):
         return fm.forward(network, params, inputs)[0]
@@ -81,8 +85,8 @@ def test_in_other_precisions(dtype):
     problem = make_problem(fm.Network((3, 4, 2), "tanh"), SQUARED, samples=6, seed=4, dtype=jnp.dtype(dtype))
     t_params, t_inputs = tangents_of(problem)
     outputs, tangent = fm.jvp(problem.network, problem.params, problem.inputs, t_params, t_inputs)
-    wide = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf, "float32"), tree)  # noqa: E731
-    right = by_autodiff(problem.network, *map(wide, (problem.params, problem.inputs, t_params, t_inputs)))
+    wide = cast((problem.params, problem.inputs, t_params, t_inputs), "float32")
+    right = by_autodiff(problem.network, *wide)
     assert outputs.dtype == tangent.dtype == jnp.dtype(dtype)
     assert relative_difference((outputs, tangent), right) <= RELATIVE[dtype]
 
@@ -108,16 +112,12 @@ def test_without_a_tangent_of_the_inputs_they_stay():
     np.testing.assert_array_equal(fm.jvp(*arguments)[1], fm.jvp(*arguments, jnp.zeros_like(t_inputs))[1])
 
 
-def narrow(tree):
-    return jax.tree.map(lambda leaf: leaf.astype("bfloat16"), tree)
-
-
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [
         (lambda t, x: (t[:1], x), ValueError, "expected tangent_params"),
         (lambda t, x: ((t[0]._replace(bias=None), t[1]), x), ValueError, "tangent_params to have a bias in layer 1"),
-        (lambda t, x: (narrow(t), x), TypeError, "dtype float32, got bfloat16"),
+        (lambda t, x: (cast(t, "bfloat16"), x), TypeError, "dtype float32, got bfloat16"),
         (lambda t, x: (t, x[:1]), ValueError, "tangent_inputs of the inputs' shape"),
         (lambda t, x: (t, x[:, :2]), ValueError, "expected tangent_inputs of shape"),
         (lambda t, x: (t, x.astype(int)), TypeError, "expected tangent_inputs to hold floats"),

@@ -159,10 +159,14 @@ class Observed:
     @property
     def penalty(self) -> Array:
         """The gradient of the declared penalty on it."""
+        return self.penalty_of(self.l2, self.l1)
+
+    def penalty_of(self, l2: float, l1: float) -> Array:
+        """The gradient of a penalty of these coefficients on it."""
         if self.parameter is None:
             return np.zeros_like(self.given)
-        declared: Array = self.l2 * self.parameter + self.l1 * np.sign(self.parameter)
-        return declared
+        penalty: Array = l2 * self.parameter + l1 * np.sign(self.parameter)
+        return penalty
 
     @cached_property
     def penalties(self) -> Array:
@@ -329,8 +333,7 @@ def _fits(observed: Observed, gradient: Array) -> Iterator[Fit]:
     parameter, signs = observed.parameter, np.sign(observed.parameter)
     l2, l1 = observed.l2, observed.l1
     if l2 or l1:
-        penalty = l2 * parameter + l1 * signs
-        yield from _with_factor(observed, gradient, gradient + penalty, l2, l1)
+        yield from _with_factor(observed, gradient, gradient + observed.penalty, l2, l1)
         yield from _with_factor(observed, gradient, gradient, 0.0, 0.0)
     yield from _beside_penalty(observed, gradient, l2, l1)
     if l2 or l1:
@@ -368,10 +371,7 @@ def _with_factor(observed: Observed, gradient: Array, whole: Array, l2: float, l
 
 def _beside_penalty(observed: Observed, gradient: Array, l2: float, l1: float) -> Iterator[Fit]:
     """A multiple of the gradient, beside penalties that are known."""
-    left = observed.given
-    if (l2 or l1) and observed.parameter is not None:
-        left = left - (l2 * observed.parameter + l1 * np.sign(observed.parameter))
-    factor, doubt = _ratio(observed, gradient, left)
+    factor, doubt = _ratio(observed, gradient, observed.given - observed.penalty_of(l2, l1))
     yield from _if_it_agrees(observed, gradient, Fit(factor, l2, l1, 1, doubt))
 
 

@@ -5,7 +5,9 @@ import pytest
 
 import functional_mlp as fm
 from functional_mlp import oracle
-from functional_mlp.oracle.mistakes import MISTAKES, Slip, applies, plant_together
+from functional_mlp.oracle.diagnosis.search import Account
+from functional_mlp.oracle.diagnosis.several_cases import _slips_of
+from functional_mlp.oracle.mistakes import Slip, applies, plant_together
 
 NETWORK = fm.Network((4, 6, 5, 3), ("tanh", "sigmoid", "identity"))
 MEAN = fm.Loss("squared_error", over_samples="mean", l2=0.2)
@@ -406,11 +408,7 @@ def test_what_stands_beside_the_likeliest_gives_the_same_numbers(mistake, layer,
     assert applies(case, mistake, layer, variant=variant)
     made = plant_together(case, [Slip("mean-missing"), Slip(mistake, layer, variant)]).grads
     for explanation in named(case, [tuple(array) for array in made]).explanations:
-        slips = [
-            Slip(one.id, at, one.variant, one.value)
-            for one in explanation
-            for at in (one.layers if MISTAKES[one.id].scope == "layer" and one.layers else (None,))
-        ]
-        for given, own in zip(made, plant_together(case, slips).grads, strict=True):
+        again = plant_together(case, _slips_of(Account(explanation, {}))).grads
+        for given, own in zip(made, again, strict=True):
             np.testing.assert_allclose(own.weights, given.weights, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(own.bias, given.bias, rtol=1e-9, atol=1e-12)
