@@ -192,15 +192,18 @@ def _composed(search: Search, chain: Chain, question: Discrepancy) -> list[Compo
 
 
 def _is_of_one_sample(search: Search, chain: Chain, relative: float) -> bool:
-    """Whether one number decides of each sample, and the output layer's weights show but one of its inputs times one.
+    """Whether the output layer's weights show but the inputs of one sample, times one number of it.
 
-    Any error of that number multiplies everything.
+    One number decides of each sample, or the others are nothing beside it, as where one probability is nearly 0. Any
+    error of that number multiplies everything.
     """
     weights = next((one for one in search.observed.get(search.top, ()) if one.kind == "weights"), None)
-    if weights is None or not search.constants.one_number_each:
+    if weights is None:
         return False
-    units, sizes, _ = np.linalg.svd(weights.given - weights.penalty, full_matrices=False)
+    units, sizes, deltas = np.linalg.svd(weights.given - weights.penalty, full_matrices=False)
     if (sizes[1:] > 8 * relative * sizes[0]).any():
+        return False
+    if not search.constants.one_number_each and telling_entries(deltas[0], 8 * relative) > 1:
         return False
     inputs = np.asarray(chain.program.inputs_of_layers[search.top], np.float64)
     along, lengths = np.abs(inputs @ units[:, 0]), np.linalg.norm(inputs, axis=1)
