@@ -130,17 +130,56 @@ def jvp(
         (6.0, 3.0)
     """
     params = check_params(network, params)
-    a: Any = check_inputs(network, params, inputs)
-    tangents = _check_tangents(network, params, tangent_params)
-    t_a = None if tangent_inputs is None else check_inputs(network, params, tangent_inputs, "tangent_inputs")
-    if t_a is not None and t_a.shape != a.shape:
-        raise ValueError(f"expected tangent_inputs of the inputs' shape {a.shape}, got {t_a.shape}")
-    for activation, layer, tangent in zip(network.activations, params, tangents, strict=True):
-        z = affine(a, layer.weights, layer.bias, precision)
-        t_z = _tangent_of_affine(a, t_a, layer, tangent, precision)
-        a = activation.value(z)
+    rows = check_inputs(network, params, inputs)
+    tangents = check_tangents(network, params, tangent_params)
+    t_rows = None if tangent_inputs is None else check_inputs(network, params, tangent_inputs, "tangent_inputs")
+    if t_rows is not None and t_rows.shape != rows.shape:
+        raise ValueError(f"expected tangent_inputs of the inputs' shape {rows.shape}, got {t_rows.shape}")
+    outputs, tape = forward(network, params, rows, precision=precision)
+    return outputs, push_forward(network, params, tape, tangents, t_rows, precision=precision).activations[-1]
+
+
+class Tangents(NamedTuple):
+    """How what the forward pass saw moves.
+
+    Attributes:
+        inputs: t_a_0 (n, n_0); None if the inputs stay.
+        pre_activations: t_z_1..t_z_L, each (n, n_l).
+        activations: t_a_1..t_a_L, each (n, n_l).
+    """
+
+    inputs: Float[Array, "n fan_in"] | None
+    pre_activations: tuple[Float[Array, "n _"], ...]
+    activations: tuple[Float[Array, "n _"], ...]
+
+
+def push_forward(
+    network: Network,
+    params: Params,
+    tape: Tape,
+    tangent_params: Params,
+    tangent_inputs: Float[Array, "n fan_in"] | None = None,
+    *,
+    precision: PrecisionLike = "highest",
+) -> Tangents:
+    """The one loop of forward mode, from the tangents of parameters and inputs to every tangent of the tape.
+
+    Args:
+        network, params, tangent_params, tangent_inputs: as in `jvp`; not checked here.
+        tape: what `forward` returned.
+        precision: of the matrix products.
+    """
+    before = (tape.inputs, *tape.activations[:-1])
+    t_a, moved_z, moved_a = tangent_inputs, [], []
+    layers = zip(
+        network.activations, params, tangent_params, before, tape.pre_activations, tape.activations, strict=True
+    )
+    for activation, layer, tangent, a_prev, z, a in layers:
+        t_z = _tangent_of_affine(a_prev, t_a, layer, tangent, precision)
         t_a = tangent_through(activation, z, a, t_z)
-    return a, t_a  # type: ignore[return-value]
+        moved_z.append(t_z)
+        moved_a.append(t_a)
+    return Tangents(tangent_inputs, tuple(moved_z), tuple(moved_a))
 
 
 def _tangent_of_affine(
@@ -155,7 +194,8 @@ def _tangent_of_affine(
     return t_z.astype(a_prev.dtype)
 
 
-def _check_tangents(network: Network, params: Params, tangent_params: Params) -> Params:
+def check_tangents(network: Network, params: Params, tangent_params: Params) -> Params:
+    """`tangent_params` as arrays that fit the parameters; errors as in `jvp`."""
     tangents = check_params(network, tangent_params, "tangent_params")
     dtype, own = params[0].weights.dtype, tangents[0].weights.dtype
     if own != dtype:

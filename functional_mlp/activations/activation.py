@@ -70,6 +70,8 @@ class Activation:
         parameters: (name, value) pairs, or a mapping, handed to both functions as keyword arguments.
         probabilities: whether the outputs are probabilities, so that losses of probabilities may follow.
         kinks: where its derivative jumps; () for smooth ones, and for your own, of which nobody knows.
+        second_fn: maps z, a, ct_a, the tangent of z and the parameters to ct_a f''(z) t_z, the tangent of ct_z where
+            ct_a stays, all of one shape; None: by JAX's derivative of `vjp_fn`.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Activation:
     parameters: tuple[tuple[str, float], ...] = ()
     probabilities: bool = False
     kinks: tuple[Kink, ...] = field(default=(), repr=False)
+    second_fn: Callable[..., Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not callable(self.value_fn) or not callable(self.vjp_fn):
@@ -153,3 +156,27 @@ class Activation:
             raise ValueError(f"expected z, a and ct_a of one shape, got {z.shape}, {a.shape} and {ct_a.shape}")
         work = working_dtype(z.dtype)
         return self.vjp_fn(z.astype(work), a.astype(work), ct_a.astype(work), **dict(self.parameters)).astype(z.dtype)
+
+    def second(self, z: Array, a: Array, ct_a: Array, tangent_z: Array) -> Array:
+        """How ct_z moves with z where ct_a stays, shape and dtype of z: ct_a f''(z) tangent_z where f is elementwise.
+
+        Args:
+            z, a, ct_a: as in `vjp`.
+            tangent_z: of the pre-activations, shape of z.
+
+        Raises:
+            TypeError: if one of them does not hold floats.
+            ValueError: if their shapes differ.
+        """
+        named = (("pre-activations", z), ("activations", a), ("ct_a", ct_a), ("tangent_z", tangent_z))
+        given = [floating_array(*pair) for pair in named]
+        shapes = [array.shape for array in given]
+        if len(set(shapes)) > 1:
+            raise ValueError(f"expected z, a, ct_a and tangent_z of one shape, got {', '.join(map(str, shapes))}")
+        if self.second_fn is None:
+            z, _, ct_a, tangent_z = given
+            pulled = jax.jvp(lambda moved: self.vjp(moved, self.value(moved), ct_a), (z,), (tangent_z,))
+            return pulled[1]
+        work = working_dtype(given[0].dtype)
+        computed = self.second_fn(*(array.astype(work) for array in given), **dict(self.parameters))
+        return computed.astype(given[0].dtype)  # type: ignore[no-any-return]

@@ -13,6 +13,7 @@ from functional_mlp.activations.primitives import (
     negative_part,
     positive_float,
     scaled,
+    sigmoid_parts,
 )
 
 # elu: a = z for z > 0, alpha (exp(z) - 1) for z < 0
@@ -28,12 +29,21 @@ def elu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, alpha: float, at_
     return where_positive(z, ct_a, ct_a * (alpha * namespace(z).exp(negative_part(z))), scaled(at_zero, ct_a))
 
 
+def elu_second(
+    z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray, alpha: float, at_zero: float
+) -> EitherArray:
+    left = ct_a * t_z * (alpha * namespace(z).exp(negative_part(z)))  # f'' = alpha exp(z) for z < 0
+    zeros = namespace(left).zeros_like(left)
+    return where_positive(z, zeros, left, zeros)
+
+
 def elu(alpha: float = 1.0, at_zero: float | None = None) -> Activation:
     """a = z for z > 0, alpha (exp(z) - 1) for z <= 0; `at_zero` is the derivative taken at z = 0 (None: `alpha`)."""
     alpha = finite_float("alpha", alpha)
     kink = alpha if at_zero is None else finite_float("at_zero", at_zero)
     parameters = (("alpha", alpha), ("at_zero", kink))
-    return Activation("elu", elu_value, elu_vjp, parameters, kinks=(Kink(0.0, alpha, 1.0, "at_zero"),))
+    kinks = (Kink(0.0, alpha, 1.0, "at_zero"),)
+    return Activation("elu", elu_value, elu_vjp, parameters, kinks=kinks, second_fn=elu_second)
 
 
 # selu: a = scale z for z > 0, scale alpha (exp(z) - 1) for z < 0; the constants are those for which mean 0 and variance
@@ -54,11 +64,18 @@ def selu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, at_zero: float) 
     return where_positive(z, SELU_SCALE * ct_a, left, scaled(at_zero, ct_a))
 
 
+def selu_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray, at_zero: float) -> EitherArray:
+    h = namespace(z).exp(0.5 * negative_part(z))
+    left = ct_a * t_z * (SELU_LEFT * h * h)  # f'' = scale alpha exp(z) for z < 0
+    zeros = namespace(left).zeros_like(left)
+    return where_positive(z, zeros, left, zeros)
+
+
 def selu(at_zero: float | None = None) -> Activation:
     """a = 1.0507 z for z > 0, 1.7581 (exp(z) - 1) for z <= 0; `at_zero` as in elu (None: 1.7581, the left side)."""
     kink = SELU_LEFT if at_zero is None else finite_float("at_zero", at_zero)
     kinks = (Kink(0.0, SELU_LEFT, SELU_SCALE, "at_zero"),)
-    return Activation("selu", selu_value, selu_vjp, (("at_zero", kink),), kinks=kinks)
+    return Activation("selu", selu_value, selu_vjp, (("at_zero", kink),), kinks=kinks, second_fn=selu_second)
 
 
 # celu: a = z for z > 0, alpha (exp(z / alpha) - 1) for z < 0; da/dz is 1 on both sides of 0
@@ -74,9 +91,16 @@ def celu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, alpha: float) ->
     return where_positive(z, ct_a, ct_a * exponential(negative_part(z), 1 / Fraction(alpha)), ct_a)
 
 
+def celu_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray, alpha: float) -> EitherArray:
+    left = ct_a * t_z * (exponential(negative_part(z), 1 / Fraction(alpha)) / alpha)  # f'' = exp(z / alpha) / alpha
+    zeros = namespace(left).zeros_like(left)
+    return where_positive(z, zeros, left, zeros)
+
+
 def celu(alpha: float = 1.0) -> Activation:
     """a = z for z > 0, alpha (exp(z / alpha) - 1) for z <= 0, whose derivative does not jump; alpha is positive."""
-    return Activation("celu", celu_value, celu_vjp, (("alpha", positive_float("alpha", alpha)),))
+    parameters = (("alpha", positive_float("alpha", alpha)),)
+    return Activation("celu", celu_value, celu_vjp, parameters, second_fn=celu_second)
 
 
 # softplus: a = log(1 + exp(beta z)) / beta; da/dz = sigmoid(beta z)
@@ -93,6 +117,12 @@ def softplus_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, beta: float 
     return ct_a * logistic(z, Fraction(beta))
 
 
+def softplus_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray, beta: float) -> EitherArray:
+    e, r = sigmoid_parts(z, Fraction(beta))
+    return ct_a * t_z * (beta * (e * r * r))  # f'' = beta s (1 - s)
+
+
 def softplus(beta: float = 1.0) -> Activation:
     """a = log(1 + exp(beta z)) / beta, for a positive beta."""
-    return Activation("softplus", softplus_value, softplus_vjp, (("beta", positive_float("beta", beta)),))
+    parameters = (("beta", positive_float("beta", beta)),)
+    return Activation("softplus", softplus_value, softplus_vjp, parameters, second_fn=softplus_second)

@@ -84,6 +84,11 @@ def gelu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
     return ct_a * namespace(z).where(z <= 0, left, 1 - left)
 
 
+def gelu_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
+    x = _tail_argument(z)
+    return ct_a * t_z * _normal_density_times(x, 2 - x * x)  # f'' = phi(z) (2 - z^2)
+
+
 def gelu(approximate: str | bool = "none") -> Activation:
     """a = z Phi(z), Phi the normal distribution function; by tanh if `approximate` says so.
 
@@ -95,7 +100,7 @@ def gelu(approximate: str | bool = "none") -> Activation:
         ValueError: for something else.
     """
     if approximate in ("none", False) and not isinstance(approximate, float):
-        return Activation("gelu", gelu_value, gelu_vjp)
+        return Activation("gelu", gelu_value, gelu_vjp, second_fn=gelu_second)
     if approximate in ("tanh", True) and not isinstance(approximate, float):
         return gelu_tanh()
     raise ValueError(f"expected approximate of gelu to be 'none', 'tanh', False or True, got {approximate!r}")
@@ -146,9 +151,22 @@ def gelu_tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherAr
     return ct_a * _cubic_logistic_times(z, 1 + (z * slope) * _cubic_logistic_times(-z, namespace(z).ones_like(z)))
 
 
+def gelu_tanh_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
+    # with y = 2 u, s = sigmoid(y): f'' = s' (2 y' + z y'' + z y'^2 (1 - 2 s)), which is even; s' = e r^2 and
+    # 1 - 2 s = -(1 - e) r for z > 0, e = exp(-|y|), r = 1 / (1 + e)
+    xp = namespace(z)
+    x = xp.minimum(magnitude(z), _SATURATED)
+    h = _exponential_of_cubic(-x, 0.5)
+    square, r = x * x, 1 / (1 + h * h)
+    y = x * (float(_LINEAR) + float(_CUBIC) * square)
+    slope = float(_LINEAR) + float(3 * _CUBIC) * square
+    factor = 2 * slope + float(6 * _CUBIC) * square + x * slope * slope * (xp.expm1(-y) * r)
+    return ct_a * t_z * ((h * factor) * h * (r * r))
+
+
 def gelu_tanh() -> Activation:
     """a = z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2: gelu as JAX and flax compute it by default."""
-    return Activation("gelu_tanh", gelu_tanh_value, gelu_tanh_vjp)
+    return Activation("gelu_tanh", gelu_tanh_value, gelu_tanh_vjp, second_fn=gelu_tanh_second)
 
 
 # gaussian: a = exp(-z^2); da/dz = -2 z exp(-z^2)
@@ -165,6 +183,11 @@ def gaussian_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArr
     return ct_a * namespace(z).where(z <= 0, derivative, -derivative)
 
 
+def gaussian_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
+    x = _tail_argument(z)
+    return ct_a * t_z * exponential_of_square(x, 1.0, 4 * (x * x) - 2)
+
+
 def gaussian() -> Activation:
     """a = exp(-z^2)."""
-    return Activation("gaussian", gaussian_value, gaussian_vjp)
+    return Activation("gaussian", gaussian_value, gaussian_vjp, second_fn=gaussian_second)

@@ -11,6 +11,15 @@ from functional_mlp._dtypes import EitherArray, namespace
 from functional_mlp.activations.activation import Activation, Kink
 from functional_mlp.activations.primitives import negative_part, scaled
 
+# of straight pieces the second derivative is 0, kinks included
+
+
+def straight_second(
+    z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray, **parameters: float
+) -> EitherArray:
+    return namespace(z).where(z == z, namespace(z).zeros_like(z), z)
+
+
 # identity: a = z
 
 
@@ -24,7 +33,7 @@ def identity_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArr
 
 def identity() -> Activation:
     """a = z."""
-    return Activation("identity", identity_value, identity_vjp)
+    return Activation("identity", identity_value, identity_vjp, second_fn=straight_second)
 
 
 # relu: a = max(z, 0)
@@ -49,7 +58,8 @@ def relu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, at_zero: float) 
 def relu(at_zero: float = 0.0) -> Activation:
     """a = max(z, 0); `at_zero` is the derivative taken at z = 0 (0: left side, 1: right side)."""
     parameters = (("at_zero", finite_float("at_zero", at_zero)),)
-    return Activation("relu", relu_value, relu_vjp, parameters, kinks=(Kink(0.0, 0.0, 1.0, "at_zero"),))
+    kinks = (Kink(0.0, 0.0, 1.0, "at_zero"),)
+    return Activation("relu", relu_value, relu_vjp, parameters, kinks=kinks, second_fn=straight_second)
 
 
 # leaky relu, and prelu, whose slope is meant to be trained: a = z for z > 0, slope z for z < 0
@@ -68,7 +78,7 @@ def _leaky(name: str, slope: float, at_zero: float | None) -> Activation:
     kink = slope if at_zero is None else finite_float("at_zero", at_zero)
     parameters = (("slope", slope), ("at_zero", kink))
     kinks = (Kink(0.0, slope, 1.0, "at_zero"),)
-    return Activation(name, leaky_relu_value, leaky_relu_vjp, parameters, kinks=kinks)
+    return Activation(name, leaky_relu_value, leaky_relu_vjp, parameters, kinks=kinks, second_fn=straight_second)
 
 
 def leaky_relu(slope: float = 0.01, at_zero: float | None = None) -> Activation:
@@ -151,7 +161,7 @@ def relu6(at_zero: float = 0.0, at_six: float = 0.0) -> Activation:
     """a = min(max(z, 0), 6); `at_zero` and `at_six` are the derivatives taken at the two kinks."""
     parameters = (("at_zero", finite_float("at_zero", at_zero)), ("at_six", finite_float("at_six", at_six)))
     kinks = (Kink(0.0, 0.0, 1.0, "at_zero"), Kink(6.0, 1.0, 0.0, "at_six"))
-    return Activation("relu6", relu6_value, relu6_vjp, parameters, kinks=kinks)
+    return Activation("relu6", relu6_value, relu6_vjp, parameters, kinks=kinks, second_fn=straight_second)
 
 
 def _bounds(low: float, high: float) -> tuple[float, float]:
@@ -193,7 +203,7 @@ def _clipped(
         "at_high": finite_float("at_high", at_high),
     }
     kinks = (Kink(low, 0.0, slope, "at_low"), Kink(high, slope, 0.0, "at_high"))
-    return Activation(name, value, vjp, tuple(parameters.items()), kinks=kinks)
+    return Activation(name, value, vjp, tuple(parameters.items()), kinks=kinks, second_fn=straight_second)
 
 
 # hard sigmoid: a = (z - low) / (high - low) between low and high, 0 below and 1 above; between, z - low does not cancel
@@ -236,8 +246,17 @@ def hard_swish_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, at_low: fl
     return _pulled(z, ct_a, -3.0, 3.0, (at_low, at_high), Pieces(zeros, ct_a * ((2 * inside + 3) / 6), ct_a))
 
 
+def hard_swish_second(
+    z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray, at_low: float, at_high: float
+) -> EitherArray:
+    zeros = namespace(z).zeros_like(z)
+    return _joined(z, -3.0, 3.0, Pieces(zeros, ct_a * t_z / 3, zeros))
+
+
 def hard_swish(at_low: float = 0.0, at_high: float = 1.0) -> Activation:
     """a = z hard_sigmoid(z); `at_low` and `at_high` are the derivatives taken at z = -3 and z = 3."""
     parameters = (("at_low", finite_float("at_low", at_low)), ("at_high", finite_float("at_high", at_high)))
     kinks = (Kink(-3.0, 0.0, -0.5, "at_low"), Kink(3.0, 1.5, 1.0, "at_high"))
-    return Activation("hard_swish", hard_swish_value, hard_swish_vjp, parameters, kinks=kinks)
+    return Activation(
+        "hard_swish", hard_swish_value, hard_swish_vjp, parameters, kinks=kinks, second_fn=hard_swish_second
+    )

@@ -34,9 +34,17 @@ def sigmoid_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArra
     return ct_a * (e * r * r)
 
 
+def sigmoid_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
+    # f'' = a (1 - a) (1 - 2a), and 1 - 2a = -tanh(z / 2) = -sign(z) (1 - e) r
+    xp = namespace(z)
+    e, r = sigmoid_parts(z)
+    middle = xp.expm1(-magnitude(z)) * r
+    return ct_a * t_z * (e * r * r) * xp.where(z <= 0, -middle, middle)
+
+
 def sigmoid() -> Activation:
     """a = 1 / (1 + exp(-z))."""
-    return Activation("sigmoid", sigmoid_value, sigmoid_vjp, probabilities=True)
+    return Activation("sigmoid", sigmoid_value, sigmoid_vjp, probabilities=True, second_fn=sigmoid_second)
 
 
 # tanh: da/dz = 1 - a^2
@@ -55,9 +63,13 @@ def tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
     return ct_a * (reciprocal_cosh * reciprocal_cosh)
 
 
+def tanh_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
+    return -2 * a * tanh_vjp(z, a, ct_a * t_z)  # f'' = -2 a (1 - a^2)
+
+
 def tanh() -> Activation:
     """a = tanh z."""
-    return Activation("tanh", tanh_value, tanh_vjp)
+    return Activation("tanh", tanh_value, tanh_vjp, second_fn=tanh_second)
 
 
 # scaled tanh: a = scale tanh(rate z); da/dz = scale rate (1 - tanh^2(rate z))
@@ -74,10 +86,17 @@ def scaled_tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, scale: fl
     return ct_a * (scale * rate * reciprocal_cosh * reciprocal_cosh)
 
 
+def scaled_tanh_second(
+    z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray, scale: float, rate: float
+) -> EitherArray:
+    steep = -2 * rate * namespace(z).tanh(rate * z)
+    return steep * scaled_tanh_vjp(z, a, ct_a * t_z, scale, rate)
+
+
 def scaled_tanh(scale: float = 1.7159, rate: float = 2 / 3) -> Activation:
     """a = scale tanh(rate z), by default with f(1) = 1 and f(-1) = -1, as in LeCun, Bottou, Orr and Müller, 1998."""
     parameters = (("scale", finite_float("scale", scale)), ("rate", positive_float("rate", rate)))
-    return Activation("scaled_tanh", scaled_tanh_value, scaled_tanh_vjp, parameters)
+    return Activation("scaled_tanh", scaled_tanh_value, scaled_tanh_vjp, parameters, second_fn=scaled_tanh_second)
 
 
 # softsign: a = z / (1 + |z|); da/dz = 1 / (1 + |z|)^2
@@ -93,9 +112,14 @@ def softsign_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArr
     return ct_a * (r * r)
 
 
+def softsign_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
+    r = 1 / (1 + magnitude(z))
+    return ct_a * t_z * (-2 * namespace(z).sign(z) * (r * r * r))
+
+
 def softsign() -> Activation:
     """a = z / (1 + |z|)."""
-    return Activation("softsign", softsign_value, softsign_vjp)
+    return Activation("softsign", softsign_value, softsign_vjp, second_fn=softsign_second)
 
 
 # softmax over the last axis: a_i = exp(z_i) / sum_j exp(z_j); da_i/dz_j = a_i (delta_ij - a_j)
@@ -146,6 +170,15 @@ def softmax_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArra
     return a * (relative - xp.sum(a * relative, axis=-1, keepdims=True))
 
 
+def softmax_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
+    # with t_a = J t_z: the tangent of a_i (ct_i - sum_j a_j ct_j) is t_a_i (ct_i - sum_j a_j ct_j) - a_i sum_j t_a_j ct_j
+    xp = namespace(a, ct_a)
+    t_a = softmax_vjp(z, a, t_z)
+    relative = ct_a - chosen(ct_a, are_largest(a))
+    mean = xp.sum(a * relative, axis=-1, keepdims=True)
+    return t_a * (relative - mean) - a * xp.sum(t_a * relative, axis=-1, keepdims=True)
+
+
 def softmax() -> Activation:
     """a_i = exp(z_i) / sum_j exp(z_j) over the units of a layer."""
-    return Activation("softmax", softmax_value, softmax_vjp, probabilities=True)
+    return Activation("softmax", softmax_value, softmax_vjp, probabilities=True, second_fn=softmax_second)

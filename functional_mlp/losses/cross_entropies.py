@@ -1,7 +1,8 @@
 """Cross-entropies and the Kullback-Leibler divergence, of probabilities and of logits.
 
 Each function takes outputs and targets (n, K), arrays of one library, and returns the term of every element and the
-derivative of the row's sum of terms with respect to every output, both (n, K). Targets are arbitrary reals: soft labels
+derivative of the row's sum of terms with respect to every output, both (n, K); its `_second` takes a tangent t of the
+outputs too, and returns how the derivative moves with it. Targets are arbitrary reals: soft labels
 are right, and so are targets that do not sum to 1. Every product t x is 0 where t is 0, also for infinite x: the limit
 of t log p and t / p as p falls to 0 with t = 0.
 """
@@ -12,7 +13,7 @@ import numpy as np
 from jax.scipy.special import xlog1py, xlogy
 
 from functional_mlp._dtypes import EitherArray, namespace
-from functional_mlp.activations import are_largest, shifted_exponentials, sigmoid_value, softplus_value
+from functional_mlp.activations import are_largest, shifted_exponentials, sigmoid_value, softmax_vjp, softplus_value
 
 Factor = float | tuple[float, ...]
 
@@ -62,11 +63,31 @@ def binary_cross_entropy(
     return -logarithms, ratio(1 - targets, (1 - outputs) + epsilon) - ratio(yes, outputs + epsilon)
 
 
+def binary_cross_entropy_second(
+    outputs: EitherArray,
+    targets: EitherArray,
+    tangent: EitherArray,
+    pos_weight: Factor = 1.0,
+    epsilon: float = 0.0,
+) -> EitherArray:
+    """t times (1 - y)/(1 - p + eps)^2 + w y/(p + eps)^2, y the targets."""
+    yes, no = outputs + epsilon, (1 - outputs) + epsilon
+    of_yes, of_no = ratio(ratio(_positive(targets, pos_weight), yes), yes), ratio(ratio(1 - targets, no), no)
+    return tangent * (of_yes + of_no)
+
+
 def categorical_cross_entropy(
     outputs: EitherArray, targets: EitherArray, epsilon: float = 0.0
 ) -> tuple[EitherArray, EitherArray]:
     """-t log(p + eps), p the outputs; derivative -t/(p + eps)."""
     return -_times_log(targets, outputs + epsilon), -ratio(targets, outputs + epsilon)
+
+
+def categorical_cross_entropy_second(
+    outputs: EitherArray, targets: EitherArray, tangent: EitherArray, epsilon: float = 0.0
+) -> EitherArray:
+    """t y/(p + eps)^2, y the targets; of the Kullback-Leibler divergence too, without eps."""
+    return tangent * ratio(ratio(targets, outputs + epsilon), outputs + epsilon)
 
 
 def kl_divergence(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:
@@ -89,6 +110,14 @@ def sigmoid_cross_entropy(
     yes = _positive(targets, pos_weight)
     term = product(yes, softplus_value(-outputs)) + product(1 - targets, softplus_value(outputs))
     return term, (1 - targets) * sigmoid_value(outputs) - yes * sigmoid_value(-outputs)
+
+
+def sigmoid_cross_entropy_second(
+    outputs: EitherArray, targets: EitherArray, tangent: EitherArray, pos_weight: Factor = 1.0
+) -> EitherArray:
+    """t p (1 - p) ((1 - y) + w y), y the targets."""
+    slope = sigmoid_value(outputs) * sigmoid_value(-outputs)
+    return tangent * slope * ((1 - targets) + _positive(targets, pos_weight))
 
 
 class Probabilities(NamedTuple):
@@ -123,6 +152,15 @@ def softmax_cross_entropy(outputs: EitherArray, targets: EitherArray) -> tuple[E
     p, complement, minus_log = softmax_probabilities(outputs)
     others = namespace(targets).sum(targets, axis=-1, keepdims=True) - targets
     return product(targets, minus_log), p * others - targets * complement
+
+
+def softmax_cross_entropy_second(outputs: EitherArray, targets: EitherArray, tangent: EitherArray) -> EitherArray:
+    """sum(y) J t with the Jacobian J of softmax, y the targets: p_i (t_i - sum_j p_j t_j) sum(y).
+
+    The same of the Kullback-Leibler divergence.
+    """
+    total = namespace(targets).sum(targets, axis=-1, keepdims=True)
+    return total * softmax_vjp(outputs, softmax_probabilities(outputs).p, tangent)
 
 
 def softmax_kl_divergence(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:

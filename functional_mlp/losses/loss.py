@@ -188,6 +188,33 @@ class Loss:
         """ct_outputs (n, K); arguments and errors as in `value_and_cotangent`."""
         return self.value_and_cotangent(outputs, targets, sample_weights)[1]
 
+    def cotangent_tangent(
+        self,
+        outputs: ArrayLike,
+        targets: ArrayLike,
+        tangent_outputs: ArrayLike,
+        sample_weights: ArrayLike | None = None,
+    ) -> Array:
+        """How ct_outputs moves with the outputs: the product of the data term's Hessian and a tangent of the outputs.
+
+        Args:
+            outputs, targets, sample_weights: as in `value_and_cotangent`.
+            tangent_outputs: (n, K), of the outputs' dtype.
+
+        Returns:
+            (n, K), in the dtype of the outputs. At a kink, where the derivative jumps, it is 0.
+
+        Raises:
+            TypeError, ValueError: as in `value_and_cotangent`.
+        """
+        outputs, targets, weights = checked_arguments(self, outputs, targets, sample_weights)
+        tangent = floating_array("tangent_outputs", tangent_outputs)
+        if tangent.shape != outputs.shape:
+            raise ValueError(f"expected tangent_outputs of the outputs' shape {outputs.shape}, got {tangent.shape}")
+        if tangent.dtype != outputs.dtype:
+            raise TypeError(f"expected tangent_outputs of the outputs' dtype {outputs.dtype}, got {tangent.dtype}")
+        return _moved(self, outputs, targets, weights, tangent)
+
     def targets_of(self, what: str, targets: ArrayLike, outputs: int, dtype: Any) -> Array:
         """Targets as an array of floats, integer class labels (n,) turned into rows; shapes of others are not checked.
 
@@ -207,9 +234,12 @@ class Loss:
             outputs: (n, K), in the dtype that is computed in.
             targets: (n, K), as given; of the same library and dtype.
         """
-        kind = KINDS[self.kind]
-        parameters = {name: getattr(self, name) for name in kind.parameters}
-        return kind.term(outputs, self.effective_targets(targets), **parameters)
+        return KINDS[self.kind].term(outputs, self.effective_targets(targets), **self._parameters)
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        """The fields that the functions of its kind take."""
+        return {name: getattr(self, name) for name in KINDS[self.kind].parameters}
 
     def effective_targets(self, targets: EitherArray) -> EitherArray:
         """Targets (n, K) with label smoothing and class weights in them; rows of ignored samples stay 0."""
@@ -335,13 +365,31 @@ def reduced(
     targets = sharded_as(targets.astype(work, copy=False), outputs)
     terms, derivatives = loss.terms(outputs.astype(work, copy=False), targets)
     coefficients = loss.coefficients(targets, weights, work, xp)
+    terms, derivatives = _of_counted(loss, targets, weights, terms, derivatives)
+    return xp.sum(coefficients * terms), (coefficients * derivatives).astype(outputs.dtype)
+
+
+def _of_counted(
+    loss: Loss, targets: EitherArray, weights: EitherArray | None, *arrays: EitherArray
+) -> list[EitherArray]:
+    """Arrays (n, K) with 0 for the samples that do not count, whatever they hold."""
     counted = loss.counted(targets)
     if weights is not None:
         counted = weights != 0 if counted is None else counted & (weights != 0)
-    if counted is not None:
-        terms = xp.where(counted[:, None], terms, xp.zeros_like(terms))
-        derivatives = xp.where(counted[:, None], derivatives, xp.zeros_like(derivatives))
-    return xp.sum(coefficients * terms), (coefficients * derivatives).astype(outputs.dtype)
+    if counted is None:
+        return list(arrays)
+    xp = namespace(targets)
+    return [xp.where(counted[:, None], array, xp.zeros_like(array)) for array in arrays]
+
+
+def _moved(loss: Loss, outputs: Array, targets: Array, weights: Array | None, tangent: Array) -> Array:
+    """`Loss.cotangent_tangent` of arrays that fit."""
+    work = working_dtype(outputs.dtype)
+    targets = sharded_as(targets.astype(work), outputs)
+    seen = outputs.astype(work), loss.effective_targets(targets), tangent.astype(work)
+    moved = KINDS[loss.kind].second(*seen, **loss._parameters)
+    [moved] = _of_counted(loss, targets, weights, moved)
+    return (loss.coefficients(targets, weights, work) * moved).astype(outputs.dtype)
 
 
 def penalty_value(loss: Loss, params: Iterable[tuple[Any, Any]]) -> Any:

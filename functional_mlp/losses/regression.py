@@ -1,7 +1,8 @@
 """Losses of the difference d = o - t: squared and absolute error, Huber's loss, log cosh.
 
 Each function takes outputs and targets (n, K), arrays of one library, and returns the term of every element and its
-derivative with respect to the output, both (n, K).
+derivative with respect to the output, both (n, K); its `_second` takes a tangent t of the outputs too, and returns how
+the derivative moves with it.
 """
 
 import math
@@ -17,6 +18,11 @@ def squared_error(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArr
     return difference * difference, 2 * difference
 
 
+def squared_error_second(outputs: EitherArray, targets: EitherArray, tangent: EitherArray) -> EitherArray:
+    """2 t."""
+    return 2 * tangent
+
+
 def absolute_error(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:
     """|o - t|; derivative sign(o - t), and 0 at the kink o = t, the mean of both sides (as PyTorch; JAX's abs takes 1).
 
@@ -25,6 +31,11 @@ def absolute_error(outputs: EitherArray, targets: EitherArray) -> tuple[EitherAr
     difference = outputs - targets
     side = namespace(difference).sign(difference)
     return difference * side, side
+
+
+def straight_second(outputs: EitherArray, targets: EitherArray, tangent: EitherArray) -> EitherArray:
+    """0: of losses of straight pieces, kinks included."""
+    return namespace(tangent).zeros_like(tangent)
 
 
 def huber(outputs: EitherArray, targets: EitherArray, delta: float = 1.0) -> tuple[EitherArray, EitherArray]:
@@ -36,6 +47,14 @@ def huber(outputs: EitherArray, targets: EitherArray, delta: float = 1.0) -> tup
     difference = outputs - targets
     clipped = namespace(difference).clip(difference, -delta, delta)
     return clipped * (difference - clipped / 2), clipped
+
+
+def huber_second(
+    outputs: EitherArray, targets: EitherArray, tangent: EitherArray, delta: float = 1.0
+) -> EitherArray:
+    """t where |d| < delta, else 0."""
+    xp = namespace(tangent)
+    return xp.where(xp.abs(outputs - targets) < delta, tangent, xp.zeros_like(tangent))
 
 
 def log_cosh(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, EitherArray]:
@@ -51,3 +70,11 @@ def log_cosh(outputs: EitherArray, targets: EitherArray) -> tuple[EitherArray, E
     far = xp.maximum(size, CENTRE)
     beyond = far + xp.log1p(xp.exp(-2 * far)) - math.log(2)
     return xp.where(size <= CENTRE, xp.log1p(2 * half_sinh * half_sinh), beyond), xp.tanh(difference)
+
+
+def log_cosh_second(outputs: EitherArray, targets: EitherArray, tangent: EitherArray) -> EitherArray:
+    """t (1 - tanh(d)^2), as (1 / cosh d)^2 = (2 h / (1 + h^2))^2 with h = exp(-|d|)."""
+    xp = namespace(outputs)
+    h = xp.exp(-xp.abs(outputs - targets))
+    reciprocal_cosh = 2 * h / (1 + h * h)
+    return tangent * (reciprocal_cosh * reciprocal_cosh)

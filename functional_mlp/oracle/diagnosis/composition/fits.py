@@ -277,7 +277,9 @@ def fit_of(observed: Observed, gradient: Array, known: Sequence[Fit] = ()) -> Fi
         known: fits of other arrays, of which the numbers are tried before any are fitted.
     """
     given = observed.given
-    if gradient.shape != given.shape or not observed.is_finite or not np.isfinite(gradient).all():
+    if gradient.shape != given.shape or not observed.is_finite or not _in_span(observed, gradient):
+        return None
+    if not np.isfinite(gradient).all():
         return None
     declared = Fit(1.0, observed.l2, observed.l1, 0, 0.0)
     if agrees(observed, made_by(observed, gradient, declared)):
@@ -288,8 +290,6 @@ def fit_of(observed: Observed, gradient: Array, known: Sequence[Fit] = ()) -> Fi
         for exact in (declared._replace(factor=0.0), declared._replace(l2=0.0, l1=0.0)):
             if agrees(observed, made_by(observed, gradient, exact)):
                 return exact
-    if not _in_span(observed, gradient):
-        return None
     return next(itertools.chain(_of_others(observed, gradient, known), _fits(observed, gradient)), None)
 
 
@@ -314,7 +314,7 @@ def _of_others(observed: Observed, gradient: Array, known: Sequence[Fit]) -> Ite
 
 
 def _in_span(observed: Observed, gradient: Array) -> bool:
-    """Whether it may be a fit at all."""
+    """Whether it may be a fit at all: false of most, and quick to tell."""
     if observed.given.size <= 1 + observed.penalties.shape[1]:
         return True
     own, left = observed.without_penalties(gradient), observed.unpenalised

