@@ -123,7 +123,7 @@ def test_a_number_that_means_nothing_names_no_mistake_of_a_part():
     assert {one.kind for one in found.relations} >= {"scaled"}
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_noise_of_no_kind_is_named(seed):
     case, rng = draw(samples=(1, 2, 5)[seed % 3], seed=seed), np.random.default_rng(seed)
     grads = [list(layer) for layer in backward(case)]
