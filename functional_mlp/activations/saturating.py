@@ -64,7 +64,11 @@ def tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
 
 
 def tanh_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
-    return -2 * a * tanh_vjp(z, a, ct_a * t_z)  # f'' = -2 a (1 - a^2)
+    # f'' = -2 a (1 - a^2), with the factor between the two that would underflow
+    xp = namespace(z)
+    h = xp.exp(-xp.abs(z))
+    reciprocal_cosh = 2 * h / (1 + h * h)
+    return ct_a * t_z * ((reciprocal_cosh * (-2 * a)) * reciprocal_cosh)
 
 
 def tanh() -> Activation:

@@ -62,6 +62,44 @@ def test_value_and_derivative_are_within_8_ulp_of_60_digit_arithmetic(name, dtyp
     assert derivative_error <= MOST_ULP
 
 
+def largest_error_of_second(name, dtype, rng, second=None):
+    """Largest error in ulp of the second derivative over the sample points."""
+    activation = fm.activations.resolve(name)
+    second = second or (lambda act, z: act.second(z, act.value(z), jnp.ones_like(z), jnp.ones_like(z)))
+    with jax.enable_x64(True), mp.workdps(high_precision.DIGITS):
+        z, z64 = (array[::4] for array in points(dtype, rng))  # so many digits take their time
+        got = np.asarray(jax.jit(lambda z: second(activation, z))(z).astype("float64"))
+        with mp.workdps(SECOND_DIGITS):
+            exact = [mp.diff(high_precision.EXACT[name][1], mp.mpf(x)) for x in z64]
+        return max(
+            high_precision.ulp_error(g, right, dtype, at_least=1 / 16 if name in CURVES_BOTH_WAYS and abs(x) < 5 else 0)
+            for x, g, right in zip(z64, got, exact, strict=True)
+        )
+
+
+SECOND_DIGITS = 720  # by which 1 minus the smallest number of float64 can be told from 1
+# where the second derivative passes through 0, and not because of a factor that does
+CURVES_BOTH_WAYS = {*CROSSES_ZERO, "gaussian", "sin", "cos"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(high_precision.EXACT))
+def test_second_derivatives_are_within_16_ulp_of_60_digit_arithmetic(name, dtype, rng):
+    assert largest_error_of_second(name, dtype, rng) <= 2 * MOST_ULP
+
+
+@pytest.mark.parametrize(
+    ("name", "planted"),
+    [
+        ("sigmoid", lambda a: a * (1 - a) * (1 - 2 * a)),  # right, but cancels in saturation
+        ("tanh", lambda a: 2 * a * (1 - a * a)),  # of the other sign
+    ],
+)
+def test_a_planted_wrong_or_cancelling_second_derivative_is_caught(name, planted, rng):
+    error = largest_error_of_second(name, "float64", rng, second=lambda act, z: planted(act.value(z)))
+    assert not error <= 2 * MOST_ULP
+
+
 @pytest.mark.parametrize(
     ("name", "planted"),
     [

@@ -42,7 +42,8 @@ def sharded(way, activation, output, samples=8):
     return network, params, array((samples, 8), rows), array((samples, 4), rows)
 
 
-OF_GRADIENTS = ("loss_and_grad", "grad of apply", "grad of forward", "a step")  # what they return is as the parameters
+# what they return is as the parameters
+OF_GRADIENTS = ("loss_and_grad", "grad of apply", "grad of forward", "a step", "hvp", "gauss_newton_vp")
 FUNCTIONS = {
     "loss_and_grad": lambda network, loss, p, x, t: fm.loss_and_grad(network, loss, p, x, t)[1],
     "grad of apply": lambda network, loss, p, x, t: jax.grad(lambda p: loss.value(fm.apply(network, p, x), t))(p),
@@ -56,6 +57,8 @@ FUNCTIONS = {
     "jvp": lambda network, loss, p, x, t: fm.jvp(network, p, x, p, x)[1],
     "per_sample_grads": fm.per_sample_grads,
     "per_sample_norms": fm.per_sample_norms,
+    "hvp": lambda network, loss, p, x, t: fm.hvp(network, loss, p, x, t, p),
+    "gauss_newton_vp": lambda network, loss, p, x, t: fm.gauss_newton_vp(network, loss, p, x, t, p),
 }
 
 
@@ -112,7 +115,8 @@ def derivatives_of(net):
     tangent = jax.jit(lambda p, x, t: jax.jvp(lambda p: fm.forward(net, p, x)[0], (p,), (p,))[1])
     by_hand = jax.jit(lambda p, x, t: fm.jvp(net, p, x, p, x)[1])
     of_samples = jax.jit(lambda p, x, t: [f(net, loss, p, x, t) for f in (fm.per_sample_grads, fm.per_sample_norms)])
-    return gradient, of_apply, tangent, by_hand, of_samples
+    curved = jax.jit(lambda p, x, t: [f(net, loss, p, x, t, p) for f in (fm.hvp, fm.gauss_newton_vp)])
+    return gradient, of_apply, tangent, by_hand, of_samples, curved
 
 keys = jax.random.split(jax.random.key(1), 2)
 several = {"keys": keys, "epochs": 2, "learning_rates": (0.1, 0.2)}
@@ -149,6 +153,9 @@ norms = jax.shard_map(lambda p, x, t: fm.per_sample_norms(network, loss, p, x, t
 assert near(jax.jit(norms)(own, X, T), fm.per_sample_norms(network, loss, params, x, t))
 moved = jax.shard_map(lambda p, x, t: fm.jvp(network, p, x, p, x)[1], mesh=mesh, **specs_of_samples)
 assert near(jax.jit(moved)(own, X, T), fm.jvp(network, params, x, params, x)[1])
+
+curved = jax.shard_map(lambda p, x, t: mean(fm.hvp(network, loss, p, x, t, p)), mesh=mesh, **specs)
+assert near(jax.jit(curved)(own, X, T), fm.hvp(network, loss, params, x, t, params))
 
 # of parameters that all devices share, jax.grad of apply is summed over them already, and psum of it 8 times that
 plain = fm.Loss("categorical_cross_entropy")
