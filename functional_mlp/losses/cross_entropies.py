@@ -13,6 +13,7 @@ import numpy as np
 from jax.scipy.special import xlog1py, xlogy
 
 from functional_mlp._dtypes import EitherArray, namespace
+from functional_mlp._jax_compat import sharded_as
 from functional_mlp.activations import are_largest, shifted_exponentials, sigmoid_value, softmax_vjp, softplus_value
 
 Factor = float | tuple[float, ...]
@@ -139,7 +140,7 @@ def softmax_probabilities(logits: Any) -> Probabilities:
     largest = are_largest(logits)
     rest = xp.sum(xp.where(largest, xp.zeros_like(exponential), exponential), axis=-1, keepdims=True)
     p = exponential / (1 + rest)
-    of_largest = rest / (1 + rest) + xp.zeros_like(p)
+    of_largest = sharded_as(rest / (1 + rest) + xp.zeros_like(p), p)
     return Probabilities(p, xp.where(largest, of_largest, 1 - p), xp.log1p(rest) - shifted)
 
 
