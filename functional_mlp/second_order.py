@@ -13,7 +13,6 @@ bends in the network, f'' and the products with V and t_a_prev, and keeps the lo
 pass forward and one back. docs/reference/derivations.md derives both.
 """
 
-import jax.numpy as jnp
 from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
@@ -58,6 +57,7 @@ def hvp(
     Source: Pearlmutter, Fast Exact Multiplication by the Hessian, 1994, section 4.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> network = Network((1, 1), "identity")
         >>> params = (Dense(jnp.full((1, 1), 3.0), None),)
         >>> direction = (Dense(jnp.ones((1, 1)), None),)
@@ -97,6 +97,7 @@ def gauss_newton_vp(
     Source: Schraudolph, Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent, 2002, section 3.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> network = Network((1, 1), "sigmoid")
         >>> params = (Dense(jnp.zeros((1, 1)), None),)
         >>> direction = (Dense(jnp.ones((1, 1)), None),)

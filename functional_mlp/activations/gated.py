@@ -13,7 +13,6 @@ from functional_mlp.activations.primitives import (
     logistic_times,
     magnitude,
     negative_part,
-    sigmoid_parts,
 )
 
 # silu: a = z sigmoid(z), and quick gelu: a = z sigmoid(1.702 z)
@@ -41,9 +40,9 @@ def _second_of_logistic(z: EitherArray, rate: Fraction) -> EitherArray:
     """
     xp = namespace(z)
     z = xp.clip(z, -_SATURATED, _SATURATED)
-    e, r = sigmoid_parts(z, rate)
     product = magnitude(z) * float(rate)
     h = exponential(-magnitude(z), rate / 2)  # e = h^2 alone underflows before the factor is in
+    r = 1 / (1 + h * h)
     return float(rate) * ((h * (2 + product * (xp.expm1(-product) * r))) * h) * (r * r)
 
 

@@ -175,7 +175,7 @@ def softmax_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArra
 
 
 def softmax_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
-    # with t_a = J t_z: the tangent of a_i (ct_i - sum_j a_j ct_j) is t_a_i (ct_i - sum_j a_j ct_j) - a_i sum_j t_a_j ct_j
+    # with t_a = J t_z and s = sum_j a_j ct_j, the tangent of a_i (ct_i - s) is t_a_i (ct_i - s) - a_i sum_j t_a_j ct_j
     xp = namespace(a, ct_a)
     t_a = softmax_vjp(z, a, t_z)
     relative = ct_a - chosen(ct_a, are_largest(a))

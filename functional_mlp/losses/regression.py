@@ -49,9 +49,7 @@ def huber(outputs: EitherArray, targets: EitherArray, delta: float = 1.0) -> tup
     return clipped * (difference - clipped / 2), clipped
 
 
-def huber_second(
-    outputs: EitherArray, targets: EitherArray, tangent: EitherArray, delta: float = 1.0
-) -> EitherArray:
+def huber_second(outputs: EitherArray, targets: EitherArray, tangent: EitherArray, delta: float = 1.0) -> EitherArray:
     """t where |d| < delta, else 0."""
     xp = namespace(tangent)
     return xp.where(xp.abs(outputs - targets) < delta, tangent, xp.zeros_like(tangent))

@@ -26,6 +26,7 @@ ORDER = [
     "forward_pass",
     "backward_pass",
     "per_sample",
+    "second_order",
     "metrics",
     "objectives",
     "update_rules",
