@@ -13,6 +13,7 @@ bends in the network, f'' and the products with V and t_a_prev, and keeps the lo
 pass forward and one back. docs/reference/derivations.md derives both.
 """
 
+import jax
 from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
@@ -161,6 +162,7 @@ def _pull_back_moving(
         ct_z, t_ct_z = stage.through_activation(layer, ct_a), stage.through_activation(layer, t_ct_a)
         if stage.through_activation is not already_through:
             t_ct_z = t_ct_z + layer.activation.second(z, a, ct_a, moved.pre_activations[number])
+        ct_z, t_ct_z = jax.lax.optimization_barrier((ct_z, t_ct_z))  # as in `pull_back`
         t_weights = stage.weights_cotangent(layer, t_ct_z)
         if t_a_prev is not None:
             t_weights = t_weights + stage.weights_cotangent(layer._replace(a_prev=t_a_prev), ct_z)
