@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from jax.experimental.jet import jet
 
 import functional_mlp as fm
+from functional_mlp.activations import FACTORIES
 from functional_mlp.backward_pass import Stages, already_through, output_cotangent, pull_back
 from tests.helpers.strategies import ACTIVATIONS, ADMISSIBLE, make_problem, recipes
 from tests.helpers.tolerances import RELATIVE, relative_difference
@@ -183,7 +184,7 @@ def test_forward_mode_of_apply_raises_jax_s_type_error_and_of_forward_works(prob
     assert relative_difference(directional, expected) <= RELATIVE["float64"]
 
 
-@pytest.mark.parametrize("name", ["softmax", "silu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("name", FACTORIES)
 def test_taylor_series_of_forward_are_its_derivatives(name, x64):
     network = fm.Network((3, 4, 3), ("tanh", name))
     params = fm.init_params(network, jax.random.key(0), dtype="float64")

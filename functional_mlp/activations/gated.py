@@ -13,6 +13,7 @@ from functional_mlp.activations.primitives import (
     logistic_times,
     magnitude,
     negative_part,
+    within,
 )
 
 # silu: a = z sigmoid(z), and quick gelu: a = z sigmoid(1.702 z)
@@ -38,8 +39,7 @@ def _second_of_logistic(z: EitherArray, rate: Fraction) -> EitherArray:
 
     1 - 2 s = -tanh(r z / 2) keeps its digits near 0 as (1 - e) / (1 + e), e = exp(-|r z|).
     """
-    xp = namespace(z)
-    z = xp.clip(z, -_SATURATED, _SATURATED)
+    xp, z = namespace(z), within(z, -_SATURATED, _SATURATED)
     product = magnitude(z) * float(rate)
     h = exponential(-magnitude(z), rate / 2)  # e = h^2 alone underflows before the factor is in
     r = 1 / (1 + h * h)
@@ -60,7 +60,7 @@ def quick_gelu_value(z: EitherArray) -> EitherArray:
 
 
 def quick_gelu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
-    z = namespace(z).clip(z, -_SATURATED, _SATURATED)
+    z = within(z, -_SATURATED, _SATURATED)
     # with s(z) = sigmoid(r z): d/dz z s(z) = s(z) (1 + r z s(-z))
     return ct_a * logistic_times(z, 1 + QUICK_RATE * (z * logistic(-z, _QUICK)), _QUICK)
 
@@ -89,7 +89,7 @@ def mish_value(z: EitherArray) -> EitherArray:
 
 
 def mish_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
-    xp, z = namespace(z), namespace(z).clip(z, -_SATURATED, _SATURATED)
+    xp, z = namespace(z), within(z, -_SATURATED, _SATURATED)
     h = xp.exp(0.5 * negative_part(z))
     e, g = h * h, xp.exp(-magnitude(z))
     low = negative_part(z)
@@ -103,7 +103,7 @@ def mish_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
 
 def mish_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
     # f'' = 2 w' + z w'' = 4 e (2 (e + 1) (n + 2) + z (2 + 2 e - 3 e^2 - 2 e^3)) / (n + 2)^3
-    xp, z = namespace(z), namespace(z).clip(z, -_SATURATED, _SATURATED)
+    xp, z = namespace(z), within(z, -_SATURATED, _SATURATED)
     h = xp.exp(0.5 * negative_part(z))
     e, g = h * h, xp.exp(-magnitude(z))
     size, low = e * (e + 2) + 2, negative_part(z)

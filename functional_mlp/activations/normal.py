@@ -6,7 +6,14 @@ import numpy as np
 
 from functional_mlp._dtypes import EitherArray, namespace
 from functional_mlp.activations.activation import Activation
-from functional_mlp.activations.primitives import exponential_of_square, halves, leading_half, magnitude, negative_part
+from functional_mlp.activations.primitives import (
+    exponential_of_square,
+    halves,
+    leading_half,
+    magnitude,
+    negative_part,
+    within,
+)
 
 # gelu: a = z Phi(z), Phi and phi the normal distribution function and density; da/dz = Phi(z) + z phi(z)
 #
@@ -67,7 +74,7 @@ def _normal_density_times(x: EitherArray, factor: EitherArray) -> EitherArray:
 
 
 def _tail_argument(z: EitherArray) -> EitherArray:
-    return namespace(z).minimum(magnitude(z), _DENSITY_UNDERFLOWS)
+    return within(magnitude(z), 0.0, _DENSITY_UNDERFLOWS)
 
 
 def gelu_value(z: EitherArray) -> EitherArray:
@@ -142,11 +149,11 @@ def _cubic_logistic_times(z: EitherArray, factor: EitherArray) -> EitherArray:
 
 def gelu_tanh_value(z: EitherArray) -> EitherArray:
     xp = namespace(z)
-    return _cubic_logistic_times(xp.clip(z, -_SATURATED, _SATURATED), xp.maximum(z, np.finfo(z.dtype).min))
+    return _cubic_logistic_times(within(z, -_SATURATED, _SATURATED), xp.maximum(z, np.finfo(z.dtype).min))
 
 
 def gelu_tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
-    z = namespace(z).clip(z, -_SATURATED, _SATURATED)
+    z = within(z, -_SATURATED, _SATURATED)
     slope = float(_LINEAR) + float(3 * _CUBIC) * (z * z)
     return ct_a * _cubic_logistic_times(z, 1 + (z * slope) * _cubic_logistic_times(-z, namespace(z).ones_like(z)))
 
@@ -154,13 +161,12 @@ def gelu_tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherAr
 def gelu_tanh_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
     # with y = 2 u, s = sigmoid(y): f'' = s' (2 y' + z y'' + z y'^2 (1 - 2 s)), which is even; s' = e r^2 and
     # 1 - 2 s = -(1 - e) r for z > 0, e = exp(-|y|), r = 1 / (1 + e)
-    xp = namespace(z)
-    x = xp.minimum(magnitude(z), _SATURATED)
+    x = within(magnitude(z), 0.0, _SATURATED)
     h = _exponential_of_cubic(-x, 0.5)
     square, r = x * x, 1 / (1 + h * h)
     y = x * (float(_LINEAR) + float(_CUBIC) * square)
     slope = float(_LINEAR) + float(3 * _CUBIC) * square
-    factor = 2 * slope + float(6 * _CUBIC) * square + x * slope * slope * (xp.expm1(-y) * r)
+    factor = 2 * slope + float(6 * _CUBIC) * square + x * slope * slope * (namespace(z).expm1(-y) * r)
     return ct_a * t_z * ((h * factor) * h * (r * r))
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from functional_mlp._checks import finite_float
 from functional_mlp._dtypes import EitherArray, namespace
 from functional_mlp.activations.activation import Activation, Kink
-from functional_mlp.activations.primitives import negative_part, scaled
+from functional_mlp.activations.primitives import negative_part, scaled, within
 
 # of straight pieces the second derivative is 0, kinks included
 
@@ -237,12 +237,12 @@ def hard_sigmoid(low: float = -3.0, high: float = 3.0, at_low: float = 0.0, at_h
 
 
 def hard_swish_value(z: EitherArray, at_low: float, at_high: float) -> EitherArray:
-    zeros, inside = namespace(z).zeros_like(z), namespace(z).clip(z, -3.0, 3.0)  # no infinity in a branch not taken
+    zeros, inside = namespace(z).zeros_like(z), within(z, -3.0, 3.0)  # no infinity in a branch not taken
     return _joined(z, -3.0, 3.0, Pieces(zeros, inside * (inside + 3) / 6, z))
 
 
 def hard_swish_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, at_low: float, at_high: float) -> EitherArray:
-    zeros, inside = namespace(z).zeros_like(z), namespace(z).clip(z, -3.0, 3.0)
+    zeros, inside = namespace(z).zeros_like(z), within(z, -3.0, 3.0)
     return _pulled(z, ct_a, -3.0, 3.0, (at_low, at_high), Pieces(zeros, ct_a * ((2 * inside + 3) / 6), ct_a))
 
 

@@ -35,9 +35,16 @@ def negative_part(z: EitherArray) -> EitherArray:
     return xp.where(z <= 0, z, xp.zeros_like(z))
 
 
+def within(z: EitherArray, low: float, high: float) -> EitherArray:
+    """z, no less than `low` and no more than `high`; NaN stays. By where, as clip has no rule for Taylor series (jet)."""
+    xp = namespace(z)
+    bounded: EitherArray = xp.where(z < low, xp.full_like(z, low), xp.where(z > high, xp.full_like(z, high), z))
+    return bounded
+
+
 def finite(z: EitherArray) -> EitherArray:
     """z, its infinities replaced by the largest numbers: times exp(-inf) = 0 these are 0, the limit, and not NaN."""
-    return namespace(z).clip(z, np.finfo(z.dtype).min, np.finfo(z.dtype).max)
+    return within(z, float(np.finfo(z.dtype).min), float(np.finfo(z.dtype).max))
 
 
 def scaled(factor: float, ct_a: EitherArray) -> EitherArray:
@@ -49,8 +56,8 @@ def leading_half(x: EitherArray) -> EitherArray:
     """x rounded to the leading half of its significand, so that products of two are exact; ties to even."""
     info = np.finfo(x.dtype)
     kept = (info.nmant - 1) // 2
-    if not isinstance(x, np.ndarray):
-        return lax.reduce_precision(x, exponent_bits=info.nexp, mantissa_bits=kept)
+    if not isinstance(x, np.ndarray):  # the rest moves with x instead: of this there are no Taylor series (jet)
+        return lax.reduce_precision(lax.stop_gradient(x), exponent_bits=info.nexp, mantissa_bits=kept)
     bits, dropped = x.view(f"u{x.itemsize}"), info.nmant - kept
     rounded = bits + ((1 << (dropped - 1)) - 1) + ((bits >> dropped) & 1)
     return (rounded >> dropped << dropped).view(x.dtype)
@@ -71,7 +78,7 @@ def exponential(z: EitherArray, rate: Fraction) -> EitherArray:
     if rate == 1:
         return xp.exp(z)
     hi, lo = halves(rate, np.finfo(z.dtype).nmant)
-    z = xp.clip(z, -abs(UNDERFLOWS / hi), abs(UNDERFLOWS / hi)) if hi else z
+    z = within(z, -abs(UNDERFLOWS / hi), abs(UNDERFLOWS / hi)) if hi else z
     leading = leading_half(z)
     half = xp.exp(0.5 * hi * leading)  # so that the correction does not underflow before the result does
     return (half + half * xp.expm1(hi * (z - leading) + lo * z)) * half
