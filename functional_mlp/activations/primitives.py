@@ -36,7 +36,7 @@ def negative_part(z: EitherArray) -> EitherArray:
 
 
 def within(z: EitherArray, low: float, high: float) -> EitherArray:
-    """z, no less than `low` and no more than `high`; NaN stays. By where, as clip has no rule for Taylor series (jet)."""
+    """z, no less than `low` and no more than `high`; NaN stays. By where: clip has no rule for Taylor series (jet)."""
     xp = namespace(z)
     bounded: EitherArray = xp.where(z < low, xp.full_like(z, low), xp.where(z > high, xp.full_like(z, high), z))
     return bounded
