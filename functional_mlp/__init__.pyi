@@ -38,6 +38,7 @@ from .objectives import himmelblau as himmelblau
 from .objectives import himmelblau_and_grad as himmelblau_and_grad
 from .per_sample import per_sample_grads as per_sample_grads
 from .per_sample import per_sample_norms as per_sample_norms
+from .second_order import empirical_fisher_vp as empirical_fisher_vp
 from .second_order import gauss_newton_vp as gauss_newton_vp
 from .second_order import hvp as hvp
 from .sweeps import SweepResult as SweepResult

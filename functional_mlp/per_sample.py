@@ -102,8 +102,21 @@ def _of_each_sample(
 ) -> tuple[Dense, ...]:
     params = check_params(network, params)
     rows = counted_inputs(network, params, inputs, sample_weights)
-    outputs, tape = forward(network, params, rows, precision=precision)
+    _, tape = forward(network, params, rows, precision=precision)
     together = output_cotangent(network, loss, tape, targets, sample_weights)  # for what it refuses, and its stages
+    replaced = [stages._replace(through_activation=stage.through_activation) for stage in together.stages]
+    cotangent = own_cotangents(network, loss, tape, targets, sample_weights)
+    return pull_back(network, params, tape, cotangent, replaced, precision=precision).params
+
+
+def own_cotangents(
+    network: Network, loss: Loss, tape: Tape, targets: ArrayLike, sample_weights: ArrayLike | None
+) -> Array:
+    """Where the loss of every sample alone enters its backward pass (n, n_L): `output_cotangent` of batches of one.
+
+    Args: as in `output_cotangent`, which has accepted them.
+    """
+    outputs = tape.activations[-1]
     end = loss.targets_of("targets", targets, outputs.shape[1], outputs.dtype)
     weights = None if sample_weights is None else jnp.asarray(sample_weights)
 
@@ -112,9 +125,8 @@ def _of_each_sample(
         own = None if weight is None else weight[None]
         return output_cotangent(network, loss, row, target[None], own).cotangent[0]
 
-    cotangent = jax.vmap(alone)(tape, end, weights)
-    replaced = [stages._replace(through_activation=stage.through_activation) for stage in together.stages]
-    return pull_back(network, params, tape, cotangent, replaced, precision=precision).params
+    cotangents: Array = jax.vmap(alone)(tape, end, weights)
+    return cotangents
 
 
 # stages, in place of the two sums over samples

@@ -1,4 +1,4 @@
-"""Products with the curvature of the loss: the Hessian's, `hvp`, and the Gauss-Newton matrix's, `gauss_newton_vp`.
+"""Products with the curvature of the loss, without its matrix: of Hessian, Gauss-Newton matrix and empirical Fisher.
 
 The Hessian's product with v is how the gradient moves when the parameters move by v: the tangent of every line of the
 passes (Pearlmutter, 1994). With t_x the tangent of x, of layer l, where V and v_b are that of its parameters:
@@ -10,14 +10,17 @@ passes (Pearlmutter, 1994). With t_x the tangent of x, of layer l, where V and v
 
 and at the outputs t_ct_a is the loss's Hessian by the outputs times t_a. The Gauss-Newton matrix leaves out all that
 bends in the network, f'' and the products with V and t_a_prev, and keeps the loss's Hessian: J^T H J v, which is one
-pass forward and one back. docs/reference/derivations.md derives both.
+pass forward and one back. The empirical Fisher has the outer products of the samples' gradients in its place.
+docs/reference/derivations.md derives all three.
 """
 
 import jax
+import jax.numpy as jnp
 from jax.lax import PrecisionLike
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from functional_mlp._dtypes import working_dtype
 from functional_mlp.backward_pass import (
     OutputCotangent,
     Residuals,
@@ -29,6 +32,7 @@ from functional_mlp.backward_pass import (
 from functional_mlp.forward_pass import Tangents, Tape, check_tangents, forward, push_forward
 from functional_mlp.losses import Loss
 from functional_mlp.network import Dense, Network, Params, check_params
+from functional_mlp.per_sample import own_cotangents
 
 
 def hvp(
@@ -90,8 +94,9 @@ def gauss_newton_vp(
 
     J is the Jacobian of the outputs by the parameters, and H the Hessian of the data term by the outputs. Where
     `loss_and_grad` fuses loss and output activation (sigmoid with binary, softmax with categorical cross-entropy) both
-    are by the pre-activations of the outputs, of which that loss is convex; the matrix is then the Fisher information
-    too. The second derivative of the L2 penalty is added, as in `hvp`.
+    are by the pre-activations of the outputs, of which that loss is convex; as for the squared error, the matrix is
+    then the Fisher information too, but for scale and reductions. The second derivative of the L2 penalty is added, as
+    in `hvp`.
 
     Args, Returns, Raises: as in `hvp`.
 
@@ -113,6 +118,49 @@ def gauss_newton_vp(
     t_ct = _cotangent_tangent(network, loss, tape, moved, targets, sample_weights)
     products = pull_back(network, params, tape, t_ct, stages, precision=precision).params
     return _with_penalty(loss, products, direction)
+
+
+def empirical_fisher_vp(
+    network: Network,
+    loss: Loss,
+    params: Params,
+    inputs: ArrayLike,
+    targets: ArrayLike,
+    tangent_params: Params,
+    sample_weights: ArrayLike | None = None,
+    *,
+    precision: PrecisionLike = "highest",
+) -> Params:
+    """The empirical Fisher matrix, the sum of c_i g_i g_i^T over samples, times a direction: without any g_i.
+
+    g_i is the gradient of sample i's own loss, as `per_sample_grads` has it, without penalties; c_i is what that loss
+    counts in the whole one: 1 in a sum, 1 / n in a mean. By the gradients at the given targets, it is not the Fisher
+    information, which has the model's own in their place: that is `gauss_newton_vp` of a cross-entropy.
+
+    Args, Returns, Raises: as in `hvp`.
+
+    Source: Kunstner, Balles and Hennig, Limitations of the Empirical Fisher Approximation, 2019, equation 3.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> network = Network((1, 1), "identity")
+        >>> params = (Dense(jnp.zeros((1, 1)), None),)
+        >>> direction = (Dense(jnp.ones((1, 1)), None),)
+        >>> data = jnp.asarray([[1.0], [2.0]]), jnp.asarray([[1.0], [1.0]])
+        >>> [product] = empirical_fisher_vp(network, Loss("squared_error"), params, *data, direction)
+        >>> product.weights.item()  # of gradients -2 and -4
+        20.0
+    """
+    params, direction, tape = _prepared(network, params, inputs, tangent_params, sample_weights, precision)
+    end = output_cotangent(network, loss, tape, targets, sample_weights)
+    moved = push_forward(network, params, tape, direction, precision=precision)
+    fused = end.stages[-1].through_activation is already_through
+    tangents = (moved.pre_activations if fused else moved.activations)[-1]
+    own = own_cotangents(network, loss, tape, targets, sample_weights)
+    work = working_dtype(own.dtype)
+    along = jnp.sum(own.astype(work) * tangents.astype(work), axis=1, keepdims=True)  # g_i^T v, a sample a row
+    cotangent = (end.cotangent.astype(work) * along).astype(own.dtype)
+    return pull_back(network, params, tape, cotangent, end.stages, precision=precision).params
 
 
 def _prepared(

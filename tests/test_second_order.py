@@ -121,6 +121,37 @@ def test_of_activations_of_ones_own():
         assert_hand_is_autodiff(make_problem(network, SQUARED, samples=5, seed=5))
 
 
+@pytest.mark.parametrize("over_samples", ["sum", "mean", "batch_mean"])
+@pytest.mark.parametrize("last", ["softmax", "identity"])
+def test_the_empirical_fisher_matrix_is_made_of_the_samples_gradients(last, over_samples):
+    with jax.enable_x64(True):
+        kind = "categorical_cross_entropy" if last == "softmax" else "huber"
+        network = fm.Network((3, 4, 2), ("tanh", last))
+        problem = make_problem(network, fm.Loss(kind, over_samples, scale=0.7, l2=0.3), samples=6, seed=10)
+        direction = direction_of(problem.params)
+        grads = fm.per_sample_grads(*problem[:5])
+        along = sum(
+            jnp.sum(g * v[None], axis=tuple(range(1, g.ndim)))
+            for g, v in zip(jax.tree.leaves(grads), jax.tree.leaves(direction), strict=True)
+        )
+        right = jax.tree.map(lambda g: jnp.einsum("n...,n->...", g, along) / (1 if over_samples == "sum" else 6), grads)
+        assert relative_difference(fm.empirical_fisher_vp(*problem[:5], direction), right) <= RELATIVE["float64"]
+
+
+def test_the_samples_of_an_empirical_fisher_matrix_count_as_in_the_loss():
+    """Twice as much of one of two samples is a batch with that one twice, and a sample of weight 0 none."""
+    with jax.enable_x64(True):
+        problem = make_problem(fm.Network((3, 4, 2), "gelu"), fm.Loss("log_cosh", "mean"), samples=3, seed=11)
+        network, loss, params, inputs, targets = problem[:5]
+        direction = direction_of(params)
+        weighted = fm.empirical_fisher_vp(
+            network, loss, params, inputs, targets, direction, jnp.asarray([2.0, 1.0, 0.0])
+        )
+        rows = jnp.asarray([0, 0, 1])
+        twice = fm.empirical_fisher_vp(network, loss, params, inputs[rows], targets[rows], direction)
+        assert relative_difference(weighted, twice) <= RELATIVE["float64"]
+
+
 def test_the_hessian_is_symmetric():
     with jax.enable_x64(True):
         problem = make_problem(fm.Network((3, 4, 2), ("mish", "softmax")), SQUARED, samples=6, seed=6)
@@ -163,7 +194,7 @@ def test_in_other_precisions(dtype):
         assert relative_difference(got, right) <= 4 * RELATIVE[dtype]
 
 
-@pytest.mark.parametrize("function", [fm.hvp, fm.gauss_newton_vp])
+@pytest.mark.parametrize("function", [fm.hvp, fm.gauss_newton_vp, fm.empirical_fisher_vp])
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [

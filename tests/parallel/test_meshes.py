@@ -43,7 +43,15 @@ def sharded(way, activation, output, samples=8):
 
 
 # what they return is as the parameters
-OF_GRADIENTS = ("loss_and_grad", "grad of apply", "grad of forward", "a step", "hvp", "gauss_newton_vp")
+OF_GRADIENTS = (
+    "loss_and_grad",
+    "grad of apply",
+    "grad of forward",
+    "a step",
+    "hvp",
+    "gauss_newton_vp",
+    "empirical_fisher_vp",
+)
 FUNCTIONS = {
     "loss_and_grad": lambda network, loss, p, x, t: fm.loss_and_grad(network, loss, p, x, t)[1],
     "grad of apply": lambda network, loss, p, x, t: jax.grad(lambda p: loss.value(fm.apply(network, p, x), t))(p),
@@ -59,6 +67,7 @@ FUNCTIONS = {
     "per_sample_norms": fm.per_sample_norms,
     "hvp": lambda network, loss, p, x, t: fm.hvp(network, loss, p, x, t, p),
     "gauss_newton_vp": lambda network, loss, p, x, t: fm.gauss_newton_vp(network, loss, p, x, t, p),
+    "empirical_fisher_vp": lambda network, loss, p, x, t: fm.empirical_fisher_vp(network, loss, p, x, t, p),
 }
 
 
@@ -115,7 +124,8 @@ def derivatives_of(net):
     tangent = jax.jit(lambda p, x, t: jax.jvp(lambda p: fm.forward(net, p, x)[0], (p,), (p,))[1])
     by_hand = jax.jit(lambda p, x, t: fm.jvp(net, p, x, p, x)[1])
     of_samples = jax.jit(lambda p, x, t: [f(net, loss, p, x, t) for f in (fm.per_sample_grads, fm.per_sample_norms)])
-    curved = jax.jit(lambda p, x, t: [f(net, loss, p, x, t, p) for f in (fm.hvp, fm.gauss_newton_vp)])
+    products = fm.hvp, fm.gauss_newton_vp, fm.empirical_fisher_vp
+    curved = jax.jit(lambda p, x, t: [product(net, loss, p, x, t, p) for product in products])
     return gradient, of_apply, tangent, by_hand, of_samples, curved
 
 keys = jax.random.split(jax.random.key(1), 2)
