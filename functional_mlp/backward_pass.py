@@ -53,6 +53,16 @@ class Residuals(NamedTuple):
     precision: PrecisionLike
 
 
+def residuals_of(network: Network, params: Params, tape: Tape, precision: PrecisionLike) -> tuple[Residuals, ...]:
+    """The residuals of every layer, the first one first."""
+    before = (tape.inputs, *tape.activations[:-1])
+    layers = zip(network.activations, params, before, tape.pre_activations, tape.activations, strict=True)
+    return tuple(
+        Residuals(activation, dense.weights, dense.bias is not None, a_prev, z, a, precision)
+        for activation, dense, a_prev, z, a in layers
+    )
+
+
 def through_activation(layer: Residuals, ct_a: Float[Array, "n fan_out"]) -> Float[Array, "n fan_out"]:
     """ct_z = ct_a f'(z)."""
     return layer.activation.vjp(layer.z, layer.a, ct_a)
@@ -114,12 +124,10 @@ def pull_back(
         precision: of the matrix products.
     """
     stages = stages or (Stages(),) * len(params)
-    before = (tape.inputs, *tape.activations[:-1])
     ct_a = ct_outputs
     ct_params, deltas = [], []
-    layers = zip(network.activations, params, before, tape.pre_activations, tape.activations, stages, strict=True)
-    for activation, dense, a_prev, z, a, stage in reversed(list(layers)):
-        layer = Residuals(activation, dense.weights, dense.bias is not None, a_prev, z, a, precision)
+    layers = zip(residuals_of(network, params, tape, precision), stages, strict=True)
+    for layer, stage in reversed(list(layers)):
         # its three uses would each compute it again, within their loops
         ct_z = jax.lax.optimization_barrier(stage.through_activation(layer, ct_a))
         ct_params.append(Dense(stage.weights_cotangent(layer, ct_z), stage.bias_cotangent(layer, ct_z)))

@@ -23,11 +23,11 @@ from jaxtyping import Array
 from functional_mlp._dtypes import working_dtype
 from functional_mlp.backward_pass import (
     OutputCotangent,
-    Residuals,
     already_through,
     counted_inputs,
     output_cotangent,
     pull_back,
+    residuals_of,
 )
 from functional_mlp.forward_pass import Tangents, Tape, check_tangents, forward, push_forward
 from functional_mlp.losses import Loss
@@ -199,23 +199,20 @@ def _pull_back_moving(
     precision: PrecisionLike,
 ) -> Params:
     """The loop of the backward pass with the tangents of all its cotangents, of which it returns the parameters'."""
-    before, moved_before = (tape.inputs, *tape.activations[:-1]), (moved.inputs, *moved.activations[:-1])
+    moved_before = (moved.inputs, *moved.activations[:-1])
+    residuals = residuals_of(network, params, tape, precision)
     ct_a, products = end.cotangent, []
-    for number in reversed(range(len(params))):
-        dense, stage = params[number], end.stages[number]
-        z, a, t_a_prev = tape.pre_activations[number], tape.activations[number], moved_before[number]
-        layer = Residuals(
-            network.activations[number], dense.weights, dense.bias is not None, before[number], z, a, precision
-        )
+    layers = zip(residuals, end.stages, direction, moved_before, moved.pre_activations, strict=True)
+    for layer, stage, along, t_a_prev, t_z in reversed(list(layers)):
         ct_z, t_ct_z = stage.through_activation(layer, ct_a), stage.through_activation(layer, t_ct_a)
         if stage.through_activation is not already_through:
-            t_ct_z = t_ct_z + layer.activation.second(z, a, ct_a, moved.pre_activations[number])
+            t_ct_z = t_ct_z + layer.activation.second(layer.z, layer.a, ct_a, t_z)
         ct_z, t_ct_z = jax.lax.optimization_barrier((ct_z, t_ct_z))  # as in `pull_back`
         t_weights = stage.weights_cotangent(layer, t_ct_z)
         if t_a_prev is not None:
             t_weights = t_weights + stage.weights_cotangent(layer._replace(a_prev=t_a_prev), ct_z)
         products.append(Dense(t_weights, stage.bias_cotangent(layer, t_ct_z)))
-        of_direction = layer._replace(weights=direction[number].weights)
+        of_direction = layer._replace(weights=along.weights)
         t_ct_a = stage.previous_cotangent(layer, t_ct_z) + stage.previous_cotangent(of_direction, ct_z)
         ct_a = stage.previous_cotangent(layer, ct_z)
     return tuple(reversed(products))

@@ -19,6 +19,12 @@ from functional_mlp.activations.primitives import (
 # elu: a = z for z > 0, alpha (exp(z) - 1) for z < 0
 
 
+def _only_left(z: EitherArray, left: EitherArray) -> EitherArray:
+    """What belongs to z < 0, and 0 elsewhere: of functions that are straight from 0 on; NaN where z is NaN."""
+    zeros = namespace(left).zeros_like(left)
+    return where_positive(z, zeros, left, zeros)
+
+
 def elu_value(z: EitherArray, alpha: float, at_zero: float) -> EitherArray:
     xp = namespace(z)
     return xp.where(z <= 0, alpha * xp.expm1(negative_part(z)), z)
@@ -32,9 +38,7 @@ def elu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, alpha: float, at_
 def elu_second(
     z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray, alpha: float, at_zero: float
 ) -> EitherArray:
-    left = ct_a * t_z * (alpha * namespace(z).exp(negative_part(z)))  # f'' = alpha exp(z) for z < 0
-    zeros = namespace(left).zeros_like(left)
-    return where_positive(z, zeros, left, zeros)
+    return _only_left(z, ct_a * t_z * (alpha * namespace(z).exp(negative_part(z))))  # f'' = alpha exp(z) for z < 0
 
 
 def elu(alpha: float = 1.0, at_zero: float | None = None) -> Activation:
@@ -66,9 +70,7 @@ def selu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, at_zero: float) 
 
 def selu_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray, at_zero: float) -> EitherArray:
     h = namespace(z).exp(0.5 * negative_part(z))
-    left = ct_a * t_z * (SELU_LEFT * h * h)  # f'' = scale alpha exp(z) for z < 0
-    zeros = namespace(left).zeros_like(left)
-    return where_positive(z, zeros, left, zeros)
+    return _only_left(z, ct_a * t_z * (SELU_LEFT * h * h))  # f'' = scale alpha exp(z) for z < 0
 
 
 def selu(at_zero: float | None = None) -> Activation:
@@ -92,9 +94,8 @@ def celu_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, alpha: float) ->
 
 
 def celu_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray, alpha: float) -> EitherArray:
-    left = ct_a * t_z * (exponential(negative_part(z), 1 / Fraction(alpha)) / alpha)  # f'' = exp(z / alpha) / alpha
-    zeros = namespace(left).zeros_like(left)
-    return where_positive(z, zeros, left, zeros)
+    # f'' = exp(z / alpha) / alpha for z < 0
+    return _only_left(z, ct_a * t_z * (exponential(negative_part(z), 1 / Fraction(alpha)) / alpha))
 
 
 def celu(alpha: float = 1.0) -> Activation:

@@ -3,6 +3,11 @@
 from functional_mlp._dtypes import EitherArray, namespace
 from functional_mlp.activations.activation import Activation
 
+
+def periodic_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
+    return -(ct_a * t_z * a)  # f'' = -f of both
+
+
 # sin: da/dz = cos z
 
 
@@ -14,13 +19,9 @@ def sin_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
     return ct_a * namespace(z).cos(z)
 
 
-def sin_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
-    return -(ct_a * t_z * a)
-
-
 def sin() -> Activation:
     """a = sin z, z in radians."""
-    return Activation("sin", sin_value, sin_vjp, second_fn=sin_second)
+    return Activation("sin", sin_value, sin_vjp, second_fn=periodic_second)
 
 
 # cos: da/dz = -sin z
@@ -34,10 +35,6 @@ def cos_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
     return -(ct_a * namespace(z).sin(z))
 
 
-def cos_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
-    return -(ct_a * t_z * a)
-
-
 def cos() -> Activation:
     """a = cos z, z in radians."""
-    return Activation("cos", cos_value, cos_vjp, second_fn=cos_second)
+    return Activation("cos", cos_value, cos_vjp, second_fn=periodic_second)

@@ -54,20 +54,23 @@ def tanh_value(z: EitherArray) -> EitherArray:
     return namespace(z).tanh(z)
 
 
+def _reciprocal_cosh(h: EitherArray) -> EitherArray:
+    """1 / cosh z of h = exp(-|z|)."""
+    return 2 * h / (1 + h * h)
+
+
 def tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray) -> EitherArray:
     # 1 - tanh^2 z = (1 / cosh z)^2 and 1 / cosh z = 2h / (1 + h^2), h = exp(-|z|): no cancellation near a = +-1, and
     # squaring last keeps exp(-2|z|) from underflowing before the factor 4 is in
     xp = namespace(z)
-    h = xp.exp(-xp.abs(z))
-    reciprocal_cosh = 2 * h / (1 + h * h)
+    reciprocal_cosh = _reciprocal_cosh(xp.exp(-xp.abs(z)))
     return ct_a * (reciprocal_cosh * reciprocal_cosh)
 
 
 def tanh_second(z: EitherArray, a: EitherArray, ct_a: EitherArray, t_z: EitherArray) -> EitherArray:
     # f'' = -2 a (1 - a^2), with the factor between the two that would underflow
     xp = namespace(z)
-    h = xp.exp(-xp.abs(z))
-    reciprocal_cosh = 2 * h / (1 + h * h)
+    reciprocal_cosh = _reciprocal_cosh(xp.exp(-xp.abs(z)))
     return ct_a * t_z * ((reciprocal_cosh * (-2 * a)) * reciprocal_cosh)
 
 
@@ -85,8 +88,7 @@ def scaled_tanh_value(z: EitherArray, scale: float, rate: float) -> EitherArray:
 
 def scaled_tanh_vjp(z: EitherArray, a: EitherArray, ct_a: EitherArray, scale: float, rate: float) -> EitherArray:
     # as tanh, with exp(-|rate z|) to all its digits: that of a rounded product loses them in the tail
-    h = exponential(-magnitude(z), Fraction(rate))
-    reciprocal_cosh = 2 * h / (1 + h * h)
+    reciprocal_cosh = _reciprocal_cosh(exponential(-magnitude(z), Fraction(rate)))
     return ct_a * (scale * rate * reciprocal_cosh * reciprocal_cosh)
 
 

@@ -21,6 +21,20 @@ def _power(base: Any, exponent: float) -> Any:
     return xp.where(positive, xp.where(positive, base, 1) ** exponent, xp.zeros_like(base))
 
 
+def _sigmoid_parts(outputs: Any, targets: Any, gamma: float, alpha: float | None) -> tuple[Any, ...]:
+    """p, 1 - p, CE, dCE/do, (dm/do) / m and a m^gamma of `sigmoid_focal`."""
+    p, q = sigmoid_value(outputs), sigmoid_value(-outputs)
+    entropy = product(targets, softplus_value(-outputs)) + product(1 - targets, softplus_value(outputs))
+    slope = (1 - targets) * p - targets * q
+    missing = targets * q + (1 - targets) * p
+    factor = _power(missing, gamma)
+    if alpha is not None:
+        factor = factor * (alpha * targets + (1 - alpha) * (1 - targets))
+    # p q / m is p or q for targets 0 and 1, and 0 where m underflows
+    steep = ratio((1 - 2 * targets) * p * q, missing)
+    return p, q, entropy, slope, steep, factor
+
+
 def sigmoid_focal(
     outputs: EitherArray, targets: EitherArray, gamma: float = 2.0, alpha: float | None = None
 ) -> tuple[EitherArray, EitherArray]:
@@ -31,15 +45,7 @@ def sigmoid_focal(
     a m^gamma (gamma (dm/do / m) CE + dCE/do). For targets 0 and 1 this is -a (1 - p_t)^gamma log p_t, and for others
     what torchvision and Keras make of it.
     """
-    p, q = sigmoid_value(outputs), sigmoid_value(-outputs)
-    entropy = product(targets, softplus_value(-outputs)) + product(1 - targets, softplus_value(outputs))
-    slope = (1 - targets) * p - targets * q
-    missing = targets * q + (1 - targets) * p
-    factor = _power(missing, gamma)
-    if alpha is not None:
-        factor = factor * (alpha * targets + (1 - alpha) * (1 - targets))
-    # p q / m is p or q for targets 0 and 1, and 0 where m underflows
-    steep = ratio((1 - 2 * targets) * p * q, missing)
+    _, _, entropy, slope, steep, factor = _sigmoid_parts(outputs, targets, gamma, alpha)
     return factor * entropy, factor * (gamma * product(steep, entropy) + slope)
 
 
@@ -55,14 +61,7 @@ def sigmoid_focal_second(
     S = (dm/do) / m, p = sigmoid(o), q = 1 - p: d(m^gamma)/do = gamma S m^gamma, dS/do = S (q - p - S), and the second
     derivative of CE is p q for every target.
     """
-    p, q = sigmoid_value(outputs), sigmoid_value(-outputs)
-    entropy = product(targets, softplus_value(-outputs)) + product(1 - targets, softplus_value(outputs))
-    slope = (1 - targets) * p - targets * q
-    missing = targets * q + (1 - targets) * p
-    factor = _power(missing, gamma)
-    if alpha is not None:
-        factor = factor * (alpha * targets + (1 - alpha) * (1 - targets))
-    steep = ratio((1 - 2 * targets) * p * q, missing)
+    p, q, entropy, slope, steep, factor = _sigmoid_parts(outputs, targets, gamma, alpha)
     of_entropy = gamma * (gamma * steep + (q - p - steep)) * product(steep, entropy)
     return tangent * (factor * (of_entropy + 2 * gamma * steep * slope + p * q))
 
